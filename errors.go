@@ -1,0 +1,63 @@
+package sessiontrack
+
+import "errors"
+
+// The sentinel errors of this package. Compare with [errors.Is]; what is
+// returned usually wraps one of them.
+var (
+	// ErrNotFound says that no session has the handle asked for. It is an
+	// answer of the store, never the consequence of a failure.
+	ErrNotFound = errors.New("sessiontrack: session not found")
+
+	// ErrExists says that a session with this handle is there already.
+	ErrExists = errors.New("sessiontrack: session exists")
+
+	// ErrEnded says that the session has ended or has passed one of its limits
+	// of time. Use [errors.As] with *[EndedError] for the reason.
+	ErrEnded = errors.New("sessiontrack: session ended")
+
+	// ErrLimit says that the user holds [Options.MaxSessions] sessions already
+	// and that the policy is to deny another.
+	ErrLimit = errors.New("sessiontrack: too many sessions")
+
+	// ErrUnavailable says that the store (or a key service, for an Identifier)
+	// could not answer. It means nothing about the session: a request gets 503,
+	// never 401, because clients throw their credentials away on 401.
+	ErrUnavailable = errors.New("sessiontrack: store unavailable")
+
+	// ErrNoCredential is returned by an [Identifier] for a request that carries
+	// nothing it knows. The request passes, untracked.
+	ErrNoCredential = errors.New("sessiontrack: no credential")
+
+	// ErrInvalidCredential is returned by an [Identifier] for a credential that
+	// is not good: forged, malformed, repeated. The request is refused with 401.
+	ErrInvalidCredential = errors.New("sessiontrack: invalid credential")
+
+	// ErrExpiredCredential is returned by an [Identifier] for a credential that
+	// is genuine and past its own end. The request is refused with 401 and the
+	// code token_expired. It wraps [ErrInvalidCredential].
+	ErrExpiredCredential error = expiredCredential{}
+
+	// errCrossOrigin refuses an unsafe cross-origin request whose session came
+	// by cookie.
+	errCrossOrigin = errors.New("sessiontrack: cross-origin request")
+)
+
+type expiredCredential struct{}
+
+func (expiredCredential) Error() string { return "sessiontrack: expired credential" }
+func (expiredCredential) Unwrap() error { return ErrInvalidCredential }
+
+// EndedError tells why a session is no longer good. It is told only to who
+// proved that the session was theirs (OWASP ASVS 16.5.1). It matches [ErrEnded].
+type EndedError struct {
+	// Reason is the reason of the end; [ByIdle] or [ByLifetime] where a limit of
+	// time has passed and the row has not been ended yet.
+	Reason EndReason
+}
+
+// Error returns the reason in words.
+func (e *EndedError) Error() string { return "sessiontrack: session ended: " + string(e.Reason) }
+
+// Unwrap makes errors.Is(err, ErrEnded) true.
+func (e *EndedError) Unwrap() error { return ErrEnded }

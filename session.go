@@ -1,0 +1,208 @@
+package sessiontrack
+
+import (
+	"encoding/json"
+	"net/netip"
+	"time"
+)
+
+// Session is one sign-in of one user on one device, as the store knows it. It is
+// a plain value: safe to keep, to copy and to compare. Times are UTC, whole
+// microseconds, by the store's clock; a zero time means "none".
+type Session struct {
+	// Serial is the row's number in the store; it orders sessions and stands as
+	// "id" in JSON. It names nothing to a caller.
+	Serial int64
+	// ID is the handle.
+	ID SessionID
+	// UserID is the owner. It never changes.
+	UserID string
+	// Derived says that the session was made from a credential that named no
+	// session of ours; it has no secret.
+	Derived bool
+
+	// Address is the latest address the session was used from, as far as
+	// Options.AddressMode keeps it, and AddressSource says what it was read from.
+	// The zero Addr means unknown.
+	Address       netip.Addr
+	AddressSource string
+	// Location is where Address is, as told by Options.Locator.
+	Location Location
+	// LoginAddress and LoginAddressSource are the same for the sign-in; they
+	// never change.
+	LoginAddress       netip.Addr
+	LoginAddressSource string
+
+	// UserAgent is the agent at sign-in: at most 512 bytes, valid UTF-8, without
+	// control characters. ClientHints is the compact form of the hints sent along.
+	UserAgent   string
+	ClientHints string
+	// Device is what the two were taken for. Its Type is known at sign-in, the
+	// names follow a moment later (Device.Source is empty until then).
+	Device Device
+
+	// LoginAt is the moment of sign-in, LastActivity that of the latest request
+	// that counted, late by at most TouchInterval + FlushInterval.
+	LoginAt      time.Time
+	LastActivity time.Time
+	// ExpiresAt is LoginAt + Lifetime and never moves; zero where Lifetime is off.
+	ExpiresAt time.Time
+	// CredentialUntil is the latest end seen of the credentials that a derived
+	// session was made from; zero where that end cannot be known.
+	CredentialUntil time.Time
+
+	// LogoutAt, EndReason and EndedBy are set once, together, when the session
+	// ends. EndedBy is the user id of who did it, empty for the system.
+	LogoutAt  time.Time
+	EndReason EndReason
+	EndedBy   string
+}
+
+// Ended reports whether the session has been ended. A session may be past a
+// limit of time without having been ended yet: see [Tracker.Active].
+func (s Session) Ended() bool { return !s.LogoutAt.IsZero() }
+
+// Record is a session as the store keeps it, with the hash of its secret. It is
+// the only type that carries the hash, and the hash authenticates nobody.
+type Record struct {
+	Session
+	// SecretHash is SHA-256 of the secret; all zero for a derived session.
+	SecretHash [32]byte
+}
+
+// Location is a place, as precise as the host's [Locator] tells it. Every field
+// may be empty. It is comparable.
+type Location struct {
+	// CountryCode is ISO 3166-1 alpha-2, upper case.
+	CountryCode string `json:"countryCode,omitempty"`
+	Country     string `json:"country,omitempty"`
+	Region      string `json:"region,omitempty"`
+	City        string `json:"city,omitempty"`
+}
+
+// IsZero reports whether nothing is known.
+func (l Location) IsZero() bool { return l == Location{} }
+
+// String returns "City, Region, Country" with what is known, in that order.
+func (l Location) String() string {
+	country := l.Country
+	if country == "" {
+		country = l.CountryCode
+	}
+	text := ""
+	for _, part := range [...]string{l.City, l.Region, country} {
+		switch {
+		case part == "" || part == text:
+		case text == "":
+			text = part
+		default:
+			text += ", " + part
+		}
+	}
+	return text
+}
+
+// EndReason says why a session ended. Hosts may use words of their own: 1 to 32
+// characters of a-z, 0-9, '_' and '-'.
+type EndReason string
+
+// The reasons that this package gives by itself, and those that hosts commonly
+// need. ByIdle, ByLifetime, ByLimit and ByReplacement belong to the Tracker.
+const (
+	ByLogout      EndReason = "logout"   // the user signed out
+	ByUser        EndReason = "user"     // the user ended it from another session
+	ByAdmin       EndReason = "admin"    // an administrator ended it
+	ByIdle        EndReason = "idle"     // no activity for IdleTimeout
+	ByLifetime    EndReason = "lifetime" // older than Lifetime
+	ByLimit       EndReason = "limit"    // a newer one took its place under MaxSessions
+	ByReplacement EndReason = "replaced" // a new sign-in carried it
+	ByPassword    EndReason = "password" // the password was changed
+	ByDeletion    EndReason = "deleted"  // the account was disabled or deleted
+)
+
+// valid keeps reasons fit for a column, a log line and JSON.
+func (r EndReason) valid() bool {
+	if len(r) == 0 || len(r) > 32 {
+		return false
+	}
+	for i := range len(r) {
+		c := r[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// sessionJSON is the one JSON form of a session; the handlers add to it what
+// only they know.
+type sessionJSON struct {
+	ID           int64      `json:"id"`
+	UserID       any        `json:"userId"`
+	SessionID    SessionID  `json:"sessionId"`
+	IPAddress    *string    `json:"ipAddress"`
+	UserAgent    string     `json:"userAgent"`
+	DeviceType   DeviceType `json:"deviceType"`
+	Browser      string     `json:"browser"`
+	OS           string     `json:"os"`
+	Device       string     `json:"device"`
+	Location     *Location  `json:"location"`
+	IsActive     bool       `json:"isActive"`
+	LastActivity time.Time  `json:"lastActivity"`
+	LoginAt      time.Time  `json:"loginAt"`
+	LogoutAt     *time.Time `json:"logoutAt"`
+	EndReason    *EndReason `json:"endReason"`
+	EndedBy      *string    `json:"endedBy"`
+	ExpiresAt    *time.Time `json:"expiresAt"`
+}
+
+// toJSON fills the JSON form. userID is the user's id as the host wants it
+// written; active is the Tracker's judgement.
+func (s Session) toJSON(userID any, active bool) sessionJSON {
+	out := sessionJSON{
+		ID: s.Serial, UserID: userID, SessionID: s.ID,
+		UserAgent: s.UserAgent, DeviceType: s.Device.Type,
+		Browser:  joined(s.Device.Browser, s.Device.BrowserVersion),
+		OS:       joined(s.Device.OS, s.Device.OSVersion),
+		Device:   joined(s.Device.Brand, s.Device.Model),
+		IsActive: active, LastActivity: s.LastActivity, LoginAt: s.LoginAt,
+		LogoutAt: timeOrNil(s.LogoutAt), ExpiresAt: timeOrNil(s.ExpiresAt),
+	}
+	if out.DeviceType == "" {
+		out.DeviceType = DeviceUnknown
+	}
+	if s.Address.IsValid() {
+		address := s.Address.String()
+		out.IPAddress = &address
+	}
+	if !s.Location.IsZero() {
+		out.Location = &s.Location
+	}
+	if s.Ended() {
+		out.EndReason = &s.EndReason
+		if s.EndedBy != "" {
+			out.EndedBy = &s.EndedBy
+		}
+	}
+	return out
+}
+
+// MarshalJSON writes the session as the HTTP API does, with isActive true while
+// the session has not been ended. It holds nothing that authenticates.
+func (s Session) MarshalJSON() ([]byte, error) {
+	return json.Marshal(s.toJSON(s.UserID, !s.Ended()))
+}
+
+func joined(name, detail string) string {
+	if name == "" || detail == "" {
+		return name + detail
+	}
+	return name + " " + detail
+}
+
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

@@ -1,0 +1,293 @@
+package sessiontrack
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// Store keeps sessions. It knows rows, not rules: what makes a session good is
+// decided by the [Tracker] alone, so that every backend behaves alike. Package
+// storetest proves an implementation.
+//
+// What every method must hold:
+//
+//   - It may be called from any number of goroutines and processes at once.
+//   - It honours ctx. A call that could not be carried out, or whose outcome is
+//     unknown, returns an error that wraps [ErrUnavailable]; never [ErrNotFound].
+//     Callers repeat any call that failed, so each must bear repetition.
+//   - The store is the clock: every stamp that it sets, clamps to or compares
+//     with is its own time, in UTC and whole microseconds.
+//   - A session that has ended stays as it is. No call but Purge changes such a
+//     row, and none brings it back.
+//   - Slices and strings that are passed in belong to the caller after the
+//     return; what is returned belongs to the caller.
+type Store interface {
+	// Create inserts a new session and answers with the row as stored. LoginAt
+	// and LastActivity are the store's time. In one transaction, and exactly
+	// under concurrent calls for the same user, it ends the session that
+	// n.Replaces names, applies n.Limit and inserts; when it fails nothing of it
+	// has happened. The user is online from its return on.
+	//
+	// It returns [ErrExists] where the handle is taken, by a live session or an
+	// ended one, and [ErrLimit] where the policy denies.
+	Create(ctx context.Context, n NewSession) (Created, error)
+
+	// Get returns the session of that handle, ended or not, or [ErrNotFound].
+	Get(ctx context.Context, id SessionID) (Record, error)
+
+	// List returns one page of sessions: those of one user by LoginAt, latest
+	// first; those of all users by their user's latest activity, latest first,
+	// then by the user's id, and the latest session of a user first.
+	List(ctx context.Context, q Query) (Page, error)
+
+	// Touch records activity and returns the handles of the batch that are alive,
+	// in any order. LastActivity only moves forward and never past the store's
+	// time; what is ended or unknown is skipped and not returned, so that the
+	// caller learns of ends. A handle may come twice; the later time counts. The
+	// users' presence moves with it where it is behind by presenceStep or more.
+	// Batches that overlap, in any order, must not deadlock.
+	Touch(ctx context.Context, batch []Touch, presenceStep time.Duration) ([]SessionID, error)
+
+	// Describe adds what was learnt of sessions after their creation; what is
+	// ended or unknown is skipped.
+	Describe(ctx context.Context, batch []Facts) error
+
+	// End ends the live sessions that sel selects, and returns those that this
+	// very call ended, as they now are. A session that had ended before, or was
+	// ended by another call at the same time, is not among them; every end is
+	// returned exactly once. A user whose last session ended is offline at once.
+	End(ctx context.Context, sel Selector, e Ending) (Ended, error)
+
+	// Purge deletes ended sessions that are past their retention, or blanks what
+	// is personal in them where the handle must be remembered. It returns how
+	// many rows it changed; fewer than p.Limit means that it is done.
+	Purge(ctx context.Context, p Purge) (int, error)
+}
+
+// NewSession is what Create inserts.
+type NewSession struct {
+	// Session gives ID, UserID, Derived, addresses, Location, UserAgent,
+	// ClientHints, Device and CredentialUntil. Its other fields are ignored.
+	Session Session
+	// SecretHash is SHA-256 of the secret; all zero where Session.Derived.
+	SecretHash [32]byte
+	// Lifetime makes ExpiresAt; zero means none.
+	Lifetime time.Duration
+	// Replaces names a session to be ended as [ByReplacement] first, whoever's it
+	// is; empty for none. One that has ended or is unknown is skipped.
+	Replaces SessionID
+	// Limit is how many live sessions the user may hold with this one; zero means
+	// any number. Sessions past ExpiresAt, or without activity for IdleTimeout
+	// (where that is not zero), do not count.
+	Limit       int
+	Policy      LimitPolicy
+	IdleTimeout time.Duration
+}
+
+// LimitPolicy is what happens when a user signs in at the limit.
+type LimitPolicy int
+
+const (
+	// EndOldest ends the sessions with the oldest sign-in as [ByLimit].
+	EndOldest LimitPolicy = iota
+	// DenyNew refuses the new session with [ErrLimit].
+	DenyNew
+)
+
+// Created is the answer of Create.
+type Created struct {
+	// Session is the new row; its LoginAt is the store's time.
+	Session Session
+	// Ended are the sessions that the call ended, replaced and over the limit.
+	Ended []Session
+}
+
+// Touch is one observation of activity: fixed in size, so that no value in it can
+// spoil a batch.
+type Touch struct {
+	ID SessionID
+	At time.Time
+}
+
+// Facts is what Describe adds to one session. A nil or zero field leaves what is
+// there.
+type Facts struct {
+	ID     SessionID
+	Device *Device
+	// Network replaces the latest address, its source and the place, together.
+	Network *Network
+	// CredentialUntil moves forward only.
+	CredentialUntil time.Time
+}
+
+// Network is where a session was last used from.
+type Network struct {
+	Address  netip.Addr
+	Source   string
+	Location Location
+}
+
+// Ending is how sessions end. Reason is required.
+type Ending struct {
+	Reason EndReason
+	// By is the user id of who does it; empty for the system.
+	By string
+}
+
+// Ended is the answer of End.
+type Ended struct {
+	// Sessions are those that this call ended.
+	Sessions []Session
+	// At is the store's time of the call.
+	At time.Time
+	// Next is where a walk goes on (see [Selector.Walk]); zero when it is done.
+	Next int64
+}
+
+// Purge says what may go. Durations count from LogoutAt by the store's clock.
+type Purge struct {
+	// Retention is how long an ended session is kept in full.
+	Retention time.Duration
+	// KeepEnded is how long handle, time and reason of an ended derived session
+	// are kept where CredentialUntil is zero; where it is not, they are kept until
+	// that moment. Both never less than Retention.
+	KeepEnded time.Duration
+	// Limit bounds the rows changed by one call, at least 1.
+	Limit int
+}
+
+// Query selects a page of List. Durations count back from the store's time.
+type Query struct {
+	// UserID selects one user and orders by sign-in.
+	UserID string
+	// UserIDs selects users and keeps the order by activity; empty means all.
+	UserIDs []string
+	// Live leaves out what has ended, is past ExpiresAt, or has had no activity
+	// for IdleTimeout (where that is not zero). Without UserID it is implied.
+	Live        bool
+	IdleTimeout time.Duration
+	// Within leaves out users whose latest activity is longer ago; zero: no bound.
+	Within time.Duration
+	// Device and Address select exactly, where not zero.
+	Device  DeviceType
+	Address netip.Addr
+	// After is the Next of the page before; Limit is 1 to 100.
+	After Cursor
+	Limit int
+}
+
+// Page is one page of sessions.
+type Page struct {
+	Sessions []Session
+	// Next is where the following page begins; its zero value says that there is
+	// none.
+	Next Cursor
+	// Now is the store's time of the answer.
+	Now time.Time
+}
+
+// The optional capabilities of a Store. The Tracker asks for each once, in New.
+
+// EndedFeed tells what has ended lately, whoever ended it. Without it a Tracker
+// caches a session for at most MaxStaleness and then reads it anew.
+type EndedFeed interface {
+	// EndedSince returns the sessions with LogoutAt later than since, by LogoutAt
+	// and Serial, limit at the most. A zero since asks for the time only.
+	EndedSince(ctx context.Context, since time.Time, limit int) (EndedPage, error)
+}
+
+// EndedPage is an answer of the feed.
+type EndedPage struct {
+	Ended []Session // ID, UserID, LogoutAt, EndReason and EndedBy are filled
+	// Now is the store's time from before it looked.
+	Now time.Time
+	// More says that limit cut the answer.
+	More bool
+}
+
+// OnlineCounter counts online users. Without it they are counted by listing all
+// live sessions.
+type OnlineCounter interface {
+	// CountOnline returns, for each window, how many users were active within it,
+	// and the store's time.
+	CountOnline(ctx context.Context, windows []time.Duration) ([]int, time.Time, error)
+}
+
+// OnlineLister lists online users. Without it they are gathered by listing live
+// sessions.
+type OnlineLister interface {
+	// ListOnline returns users by their latest activity, latest first, then by id.
+	ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage, error)
+}
+
+// OnlineQuery selects a page of online users.
+type OnlineQuery struct {
+	// Window is how long ago the latest activity may be.
+	Window time.Duration
+	After  Cursor // Serial is not used
+	Limit  int    // 1 to 100
+}
+
+// OnlineUser is a user with a session that has not ended.
+type OnlineUser struct {
+	UserID string
+	// LastActivity is the latest of the user's live sessions.
+	LastActivity time.Time
+	// Sessions counts the user's sessions that have not ended.
+	Sessions int
+}
+
+// OnlinePage is one page of online users.
+type OnlinePage struct {
+	Users []OnlineUser
+	Next  Cursor
+	Now   time.Time
+}
+
+// StatsCounter answers what [OnlineStats] is made of in one go. Without it the
+// Tracker counts by listing, and keeps samples in its own memory.
+type StatsCounter interface {
+	CountStats(ctx context.Context, q StatsQuery) (StatsCounts, error)
+}
+
+// StatsQuery asks for statistics.
+type StatsQuery struct {
+	// Windows are the three online windows, smallest first.
+	Windows [3]time.Duration
+	// IdleTimeout bounds what counts as an active session; zero: no bound.
+	IdleTimeout time.Duration
+	// Zone is the time zone whose midnight begins "today".
+	Zone *time.Location
+}
+
+// StatsCounts answers a StatsQuery.
+type StatsCounts struct {
+	// Online counts users for each of the windows.
+	Online [3]int
+	// Sessions is the number of active sessions: the latest sample's exact count,
+	// plus what has begun and minus what has ended since, idle and lifetime ends
+	// apart; counted where there is no sample.
+	Sessions int
+	// Peak is today's sample with the most online users, the earliest of equals;
+	// its At is zero before today's first.
+	Peak Sample
+	Now  time.Time
+}
+
+// Sampler takes one sample a minute, whichever replica comes first. Without it
+// each Tracker keeps its own samples in memory.
+type Sampler interface {
+	// Sample records a sample for the store's current minute, unless there is one,
+	// and reports whether this call took it.
+	Sample(ctx context.Context, q StatsQuery) (Sample, bool, error)
+}
+
+// Sample is what was counted at a full minute.
+type Sample struct {
+	At             time.Time // truncated to the minute, UTC
+	VeryActive     int       // users within the first window
+	Online         int       // users within the second
+	RecentlyActive int       // users within the third
+	Sessions       int       // active sessions, exactly
+}
