@@ -1,0 +1,53 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# BROWSER=1 sets up Chromium too, for tests that drive a page.
+BROWSER ?= 0
+RACE ?= -race
+TEST_TIMEOUT ?= 8m
+FUZZTIME ?= 10s
+
+# The modules of go.work that hold packages, as folders. The tools are a module
+# outside of it, so that their requirements are nobody's else.
+modules = $(shell for dir in $$(go list -m -f '{{.Dir}}'); do \
+	[ -z "$$(cd "$$dir" && go list ./... 2>/dev/null)" ] || echo "$$dir"; done)
+staticcheck := $(CURDIR)/bin/staticcheck
+
+.PHONY: help setup test lint fuzz demo
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install what the tests need beyond Go, or say what to install
+	@BROWSER=$(BROWSER) ./tools/setup.sh
+
+test: setup ## run the tests of every module with the race detector
+	@GOWORK=off go build ./...
+	@status=0; for dir in $(modules); do \
+		echo "== $${dir#$(CURDIR)/}"; \
+		(cd "$$dir" && go test $(RACE) -shuffle=on -timeout $(TEST_TIMEOUT) ./...) || status=1; \
+	done; exit $$status
+
+lint: $(staticcheck) ## check formatting, vet, staticcheck, requirements
+	@unformatted="$$(gofmt -l .)"; [ -z "$$unformatted" ] || \
+		{ printf 'not gofmt-ed:\n%s\n' "$$unformatted" >&2; exit 1; }
+	@for dir in $(modules); do \
+		echo "== $${dir#$(CURDIR)/}"; \
+		(cd "$$dir" && go vet ./... && $(staticcheck) ./...); \
+	done
+	@for dir in $(modules) $(CURDIR)/tools; do (cd "$$dir" && GOWORK=off go mod tidy -diff); done
+	@./tools/check-deps.sh
+
+fuzz: ## run every fuzz target for FUZZTIME
+	@for dir in $(modules); do cd "$$dir"; for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \
+			echo "== $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; done; done
+
+demo: ## run the demo on 127.0.0.1:8080 (ARGS='-simulate 50')
+	go run ./examples/demo $(ARGS)
+
+$(staticcheck): tools/go.mod tools/go.sum
+	@cd tools && GOWORK=off go build -o $@ honnef.co/go/tools/cmd/staticcheck && touch $@

@@ -1,0 +1,109 @@
+package pgtest
+
+import (
+	"database/sql"
+	"net"
+	"net/url"
+	"strconv"
+	"testing"
+)
+
+// Mode is how a server is told to stop.
+type Mode int
+
+const (
+	// Smart waits for clients to leave.
+	Smart Mode = iota
+	// Fast ends connections and shuts down in order.
+	Fast
+	// Immediate aborts without a checkpoint, as a crash would: the next start recovers.
+	Immediate
+)
+
+// Cluster is a server of one test's own, which that test may take down. Its
+// methods fail the test when they cannot do what they say, so they belong to
+// the test's goroutine.
+type Cluster struct {
+	t testing.TB
+	s *server
+}
+
+// NewCluster starts a server that also listens on a free port of 127.0.0.1,
+// the same one after each start. It needs the local binaries, whatever
+// SESSIONTRACK_TEST_DSN says, and is gone when the test ends.
+func NewCluster(t testing.TB) *Cluster {
+	t.Helper()
+	requireBinaries(t)
+	s, err := startServer(true)
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Cleanup(s.close)
+	return &Cluster{t: t, s: s}
+}
+
+// DSN names the cluster's own database (postgres) over its socket. Tests that
+// share the cluster with others take [Cluster.NewDatabase].
+func (c *Cluster) DSN() string { return c.s.dsn("postgres") }
+
+// NewDatabase creates an empty database and returns its DSN.
+func (c *Cluster) NewDatabase() string {
+	c.t.Helper()
+	return createDatabase(c.t, c.DSN())
+}
+
+// Open returns a pool over [Cluster.DSN], as [Open] does.
+func (c *Cluster) Open() *sql.DB {
+	c.t.Helper()
+	return OpenDSN(c.t, c.DSN())
+}
+
+// Addr is the address of the cluster's TCP port, for a proxy.
+func (c *Cluster) Addr() string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.s.port))
+}
+
+// DSNAt names the cluster's own database as reached through addr: [Cluster.Addr] or
+// a proxy's. It carries the password that TCP asks for.
+func (c *Cluster) DSNAt(addr string) string {
+	return (&url.URL{
+		Scheme: "postgres", User: url.UserPassword("postgres", c.s.password), Host: addr,
+		Path: "/postgres", RawQuery: "sslmode=disable",
+	}).String()
+}
+
+// Stop ends the server and returns when it has. The data stay.
+func (c *Cluster) Stop(mode Mode) {
+	c.t.Helper()
+	if err := c.s.stop(stopSignals[mode]); err != nil {
+		c.t.Fatalf("pgtest: %v", err)
+	}
+}
+
+// Start starts a stopped server and returns when it answers.
+func (c *Cluster) Start() {
+	c.t.Helper()
+	if err := c.s.start(); err != nil {
+		c.t.Fatalf("pgtest: %v", err)
+	}
+}
+
+// Freeze stops every process of the server where it stands (SIGSTOP):
+// connections stay open and nothing answers, until [Cluster.Thaw].
+func (c *Cluster) Freeze() {
+	c.t.Helper()
+	if err := freeze(c.s.process.Process.Pid); err != nil {
+		c.t.Fatalf("pgtest: freeze: %v", err)
+	}
+}
+
+// Thaw lets a frozen server go on.
+func (c *Cluster) Thaw() {
+	c.t.Helper()
+	if err := thaw(c.s.process.Process.Pid); err != nil {
+		c.t.Fatalf("pgtest: thaw: %v", err)
+	}
+}
+
+// LogPath is the server's log: the SQLSTATE (%e) follows the process id on each line.
+func (c *Cluster) LogPath() string { return c.s.logPath() }

@@ -1,0 +1,137 @@
+package pgtest
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// Proxy carries TCP connections to a server and can break them: cut them,
+// refuse new ones, or swallow what the server answers. Its methods may be
+// called from any goroutine.
+type Proxy struct {
+	listener net.Listener
+	target   string
+	refuse   atomic.Bool
+	swallow  atomic.Bool
+
+	mu     sync.Mutex
+	open   map[net.Conn]struct{}
+	closed bool
+	wait   sync.WaitGroup
+}
+
+// NewProxy listens on a free port of 127.0.0.1 and forwards to target
+// ([Cluster.Addr]) until the test ends.
+func NewProxy(t testing.TB, target string) *Proxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	p := &Proxy{listener: listener, target: target, open: make(map[net.Conn]struct{})}
+	p.wait.Add(1)
+	go p.accept()
+	t.Cleanup(p.close)
+	return p
+}
+
+// Addr is where the proxy listens.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Refuse makes the proxy close each new connection at once, or no longer.
+func (p *Proxy) Refuse(on bool) { p.refuse.Store(on) }
+
+// Swallow makes the proxy drop whatever the server answers while requests
+// still reach it, as when a network dies in one direction. What was swallowed
+// is lost, so end it together with [Proxy.Cut].
+func (p *Proxy) Swallow(on bool) { p.swallow.Store(on) }
+
+// Cut closes every open connection.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.open {
+		_ = conn.Close()
+	}
+}
+
+func (p *Proxy) close() {
+	_ = p.listener.Close()
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.Cut()
+	p.wait.Wait()
+}
+
+func (p *Proxy) accept() {
+	defer p.wait.Done()
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		if p.refuse.Load() || !p.keep(client) {
+			_ = client.Close()
+			continue
+		}
+		p.wait.Add(1)
+		go p.serve(client)
+	}
+}
+
+// keep registers a connection, unless the proxy has closed.
+func (p *Proxy) keep(conn net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.open[conn] = struct{}{}
+	return true
+}
+
+func (p *Proxy) drop(conn net.Conn) {
+	_ = conn.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, conn)
+}
+
+func (p *Proxy) serve(client net.Conn) {
+	defer p.wait.Done()
+	defer p.drop(client)
+	server, err := net.Dial("tcp", p.target)
+	if err != nil {
+		return
+	}
+	defer p.drop(server)
+	if !p.keep(server) {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(server, client)
+		_ = server.Close()
+	}()
+	_, _ = io.Copy(answers{p, client}, server)
+	_ = client.Close()
+	<-done
+}
+
+// answers writes to the client what the proxy does not swallow.
+type answers struct {
+	p *Proxy
+	w io.Writer
+}
+
+func (a answers) Write(b []byte) (int, error) {
+	if a.p.swallow.Load() {
+		return len(b), nil
+	}
+	return a.w.Write(b)
+}
