@@ -25,7 +25,7 @@ setup: ## install what the tests need beyond Go, or say what to install
 test: setup ## run the tests of every module with the race detector
 	@GOWORK=off go build ./...
 	@status=0; for dir in $(modules); do \
-		echo "== $${dir#$(CURDIR)/}"; \
+		echo "== module $$(basename "$$dir")"; \
 		(cd "$$dir" && go test $(RACE) -shuffle=on -timeout $(TEST_TIMEOUT) ./...) || status=1; \
 	done; exit $$status
 
@@ -33,7 +33,7 @@ lint: $(staticcheck) ## check formatting, vet, staticcheck, requirements
 	@unformatted="$$(gofmt -l .)"; [ -z "$$unformatted" ] || \
 		{ printf 'not gofmt-ed:\n%s\n' "$$unformatted" >&2; exit 1; }
 	@for dir in $(modules); do \
-		echo "== $${dir#$(CURDIR)/}"; \
+		echo "== module $$(basename "$$dir")"; \
 		(cd "$$dir" && go vet ./... && $(staticcheck) ./...); \
 	done
 	@for dir in $(modules) $(CURDIR)/tools; do (cd "$$dir" && GOWORK=off go mod tidy -diff); done
