@@ -1,0 +1,94 @@
+package sessiontrack
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMaskAddress(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ addr, full, truncated string }{
+		{"192.0.2.129", "192.0.2.129", "192.0.2.0"},
+		{"255.255.255.255", "255.255.255.255", "255.255.255.0"},
+		{"::ffff:192.0.2.129", "192.0.2.129", "192.0.2.0"},
+		{"::ffff:192.0.2.129%eth0", "192.0.2.129", "192.0.2.0"},
+		{"2001:db8:1234:5678:9abc:def0:1234:5678", "2001:db8:1234:5678:9abc:def0:1234:5678", "2001:db8:1234::"},
+		{"fe80::1%eth0", "fe80::1", "fe80::"},
+		{"::1", "::1", "::"},
+		{"64:ff9b::192.0.2.129", "64:ff9b::c000:281", "64:ff9b::"},
+		{"2002:c000:0281::1", "2002:c000:281::1", "2002:c000:200::"},
+		{"2003:c000:0281::1", "2003:c000:281::1", "2003:c000:281::"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.addr, func(t *testing.T) {
+			t.Parallel()
+			addr := netip.MustParseAddr(tt.addr)
+			assert.Equal(t, tt.full, maskAddress(addr, AddressFull).String())
+			truncated := maskAddress(addr, AddressTruncated)
+			assert.Equal(t, tt.truncated, truncated.String())
+			assert.Equal(t, truncated, maskAddress(truncated, AddressTruncated), "masking twice is masking once")
+			assert.Equal(t, netip.Addr{}, maskAddress(addr, AddressNone))
+			assert.Equal(t, netip.Addr{}, maskAddress(addr, AddressMode(3)), "an unknown mode keeps nothing")
+		})
+	}
+	for _, mode := range []AddressMode{AddressFull, AddressTruncated, AddressNone} {
+		assert.Equal(t, netip.Addr{}, maskAddress(netip.Addr{}, mode))
+	}
+}
+
+// Two neighbours in one network cannot be told apart by what is left.
+func FuzzTruncatedAddressesOfANetworkAreEqual(f *testing.F) {
+	f.Add([]byte{192, 0, 2, 129}, uint64(0x55))
+	f.Add(netip.MustParseAddr("2001:db8::1").AsSlice(), ^uint64(0))
+	f.Add(netip.MustParseAddr("2002:c000:281::1").AsSlice(), uint64(1)<<40)
+	f.Fuzz(func(t *testing.T, bytes []byte, flip uint64) {
+		addr, ok := netip.AddrFromSlice(bytes)
+		if !ok {
+			return
+		}
+		neighbour := addr.Unmap().AsSlice()
+		hidden := len(neighbour) - 3 // what follows the first 24 bits
+		if len(neighbour) == 16 {
+			hidden = 10
+		}
+		for i := range hidden {
+			neighbour[len(neighbour)-1-i] ^= byte(flip >> (8 * (i % 8)))
+		}
+		other, _ := netip.AddrFromSlice(neighbour)
+		if other = other.Unmap(); other.Is4() != addr.Unmap().Is4() {
+			return
+		}
+		assert.Equal(t, maskAddress(addr, AddressTruncated), maskAddress(other, AddressTruncated))
+	})
+}
+
+func TestMaskUserAgent(t *testing.T) {
+	t.Parallel()
+	const userAgent, family = "Mozilla/5.0 (…) Chrome/131.0.0.0", "Chrome on Android"
+	assert.Equal(t, userAgent, maskUserAgent(userAgent, family, UserAgentFull))
+	assert.Equal(t, family, maskUserAgent(userAgent, family, UserAgentFamily))
+	assert.Empty(t, maskUserAgent(userAgent, family, UserAgentNone))
+	assert.Empty(t, maskUserAgent(userAgent, family, UserAgentMode(9)), "an unknown mode keeps nothing")
+}
+
+func TestPrivacyModeNames(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for mode := range AddressMode(4) {
+		names = append(names, mode.String())
+	}
+	for mode := range UserAgentMode(4) {
+		names = append(names, mode.String())
+	}
+	assert.Equal(t, []string{"full", "truncated", "none", "AddressMode(3)", "full", "family", "none", "UserAgentMode(3)"}, names)
+
+	require.NoError(t, AddressNone.validate())
+	require.NoError(t, UserAgentNone.validate())
+	assert.EqualError(t, AddressMode(3).validate(),
+		"sessiontrack: Options.AddressMode is AddressMode(3): it must be AddressFull, AddressTruncated or AddressNone")
+	assert.EqualError(t, UserAgentMode(3).validate(),
+		"sessiontrack: Options.UserAgentMode is UserAgentMode(3): it must be UserAgentFull, UserAgentFamily or UserAgentNone")
+}
