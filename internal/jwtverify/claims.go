@@ -1,0 +1,289 @@
+package jwtverify
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+const (
+	// maxClaims is how many members a payload may have.
+	maxClaims = 256
+	// maxNameBytes bounds iss, jti, a session's name and a role.
+	maxNameBytes = 512
+	// maxRoles is how many roles a token may give.
+	maxRoles = 256
+	// maxDate is the end of the year 9999, in seconds.
+	maxDate = 253402300799
+	// maxAhead is how far exp may lie in the future. A token past it means no end at all: milliseconds in place of
+	// seconds, or a far date in place of a decision.
+	maxAhead = 20 * 366 * 24 * time.Hour
+)
+
+const (
+	errClaimsJSON refusal = "payload is not one strict JSON object"
+	errClaimName  refusal = "payload has a claim in another spelling"
+	errType       refusal = "typ not acceptable"
+	errIssuer     refusal = "iss not acceptable"
+	errAudience   refusal = "aud not acceptable"
+	errUser       refusal = "no acceptable user id"
+	errSession    refusal = "session claim not acceptable"
+	errTokenID    refusal = "jti not acceptable"
+	errRoles      refusal = "roles not acceptable"
+	errExpiry     refusal = "no acceptable exp"
+	errNotYet     refusal = "not valid yet"
+	errDate       refusal = "nbf or iat not acceptable"
+	errEvent      refusal = "a security event, not a credential"
+)
+
+// The claims that are read, as indexes of what is found. One name may stand for several.
+const (
+	claimIssuer = iota
+	claimAudience
+	claimExpiry
+	claimNotBefore
+	claimIssuedAt
+	claimTokenID
+	claimEvents
+	claimUser
+	claimRoles
+	claimSession
+	claimCount
+)
+
+// Claims is what a genuine token says.
+type Claims struct {
+	User      string    // UserClaim: 1 to 255 bytes, no control characters
+	Roles     []string  // RolesClaim: nil if there are none
+	Session   string    // SessionClaim, or empty
+	TokenID   string    // jti, or empty
+	Issuer    string    // iss, or empty
+	ExpiresAt time.Time // exp, in UTC, without the leeway
+}
+
+// setClaims fixes the names that are read.
+func (v *Verifier) setClaims() error {
+	c := &v.config
+	if c.UserClaim == "" {
+		return fmt.Errorf("jwtverify: UserClaim is empty")
+	}
+	roles := c.RolesClaim
+	if !strings.ContainsAny(roles, ":/") {
+		path := strings.Split(roles, ".")
+		if roles != "" && contains(path, "") {
+			return fmt.Errorf("jwtverify: RolesClaim: %q has an empty step", roles)
+		}
+		roles, v.rolesPath = path[0], path[1:]
+	}
+	v.names = [claimCount]string{"iss", "aud", "exp", "nbf", "iat", "jti", "events", c.UserClaim, roles, c.SessionClaim}
+	for _, name := range v.names {
+		if foldsToAny(name, v.names[:]) {
+			return fmt.Errorf("jwtverify: the claim names %q differ in case only", name)
+		}
+	}
+	return nil
+}
+
+// Claims reads a payload whose signature was verified, as of now. It returns [ErrExpired] for what is wanting in nothing
+// but its time, and an error that matches [ErrInvalid] for everything else that is not acceptable.
+func (v *Verifier) Claims(h Header, payload []byte, now time.Time) (Claims, error) {
+	if !v.acceptableType(h.Type) {
+		return Claims{}, errType
+	}
+	var found [claimCount][]byte
+	err := members(payload, maxClaims, errClaimsJSON, func(name string, value []byte) error {
+		if foldsToAny(name, v.names[:]) {
+			return errClaimName
+		}
+		for i, known := range v.names {
+			if name == known && known != "" {
+				found[i] = value
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return Claims{}, err
+	}
+	c, err := v.who(&found)
+	if err != nil {
+		return Claims{}, err
+	}
+	c.ExpiresAt, err = v.when(&found, now)
+	return c, err
+}
+
+// acceptableType compares typ as RFC 7515 §4.1.9 says: a media type, with "application/" left out or not.
+func (v *Verifier) acceptableType(typ string) bool {
+	const prefix = "application/"
+	trim := func(s string) string {
+		if len(s) > len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) {
+			return s[len(prefix):]
+		}
+		return s
+	}
+	typ = trim(typ)
+	if v.config.Type != "" {
+		return strings.EqualFold(typ, trim(v.config.Type))
+	}
+	return typ == "" || strings.EqualFold(typ, "JWT") || strings.EqualFold(typ, "JOSE") || strings.EqualFold(typ, "at+jwt")
+}
+
+// who reads everything but the times.
+func (v *Verifier) who(found *[claimCount][]byte) (c Claims, err error) {
+	if found[claimEvents] != nil {
+		return c, errEvent // RFC 8417, OpenID Connect Back-Channel Logout: signed with the same key, with the same sub and sid
+	}
+	var ok bool
+	if c.User, ok = userID(found[claimUser]); !ok {
+		return c, errUser
+	}
+	if c.Issuer, ok = optional(found[claimIssuer]); !ok || v.config.Issuer != "" && c.Issuer != v.config.Issuer {
+		return c, errIssuer
+	}
+	if !v.acceptableAudience(found[claimAudience]) {
+		return c, errAudience
+	}
+	if c.TokenID, ok = optional(found[claimTokenID]); !ok {
+		return c, errTokenID
+	}
+	if c.Session, ok = optional(found[claimSession]); !ok {
+		return c, errSession
+	}
+	if c.Roles, ok = v.roles(found[claimRoles]); !ok {
+		return c, errRoles
+	}
+	return c, nil
+}
+
+// when reads the times. Expiry is decided last, so that it is the only thing wrong with a token that is called expired.
+func (v *Verifier) when(found *[claimCount][]byte, now time.Time) (time.Time, error) {
+	expires, ok := numericDate(found[claimExpiry])
+	if !ok || expires.Unix() <= 0 || expires.Sub(now) > maxAhead {
+		return time.Time{}, errExpiry
+	}
+	for _, i := range [...]int{claimNotBefore, claimIssuedAt} {
+		if found[i] == nil {
+			continue
+		}
+		from, ok := numericDate(found[i])
+		if !ok {
+			return time.Time{}, errDate
+		}
+		if now.Before(from.Add(-v.config.Leeway)) {
+			return time.Time{}, errNotYet
+		}
+	}
+	if !now.Before(expires.Add(v.config.Leeway)) {
+		return expires, ErrExpired
+	}
+	return expires, nil
+}
+
+// numericDate reads seconds since 1970, whole or not (RFC 7519 §2). Strings, negative and absurd ones are none.
+func numericDate(value []byte) (time.Time, bool) {
+	if len(value) == 0 || value[0] < '0' || value[0] > '9' {
+		return time.Time{}, false
+	}
+	f, err := strconv.ParseFloat(string(value), 64)
+	if err != nil || f > maxDate {
+		return time.Time{}, false
+	}
+	seconds, fraction := math.Modf(f)
+	return time.Unix(int64(seconds), int64(fraction*1e9)).UTC(), true
+}
+
+// userID reads a string, or a whole number that is not negative, as many systems have it, in its decimal digits.
+func userID(value []byte) (string, bool) {
+	if len(value) > 0 && len(value) <= 20 && value[0] >= '0' && value[0] <= '9' {
+		n, err := strconv.ParseUint(string(value), 10, 64)
+		return strconv.FormatUint(n, 10), err == nil
+	}
+	s, ok := text(value)
+	return s, ok && acceptableName(s, MaxUserBytes)
+}
+
+// optional reads a name that may be absent, but not empty.
+func optional(value []byte) (string, bool) {
+	if value == nil {
+		return "", true
+	}
+	s, ok := text(value)
+	return s, ok && acceptableName(s, maxNameBytes)
+}
+
+// acceptableName keeps control characters out: what follows a NUL is cut off by some readers and refused by PostgreSQL.
+func acceptableName(s string, most int) bool {
+	return s != "" && len(s) <= most && strings.IndexFunc(s, unicode.IsControl) < 0
+}
+
+// acceptableAudience finds the configured audience in aud, which is a string or an array of strings.
+func (v *Verifier) acceptableAudience(value []byte) bool {
+	if v.config.Audience == "" {
+		return true
+	}
+	if one, ok := text(value); ok {
+		return one == v.config.Audience
+	}
+	named := false
+	ok := elements(value, func(value []byte) bool {
+		one, ok := text(value)
+		named = named || one == v.config.Audience
+		return ok
+	})
+	return ok && named
+}
+
+// roles reads an array of strings, or one string of roles with spaces between (as scope has them, RFC 8693 §4.2), at the
+// end of the configured path. Absence and null are none.
+func (v *Verifier) roles(value []byte) ([]string, bool) {
+	for _, step := range v.rolesPath {
+		var err error
+		if value, err = member(value, step); err != nil {
+			return nil, false
+		}
+	}
+	if absent(value) {
+		return nil, true
+	}
+	var list []string
+	if s, ok := text(value); ok {
+		list = strings.FieldsFunc(s, func(r rune) bool { return r == ' ' })
+	} else if !elements(value, func(value []byte) bool {
+		role, ok := text(value)
+		list = append(list, role)
+		return ok
+	}) {
+		return nil, false
+	}
+	for _, role := range list {
+		if !acceptableName(role, maxNameBytes) {
+			return nil, false
+		}
+	}
+	return list, len(list) <= maxRoles
+}
+
+// absent reports whether there is no value, or null.
+func absent(value []byte) bool { return value == nil || string(value) == "null" }
+
+// member returns the value of name in the object that value is; nil if there is none.
+func member(value []byte, name string) ([]byte, error) {
+	if absent(value) {
+		return nil, nil
+	}
+	var found []byte
+	err := members(value, maxClaims, errRoles, func(have string, value []byte) error {
+		if foldsToAny(have, []string{name}) {
+			return errClaimName
+		}
+		if have == name {
+			found = value
+		}
+		return nil
+	})
+	return found, err
+}

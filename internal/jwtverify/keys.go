@@ -1,0 +1,100 @@
+package jwtverify
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"fmt"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// minRSABits is the smallest RSA key (RFC 7518 §3.3).
+const minRSABits = 2048
+
+// algorithm is one value of alg: how its signatures are verified, and which keys may do it.
+type algorithm struct {
+	method    jwt.SigningMethod
+	symmetric bool
+	check     func(key any) error
+}
+
+// supported is every algorithm there is for us. "none" is not one.
+var supported = map[string]algorithm{
+	"HS256": {jwt.SigningMethodHS256, true, secretOf(32)},
+	"HS384": {jwt.SigningMethodHS384, true, secretOf(48)},
+	"HS512": {jwt.SigningMethodHS512, true, secretOf(64)},
+	"RS256": {jwt.SigningMethodRS256, false, rsaKey},
+	"RS384": {jwt.SigningMethodRS384, false, rsaKey},
+	"RS512": {jwt.SigningMethodRS512, false, rsaKey},
+	"PS256": {pinnedPSS("PS256", crypto.SHA256), false, rsaKey},
+	"PS384": {pinnedPSS("PS384", crypto.SHA384), false, rsaKey},
+	"PS512": {pinnedPSS("PS512", crypto.SHA512), false, rsaKey},
+	"ES256": {jwt.SigningMethodES256, false, ecdsaKey(elliptic.P256())},
+	"ES384": {jwt.SigningMethodES384, false, ecdsaKey(elliptic.P384())},
+	"ES512": {jwt.SigningMethodES512, false, ecdsaKey(elliptic.P521())},
+	"EdDSA": {jwt.SigningMethodEdDSA, false, ed25519Key},
+}
+
+// pinnedPSS is RSASSA-PSS with a salt as long as the hash, as RFC 7518 §3.5 demands. golang-jwt's own methods verify any
+// length of salt.
+func pinnedPSS(name string, hash crypto.Hash) jwt.SigningMethod {
+	return &jwt.SigningMethodRSAPSS{
+		SigningMethodRSA: &jwt.SigningMethodRSA{Name: name, Hash: hash},
+		Options:          &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash},
+	}
+}
+
+// secretOf demands a secret at least as long as the hash (RFC 7518 §3.2).
+func secretOf(least int) func(any) error {
+	return func(key any) error {
+		secret, ok := key.([]byte)
+		if !ok {
+			return fmt.Errorf("needs a secret as []byte, not %T", key)
+		}
+		if len(secret) < least {
+			return fmt.Errorf("needs a secret of at least %d bytes, this has %d", least, len(secret))
+		}
+		return nil
+	}
+}
+
+func rsaKey(key any) error {
+	public, ok := key.(*rsa.PublicKey)
+	if !ok {
+		return fmt.Errorf("needs an *rsa.PublicKey, not %T", key)
+	}
+	if public == nil || public.N == nil || public.N.BitLen() < minRSABits {
+		return fmt.Errorf("needs an RSA key of at least %d bits", minRSABits)
+	}
+	return nil
+}
+
+func ecdsaKey(curve elliptic.Curve) func(any) error {
+	return func(key any) error {
+		public, ok := key.(*ecdsa.PublicKey)
+		if !ok {
+			return fmt.Errorf("needs an *ecdsa.PublicKey, not %T", key)
+		}
+		if public == nil || public.Curve != curve {
+			return fmt.Errorf("needs a key on the curve %s", curve.Params().Name)
+		}
+		if _, err := public.ECDH(); err != nil {
+			return fmt.Errorf("needs a point of the curve %s", curve.Params().Name)
+		}
+		return nil
+	}
+}
+
+func ed25519Key(key any) error {
+	public, ok := key.(ed25519.PublicKey)
+	if !ok {
+		return fmt.Errorf("needs an ed25519.PublicKey, not %T", key)
+	}
+	if len(public) != ed25519.PublicKeySize {
+		return fmt.Errorf("needs a key of %d bytes, this has %d", ed25519.PublicKeySize, len(public))
+	}
+	return nil
+}

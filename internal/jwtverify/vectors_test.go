@@ -1,0 +1,187 @@
+package jwtverify
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// vectorFile is the schema of Wycheproof's JsonWebSignature vectors.
+type vectorFile struct {
+	TestGroups []vectorGroup
+}
+
+type vectorGroup struct {
+	Comment         string
+	Public, Private *webKey // a secret is found in Private only
+	Tests           []vector
+}
+
+type vector struct {
+	TcID    int
+	Comment string
+	JWS     string
+	Result  string
+}
+
+// webKey is a JSON Web Key, RFC 7517.
+type webKey struct {
+	Kty, Alg, Use, Crv, K, N, E, X, Y string
+	KeyOps                            []string `json:"key_ops"`
+}
+
+// config is the verification that a JWK stands for; false where it may not verify, or says no algorithm that it is for.
+func (k webKey) config(t *testing.T) (Config, bool) {
+	t.Helper()
+	if k.Use != "" && k.Use != "sig" || k.KeyOps != nil && !strings.Contains(strings.Join(k.KeyOps, " "), "verify") {
+		return Config{}, false
+	}
+	if _, ok := supported[k.Alg]; !ok {
+		return Config{}, false
+	}
+	number := func(s string) *big.Int { return new(big.Int).SetBytes(unbase64(t, s)) }
+	var key any
+	switch k.Kty {
+	case "oct":
+		key = unbase64(t, k.K)
+	case "RSA":
+		key = &rsa.PublicKey{N: number(k.N), E: int(number(k.E).Int64())}
+	case "EC":
+		curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[k.Crv]
+		key = &ecdsa.PublicKey{Curve: curve, X: number(k.X), Y: number(k.Y)}
+	case "OKP":
+		key = ed25519.PublicKey(unbase64(t, k.X))
+	}
+	return Config{Algorithms: []string{k.Alg}, Key: key, UserClaim: "sub"}, true
+}
+
+func unbase64(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	require.NoError(t, err)
+	return b
+}
+
+// accepts reports whether the signature step accepts jws with the group's key. A key that cannot be used accepts nothing.
+func (g vectorGroup) accepts(t *testing.T, jws string) bool {
+	t.Helper()
+	key := g.Public
+	if key == nil {
+		key = g.Private
+	}
+	require.NotNil(t, key, "group %q has no key", g.Comment)
+	config, ok := key.config(t)
+	if !ok {
+		return false
+	}
+	v, err := New(config)
+	if err != nil {
+		return false
+	}
+	_, _, err = v.Signature(jws)
+	return err == nil
+}
+
+// odd reports what is wrong with a vector itself: it contradicts another of its group, or calls a token valid that RFC 7515
+// forbids or whose algorithm is not the one that its key is for (RFC 7517 §4.4).
+func (g vectorGroup) odd(test vector) string {
+	for _, other := range g.Tests {
+		if other.JWS == test.JWS && other.Result != test.Result {
+			return fmt.Sprintf("vector %d says the opposite of the same token", other.TcID)
+		}
+	}
+	if test.Result != "valid" {
+		return ""
+	}
+	var header struct{ Alg string }
+	segments := strings.Split(test.JWS, ".")
+	for i, segment := range segments {
+		b, err := base64.RawURLEncoding.Strict().DecodeString(segment)
+		if err != nil {
+			return "called valid, is not base64url"
+		}
+		if i == 0 && json.Unmarshal(b, &header) != nil {
+			return "called valid, has no header"
+		}
+	}
+	key := g.Public
+	if key == nil {
+		key = g.Private
+	}
+	if header.Alg != key.Alg {
+		return fmt.Sprintf("called valid, has alg %s where the key is for %q", header.Alg, key.Alg)
+	}
+	return ""
+}
+
+// runVectors prints how many of a file's vectors match, and fails for those that do not and are not odd.
+func runVectors(t *testing.T, path string) (matching, all int) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var file vectorFile
+	require.NoError(t, json.Unmarshal(data, &file))
+	var report strings.Builder
+	for _, group := range file.TestGroups {
+		for _, test := range group.Tests {
+			all++
+			accepted := group.accepts(t, test.JWS)
+			if accepted == (test.Result == "valid") {
+				matching++
+				continue
+			}
+			why := group.odd(test)
+			fmt.Fprintf(&report, "  %d %s/%s: %s, accepted %v; %s\n", test.TcID, group.Comment, test.Comment, test.Result, accepted, why)
+			assert.NotEmpty(t, why, "vector %d (%s) of %s: want %s", test.TcID, test.Comment, path, test.Result)
+		}
+	}
+	require.NotZero(t, all)
+	_, err = fmt.Fprintf(os.Stdout, "jws vectors: %d of %d match\n%s", matching, all, report.String())
+	require.NoError(t, err)
+	return matching, all
+}
+
+// TestOwnVectors runs testdata/vectors.json, which has no odd ones.
+func TestOwnVectors(t *testing.T) {
+	t.Parallel()
+	matching, all := runVectors(t, "testdata/vectors.json")
+	assert.Equal(t, all, matching)
+}
+
+// TestPublishedVectors runs a file of Wycheproof's schema that the environment names.
+func TestPublishedVectors(t *testing.T) {
+	t.Parallel()
+	path := os.Getenv("JWS_VECTORS")
+	if path == "" {
+		t.Skip("JWS_VECTORS names no file of JWS vectors (Wycheproof's json_web_signature_test.json or one like it)")
+	}
+	runVectors(t, path)
+}
+
+// TestOddVectors holds the judgement on a file's own faults to those faults.
+func TestOddVectors(t *testing.T) {
+	t.Parallel()
+	secret := webKey{Kty: "oct", Alg: "HS256", K: strings.Repeat("A", 43)}
+	group := vectorGroup{Private: &secret, Tests: []vector{
+		{1, "", "eyJhbGciOiJIUzI1NiJ9.AA.AA", "valid"},
+		{2, "", "eyJhbGciOiJIUzI1NiJ9.AA.AA", "invalid"},
+		{3, "", "eyJhbGciOiJIUzI1NiJ9.A?.AA", "valid"},
+		{4, "", "eyJhbGciOiJub25lIn0.AA.AA", "valid"},
+		{5, "", "eyJhbGciOiJIUzI1NiJ9.AA.AQ", "valid"},
+		{6, "", "eyJhbGciOiJub25lIn0.AA.AA==", "invalid"},
+	}}
+	for i, odd := range []bool{true, true, true, true, false, false} {
+		assert.Equal(t, odd, group.odd(group.Tests[i]) != "", "vector %d", i+1)
+	}
+}
