@@ -1,0 +1,146 @@
+package sessiontrack
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// The bounds of the Store contract, checked alike by both built-in stores. Each
+// error names the field and its bound.
+
+// maxPage is the largest page of a list.
+const maxPage = 100
+
+// unavailable wraps the cause of a call that could not be carried out.
+func unavailable(verb string, cause error) error {
+	return fmt.Errorf("sessiontrack: %s: %w: %w", verb, ErrUnavailable, cause)
+}
+
+// canceled reports a context that is over before the work has begun.
+func canceled(ctx context.Context, verb string) error {
+	if err := ctx.Err(); err != nil {
+		return unavailable(verb, err)
+	}
+	return nil
+}
+
+// span is a duration under its field's name.
+type span struct {
+	name string
+	d    time.Duration
+}
+
+func notNegative(verb string, spans ...span) error {
+	for _, s := range spans {
+		if s.d < 0 {
+			return fmt.Errorf("sessiontrack: %s: %s is %v, want 0 or more", verb, s.name, s.d)
+		}
+	}
+	return nil
+}
+
+func checkWindows(verb string, windows []time.Duration) error {
+	for _, w := range windows {
+		if w <= 0 {
+			return fmt.Errorf("sessiontrack: %s: window is %v, want more than 0", verb, w)
+		}
+	}
+	return nil
+}
+
+func checkLimit(verb string, n int) error {
+	if n < 1 || n > maxPage {
+		return fmt.Errorf("sessiontrack: %s: Limit is %d, want 1 to %d", verb, n, maxPage)
+	}
+	return nil
+}
+
+func (n *NewSession) check() error {
+	if _, ok := parseHandle(n.Session.ID); !ok {
+		return fmt.Errorf("sessiontrack: create: Session.ID is not %d characters of canonical base64url", handleChars)
+	}
+	if !validUserID(n.Session.UserID) {
+		return fmt.Errorf("sessiontrack: create: Session.UserID: want 1 to %d bytes of valid UTF-8 without control characters", maxUserID)
+	}
+	if n.Limit < 0 {
+		return fmt.Errorf("sessiontrack: create: Limit is %d, want 0 or more", n.Limit)
+	}
+	if n.Policy != EndOldest && n.Policy != DenyNew {
+		return fmt.Errorf("sessiontrack: create: Policy is %d, want EndOldest or DenyNew", n.Policy)
+	}
+	return notNegative("create", span{"Lifetime", n.Lifetime}, span{"IdleTimeout", n.IdleTimeout})
+}
+
+func (e Ending) check() error {
+	if !e.Reason.valid() {
+		return fmt.Errorf("sessiontrack: end: Reason %.40q: want 1 to 32 characters of a-z, 0-9, '_' and '-'", string(e.Reason))
+	}
+	if e.By != "" && !validUserID(e.By) {
+		return fmt.Errorf("sessiontrack: end: By: want at most %d bytes of valid UTF-8 without control characters", maxUserID)
+	}
+	return nil
+}
+
+func (p Purge) check() error {
+	if p.Limit < 1 {
+		return fmt.Errorf("sessiontrack: purge: Limit is %d, want 1 or more", p.Limit)
+	}
+	return notNegative("purge", span{"Retention", p.Retention}, span{"KeepEnded", p.KeepEnded})
+}
+
+func (q Query) check() error {
+	if q.UserID != "" && len(q.UserIDs) > 0 {
+		return fmt.Errorf("sessiontrack: list: UserID and UserIDs exclude each other")
+	}
+	if err := checkLimit("list", q.Limit); err != nil {
+		return err
+	}
+	return notNegative("list", span{"IdleTimeout", q.IdleTimeout}, span{"Within", q.Within})
+}
+
+func (q OnlineQuery) check() error {
+	if err := checkLimit("list online", q.Limit); err != nil {
+		return err
+	}
+	return checkWindows("list online", []time.Duration{q.Window})
+}
+
+func (q StatsQuery) check() error {
+	if err := checkWindows("stats", q.Windows[:]); err != nil {
+		return err
+	}
+	return notNegative("stats", span{"IdleTimeout", q.IdleTimeout})
+}
+
+// storable returns s without what some store could not hold: invalid UTF-8 and
+// control characters. Texts are cut and cleaned where they come in; this keeps
+// one that was not from spoiling a batch.
+func storable(s string) string {
+	if cleanText(s) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+func (l Location) storable() Location {
+	return Location{
+		CountryCode: storable(l.CountryCode), Country: storable(l.Country),
+		Region: storable(l.Region), City: storable(l.City),
+	}
+}
+
+func (d Device) storable() Device {
+	for _, text := range [...]*string{&d.Browser, &d.BrowserVersion, &d.OS, &d.OSVersion, &d.Brand, &d.Model} {
+		*text = storable(*text)
+	}
+	d.Type, d.Source = DeviceType(storable(string(d.Type))), DeviceSource(storable(string(d.Source)))
+	return d
+}

@@ -1,0 +1,280 @@
+package sessiontrack
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxEndedInMemory bounds the ended sessions that a MemoryStore keeps in full.
+const maxEndedInMemory = 100_000
+
+// MemoryStore is a [Store] in the memory of one process: for tests, and for
+// applications of one process that may sign everybody out when they restart. It
+// has every optional capability. About 1 KB a session, so that hundreds of
+// thousands are comfortable.
+//
+// It keeps at most 100,000 ended sessions in full, those that ended first go
+// first. Of an ended derived session handle, time and reason stay until its
+// credentials' end, and do not count towards that number.
+//
+// Its clock is the system's, in whole microseconds, and never goes back: where
+// the system's is set back, it stands until that time is reached again.
+//
+// A MemoryStore is made by [NewMemoryStore]. It may be used from many goroutines
+// at once and starts none of its own.
+type MemoryStore struct {
+	maxEnded int
+
+	// clock is the latest time handed out, fed the latest that the feed of ended
+	// sessions gave as its Now; both in microseconds.
+	clock, fed atomic.Int64
+
+	// mu guards all below. It is never held while anything of the caller's runs.
+	mu     sync.RWMutex
+	serial int64
+	batch  uint64
+	rows   map[handle]*memoryRow
+	users  map[string]*memoryUser
+	live   ordered[*memoryRow]  // not ended, by Serial
+	online ordered[*memoryUser] // with a live session, latest activity first, then by id
+
+	ended  endedRows
+	counts memoryCounts
+}
+
+var (
+	_ Store         = (*MemoryStore)(nil)
+	_ EndedFeed     = (*MemoryStore)(nil)
+	_ OnlineCounter = (*MemoryStore)(nil)
+	_ OnlineLister  = (*MemoryStore)(nil)
+	_ StatsCounter  = (*MemoryStore)(nil)
+	_ Sampler       = (*MemoryStore)(nil)
+)
+
+// memoryRow is a session, live or ended, in full.
+type memoryRow struct {
+	Record
+	key   handle
+	user  *memoryUser
+	batch uint64 // the Touch that has answered with it last
+}
+
+// memoryUser is a user with at least one row. Both lists are by Serial, which is
+// also the order of LoginAt, since serials are given under the lock and the clock
+// does not go back.
+type memoryUser struct {
+	id    string
+	seen  int64 // presence in microseconds; zero where offline and not on the list
+	live  []*memoryRow
+	ended []*memoryRow
+	// leaving says that live holds rows that have just ended; never so between
+	// two calls.
+	leaving bool
+}
+
+// NewMemoryStore returns an empty MemoryStore.
+func NewMemoryStore() *MemoryStore {
+	return &MemoryStore{
+		maxEnded: maxEndedInMemory,
+		rows:     make(map[handle]*memoryRow),
+		users:    make(map[string]*memoryUser),
+		live:     ordered[*memoryRow]{compare: bySerial},
+		online:   ordered[*memoryUser]{compare: byActivity},
+		ended:    endedRows{tombs: make(map[handle]tombstone)},
+	}
+}
+
+func bySerial(a, b *memoryRow) int { return cmp.Compare(a.Serial, b.Serial) }
+
+func byActivity(a, b *memoryUser) int {
+	return cmp.Or(cmp.Compare(b.seen, a.seen), cmp.Compare(a.id, b.id))
+}
+
+// micros cuts t to what the store keeps: UTC and whole microseconds.
+func micros(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+func fromMicros(n int64) time.Time { return time.UnixMicro(n).UTC() }
+
+// raise sets a to n, unless it is there already, and returns the larger.
+func raise(a *atomic.Int64, n int64) int64 {
+	for {
+		old := a.Load()
+		if old >= n {
+			return old
+		}
+		if a.CompareAndSwap(old, n) {
+			return n
+		}
+	}
+}
+
+// now is the store's time.
+func (s *MemoryStore) now() time.Time {
+	return fromMicros(raise(&s.clock, time.Now().UnixMicro()))
+}
+
+// tick is the time for an end: later than every Now that the feed has answered
+// with, so that who asks for what ended after that Now is told. The caller holds
+// the lock for writing, which keeps the feed from answering meanwhile.
+func (s *MemoryStore) tick() time.Time {
+	return fromMicros(raise(&s.clock, max(time.Now().UnixMicro(), s.fed.Load()+1)))
+}
+
+// Get implements [Store].
+func (s *MemoryStore) Get(ctx context.Context, id SessionID) (Record, error) {
+	if err := canceled(ctx, "get"); err != nil {
+		return Record{}, err
+	}
+	key, ok := parseHandle(id)
+	if !ok {
+		return Record{}, fmt.Errorf("sessiontrack: get: %w", ErrNotFound)
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if row, ok := s.rows[key]; ok {
+		return row.Record, nil
+	}
+	if t, ok := s.ended.tombs[key]; ok {
+		return Record{Session: t.session(key)}, nil
+	}
+	return Record{}, fmt.Errorf("sessiontrack: get: %w", ErrNotFound)
+}
+
+// Create implements [Store].
+func (s *MemoryStore) Create(ctx context.Context, n NewSession) (Created, error) {
+	if err := canceled(ctx, "create"); err != nil {
+		return Created{}, err
+	}
+	if err := n.check(); err != nil {
+		return Created{}, err
+	}
+	key, _ := parseHandle(n.Session.ID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known(key) {
+		return Created{}, fmt.Errorf("sessiontrack: create: %w", ErrExists)
+	}
+	now := s.tick()
+	replaced, over, err := s.makeRoom(&n, now)
+	if err != nil {
+		return Created{}, err
+	}
+	ended := s.endRows(replaced, now, Ending{Reason: ByReplacement})
+	ended = append(ended, s.endRows(over, now, Ending{Reason: ByLimit})...)
+	row := s.insert(key, &n, now)
+	return Created{Session: row.Session, Ended: ended}, nil
+}
+
+// known reports whether a handle is taken, by whatever is left of a session.
+func (s *MemoryStore) known(key handle) bool {
+	if _, ok := s.rows[key]; ok {
+		return true
+	}
+	_, ok := s.ended.tombs[key]
+	return ok
+}
+
+// makeRoom says what Create has to end before it inserts, and changes nothing.
+func (s *MemoryStore) makeRoom(n *NewSession, now time.Time) (replaced, over []*memoryRow, err error) {
+	key, _ := parseHandle(n.Replaces)
+	if row := s.rows[key]; n.Replaces != "" && row != nil && !row.Ended() {
+		replaced = []*memoryRow{row}
+	}
+	user := s.users[n.Session.UserID]
+	if n.Limit == 0 || user == nil {
+		return replaced, nil, nil
+	}
+	var active []*memoryRow
+	for _, row := range user.live {
+		if row.active(now, n.IdleTimeout) && (replaced == nil || row != replaced[0]) {
+			active = append(active, row)
+		}
+	}
+	excess := len(active) + 1 - n.Limit
+	switch {
+	case excess <= 0:
+		return replaced, nil, nil
+	case n.Policy == DenyNew:
+		return nil, nil, fmt.Errorf("sessiontrack: create: %w", ErrLimit)
+	}
+	return replaced, active[:excess], nil
+}
+
+// active reports whether the row is inside both limits of time.
+func (r *memoryRow) active(now time.Time, idle time.Duration) bool {
+	return !r.expired(now) && (idle == 0 || now.Sub(r.LastActivity) < idle)
+}
+
+func (r *memoryRow) expired(now time.Time) bool {
+	return !r.ExpiresAt.IsZero() && !now.Before(r.ExpiresAt)
+}
+
+// insert adds the row of n, whose handle is free.
+func (s *MemoryStore) insert(key handle, n *NewSession, now time.Time) *memoryRow {
+	s.serial++
+	row := &memoryRow{key: key, Record: Record{Session: n.Session, SecretHash: n.SecretHash}}
+	row.Serial, row.LoginAt, row.LastActivity = s.serial, now, now
+	row.ExpiresAt, row.LogoutAt, row.EndReason, row.EndedBy = time.Time{}, time.Time{}, "", ""
+	row.CredentialUntil = micros(n.Session.CredentialUntil)
+	if n.Lifetime > 0 {
+		row.ExpiresAt = micros(now.Add(n.Lifetime))
+	}
+	row.ID = key.id()
+	row.clean()
+	row.user = s.user(row.UserID)
+	row.UserID = row.user.id // one copy for all of a user's sessions
+	s.rows[key] = row
+	s.live.insert(row)
+	row.user.live = append(row.user.live, row)
+	s.see(row.user, now)
+	s.counts.begun()
+	return row
+}
+
+// clean makes the texts of a row fit for every store, and copies them: a user
+// agent may be a piece of something large.
+func (r *memoryRow) clean() {
+	r.UserAgent = strings.Clone(storable(r.UserAgent))
+	r.ClientHints = strings.Clone(storable(r.ClientHints))
+	r.AddressSource, r.LoginAddressSource = storable(r.AddressSource), storable(r.LoginAddressSource)
+	r.Location, r.Device = r.Location.storable(), r.Device.storable()
+}
+
+// user returns the entry of a user, made where it is missing.
+func (s *MemoryStore) user(id string) *memoryUser {
+	u, ok := s.users[id]
+	if !ok {
+		u = &memoryUser{id: strings.Clone(id)}
+		s.users[u.id] = u
+	}
+	return u
+}
+
+// see moves a user's presence forward to at, or begins it.
+func (s *MemoryStore) see(u *memoryUser, at time.Time) {
+	seen := at.UnixMicro()
+	if seen <= u.seen {
+		return
+	}
+	s.leave(u)
+	u.seen = seen
+	s.online.insert(u)
+}
+
+// leave takes a user off the list of those online.
+func (s *MemoryStore) leave(u *memoryUser) {
+	if u.seen != 0 {
+		s.online.remove(u)
+		u.seen = 0
+	}
+}

@@ -1,0 +1,228 @@
+package sessiontrack
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"sort"
+	"time"
+)
+
+// tombstone is what is left of an ended derived session whose credential may
+// still be genuine: enough to refuse it, and nothing personal.
+type tombstone struct {
+	serial  int64
+	endedAt int64 // microseconds, as until
+	until   int64 // the credential's end; zero where it is not known
+	reason  EndReason
+}
+
+func (t tombstone) session(key handle) Session {
+	s := Session{Serial: t.serial, ID: key.id(), Derived: true, LogoutAt: fromMicros(t.endedAt), EndReason: t.reason}
+	if t.until != 0 {
+		s.CredentialUntil = fromMicros(t.until)
+	}
+	return s
+}
+
+// endedRef is a place in the order of ends. Its row or tombstone may be gone: the
+// handle is then free, or taken by another serial.
+type endedRef struct {
+	at, serial int64
+	key        handle
+}
+
+func (a endedRef) compare(b endedRef) int {
+	return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.serial, b.serial))
+}
+
+// endedRows remembers the ended sessions in the order of their ends.
+type endedRows struct {
+	refs   []endedRef
+	gone   int // refs without anything left
+	full   int // ended rows kept in full
+	oldest int // no row before this ref is kept in full
+	tombs  map[handle]tombstone
+	// next is where Purge goes on: a run of bounded calls does not look at the
+	// same refs each time.
+	next int
+}
+
+// add appends a row that has just ended. Rows of one microsecond are put in the
+// order of their serials.
+func (e *endedRows) add(row *memoryRow) {
+	e.refs = append(e.refs, endedRef{row.LogoutAt.UnixMicro(), row.Serial, row.key})
+	e.full++
+	for i := len(e.refs) - 1; i > e.oldest && i > e.next && e.refs[i].compare(e.refs[i-1]) < 0; i-- {
+		e.refs[i], e.refs[i-1] = e.refs[i-1], e.refs[i]
+	}
+}
+
+// after returns the index of the first ref that ended later than at.
+func (e *endedRows) after(at int64) int {
+	return sort.Search(len(e.refs), func(i int) bool { return e.refs[i].at > at })
+}
+
+// compact drops the refs of what is gone once they are the larger part.
+func (s *MemoryStore) compact() {
+	e := &s.ended
+	if e.gone < 1024 || e.gone <= len(e.refs)/2 {
+		return
+	}
+	kept := make([]endedRef, 0, len(e.refs)-e.gone)
+	oldest, next := 0, 0
+	for i, ref := range e.refs {
+		if i == e.oldest {
+			oldest = len(kept)
+		}
+		if i == e.next {
+			next = len(kept)
+		}
+		if row, tomb := s.lookup(ref); row != nil || tomb {
+			kept = append(kept, ref)
+		}
+	}
+	if e.oldest == len(e.refs) {
+		oldest = len(kept)
+	}
+	e.refs, e.gone, e.oldest, e.next = kept, 0, oldest, next
+}
+
+// lookup returns what is left of an ended session: its row, a tombstone, or
+// neither.
+func (s *MemoryStore) lookup(ref endedRef) (row *memoryRow, tomb bool) {
+	if row := s.rows[ref.key]; row != nil && row.Serial == ref.serial {
+		return row, false
+	}
+	return nil, s.ended.tombs[ref.key].serial == ref.serial
+}
+
+// forgetOldest drops the row that ended first of those kept in full, to a
+// tombstone where it must be remembered.
+func (s *MemoryStore) forgetOldest() {
+	e := &s.ended
+	for ; e.oldest < len(e.refs); e.oldest++ {
+		if row, _ := s.lookup(e.refs[e.oldest]); row != nil {
+			e.oldest++
+			s.forget(row, row.Derived)
+			s.compact()
+			return
+		}
+	}
+}
+
+// forget drops an ended row, and leaves a tombstone where asked.
+func (s *MemoryStore) forget(row *memoryRow, remember bool) {
+	delete(s.rows, row.key)
+	u := row.user
+	u.ended = without(u.ended, row)
+	if len(u.live) == 0 && len(u.ended) == 0 {
+		delete(s.users, u.id)
+	}
+	s.ended.full--
+	if !remember {
+		s.ended.gone++
+		return
+	}
+	t := tombstone{serial: row.Serial, endedAt: row.LogoutAt.UnixMicro(), reason: row.EndReason}
+	if !row.CredentialUntil.IsZero() {
+		t.until = row.CredentialUntil.UnixMicro()
+	}
+	s.ended.tombs[row.key] = t
+}
+
+// Purge implements [Store].
+func (s *MemoryStore) Purge(ctx context.Context, p Purge) (int, error) {
+	if err := canceled(ctx, "purge"); err != nil {
+		return 0, err
+	}
+	if err := p.check(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, e := s.now().UnixMicro(), &s.ended
+	due, changed := e.after(now-p.Retention.Microseconds()), 0
+	for i, first := 0, e.next; i < due; i++ {
+		at := (first + i) % due
+		if changed == p.Limit {
+			e.next = at
+			return changed, nil
+		}
+		if s.purge(e.refs[at], p, now) {
+			changed++
+		}
+	}
+	e.next = 0
+	s.compact()
+	return changed, nil
+}
+
+// purge deletes or blanks one ended session that is past its retention, and
+// reports whether there was anything to do.
+func (s *MemoryStore) purge(ref endedRef, p Purge, now int64) bool {
+	row, tomb := s.lookup(ref)
+	switch {
+	case row != nil:
+		until := int64(0)
+		if !row.CredentialUntil.IsZero() {
+			until = row.CredentialUntil.UnixMicro()
+		}
+		s.forget(row, row.Derived && now < p.keepUntil(ref.at, until))
+		return true
+	case tomb && now >= p.keepUntil(ref.at, s.ended.tombs[ref.key].until):
+		delete(s.ended.tombs, ref.key)
+		s.ended.gone++
+		return true
+	}
+	return false
+}
+
+// keepUntil is the time, in microseconds, until which the handle of a derived
+// session that ended at endedAt is remembered; it is past its retention.
+func (p Purge) keepUntil(endedAt, until int64) int64 {
+	if until != 0 {
+		return until
+	}
+	return endedAt + max(p.KeepEnded, p.Retention).Microseconds()
+}
+
+// EndedSince implements [EndedFeed].
+func (s *MemoryStore) EndedSince(ctx context.Context, since time.Time, limit int) (EndedPage, error) {
+	if err := canceled(ctx, "ended since"); err != nil {
+		return EndedPage{}, err
+	}
+	if limit < 1 {
+		return EndedPage{}, fmt.Errorf("sessiontrack: ended since: limit is %d, want 1 or more", limit)
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	page := EndedPage{Now: s.now()}
+	raise(&s.fed, page.Now.UnixMicro())
+	if since.IsZero() {
+		return page, nil
+	}
+	for _, ref := range s.ended.refs[s.ended.after(since.UnixMicro()):] {
+		row, tomb := s.lookup(ref)
+		switch {
+		case row == nil && !tomb:
+			continue
+		case len(page.Ended) == limit:
+			page.More = true
+			return page, nil
+		case tomb:
+			page.Ended = append(page.Ended, s.ended.tombs[ref.key].session(ref.key))
+		default:
+			page.Ended = append(page.Ended, row.notice())
+		}
+	}
+	return page, nil
+}
+
+// notice is what the feed tells of an ended session.
+func (r *memoryRow) notice() Session {
+	return Session{
+		Serial: r.Serial, ID: r.ID, UserID: r.UserID, Derived: r.Derived,
+		LogoutAt: r.LogoutAt, EndReason: r.EndReason, EndedBy: r.EndedBy,
+	}
+}

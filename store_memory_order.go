@@ -1,0 +1,116 @@
+package sessiontrack
+
+import (
+	"iter"
+	"slices"
+)
+
+// chunkSize bounds a chunk of an ordered list: large enough to keep the list of
+// chunks short, small enough to move cheaply.
+const chunkSize = 512
+
+// ordered is a sorted list with cheap insertion, removal and seeking: chunks of
+// at most chunkSize elements, none of them empty. No two elements compare equal,
+// and what compare reads does not change while an element is inside.
+type ordered[T any] struct {
+	compare func(a, b T) int
+	chunks  [][]T
+}
+
+// chunk returns the index of the chunk where v is or belongs: the first that ends
+// at v or behind it.
+func (o *ordered[T]) chunk(v T) int {
+	i, _ := slices.BinarySearchFunc(o.chunks, v, func(c []T, v T) int {
+		return o.compare(c[len(c)-1], v)
+	})
+	return i
+}
+
+func (o *ordered[T]) insert(v T) {
+	if len(o.chunks) == 0 {
+		o.chunks = append(o.chunks, []T{v})
+		return
+	}
+	i := min(o.chunk(v), len(o.chunks)-1)
+	if len(o.chunks[i]) >= chunkSize {
+		i = o.split(i, v)
+	}
+	at, _ := slices.BinarySearchFunc(o.chunks[i], v, o.compare)
+	o.chunks[i] = slices.Insert(o.chunks[i], at, v)
+}
+
+// split makes room in the full chunk i for v and returns the chunk to put it in.
+// At the end of the list it begins a new chunk instead of halving, so that a list
+// that grows at its end is packed.
+func (o *ordered[T]) split(i int, v T) int {
+	full := o.chunks[i]
+	cut := len(full) / 2
+	if i == len(o.chunks)-1 && o.compare(full[len(full)-1], v) < 0 {
+		cut = len(full)
+	}
+	rest := append(make([]T, 0, chunkSize), full[cut:]...)
+	clear(full[cut:])
+	o.chunks[i] = full[:cut]
+	o.chunks = slices.Insert(o.chunks, i+1, rest)
+	if cut == len(full) || o.compare(full[cut-1], v) < 0 {
+		return i + 1
+	}
+	return i
+}
+
+// remove takes v out; it does nothing where v is not inside.
+func (o *ordered[T]) remove(v T) {
+	i := o.chunk(v)
+	if i == len(o.chunks) {
+		return
+	}
+	at, found := slices.BinarySearchFunc(o.chunks[i], v, o.compare)
+	if !found {
+		return
+	}
+	o.chunks[i] = slices.Delete(o.chunks[i], at, at+1)
+	o.shrink(i)
+}
+
+// shrink drops chunk i where it is empty and joins it to the next where both are
+// small, so that the number of chunks follows the number of elements.
+func (o *ordered[T]) shrink(i int) {
+	switch {
+	case len(o.chunks[i]) == 0:
+		o.chunks = slices.Delete(o.chunks, i, i+1)
+	case i+1 < len(o.chunks) && len(o.chunks[i])+len(o.chunks[i+1]) <= chunkSize/4:
+		o.chunks[i] = append(o.chunks[i], o.chunks[i+1]...)
+		o.chunks = slices.Delete(o.chunks, i+1, i+2)
+	}
+}
+
+// from yields the elements at v and behind it, in order.
+func (o *ordered[T]) from(v T) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		first := o.chunk(v)
+		for i := first; i < len(o.chunks); i++ {
+			at := 0
+			if i == first {
+				at, _ = slices.BinarySearchFunc(o.chunks[i], v, o.compare)
+			}
+			for _, e := range o.chunks[i][at:] {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// before counts the elements in front of v.
+func (o *ordered[T]) before(v T) int {
+	i, n := o.chunk(v), 0
+	for _, c := range o.chunks[:i] {
+		n += len(c)
+	}
+	if i < len(o.chunks) {
+		at, _ := slices.BinarySearchFunc(o.chunks[i], v, o.compare)
+		n += at
+	}
+	return n
+}

@@ -1,0 +1,117 @@
+package sessiontrack
+
+import (
+	"context"
+	"time"
+)
+
+// maxSamples bounds the samples that a MemoryStore keeps: two days of minutes, so
+// that the longest "today" of any time zone is covered.
+const maxSamples = 2 * 24 * 60
+
+// memoryCounts keeps the samples, and how the number of active sessions has moved
+// since the latest.
+type memoryCounts struct {
+	samples []Sample
+	moved   int
+}
+
+func (c *memoryCounts) begun() { c.moved++ }
+
+// finished counts an end. Those that a limit of time ended were not active any
+// more when the cleanup found them.
+func (c *memoryCounts) finished(reason EndReason) {
+	if reason != ByIdle && reason != ByLifetime {
+		c.moved--
+	}
+}
+
+func (c *memoryCounts) latest() (Sample, bool) {
+	if len(c.samples) == 0 {
+		return Sample{}, false
+	}
+	return c.samples[len(c.samples)-1], true
+}
+
+// peak returns the sample since midnight with the most online users, the earliest
+// of equals.
+func (c *memoryCounts) peak(midnight time.Time) (peak Sample) {
+	for _, sample := range c.samples {
+		if !sample.At.Before(midnight) && (peak.At.IsZero() || sample.Online > peak.Online) {
+			peak = sample
+		}
+	}
+	return peak
+}
+
+// midnight returns when the day of now began in zone; nil is UTC.
+func midnight(now time.Time, zone *time.Location) time.Time {
+	if zone == nil {
+		zone = time.UTC
+	}
+	year, month, day := now.In(zone).Date()
+	return time.Date(year, month, day, 0, 0, 0, 0, zone)
+}
+
+// CountStats implements [StatsCounter].
+func (s *MemoryStore) CountStats(ctx context.Context, q StatsQuery) (StatsCounts, error) {
+	if err := canceled(ctx, "count stats"); err != nil {
+		return StatsCounts{}, err
+	}
+	if err := q.check(); err != nil {
+		return StatsCounts{}, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := StatsCounts{Now: s.now()}
+	for i, w := range q.Windows {
+		out.Online[i] = s.onlineWithin(out.Now, w)
+	}
+	if sample, ok := s.counts.latest(); ok {
+		out.Sessions = max(0, sample.Sessions+s.counts.moved)
+	} else {
+		out.Sessions = s.activeSessions(out.Now, q.IdleTimeout)
+	}
+	out.Peak = s.counts.peak(midnight(out.Now, q.Zone))
+	return out, nil
+}
+
+// activeSessions counts the sessions inside both limits of time.
+func (s *MemoryStore) activeSessions(now time.Time, idle time.Duration) (n int) {
+	for row := range s.live.from(&memoryRow{}) {
+		if row.active(now, idle) {
+			n++
+		}
+	}
+	return n
+}
+
+// Sample implements [Sampler].
+func (s *MemoryStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, error) {
+	if err := canceled(ctx, "sample"); err != nil {
+		return Sample{}, false, err
+	}
+	if err := q.check(); err != nil {
+		return Sample{}, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	minute := now.Truncate(time.Minute)
+	if latest, ok := s.counts.latest(); ok && !latest.At.Before(minute) {
+		return latest, false, nil
+	}
+	sample := Sample{
+		At:             minute,
+		VeryActive:     s.onlineWithin(now, q.Windows[0]),
+		Online:         s.onlineWithin(now, q.Windows[1]),
+		RecentlyActive: s.onlineWithin(now, q.Windows[2]),
+		Sessions:       s.activeSessions(now, q.IdleTimeout),
+	}
+	if len(s.counts.samples) == maxSamples {
+		s.counts.samples = append(s.counts.samples[:0], s.counts.samples[1:]...)
+	}
+	s.counts.samples = append(s.counts.samples, sample)
+	s.counts.moved = 0
+	return sample, true, nil
+}

@@ -1,0 +1,216 @@
+package sessiontrack
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Touch implements [Store].
+func (s *MemoryStore) Touch(ctx context.Context, batch []Touch, presenceStep time.Duration) ([]SessionID, error) {
+	if err := canceled(ctx, "touch"); err != nil {
+		return nil, err
+	}
+	if err := notNegative("touch", span{"presenceStep", presenceStep}); err != nil {
+		return nil, err
+	}
+	alive := make([]SessionID, 0, len(batch))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	s.batch++
+	for _, t := range batch {
+		row := s.liveRow(t.ID)
+		if row == nil {
+			continue
+		}
+		s.touch(row, min(t.At.UnixMicro(), now.UnixMicro()), presenceStep)
+		if row.batch != s.batch {
+			row.batch = s.batch
+			alive = append(alive, row.ID)
+		}
+	}
+	return alive, nil
+}
+
+// touch moves one live row and its user's presence forward.
+func (s *MemoryStore) touch(row *memoryRow, at int64, step time.Duration) {
+	if at > row.LastActivity.UnixMicro() {
+		row.LastActivity = fromMicros(at)
+	}
+	latest := row.LastActivity.UnixMicro()
+	if time.Duration(latest-row.user.seen)*time.Microsecond >= step {
+		s.see(row.user, row.LastActivity)
+	}
+}
+
+// liveRow returns the row of that handle where it has not ended, else nil.
+func (s *MemoryStore) liveRow(id SessionID) *memoryRow {
+	key, ok := parseHandle(id)
+	if !ok {
+		return nil
+	}
+	row := s.rows[key]
+	if row == nil || row.Ended() {
+		return nil
+	}
+	return row
+}
+
+// Describe implements [Store].
+func (s *MemoryStore) Describe(ctx context.Context, batch []Facts) error {
+	if err := canceled(ctx, "describe"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range batch {
+		if row := s.liveRow(f.ID); row != nil {
+			row.describe(f)
+		}
+	}
+	return nil
+}
+
+func (r *memoryRow) describe(f Facts) {
+	if f.Device != nil {
+		r.Device = f.Device.storable()
+	}
+	if f.Network != nil {
+		r.Address, r.AddressSource = f.Network.Address, storable(f.Network.Source)
+		r.Location = f.Network.Location.storable()
+	}
+	if until := micros(f.CredentialUntil); until.After(r.CredentialUntil) {
+		r.CredentialUntil = until
+	}
+}
+
+// End implements [Store].
+func (s *MemoryStore) End(ctx context.Context, sel Selector, e Ending) (Ended, error) {
+	if err := canceled(ctx, "end"); err != nil {
+		return Ended{}, err
+	}
+	c, err := sel.Criteria()
+	if err != nil {
+		return Ended{}, err
+	}
+	if err := e.check(); err != nil {
+		return Ended{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.tick()
+	rows, next := s.selected(c, now)
+	return Ended{Sessions: s.endRows(rows, now, e), At: now, Next: next}, nil
+}
+
+// selected returns the live rows that c selects, by Serial, and where a walk goes
+// on.
+func (s *MemoryStore) selected(c Criteria, now time.Time) (rows []*memoryRow, next int64) {
+	switch {
+	case c.Walk > 0:
+		return s.walk(c, now)
+	case len(c.IDs) > 0:
+		for _, id := range c.IDs {
+			if row := s.liveRow(id); row != nil {
+				rows = append(rows, row)
+			}
+		}
+		slices.SortFunc(rows, bySerial)
+		return slices.Compact(rows), 0
+	case c.UserID != "":
+		if u := s.users[c.UserID]; u != nil {
+			rows = slices.DeleteFunc(slices.Clone(u.live), func(r *memoryRow) bool { return slices.Contains(c.Except, r.ID) })
+		}
+		return rows, 0
+	}
+	for row := range s.live.from(&memoryRow{}) {
+		if c.selects(row, now) {
+			rows = append(rows, row)
+		}
+	}
+	return rows, 0
+}
+
+// walk looks at the next c.Walk live rows behind c.After.
+func (s *MemoryStore) walk(c Criteria, now time.Time) (rows []*memoryRow, next int64) {
+	probe := &memoryRow{}
+	probe.Serial = c.After + 1
+	looked := 0
+	for row := range s.live.from(probe) {
+		if looked == c.Walk {
+			return rows, next
+		}
+		looked, next = looked+1, row.Serial
+		if c.selects(row, now) {
+			rows = append(rows, row)
+		}
+	}
+	return rows, 0
+}
+
+// selects reports whether c, its walk apart, is about the live row r.
+func (c *Criteria) selects(r *memoryRow, now time.Time) bool {
+	switch {
+	case len(c.IDs) > 0:
+		return slices.Contains(c.IDs, r.ID)
+	case c.UserID != "":
+		return r.UserID == c.UserID && !slices.Contains(c.Except, r.ID)
+	case c.Expired:
+		return r.expired(now)
+	}
+	return now.Sub(r.LastActivity) >= c.IdleFor
+}
+
+// endRows ends live rows and returns them as they now are. now is from tick.
+func (s *MemoryStore) endRows(rows []*memoryRow, now time.Time, e Ending) []Session {
+	if len(rows) == 0 {
+		return nil
+	}
+	ended := make([]Session, 0, len(rows))
+	for _, row := range rows {
+		row.LogoutAt, row.EndReason, row.EndedBy = now, e.Reason, e.By
+		row.user.leaving = true
+		ended = append(ended, row.Session)
+		s.live.remove(row)
+		s.ended.add(row)
+		s.counts.finished(e.Reason)
+	}
+	for _, row := range rows {
+		if row.user.leaving {
+			s.settle(row.user)
+		}
+	}
+	for s.ended.full > s.maxEnded {
+		s.forgetOldest()
+	}
+	return ended
+}
+
+// settle moves what has ended out of a user's live sessions, all at once.
+func (s *MemoryStore) settle(u *memoryUser) {
+	u.leaving = false
+	u.live = slices.DeleteFunc(u.live, func(row *memoryRow) bool {
+		if row.Ended() {
+			u.ended = insertRow(u.ended, row)
+		}
+		return row.Ended()
+	})
+	if len(u.live) == 0 {
+		s.leave(u)
+	}
+}
+
+// without removes row from a list by Serial.
+func without(list []*memoryRow, row *memoryRow) []*memoryRow {
+	if at, ok := slices.BinarySearchFunc(list, row, bySerial); ok {
+		return slices.Delete(list, at, at+1)
+	}
+	return list
+}
+
+// insertRow adds row to a list by Serial.
+func insertRow(list []*memoryRow, row *memoryRow) []*memoryRow {
+	at, _ := slices.BinarySearchFunc(list, row, bySerial)
+	return slices.Insert(list, at, row)
+}
