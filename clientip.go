@@ -9,17 +9,13 @@ import (
 	"strings"
 )
 
-// AddressSource names what a [ClientAddress] was taken from: [FromPeer], or the lower-case name of the header
-// that a trusted proxy vouched for, such as "x-forwarded-for", "forwarded" or "cf-connecting-ip".
-type AddressSource string
+// FromPeer is the Source of an address that is the connection's other end: the client itself, or, where the headers
+// could not be believed, the proxy in front.
+const FromPeer = "remote_addr"
 
 const (
-	// FromPeer is the source of an address that is the connection's other end: the client itself, or, where the
-	// headers could not be believed, the proxy in front.
-	FromPeer AddressSource = "remote_addr"
-
-	fromXForwardedFor AddressSource = "x-forwarded-for"
-	fromForwarded     AddressSource = "forwarded"
+	fromXForwardedFor = "x-forwarded-for"
+	fromForwarded     = "forwarded"
 )
 
 // ClientAddress is where a request came from, and how that is known. It is comparable.
@@ -28,8 +24,9 @@ type ClientAddress struct {
 	// false, when the peer has no address: a Unix socket, or a RemoteAddr that something replaced by a text that is none.
 	Addr netip.Addr
 
-	// Source says what Addr was taken from.
-	Source AddressSource
+	// Source says what Addr was taken from: FromPeer, or the lower-case name of the header that a trusted proxy
+	// vouched for, such as "x-forwarded-for", "forwarded" or "cf-connecting-ip".
+	Source string
 }
 
 // String returns the address alone, and "" when there is none (where netip would say "invalid IP").
@@ -112,7 +109,7 @@ func TrustedProxies(prefixes ...netip.Prefix) ClientIP {
 // are refused by [New].
 func TrustedHeader(name string, prefixes ...netip.Prefix) ClientIP {
 	c := &proxyHeaders{only: http.CanonicalHeaderKey(name)}
-	c.source = AddressSource(strings.ToLower(name))
+	c.source = strings.ToLower(name)
 	c.trusted, c.err = trustedPrefixes(prefixes)
 	switch {
 	case !isHeaderName(name):
@@ -166,9 +163,9 @@ func validateClientIP(c ClientIP) error {
 // proxyHeaders is TrustedProxies, or TrustedHeader when only is set.
 type proxyHeaders struct {
 	trusted []netip.Prefix
-	only    string        // canonical name of the one header that counts; "" for X-Forwarded-For and Forwarded
-	source  AddressSource // of only
-	err     error         // for validateClientIP
+	only    string // canonical name of the one header that counts; "" for X-Forwarded-For and Forwarded
+	source  string // of only
+	err     error  // for validateClientIP
 }
 
 func (c *proxyHeaders) ClientAddress(r *http.Request) ClientAddress {
@@ -205,7 +202,7 @@ func (c *proxyHeaders) either(header http.Header, peer ClientAddress) ClientAddr
 
 // walk reads the list's elements from the right until one is not trusted (it is the client) or not an address (the one
 // before is taken). Each element that it passes was written by a proxy that is trusted, so none of them is the client's.
-func (c *proxyHeaders) walk(last ClientAddress, lines []string, lastHop hopParser, source AddressSource) ClientAddress {
+func (c *proxyHeaders) walk(last ClientAddress, lines []string, lastHop hopParser, source string) ClientAddress {
 	for _, line := range slices.Backward(lines) {
 		for more := true; more; {
 			var hop netip.Addr
@@ -223,7 +220,7 @@ func (c *proxyHeaders) walk(last ClientAddress, lines []string, lastHop hopParse
 }
 
 // single takes a header that must be there once and be one address.
-func single(peer ClientAddress, lines []string, source AddressSource) ClientAddress {
+func single(peer ClientAddress, lines []string, source string) ClientAddress {
 	if len(lines) != 1 {
 		return peer
 	}

@@ -139,7 +139,7 @@ func TestTrustedProxiesChains(t *testing.T) {
 			got := resolve(strategy, tt.peer, header)
 			assert.Equal(t, tt.want, got.String())
 			assert.Equal(t, got, resolve(pinned, tt.peer, header), "the header named alone is walked alike")
-			wantSource := AddressSource("x-forwarded-for")
+			wantSource := "x-forwarded-for"
 			if peer := resolve(RemoteAddr(), tt.peer, nil); got.Addr == peer.Addr {
 				wantSource = FromPeer
 			}

@@ -103,7 +103,7 @@ func TestTrustedHeader(t *testing.T) {
 			got := resolve(strategy, tt.peer, header)
 			assert.Equal(t, tt.want, got.String())
 			if peer := resolve(RemoteAddr(), tt.peer, nil); got != peer {
-				assert.Equal(t, AddressSource(strings.ToLower(tt.header)), got.Source)
+				assert.Equal(t, strings.ToLower(tt.header), got.Source)
 			}
 		})
 	}

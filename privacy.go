@@ -101,6 +101,16 @@ func maskAddress(addr netip.Addr, mode AddressMode) netip.Addr {
 	return netip.Addr{}
 }
 
+// sharedAddresses are those behind carrier-grade NAT (RFC 6598), as good as private.
+var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
+
+// isPublic reports whether addr can be somewhere: private, shared, loopback, link-local, multicast and unspecified
+// addresses are in no place, and no Locator is asked about them.
+func isPublic(addr netip.Addr) bool {
+	addr = plainAddr(addr)
+	return addr.IsGlobalUnicast() && !addr.IsPrivate() && !sharedAddresses.Contains(addr)
+}
+
 // maskUserAgent returns what mode lets be kept of a User-Agent of that family: "" for a mode that is none.
 func maskUserAgent(userAgent, family string, mode UserAgentMode) string {
 	switch mode {

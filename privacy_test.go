@@ -65,6 +65,20 @@ func FuzzTruncatedAddressesOfANetworkAreEqual(f *testing.F) {
 	})
 }
 
+func TestIsPublic(t *testing.T) {
+	t.Parallel()
+	for _, addr := range []string{"8.8.8.8", "100.63.255.255", "100.128.0.0", "172.32.0.1", "2001:4860::8888", "::ffff:8.8.8.8"} {
+		assert.True(t, isPublic(netip.MustParseAddr(addr)), addr)
+	}
+	for _, addr := range []string{
+		"10.0.0.1", "172.16.0.1", "192.168.1.1", "127.0.0.1", "169.254.1.1", "100.64.0.1", "100.127.255.255", "0.0.0.0",
+		"224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fe80::1%eth0", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:100.64.0.1",
+	} {
+		assert.False(t, isPublic(netip.MustParseAddr(addr)), addr)
+	}
+	assert.False(t, isPublic(netip.Addr{}))
+}
+
 func TestMaskUserAgent(t *testing.T) {
 	t.Parallel()
 	const userAgent, family = "Mozilla/5.0 (…) Chrome/131.0.0.0", "Chrome on Android"
