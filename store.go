@@ -83,6 +83,10 @@ type NewSession struct {
 	Limit       int
 	Policy      LimitPolicy
 	IdleTimeout time.Duration
+
+	// agent and hints are the client's own words, for the classifier; what of them
+	// may be kept is in Session.
+	agent, hints string
 }
 
 // LimitPolicy is what happens when a user signs in at the limit.
@@ -281,6 +285,14 @@ type Sampler interface {
 	// Sample records a sample for the store's current minute, unless there is one,
 	// and reports whether this call took it.
 	Sample(ctx context.Context, q StatsQuery) (Sample, bool, error)
+}
+
+// Leaser lets one replica at a time do a periodic job. Without it every replica does
+// it, which is safe and costs more.
+type Leaser interface {
+	// Lease reports whether the caller may do the job now: nobody was given it within
+	// the last d, by the store's clock. It is never given back early.
+	Lease(ctx context.Context, job string, d time.Duration) (bool, error)
 }
 
 // Sample is what was counted at a full minute.

@@ -95,27 +95,12 @@ func byActivity(a, b *memoryUser) int {
 	return cmp.Or(cmp.Compare(b.seen, a.seen), cmp.Compare(a.id, b.id))
 }
 
-// micros cuts t to what the store keeps: UTC and whole microseconds.
-func micros(t time.Time) time.Time {
+// wholeMicros cuts t to what the store keeps: UTC and whole microseconds.
+func wholeMicros(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Time{}
 	}
 	return t.UTC().Truncate(time.Microsecond)
-}
-
-func fromMicros(n int64) time.Time { return time.UnixMicro(n).UTC() }
-
-// raise sets a to n, unless it is there already, and returns the larger.
-func raise(a *atomic.Int64, n int64) int64 {
-	for {
-		old := a.Load()
-		if old >= n {
-			return old
-		}
-		if a.CompareAndSwap(old, n) {
-			return n
-		}
-	}
 }
 
 // now is the store's time.
@@ -225,9 +210,9 @@ func (s *MemoryStore) insert(key handle, n *NewSession, now time.Time) *memoryRo
 	row := &memoryRow{key: key, Record: Record{Session: n.Session, SecretHash: n.SecretHash}}
 	row.Serial, row.LoginAt, row.LastActivity = s.serial, now, now
 	row.ExpiresAt, row.LogoutAt, row.EndReason, row.EndedBy = time.Time{}, time.Time{}, "", ""
-	row.CredentialUntil = micros(n.Session.CredentialUntil)
+	row.CredentialUntil = wholeMicros(n.Session.CredentialUntil)
 	if n.Lifetime > 0 {
-		row.ExpiresAt = micros(now.Add(n.Lifetime))
+		row.ExpiresAt = wholeMicros(now.Add(n.Lifetime))
 	}
 	row.ID = key.id()
 	row.clean()

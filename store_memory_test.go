@@ -221,7 +221,7 @@ func TestMemoryStoreForgetsEndedSessionsBeyondItsBound(t *testing.T) {
 			assert.Empty(t, got.UserID)
 			assert.Equal(t, ByAdmin, got.EndReason)
 			assert.True(t, got.Ended())
-			assert.Equal(t, micros(until), got.CredentialUntil)
+			assert.Equal(t, wholeMicros(until), got.CredentialUntil)
 		default:
 			assert.ErrorIs(t, err, ErrNotFound)
 		}

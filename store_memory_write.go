@@ -80,7 +80,7 @@ func (r *memoryRow) describe(f Facts) {
 		r.Address, r.AddressSource = f.Network.Address, storable(f.Network.Source)
 		r.Location = f.Network.Location.storable()
 	}
-	if until := micros(f.CredentialUntil); until.After(r.CredentialUntil) {
+	if until := wholeMicros(f.CredentialUntil); until.After(r.CredentialUntil) {
 		r.CredentialUntil = until
 	}
 }

@@ -1,0 +1,287 @@
+package sessiontrack
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"unique"
+)
+
+// entry is a session as the process caches it: compact, because a million of them
+// must fit (at most 256 bytes of heap each, the map's share included). All but the
+// atomics is immutable; a change of facts makes a new entry.
+type entry struct {
+	handle          handle
+	hash            [32]byte
+	user            string
+	serial          int64
+	loginAt         int64 // store's microseconds, as are those below
+	expiresAt       int64 // 0: never
+	credentialUntil int64
+	readAt          int64 // local microseconds at which the read began
+	last            atomic.Int64
+	queued          atomic.Int64 // latest activity handed to the touch buffer, or in the store
+	ending          atomic.Pointer[ending]
+	facts           unique.Handle[facts]
+	places          unique.Handle[places]
+	address         packedAddr
+	loginAddress    packedAddr
+	derived         bool
+}
+
+// facts and places are what many sessions share; unique keeps one copy of each.
+type facts struct {
+	userAgent, hints string
+	device           Device
+}
+
+type places struct {
+	source, loginSource string
+	location            Location
+}
+
+// ending is why a session is no longer good.
+type ending struct {
+	at     int64
+	reason EndReason
+	by     string
+}
+
+// packedAddr is a netip.Addr without its zone, in 17 bytes in place of 24.
+type packedAddr struct {
+	bytes [16]byte
+	kind  uint8 // 0 none, 4, 6
+}
+
+func packAddr(a netip.Addr) packedAddr {
+	switch {
+	case a.Is4():
+		return packedAddr{a.As16(), 4}
+	case a.Is6():
+		return packedAddr{a.As16(), 6}
+	}
+	return packedAddr{}
+}
+
+func (p packedAddr) addr() netip.Addr {
+	switch p.kind {
+	case 4:
+		return netip.AddrFrom16(p.bytes).Unmap()
+	case 6:
+		return netip.AddrFrom16(p.bytes)
+	}
+	return netip.Addr{}
+}
+
+// newEntry makes the cached form of a row whose read began at readAt.
+func newEntry(r *Record, readAt int64) (*entry, bool) {
+	h, ok := parseHandle(r.ID)
+	if !ok {
+		return nil, false
+	}
+	e := &entry{
+		handle: h, hash: r.SecretHash, user: r.UserID, serial: r.Serial,
+		loginAt: micros(r.LoginAt), expiresAt: micros(r.ExpiresAt), credentialUntil: micros(r.CredentialUntil),
+		readAt: readAt, derived: r.Derived,
+		facts:   unique.Make(facts{r.UserAgent, r.ClientHints, r.Device}),
+		places:  unique.Make(places{r.AddressSource, r.LoginAddressSource, r.Location}),
+		address: packAddr(r.Address), loginAddress: packAddr(r.LoginAddress),
+	}
+	e.last.Store(micros(r.LastActivity))
+	e.queued.Store(micros(r.LastActivity))
+	if r.Ended() {
+		e.ending.Store(&ending{micros(r.LogoutAt), r.EndReason, r.EndedBy})
+	}
+	return e, true
+}
+
+// session expands the entry.
+func (e *entry) session() Session {
+	f, p := e.facts.Value(), e.places.Value()
+	s := Session{
+		Serial: e.serial, ID: e.handle.id(), UserID: e.user, Derived: e.derived,
+		Address: e.address.addr(), AddressSource: p.source, Location: p.location,
+		LoginAddress: e.loginAddress.addr(), LoginAddressSource: p.loginSource,
+		UserAgent: f.userAgent, ClientHints: f.hints, Device: f.device,
+		LoginAt: fromMicros(e.loginAt), LastActivity: fromMicros(e.last.Load()),
+		ExpiresAt: fromMicros(e.expiresAt), CredentialUntil: fromMicros(e.credentialUntil),
+	}
+	if end := e.ending.Load(); end != nil {
+		s.LogoutAt, s.EndReason, s.EndedBy = fromMicros(end.at), end.reason, end.by
+	}
+	return s
+}
+
+// described returns a copy of the entry with new facts.
+func (e *entry) described(f Facts) *entry {
+	c := &entry{
+		handle: e.handle, hash: e.hash, user: e.user, serial: e.serial, loginAt: e.loginAt, expiresAt: e.expiresAt,
+		credentialUntil: max(e.credentialUntil, micros(f.CredentialUntil)), readAt: e.readAt, derived: e.derived,
+		facts: e.facts, places: e.places, address: e.address, loginAddress: e.loginAddress,
+	}
+	if f.Device != nil {
+		now := c.facts.Value()
+		now.device = *f.Device
+		c.facts = unique.Make(now)
+	}
+	if f.Network != nil {
+		now := c.places.Value()
+		now.source, now.location = f.Network.Source, f.Network.Location
+		c.places, c.address = unique.Make(now), packAddr(f.Network.Address)
+	}
+	c.last.Store(e.last.Load())
+	c.queued.Store(e.queued.Load())
+	c.ending.Store(e.ending.Load())
+	return c
+}
+
+// raise moves an atomic time forward, never back, and returns where it stands then.
+func raise(a *atomic.Int64, to int64) int64 {
+	for {
+		now := a.Load()
+		if now >= to {
+			return now
+		}
+		if a.CompareAndSwap(now, to) {
+			return to
+		}
+	}
+}
+
+const shardCount = 256 // a handle's first byte chooses; handles are random
+
+// cache is the near cache: bounded, sharded, with a generation per shard that every
+// invalidation moves on. A read of the store keeps its result only if the generation
+// is still the one from before the read, so that a fill which races an end can never
+// bring the session back.
+type cache struct {
+	shards   [shardCount]cacheShard
+	perShard int
+}
+
+type cacheShard struct {
+	mu         sync.RWMutex
+	generation uint64
+	entries    map[handle]*entry
+}
+
+func newCache(size int) *cache {
+	c := &cache{perShard: (size + shardCount - 1) / shardCount}
+	for i := range c.shards {
+		c.shards[i].entries = make(map[handle]*entry)
+	}
+	return c
+}
+
+func (c *cache) shard(h handle) *cacheShard { return &c.shards[h[0]] }
+
+func (c *cache) get(h handle) *entry {
+	s := c.shard(h)
+	s.mu.RLock()
+	e := s.entries[h]
+	s.mu.RUnlock()
+	return e
+}
+
+// generation is read before the store is, and given back to put.
+func (c *cache) generation(h handle) uint64 {
+	s := c.shard(h)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.generation
+}
+
+// put keeps an entry whose read began at the given generation, unless something in
+// its shard has been invalidated since. It never replaces an end.
+func (c *cache) put(e *entry, generation uint64) {
+	if c.perShard <= 0 {
+		return
+	}
+	s := c.shard(e.handle)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.generation != generation {
+		return
+	}
+	if old := s.entries[e.handle]; old != nil {
+		raise(&e.last, old.last.Load())
+		raise(&e.queued, old.queued.Load())
+		if old.ending.Load() != nil {
+			return
+		}
+	} else if len(s.entries) >= c.perShard {
+		s.evict()
+	}
+	s.entries[e.handle] = e
+}
+
+// evict drops the least recently used of a few entries that the map's random order
+// offers. Unwritten touches are in the touch buffer, not here, and none is lost.
+func (s *cacheShard) evict() {
+	var oldest *entry
+	seen := 0
+	for _, e := range s.entries {
+		if oldest == nil || e.last.Load() < oldest.last.Load() {
+			oldest = e
+		}
+		if seen++; seen == 8 {
+			break
+		}
+	}
+	if oldest != nil {
+		delete(s.entries, oldest.handle)
+	}
+}
+
+// describe replaces an entry by one with new facts.
+func (c *cache) describe(h handle, f Facts) {
+	s := c.shard(h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[h]; e != nil {
+		s.entries[h] = e.described(f)
+	}
+}
+
+// end marks a session ended and moves the generation on. Whoever holds the entry
+// sees the end too.
+func (c *cache) end(h handle, end *ending) {
+	s := c.shard(h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.generation++
+	if e := s.entries[h]; e != nil {
+		e.ending.CompareAndSwap(nil, end)
+	}
+}
+
+// drop forgets a session; the next request reads it from the store.
+func (c *cache) drop(h handle) {
+	s := c.shard(h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.generation++
+	delete(s.entries, h)
+}
+
+// clear forgets everything.
+func (c *cache) clear() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.generation++
+		clear(s.entries)
+		s.mu.Unlock()
+	}
+}
+
+// len counts the entries.
+func (c *cache) len() int {
+	n := 0
+	for i := range c.shards {
+		c.shards[i].mu.RLock()
+		n += len(c.shards[i].entries)
+		c.shards[i].mu.RUnlock()
+	}
+	return n
+}

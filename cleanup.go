@@ -1,0 +1,103 @@
+package sessiontrack
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// cleanupWalk is how many rows one step looks at, and purgeBatch how many it
+	// deletes: small enough for no lock to last.
+	cleanupWalk = 5000
+	purgeBatch  = 1000
+)
+
+// Cleanup ends the sessions that are past their limits and purges ended ones that
+// are past their retention, in small steps. It returns how many sessions it ended;
+// several at once, on one process or many, count each session once. Idle ones are
+// ended no earlier than IdleTimeout + TouchInterval + FlushInterval + 1 s after their
+// latest activity, because that much of it may not have been written yet; requests
+// are refused from IdleTimeout on regardless.
+func (t *Tracker) Cleanup(ctx context.Context) (int, error) {
+	ended, err := t.endPast(ctx)
+	if err != nil {
+		return ended, fmt.Errorf("sessiontrack: Cleanup: %w", err)
+	}
+	if err := t.purge(ctx); err != nil {
+		return ended, fmt.Errorf("sessiontrack: Cleanup: %w", err)
+	}
+	return ended, nil
+}
+
+// endPast walks all rows once for each limit.
+func (t *Tracker) endPast(ctx context.Context) (ended int, err error) {
+	limits := []struct {
+		on     bool
+		sel    Selector
+		reason EndReason
+	}{
+		{t.opts.Lifetime > 0, Expired(), ByLifetime},
+		{t.opts.IdleTimeout > 0, Idle(t.opts.IdleTimeout + t.opts.TouchInterval + t.opts.FlushInterval + time.Second), ByIdle},
+	}
+	for _, limit := range limits {
+		if !limit.on {
+			continue
+		}
+		for after := int64(0); ; {
+			step, err := t.end(ctx, limit.sel.Walk(after, cleanupWalk), Ending{Reason: limit.reason})
+			if err != nil {
+				return ended, err
+			}
+			ended += len(step.Sessions)
+			if step.Next == 0 {
+				break
+			}
+			if after = step.Next; ctx.Err() != nil {
+				return ended, ctx.Err()
+			}
+		}
+	}
+	return ended, nil
+}
+
+func (t *Tracker) purge(ctx context.Context) error {
+	if t.opts.Retention < 0 {
+		return nil
+	}
+	for {
+		stepCtx, cancel := t.writeContext(ctx)
+		n, err := t.store.Purge(stepCtx, Purge{Retention: t.opts.Retention, KeepEnded: t.opts.KeepEnded, Limit: purgeBatch})
+		cancel()
+		if err != nil {
+			return asUnavailable(err)
+		}
+		t.count(countPurged, n)
+		if n < purgeBatch {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// cleanupLeased is the background's Cleanup: by one replica at a time, where the
+// store can tell.
+func (t *Tracker) cleanupLeased(ctx context.Context) {
+	if t.down.Load() {
+		return
+	}
+	if t.leaser != nil {
+		storeCtx, cancel := t.requestContext(ctx)
+		mine, err := t.leaser.Lease(storeCtx, "cleanup", t.opts.CleanupInterval*9/10)
+		cancel()
+		if err != nil || !mine {
+			return
+		}
+	}
+	ended, err := t.Cleanup(ctx)
+	if err != nil && ctx.Err() == nil {
+		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: cleanup not finished, will be tried again", countAttr(ended), errAttr(err))
+	}
+}

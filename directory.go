@@ -1,0 +1,75 @@
+package sessiontrack
+
+import (
+	"context"
+	"strconv"
+)
+
+// UserInfo is what a host tells about one of its users, for lists.
+type UserInfo struct {
+	ID          string
+	Email       string
+	FullName    string
+	Username    string
+	DisplayName string
+	AvatarURL   string
+}
+
+// UserDirectory brings users' names and pictures: one call for a whole page. Users
+// that it does not know are left out of its answer. An error, or a panic, means a
+// page without names.
+type UserDirectory interface {
+	Users(ctx context.Context, ids []string) (map[string]UserInfo, error)
+}
+
+// UserSearcher is a [UserDirectory] that can look for people, for the admin list's
+// search. Without it the search finds ids and addresses only.
+type UserSearcher interface {
+	// SearchUsers returns the ids of at most limit users whose name or e-mail fits.
+	SearchUsers(ctx context.Context, query string, limit int) ([]string, error)
+}
+
+// users asks the directory for a page's users.
+func (t *Tracker) users(ctx context.Context, ids []string) map[string]UserInfo {
+	if t.opts.Directory == nil || len(ids) == 0 {
+		return nil
+	}
+	var found map[string]UserInfo
+	t.contain("Options.Directory", func() {
+		var err error
+		if found, err = t.opts.Directory.Users(ctx, ids); err != nil {
+			t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: no names for a page", errAttr(err))
+		}
+	})
+	return found
+}
+
+// rolesOf asks for a caller's roles anew, or takes those of the credential.
+func (t *Tracker) rolesOf(ctx context.Context, caller *tracked) ([]string, error) {
+	if t.opts.Roles == nil {
+		return caller.roles, nil
+	}
+	return t.rolesOfUser(ctx, caller.entry.user)
+}
+
+// rolesOfUser asks the host. That it cannot say is an outage, never "no roles".
+func (t *Tracker) rolesOfUser(ctx context.Context, userID string) (roles []string, err error) {
+	if !t.contain("Options.Roles", func() { roles, err = t.opts.Roles(ctx, userID) }) {
+		return nil, ErrUnavailable
+	}
+	if err != nil {
+		return nil, asUnavailable(err)
+	}
+	return roles, nil
+}
+
+// jsonUserID writes a user id as the host wants it: a number where
+// Options.NumericUserIDs is set and the id is the canonical form of one.
+func (t *Tracker) jsonUserID(id string) any {
+	if t.opts.NumericUserIDs {
+		if n, err := strconv.ParseInt(id, 10, 64); err == nil && strconv.FormatInt(n, 10) == id {
+			return n
+		}
+	}
+	return id
+}

@@ -1,0 +1,153 @@
+package sessiontrack
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// feedLimit is how many ends one reading takes in; with more it is cheaper to
+	// empty the cache.
+	feedLimit = 10_000
+	// feedOverlap is read again each time, because a transaction that ended a
+	// session may commit after a later one was seen. The store's own transactions
+	// last 2 s at the most.
+	feedOverlap = 3 * time.Second
+	// feedSpacing is the least time between two readings, however many kicks come.
+	feedSpacing = 20 * time.Millisecond
+)
+
+// lease is how far this process may trust its cache: the start of the latest good
+// reading of the feed, plus MaxStaleness. Without a feed each entry has its own.
+type lease struct {
+	since    time.Time           // the store's time from which the next reading begins
+	lastGood int64               // local start of the latest good reading
+	seen     map[handle]struct{} // ends that the overlap will bring again
+}
+
+// Kick makes the feed of ended sessions be read at once: what a listener such as
+// package pglisten calls when it is told of an end, has reconnected or has any
+// doubt. It never blocks and may be called at any rate. The feed is read every
+// FeedInterval regardless.
+func (t *Tracker) Kick() {
+	select {
+	case t.feedKick <- struct{}{}:
+	default:
+	}
+}
+
+// runFeed reads the feed until ctx is done; while the store is away it tries four
+// times as often.
+func (t *Tracker) runFeed(ctx context.Context) {
+	timer := time.NewTimer(t.opts.FeedInterval)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-t.feedKick:
+			if !sleep(ctx, feedSpacing-time.Duration(t.clock.local()-t.polledAt)*time.Microsecond) {
+				return
+			}
+		}
+		next := t.opts.FeedInterval
+		if err := t.poll(ctx); err != nil {
+			next /= 4
+		}
+		timer.Reset(next)
+	}
+}
+
+// poll reads the feed once and renews the lease.
+func (t *Tracker) poll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, t.opts.StoreTimeout)
+	defer cancel()
+	before := t.clock.local()
+	t.polledAt = before
+	page, err := t.feed.EndedSince(ctx, t.lease.since, feedLimit)
+	if err != nil {
+		t.storeAway(ctx, err)
+		return err
+	}
+	t.clock.learn(page.Now, before, t.clock.local())
+	gap := before-t.lease.lastGood > (t.opts.MaxStaleness + t.opts.StaleGrace).Microseconds()
+	if page.More || gap {
+		t.cache.clear()
+		t.lease.seen = nil
+	}
+	t.learnEnds(page.Ended)
+	t.lease.since, t.lease.lastGood = page.Now.Add(-feedOverlap), before
+	t.trustedUntil.Store(before + t.opts.MaxStaleness.Microseconds())
+	t.storeBack(ctx)
+	return nil
+}
+
+// learnEnds takes ended sessions out of service here, each once: an end that the
+// overlap repeats would void fills of the cache for nothing.
+func (t *Tracker) learnEnds(ended []Session) {
+	seen := make(map[handle]struct{}, len(ended))
+	for _, s := range ended {
+		h, ok := parseHandle(s.ID)
+		if !ok {
+			continue
+		}
+		if _, again := t.lease.seen[h]; !again {
+			t.cache.end(h, endingOf(s))
+		}
+		seen[h] = struct{}{}
+	}
+	t.lease.seen = seen
+}
+
+func endingOf(s Session) *ending { return &ending{micros(s.LogoutAt), s.EndReason, s.EndedBy} }
+
+// storeAway and storeBack keep the breaker: while the store is known to be away no
+// request waits for it. Each change is logged once.
+func (t *Tracker) storeAway(ctx context.Context, err error) {
+	if ctx.Err() == context.Canceled {
+		return // Shutdown, not the store
+	}
+	t.count(countFeedFailed, 1)
+	if !t.down.Swap(true) {
+		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: store unreachable; cached sessions are served for a while", errAttr(err))
+	}
+}
+
+func (t *Tracker) storeBack(ctx context.Context) {
+	if t.down.Swap(false) {
+		t.opts.Logger.LogAttrs(ctx, info, "sessiontrack: store reachable again")
+		select {
+		case t.flushKick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// trusted reports whether a cached entry may be served without asking the store.
+func (t *Tracker) trusted(e *entry, local int64) bool {
+	if t.feed == nil {
+		return local < e.readAt+t.opts.MaxStaleness.Microseconds()
+	}
+	return local < t.trustedUntil.Load()
+}
+
+// tolerated reports whether it may still be served while the store cannot say.
+func (t *Tracker) tolerated(e *entry, local int64) bool {
+	return t.trusted(e, local-t.opts.StaleGrace.Microseconds())
+}
+
+// sleep waits for d or until ctx is done, and reports whether it waited.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

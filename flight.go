@@ -1,0 +1,200 @@
+package sessiontrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// maxReads is how many reads of the store requests may have under way; the others
+// wait, so that a flood of unknown ids cannot take all of the host's connections.
+const maxReads = 64
+
+// flights lets all requests that miss the cache for one session share one read of
+// the store. The read belongs to none of them: a client that goes away does not
+// cancel it for the others.
+type flights struct {
+	mu      sync.Mutex
+	pending map[handle]*flight
+	slots   chan struct{}
+}
+
+type flight struct {
+	done       chan struct{}
+	generation uint64
+	entry      *entry
+	err        error
+}
+
+func newFlights() *flights {
+	return &flights{pending: make(map[handle]*flight), slots: make(chan struct{}, maxReads)}
+}
+
+// read gets a session from the store, or makes it where create is not nil and there
+// is none. A read that began before the latest invalidation is never joined: it may
+// not have seen the end that the caller has been promised.
+func (t *Tracker) read(ctx context.Context, h handle, create *NewSession) (*entry, error) {
+	if !t.life.enter() { // before Start, after Shutdown: nothing is shared or kept
+		ctx, cancel := t.requestContext(ctx)
+		defer cancel()
+		return t.readStore(ctx, h, create)
+	}
+	f, mine := t.join(h)
+	if !mine {
+		t.life.leave()
+	} else {
+		go func() {
+			defer t.life.leave()
+			t.fly(context.WithoutCancel(ctx), f, h, create)
+		}()
+	}
+	select {
+	case <-f.done:
+		return f.entry, f.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+// join returns the flight for h and whether the caller has to fly it.
+func (t *Tracker) join(h handle) (*flight, bool) {
+	generation := t.cache.generation(h)
+	t.flights.mu.Lock()
+	defer t.flights.mu.Unlock()
+	if f := t.flights.pending[h]; f != nil && f.generation == generation {
+		return f, false
+	}
+	f := &flight{done: make(chan struct{}), generation: generation}
+	t.flights.pending[h] = f
+	return f, true
+}
+
+// fly reads on behalf of all who wait, and keeps what it read.
+func (t *Tracker) fly(ctx context.Context, f *flight, h handle, create *NewSession) {
+	defer func() {
+		t.flights.mu.Lock()
+		if t.flights.pending[h] == f {
+			delete(t.flights.pending, h)
+		}
+		t.flights.mu.Unlock()
+		close(f.done)
+	}()
+	ctx, cancel := context.WithTimeout(ctx, t.opts.StoreTimeout)
+	defer cancel()
+	select {
+	case t.flights.slots <- struct{}{}:
+		defer func() { <-t.flights.slots }()
+	case <-ctx.Done():
+		f.err = fmt.Errorf("%w: too many reads under way", ErrUnavailable)
+		return
+	}
+	f.entry, f.err = t.readStore(ctx, h, create)
+	switch {
+	case f.err == nil:
+		t.cache.put(f.entry, f.generation)
+	case errors.Is(f.err, ErrNotFound):
+		t.unknown.add(h, t.clock.local())
+	}
+}
+
+// readStore asks the store, within ctx. A panic of a host's store is an outage.
+func (t *Tracker) readStore(ctx context.Context, h handle, create *NewSession) (e *entry, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			t.count(countPanics, 1)
+			e, err = nil, fmt.Errorf("%w: the store panicked", ErrUnavailable)
+		}
+	}()
+	t.count(countReads, 1)
+	readAt := t.clock.local()
+	record, err := t.store.Get(ctx, h.id())
+	if create != nil && errors.Is(err, ErrNotFound) {
+		return t.createDerived(ctx, h, create)
+	}
+	if err != nil {
+		return nil, asUnavailable(err)
+	}
+	return t.entryOf(&record, h, readAt)
+}
+
+func (t *Tracker) entryOf(r *Record, h handle, readAt int64) (*entry, error) {
+	e, ok := newEntry(r, readAt)
+	if !ok || e.handle != h {
+		return nil, fmt.Errorf("%w: the store answered with another session", ErrUnavailable)
+	}
+	raise(&e.last, t.touches.latest(h)) // activity that the store has not been told yet
+	return e, nil
+}
+
+// createDerived makes the session of a credential that names none of ours. Another
+// replica, or another request, may have been first: then theirs is the session.
+func (t *Tracker) createDerived(ctx context.Context, h handle, n *NewSession) (*entry, error) {
+	before := t.clock.local()
+	created, err := t.store.Create(ctx, *n)
+	if errors.Is(err, ErrExists) {
+		record, err := t.store.Get(ctx, h.id())
+		if err != nil {
+			return nil, asUnavailable(err)
+		}
+		return t.entryOf(&record, h, before)
+	}
+	if err != nil {
+		return nil, asUnavailable(err)
+	}
+	t.created(ctx, n, created, before)
+	return t.entryOf(&Record{Session: created.Session}, h, before)
+}
+
+// asUnavailable makes every error of a store one that this package knows: what is
+// neither an answer nor known means that the store could not say.
+func asUnavailable(err error) error {
+	for _, known := range [...]error{ErrNotFound, ErrExists, ErrLimit, ErrUnavailable} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// unknowns remembers handles that the store does not know, for two seconds, so that
+// a client which repeats one costs no second read. Two generations bound it.
+type unknowns struct {
+	mu       sync.Mutex
+	young    map[handle]struct{}
+	old      map[handle]struct{}
+	turnedAt int64
+}
+
+const (
+	maxUnknown = 8192 // a generation; at most two are kept
+	unknownFor = int64(time.Second / time.Microsecond)
+)
+
+func (u *unknowns) add(h handle, local int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.turn(local)
+	u.young[h] = struct{}{}
+}
+
+func (u *unknowns) has(h handle, local int64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.turn(local)
+	_, young := u.young[h]
+	_, old := u.old[h]
+	return young || old
+}
+
+// turn forgets what is older than one generation.
+func (u *unknowns) turn(local int64) {
+	if u.young != nil && local-u.turnedAt < unknownFor && len(u.young) < maxUnknown {
+		return
+	}
+	if local-u.turnedAt >= 2*unknownFor {
+		u.young = nil
+	}
+	u.old, u.young, u.turnedAt = u.young, make(map[handle]struct{}), local
+}

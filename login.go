@@ -1,0 +1,126 @@
+package sessiontrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Login makes a session for a user whom the application has just authenticated. Hand
+// token.Reveal() to the client, or let Options.Cookie do it; the session's ID goes
+// into a JWT as its sid claim. The session that the request itself proved, whoever's
+// it was, ends as [ByReplacement] in the same step (OWASP ASVS 7.2.4); nothing that
+// the client sent becomes part of the new one. The answer is marked no-store.
+//
+// It returns [ErrLimit] where Options.MaxSessions denies another session and
+// [ErrUnavailable] where the store could not say; then nothing has changed.
+func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (Session, Token, error) {
+	if !validUserID(userID) {
+		return Session{}, Token{}, fmt.Errorf("sessiontrack: Login: the user id has %d bytes: want 1 to %d of valid UTF-8 without control characters", len(userID), maxUserID)
+	}
+	token := newToken()
+	n := t.newSession(r, userID, token.handle)
+	n.SecretHash = token.hash()
+	n.Replaces = t.proved(r)
+	ctx, cancel := t.writeContext(r.Context())
+	defer cancel()
+	before := t.clock.local()
+	generation := t.cache.generation(token.handle)
+	created, err := t.store.Create(ctx, n)
+	if err != nil {
+		return Session{}, Token{}, fmt.Errorf("sessiontrack: Login: %w", asUnavailable(err))
+	}
+	t.created(r.Context(), &n, created, before)
+	if e, ok := newEntry(&Record{Session: created.Session, SecretHash: n.SecretHash}, before); ok && t.life.running() {
+		t.cache.put(e, generation)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	t.setCookie(w, token)
+	return created.Session, token, nil
+}
+
+// proved returns the handle of the live session that a request proved to be its own.
+func (t *Tracker) proved(r *http.Request) SessionID {
+	if tracked, ok := r.Context().Value(contextKey{}).(*tracked); ok {
+		return tracked.entry.handle.id()
+	}
+	res, err := t.resolve(r, false)
+	if err != nil {
+		return ""
+	}
+	return res.entry.handle.id()
+}
+
+// newSession is what a request tells about a session to be made.
+func (t *Tracker) newSession(r *http.Request, userID string, h handle) NewSession {
+	seen := t.observe(r)
+	agent, hints := t.maskAgent(seen)
+	return NewSession{
+		agent: seen.userAgent, hints: seen.hints,
+		Session: Session{
+			ID: h.id(), UserID: userID,
+			Address: seen.address, AddressSource: seen.source, LoginAddress: seen.address, LoginAddressSource: seen.source,
+			UserAgent: agent, ClientHints: hints, Device: Device{Type: seen.device},
+		},
+		Lifetime: t.opts.Lifetime, IdleTimeout: t.opts.IdleTimeout,
+		Limit: t.opts.MaxSessions, Policy: t.opts.LimitPolicy,
+	}
+}
+
+// created is what follows a Create, by Login or from a credential.
+func (t *Tracker) created(ctx context.Context, n *NewSession, c Created, before int64) {
+	t.clock.learn(c.Session.LoginAt, before, t.clock.local())
+	t.count(countLogins, 1)
+	t.ended(ctx, c.Ended)
+	t.describeLogin(c.Session, n.agent, n.hints)
+	if hook := t.opts.Hooks.Login; hook != nil {
+		t.hook(ctx, "Hooks.Login", func(ctx context.Context) { hook(ctx, c.Session) })
+	}
+}
+
+// Logout is a handler that ends the caller's session, clears the cookie and answers
+// 204; also where there is no session to end. It works behind the middleware and
+// without it.
+func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	caller, err := t.caller(r, false)
+	switch {
+	case errors.Is(err, ErrNoCredential):
+	case err != nil:
+		t.refuse(w, r, err)
+		return
+	default:
+		e := Ending{Reason: ByLogout, By: caller.entry.user}
+		if _, err := t.end(r.Context(), IDs(caller.entry.handle.id()), e); err != nil {
+			t.refuse(w, r, err)
+			return
+		}
+	}
+	t.clearCookie(w)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (t *Tracker) setCookie(w http.ResponseWriter, token Token) {
+	if t.opts.Cookie == nil {
+		return
+	}
+	c := t.cookie(token.Reveal())
+	c.MaxAge = int(t.opts.Cookie.MaxAge / time.Second)
+	http.SetCookie(w, c)
+}
+
+func (t *Tracker) clearCookie(w http.ResponseWriter) {
+	if t.opts.Cookie == nil {
+		return
+	}
+	c := t.cookie("")
+	c.MaxAge = -1
+	http.SetCookie(w, c)
+}
+
+func (t *Tracker) cookie(value string) *http.Cookie {
+	o := t.opts.Cookie
+	return &http.Cookie{Name: o.Name, Value: value, Path: "/", Secure: !o.InsecureHTTP, HttpOnly: true, SameSite: o.SameSite}
+}

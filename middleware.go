@@ -1,0 +1,206 @@
+package sessiontrack
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+)
+
+// tracked is the context of a request whose session is known: one allocation beside
+// the request's own copy.
+type tracked struct {
+	context.Context
+	entry *entry
+	by    *Tracker
+	roles []string
+}
+
+type contextKey struct{}
+
+// Value gives itself to FromContext and asks its parent for everything else.
+func (c *tracked) Value(key any) any {
+	if _, ok := key.(contextKey); ok {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// FromContext returns the session of a request that passed the middleware, and
+// whether there is one. The Session is a value: safe to keep.
+func FromContext(ctx context.Context) (Session, bool) {
+	c, ok := ctx.Value(contextKey{}).(*tracked)
+	if !ok {
+		return Session{}, false
+	}
+	return c.entry.session(), true
+}
+
+// RolesFromContext returns the roles that the request's credential grants, as its
+// Identifier told them. The slice must not be modified.
+func RolesFromContext(ctx context.Context) []string {
+	if c, ok := ctx.Value(contextKey{}).(*tracked); ok {
+		return c.roles
+	}
+	return nil
+}
+
+// Middleware finds the session of each request before next sees it. A request
+// without a credential passes untracked; one whose credential is not good is
+// answered with 401, 403 or 503 (see the table in the package documentation) and
+// never reaches next. The ResponseWriter is handed on as it came, so that streaming,
+// hijacking and [http.ResponseController] keep working.
+func (t *Tracker) Middleware(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if t.asks(t.opts.Skip, r) || t.knows(r) != nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		res, err := t.resolve(r, false)
+		if err != nil {
+			t.pass(w, r, next, res, err)
+			return
+		}
+		t.use(r, &res)
+		next.ServeHTTP(w, r.WithContext(&tracked{r.Context(), res.entry, t, res.roles}))
+	})
+}
+
+// pass decides about a request without a good session: it passes untracked, or it is
+// refused.
+func (t *Tracker) pass(w http.ResponseWriter, r *http.Request, next http.Handler, res resolution, err error) {
+	unavailable := false
+	switch {
+	case errors.Is(err, ErrNoCredential):
+		next.ServeHTTP(w, r)
+		return
+	case errors.Is(err, errCrossOrigin), errors.Is(err, ErrLimit):
+	case t.asks(t.opts.Public, r):
+		if res.deadCookie {
+			t.clearCookie(w)
+		}
+		next.ServeHTTP(w, r)
+		return
+	default:
+		unavailable = !refusal(err)
+	}
+	if unavailable && t.opts.InsecureFailOpen {
+		t.count(countFailedOpen, 1)
+		next.ServeHTTP(w, r)
+		return
+	}
+	t.refuse(w, r, err)
+}
+
+// refusal reports whether an error says something about the credential, in place of
+// saying that nothing can be said.
+func refusal(err error) bool {
+	return errors.Is(err, ErrInvalidCredential) || errors.Is(err, ErrEnded)
+}
+
+// knows returns what this Tracker's middleware has put into the context.
+func (t *Tracker) knows(r *http.Request) *tracked {
+	if c, ok := r.Context().Value(contextKey{}).(*tracked); ok && c.by == t {
+		return c
+	}
+	return nil
+}
+
+// use records that a request used its session, and looks, once in TouchInterval, at
+// what else may have changed.
+func (t *Tracker) use(r *http.Request, res *resolution) {
+	t.tally[countRequests].Add(1)
+	if t.asks(t.opts.Passive, r) {
+		return
+	}
+	if t.touch(r.Context(), res.entry, t.clock.now()) {
+		t.notice(r, res.entry, res.until)
+	}
+}
+
+// asks calls one of the host's questions about a request; none, and one that panics,
+// say no.
+func (t *Tracker) asks(question func(*http.Request) bool, r *http.Request) (yes bool) {
+	if question == nil {
+		return false
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			t.count(countPanics, 1)
+			yes = false
+		}
+	}()
+	return question(r)
+}
+
+// Authenticate finds the session of a request outside the middleware: for protocols
+// that take over the connection, or hosts with a middleware of their own. It records
+// the activity. Its errors are [ErrNoCredential], [ErrInvalidCredential],
+// [ErrExpiredCredential], [EndedError], [ErrLimit] and [ErrUnavailable]; an unsafe
+// cross-origin request whose session came by cookie is refused, too.
+func (t *Tracker) Authenticate(r *http.Request) (Session, error) {
+	caller, err := t.caller(r, false)
+	if err != nil {
+		return Session{}, err
+	}
+	return caller.entry.session(), nil
+}
+
+// caller is the request's session as the middleware found it, or found now where the
+// middleware has not run. fresh asks the store regardless, for decisions that must
+// not be stale (OWASP ASVS 8.3.2).
+func (t *Tracker) caller(r *http.Request, fresh bool) (*tracked, error) {
+	known := t.knows(r)
+	if known != nil && !fresh {
+		return known, nil
+	}
+	res, err := t.resolve(r, fresh)
+	if err != nil {
+		return nil, err
+	}
+	if known == nil {
+		t.use(r, &res)
+	}
+	return &tracked{r.Context(), res.entry, t, res.roles}, nil
+}
+
+// Require refuses requests without a session: 401. It works behind the middleware
+// and without it.
+func (t *Tracker) Require(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if t.knows(r) != nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		caller, err := t.caller(r, false)
+		if err != nil {
+			t.refuse(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(caller))
+	})
+}
+
+// RequireRole refuses requests without a session, 401, and those whose user has none
+// of the roles, 403. Roles are asked anew of Options.Roles; without it those of the
+// verified credential hold. Names of roles are compared exactly.
+func (t *Tracker) RequireRole(next http.Handler, roles ...string) http.Handler {
+	return t.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		has, err := t.rolesOf(r.Context(), t.knows(r))
+		switch {
+		case err != nil:
+			t.refuse(w, r, err)
+		case !anyOf(has, roles):
+			writeProblem(w, problemForbidden)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	}))
+}
+
+func anyOf(has, wanted []string) bool {
+	return slices.ContainsFunc(wanted, func(role string) bool { return role != "" && slices.Contains(has, role) })
+}

@@ -1,0 +1,148 @@
+package sessiontrack
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+)
+
+// Log keys follow OpenTelemetry's semantic conventions; a session is logged by its
+// handle only.
+func sessionAttr(h handle) slog.Attr { return slog.String("session.id", string(h.id())) }
+func errAttr(err error) slog.Attr    { return slog.Any("error", err) }
+func countAttr(n int) slog.Attr      { return slog.Int("count", n) }
+
+const (
+	info = slog.LevelInfo
+	warn = slog.LevelWarn
+)
+
+// counter names what a Tracker counts.
+type counter int
+
+const (
+	countRequests counter = iota
+	countRefused
+	countUnavailable
+	countFailedOpen
+	countUnknown
+	countReads
+	countTouches
+	countTouchDropped
+	countFlushFailed
+	countFeedFailed
+	countDescribeDropped
+	countHookDropped
+	countPanics
+	countLogins
+	countEnded
+	countPurged
+	counters
+)
+
+var counterNames = [counters]string{
+	countRequests:        "request.tracked",
+	countRefused:         "request.refused",
+	countUnavailable:     "request.unavailable",
+	countFailedOpen:      "request.failed_open",
+	countUnknown:         "request.unknown_session",
+	countReads:           "store.reads",
+	countTouches:         "touch.written",
+	countTouchDropped:    "touch.dropped",
+	countFlushFailed:     "touch.flush_failed",
+	countFeedFailed:      "feed.failed",
+	countDescribeDropped: "describe.dropped",
+	countHookDropped:     "hook.dropped",
+	countPanics:          "callback.panics",
+	countLogins:          "session.logins",
+	countEnded:           "session.ended",
+	countPurged:          "session.purged",
+}
+
+// tally counts since the Tracker was made.
+type tally [counters]atomic.Int64
+
+// count adds to a counter and tells the observer.
+func (t *Tracker) count(c counter, n int) {
+	if n == 0 {
+		return
+	}
+	t.tally[c].Add(int64(n))
+	if observe := t.opts.Observer.Count; observe != nil {
+		t.contain("Observer.Count", func() { observe(counterNames[c], n) })
+	}
+}
+
+// Counters returns what the Tracker has counted since it was made, by name:
+// requests ("request.tracked", ".refused", ".unavailable", ".failed_open",
+// ".unknown_session"), reads of the store that requests caused ("store.reads"),
+// touches ("touch.written", ".dropped", ".flush_failed"), and what was dropped or
+// failed elsewhere. Their number is fixed.
+func (t *Tracker) Counters() map[string]int64 {
+	out := make(map[string]int64, counters)
+	for c, name := range counterNames {
+		out[name] = t.tally[c].Load()
+	}
+	return out
+}
+
+// contain calls a function of the host and keeps its panic from the request.
+func (t *Tracker) contain(name string, f func()) (ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			t.tally[countPanics].Add(1)
+			t.opts.Logger.LogAttrs(context.Background(), slog.LevelError, "sessiontrack: a function of the host panicked",
+				slog.String("function", name), slog.Any("panic", p))
+			ok = false
+		}
+	}()
+	f()
+	return true
+}
+
+// AdminAction is one attempt of an administrator to end sessions or to clean up,
+// for audit (OWASP ASVS 16.2.1, 16.3.2).
+type AdminAction struct {
+	// Action is "force_logout", "force_logout_user" or "cleanup".
+	Action string
+	// Actor is the caller's user id, empty where nobody was signed in; ActorSession
+	// is their session's handle.
+	Actor        string
+	ActorSession SessionID
+	// TargetSession or TargetUser is what it was aimed at, empty for a cleanup or
+	// where the name was not one of ours.
+	TargetSession SessionID
+	TargetUser    string
+	// Reason is the end reason that was given, or would have been.
+	Reason EndReason
+	// Outcome is "done", "already_ended", "not_found", "unauthenticated",
+	// "forbidden" or "failed".
+	Outcome string
+	// Ended is how many sessions it ended.
+	Ended int
+}
+
+// audit logs an admin action and tells the observer: one record per attempt.
+func (t *Tracker) audit(ctx context.Context, a AdminAction) {
+	level := info
+	if a.Outcome == outcomeForbidden || a.Outcome == outcomeUnauthenticated {
+		level = warn
+	}
+	t.opts.Logger.LogAttrs(ctx, level, "sessiontrack: admin action",
+		slog.String("action", a.Action), slog.String("actor.id", a.Actor), slog.String("actor.session.id", string(a.ActorSession)),
+		slog.String("session.id", string(a.TargetSession)), slog.String("user.id", a.TargetUser),
+		slog.String("reason", string(a.Reason)), slog.String("outcome", a.Outcome), slog.Int("ended", a.Ended))
+	if observe := t.opts.Observer.AdminAction; observe != nil {
+		t.contain("Observer.AdminAction", func() { observe(ctx, a) })
+	}
+}
+
+// The outcomes of an AdminAction.
+const (
+	outcomeDone            = "done"
+	outcomeAlreadyEnded    = "already_ended"
+	outcomeNotFound        = "not_found"
+	outcomeUnauthenticated = "unauthenticated"
+	outcomeForbidden       = "forbidden"
+	outcomeFailed          = "failed"
+)

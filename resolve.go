@@ -1,0 +1,320 @@
+package sessiontrack
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// headerName is x-session-id in the canonical form that net/http keys by.
+const headerName = "X-Session-Id"
+
+// carriers is what a request carries, each part genuine by its form, or refused.
+type carriers struct {
+	token    Token // of the header, or the cookie
+	identity Identity
+	header   bool // token came by header
+	cookie   bool // token came by cookie; both may be true
+	verified bool // the Identifier has verified identity
+	badForm  bool // the cookie is there and is no token: it can be cleared
+}
+
+// resolution is what a request was found to be.
+type resolution struct {
+	entry *entry
+	roles []string
+	// until is the credential's own end, zero where there is none.
+	until time.Time
+	// deadCookie says that the session cookie can never work again.
+	deadCookie bool
+	byCookie   bool
+}
+
+// carriersOf collects the credentials of a request. A carrier that is malformed or
+// comes twice is refused whatever the others say: choosing one of two is how
+// requests get read differently by two programs (OWASP ASVS 15.3.7).
+func (t *Tracker) carriersOf(r *http.Request) (c carriers, err error) {
+	bad := false
+	if values, present := r.Header[headerName]; present && len(values) > 0 {
+		c.header = true
+		if len(values) != 1 {
+			bad = true
+		} else if c.token, c.header = parseToken(values[0]); !c.header {
+			bad = true
+		}
+	}
+	if t.opts.Cookie != nil {
+		bad = !t.readCookie(r, &c) || bad
+	}
+	if bad {
+		return c, ErrInvalidCredential
+	}
+	if t.opts.Identifier == nil {
+		return c, nil
+	}
+	c.identity, err = t.identify(r)
+	switch {
+	case err == nil:
+		c.verified = true
+		if !validUserID(c.identity.UserID) || len(c.identity.Key) > maxUserID {
+			return c, ErrInvalidCredential
+		}
+		return c, nil
+	case errors.Is(err, ErrNoCredential):
+		return c, nil
+	}
+	return c, err
+}
+
+// readCookie adds the cookie's token, and reports false where it is not good.
+func (t *Tracker) readCookie(r *http.Request, c *carriers) bool {
+	value, n := cookieValue(r.Header["Cookie"], t.opts.Cookie.Name)
+	if n == 0 {
+		return true
+	}
+	token, ok := parseToken(value)
+	if n > 1 || !ok {
+		c.badForm = n == 1
+		return false
+	}
+	if c.header && (token.handle != c.token.handle || subtle.ConstantTimeCompare(token.secret[:], c.token.secret[:]) != 1) {
+		return false
+	}
+	c.token, c.cookie = token, true
+	return true
+}
+
+// cookieValue finds a cookie by its exact name (RFC 6265 §5.4) without allocating,
+// and counts how often it comes.
+func cookieValue(lines []string, name string) (value string, n int) {
+	for _, line := range lines {
+		for line != "" {
+			var pair string
+			pair, line, _ = strings.Cut(line, ";")
+			key, v, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
+			if ok && key == name {
+				value, n = v, n+1
+			}
+		}
+	}
+	return value, n
+}
+
+// identify asks the host's Identifier. Its panic means that it cannot say.
+func (t *Tracker) identify(r *http.Request) (id Identity, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			t.count(countPanics, 1)
+			err = fmt.Errorf("%w: the identifier panicked", ErrUnavailable)
+		}
+	}()
+	return t.opts.Identifier.Identify(r)
+}
+
+// target is the session that the carriers name, all of them the same one.
+func (t *Tracker) target(c *carriers) (h handle, derived bool, err error) {
+	token := c.header || c.cookie
+	switch {
+	case !token && !c.verified:
+		return h, false, ErrNoCredential
+	case !c.verified:
+		if t.opts.Identifier != nil && !t.opts.SessionAlone {
+			return h, false, ErrInvalidCredential
+		}
+		return c.token.handle, false, nil
+	case c.identity.SessionID != "":
+		h, ok := parseHandle(c.identity.SessionID)
+		if !ok || token && h != c.token.handle {
+			return h, false, ErrInvalidCredential
+		}
+		return h, false, nil
+	case token && c.identity.Key != "":
+		return h, false, ErrInvalidCredential // two sessions named: the provider's and ours
+	case token:
+		return c.token.handle, false, nil
+	case t.opts.ExplicitOnly:
+		return h, false, ErrInvalidCredential
+	case c.identity.derived != handle{}:
+		return c.identity.derived, true, nil
+	}
+	return deriveHandle(c.identity.Issuer, c.identity.UserID, c.identity.Key), true, nil
+}
+
+// resolve finds the live session of a request. fresh reads the store even where the
+// cache could answer, for decisions that must not be stale. The errors are
+// ErrNoCredential, ErrInvalidCredential, ErrExpiredCredential, *EndedError, ErrLimit,
+// errCrossOrigin, and anything else for "cannot say".
+func (t *Tracker) resolve(r *http.Request, fresh bool) (res resolution, err error) {
+	c, err := t.carriersOf(r)
+	if err != nil {
+		res.deadCookie = c.badForm
+		return res, err
+	}
+	h, derived, err := t.target(&c)
+	if err != nil {
+		return res, err
+	}
+	local := t.clock.local()
+	if !fresh {
+		res.entry = t.cached(h, local)
+	}
+	if res.entry == nil {
+		if res.entry, err = t.miss(r, h, derived, &c.identity, fresh); err != nil {
+			return t.refusedBy(res, err, &c)
+		}
+	}
+	if !genuine(res.entry, &c, derived) {
+		res.deadCookie = c.cookie && !c.verified
+		return res, ErrInvalidCredential
+	}
+	res.byCookie, res.roles, res.until = c.cookie, c.identity.Roles, c.identity.ExpiresAt
+	if res.entry, err = t.judge(r.Context(), res.entry, t.clock.at(local)); err != nil {
+		res.deadCookie = c.cookie && errors.Is(err, ErrEnded)
+		return res, err
+	}
+	if c.cookie && t.crossOrigin.Check(r) != nil {
+		return res, errCrossOrigin
+	}
+	return res, nil
+}
+
+// refusedBy turns the store's answer for an unknown handle into the one refusal that
+// all credentials share which are not good (OWASP ASVS 16.5.1).
+func (t *Tracker) refusedBy(res resolution, err error, c *carriers) (resolution, error) {
+	if !errors.Is(err, ErrNotFound) {
+		return res, err
+	}
+	t.count(countUnknown, 1)
+	res.deadCookie = c.cookie
+	return res, ErrInvalidCredential
+}
+
+// genuine reports whether the session is what the carriers prove: the secret is
+// right, the user is the credential's, and neither kind of session stands in for the
+// other.
+func genuine(e *entry, c *carriers, derived bool) bool {
+	if e.derived != derived {
+		return false
+	}
+	if (c.header || c.cookie) && !c.token.proves(&e.hash) {
+		return false
+	}
+	return !c.verified || e.user == c.identity.UserID
+}
+
+// cached returns the session from the near cache where that may be trusted, or where
+// it is tolerated because the store is known to be away.
+func (t *Tracker) cached(h handle, local int64) *entry {
+	e := t.cache.get(h)
+	if e == nil || t.trusted(e, local) || t.down.Load() && t.tolerated(e, local) {
+		return e
+	}
+	return nil
+}
+
+// miss reads the store. While the store is known to be away nobody waits for it.
+func (t *Tracker) miss(r *http.Request, h handle, derived bool, id *Identity, fresh bool) (*entry, error) {
+	if t.down.Load() {
+		return nil, fmt.Errorf("%w: known to be away", ErrUnavailable)
+	}
+	var create *NewSession
+	if derived {
+		n := t.newSession(r, id.UserID, h)
+		n.Session.Derived = true
+		if id.Key == "" && !id.ExpiresAt.IsZero() {
+			n.Session.CredentialUntil = id.ExpiresAt.Add(credentialLeeway).UTC().Truncate(time.Microsecond)
+		}
+		create = &n
+	} else if t.unknown.has(h, t.clock.local()) {
+		return nil, ErrNotFound
+	}
+	e, err := t.fetch(r.Context(), h, create, fresh)
+	if err == nil || fresh || errors.Is(err, ErrNotFound) || errors.Is(err, ErrLimit) {
+		return e, err
+	}
+	if known := t.cache.get(h); known != nil && t.tolerated(known, t.clock.local()) {
+		return known, nil
+	}
+	return nil, err
+}
+
+// fetch reads the store: by itself where the answer must not be older than the
+// question, else together with the other requests that miss this session.
+func (t *Tracker) fetch(ctx context.Context, h handle, create *NewSession, fresh bool) (*entry, error) {
+	if !fresh {
+		return t.read(ctx, h, create)
+	}
+	ctx, cancel := t.requestContext(ctx)
+	defer cancel()
+	return t.readStore(ctx, h, create)
+}
+
+// credentialLeeway is added to a credential's end, because verifiers accept it that
+// much longer at the most.
+const credentialLeeway = time.Minute
+
+// judge decides whether a session is good at a moment of the store's time. Before it
+// is called idle the store is asked: another replica may have seen it since.
+func (t *Tracker) judge(ctx context.Context, e *entry, now int64) (*entry, error) {
+	reason := t.endedBy(e, now)
+	if reason == ByIdle {
+		fresh, err := t.reread(ctx, e)
+		if err != nil {
+			return e, err
+		}
+		e, reason = fresh, t.endedBy(fresh, now)
+	}
+	if reason != "" {
+		return e, &EndedError{Reason: reason}
+	}
+	return e, nil
+}
+
+// endedBy returns why a session is not good at that moment, empty where it is. The
+// limits hold whether or not the cleanup has run (OWASP ASVS 7.3).
+func (t *Tracker) endedBy(e *entry, now int64) EndReason {
+	if end := e.ending.Load(); end != nil {
+		return end.reason
+	}
+	if e.expiresAt != 0 && now >= e.expiresAt {
+		return ByLifetime
+	}
+	if idle := t.opts.IdleTimeout.Microseconds(); idle > 0 && now-e.last.Load() >= idle {
+		return ByIdle
+	}
+	return ""
+}
+
+// reread gets a cached session anew, where it was read before this request.
+func (t *Tracker) reread(ctx context.Context, e *entry) (*entry, error) {
+	if t.down.Load() {
+		return nil, fmt.Errorf("%w: known to be away", ErrUnavailable)
+	}
+	fresh, err := t.read(ctx, e.handle, nil)
+	if errors.Is(err, ErrNotFound) {
+		return e, nil // purged meanwhile: as idle as it was
+	}
+	return fresh, err
+}
+
+// requestContext is for calls of the store that a request waits for: they have their
+// own timeout, and a client that goes away does not turn them into failures.
+func (t *Tracker) requestContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), t.opts.StoreTimeout)
+}
+
+// writeContext is the same for calls that write several rows.
+func (t *Tracker) writeContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), writePatience*t.opts.StoreTimeout)
+}
+
+// writePatience is how many StoreTimeouts such a call gets: 2 s by default, which is
+// what the feed's overlap allows a transaction.
+const writePatience = 4

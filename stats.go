@@ -1,0 +1,156 @@
+package sessiontrack
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// statsMemory shares one answer among all who ask within a second.
+type statsMemory struct {
+	mu    sync.Mutex
+	at    int64 // local microseconds
+	known bool
+	stats OnlineStats
+}
+
+// OnlineStats returns the figures of this moment; they may be up to a second old, as
+// At says.
+func (t *Tracker) OnlineStats(ctx context.Context) (OnlineStats, error) {
+	m := &t.shared
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known && t.clock.local()-m.at < statsFor.Microseconds() {
+		return m.stats, nil
+	}
+	t.settle(ctx)
+	counts, err := t.countStats(ctx)
+	if err != nil {
+		return OnlineStats{}, wrapped("OnlineStats", err)
+	}
+	m.stats, m.at, m.known = t.statsOf(counts), t.clock.local(), true
+	return m.stats, nil
+}
+
+func (t *Tracker) statsOf(c StatsCounts) OnlineStats {
+	s := OnlineStats{
+		At: c.Now, VeryActive: c.Online[0], Online: c.Online[1], RecentlyActive: c.Online[2],
+		ActiveSessions: max(c.Sessions, 0), PeakHour: -1,
+	}
+	if !c.Peak.At.IsZero() {
+		s.PeakUsers, s.PeakHour = c.Peak.Online, c.Peak.At.In(t.zone).Hour()
+	}
+	return s
+}
+
+func (t *Tracker) statsQuery() StatsQuery {
+	return StatsQuery{
+		Windows:     [3]time.Duration{t.opts.VeryActive, t.opts.Online, t.opts.RecentlyActive},
+		IdleTimeout: t.opts.IdleTimeout, Zone: t.zone,
+	}
+}
+
+func (t *Tracker) countStats(ctx context.Context) (StatsCounts, error) {
+	ctx, cancel := t.writeContext(ctx)
+	defer cancel()
+	if t.stats != nil {
+		return t.stats.CountStats(ctx, t.statsQuery())
+	}
+	counts, err := t.gatherStats(ctx)
+	if err == nil {
+		counts.Peak = t.samples.peak(counts.Now, t.zone)
+	}
+	return counts, err
+}
+
+// gatherStats answers for stores that cannot: it walks all live sessions.
+func (t *Tracker) gatherStats(ctx context.Context) (c StatsCounts, err error) {
+	q := t.statsQuery()
+	latest := make(map[string]time.Time)
+	list := Query{Live: true, IdleTimeout: q.IdleTimeout, Limit: 100}
+	for {
+		page, err := t.store.List(ctx, list)
+		if err != nil {
+			return c, err
+		}
+		c.Sessions, c.Now = c.Sessions+len(page.Sessions), page.Now
+		for _, s := range page.Sessions {
+			if s.LastActivity.After(latest[s.UserID]) {
+				latest[s.UserID] = s.LastActivity
+			}
+		}
+		if list.After = page.Next; list.After.IsZero() {
+			break
+		}
+	}
+	for _, at := range latest {
+		for i, window := range q.Windows {
+			if c.Now.Sub(at) < window {
+				c.Online[i]++
+			}
+		}
+	}
+	return c, nil
+}
+
+// sampleMemory keeps a day's samples for stores that keep none.
+type sampleMemory struct {
+	mu      sync.Mutex
+	samples []Sample // by At, at most two days' worth
+}
+
+const samplesKept = 2 * 24 * 60
+
+func (m *sampleMemory) add(s Sample) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.samples); n > 0 && !m.samples[n-1].At.Before(s.At) {
+		return
+	}
+	if len(m.samples) == samplesKept {
+		m.samples = append(m.samples[:0], m.samples[1:]...)
+	}
+	m.samples = append(m.samples, s)
+}
+
+// peak is the first of the highest samples since midnight in zone.
+func (m *sampleMemory) peak(now time.Time, zone *time.Location) (peak Sample) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	midnight := midnightOf(now, zone)
+	for _, s := range m.samples {
+		if !s.At.Before(midnight) && (peak.At.IsZero() || s.Online > peak.Online) {
+			peak = s
+		}
+	}
+	return peak
+}
+
+// midnightOf is the first moment of now's day in zone.
+func midnightOf(now time.Time, zone *time.Location) time.Time {
+	year, month, day := now.In(zone).Date()
+	return time.Date(year, month, day, 0, 0, 0, 0, zone)
+}
+
+// sample takes this minute's sample where no other replica has.
+func (t *Tracker) sample(ctx context.Context) {
+	if t.down.Load() {
+		return
+	}
+	t.settle(ctx)
+	storeCtx, cancel := t.writeContext(ctx)
+	defer cancel()
+	if t.sampler != nil {
+		if _, _, err := t.sampler.Sample(storeCtx, t.statsQuery()); err != nil && ctx.Err() == nil {
+			t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: no sample taken", errAttr(err))
+		}
+		return
+	}
+	c, err := t.gatherStats(storeCtx)
+	if err != nil {
+		return
+	}
+	t.samples.add(Sample{
+		At: c.Now.Truncate(time.Minute), VeryActive: c.Online[0], Online: c.Online[1], RecentlyActive: c.Online[2], Sessions: c.Sessions,
+	})
+}

@@ -1,0 +1,212 @@
+package sessiontrack
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// touchBatch is how many touches one call of the store gets: where rows per second
+// level off, and short of the 2 s that a transaction may last.
+const touchBatch = 5000
+
+// touchBuffer holds activity until it is written: one time per session, however
+// many requests, so that an outage cannot make it grow beyond the sessions that are
+// being used.
+type touchBuffer struct {
+	mu      sync.Mutex
+	pending map[handle]int64
+	writing map[handle]int64 // what the flush under way has taken
+	limit   int
+}
+
+func newTouchBuffer(limit int) *touchBuffer {
+	return &touchBuffer{pending: make(map[handle]int64), limit: limit}
+}
+
+// add records activity; false means that the buffer is full and it was dropped.
+func (b *touchBuffer) add(h handle, at int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	known, ok := b.pending[h]
+	if !ok && len(b.pending) >= b.limit {
+		return false
+	}
+	b.pending[h] = max(known, at)
+	return true
+}
+
+// latest returns the activity of a session that the store may not have yet.
+func (b *touchBuffer) latest(h handle) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return max(b.pending[h], b.writing[h])
+}
+
+// take empties the buffer into the caller's hands, who gives back what it could not
+// write. Calls are serialised by the flusher.
+func (b *touchBuffer) take() map[handle]int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.writing, b.pending = b.pending, make(map[handle]int64, len(b.pending)/2)
+	return b.writing
+}
+
+// done ends the flush that take began; what is unwritten goes back.
+func (b *touchBuffer) done(unwritten []Touch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.writing = nil
+	for _, touch := range unwritten {
+		if h, ok := parseHandle(touch.ID); ok {
+			b.pending[h] = max(b.pending[h], micros(touch.At))
+		}
+	}
+}
+
+func (b *touchBuffer) len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.pending) + len(b.writing)
+}
+
+// touch records that a session was used at a moment of the store's time. It never
+// waits for the store once Start has run, and at most StoreTimeout before.
+//
+// It reports whether the touch was queued, which happens once in TouchInterval: the
+// moment to look at what else may have changed.
+func (t *Tracker) touch(ctx context.Context, e *entry, now int64) bool {
+	raise(&e.last, now)
+	queued := e.queued.Load()
+	if now-queued < t.touchEvery {
+		return false
+	}
+	if !e.queued.CompareAndSwap(queued, now) {
+		return false // another request of this session has just queued it
+	}
+	if !t.life.enter() {
+		t.touchNow(ctx, e, now)
+		return true
+	}
+	defer t.life.leave() // the last flush waits for it
+	if !t.touches.add(e.handle, now) {
+		t.count(countTouchDropped, 1)
+	}
+	return true
+}
+
+// touchNow writes one touch at once: what a Tracker without Start does.
+func (t *Tracker) touchNow(ctx context.Context, e *entry, now int64) {
+	ctx, cancel := t.requestContext(ctx)
+	defer cancel()
+	_, err := t.store.Touch(ctx, []Touch{{e.handle.id(), fromMicros(now)}}, t.opts.PresenceStep)
+	if err != nil {
+		t.count(countTouchDropped, 1)
+		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: activity not recorded", sessionAttr(e.handle), errAttr(err))
+	}
+}
+
+// flush writes what the buffer holds. It returns the number of touches that are
+// still unwritten, with the store's error. Flushes run one at a time.
+func (t *Tracker) flush(ctx context.Context) (int, error) {
+	t.flushing.Lock()
+	defer t.flushing.Unlock()
+	t.flushedAt = t.clock.local()
+	if t.touches.len() == 0 {
+		return 0, nil
+	}
+	taken := t.touches.take()
+	batch := make([]Touch, 0, len(taken))
+	for h, at := range taken {
+		batch = append(batch, Touch{h.id(), fromMicros(at)})
+	}
+	written, err := 0, error(nil)
+	for written < len(batch) && err == nil {
+		end := min(written+touchBatch, len(batch))
+		if err = t.writeTouches(ctx, batch[written:end]); err == nil {
+			written = end
+		}
+	}
+	t.touches.done(batch[written:])
+	return len(batch) - written, err
+}
+
+// writeTouches writes one batch and forgets the sessions that it did not bring
+// back: they have ended elsewhere.
+func (t *Tracker) writeTouches(ctx context.Context, batch []Touch) error {
+	ctx, cancel := context.WithTimeout(ctx, writePatience*t.opts.StoreTimeout)
+	defer cancel()
+	alive, err := t.store.Touch(ctx, batch, t.opts.PresenceStep)
+	if err != nil {
+		t.count(countFlushFailed, 1)
+		return err
+	}
+	t.count(countTouches, len(alive))
+	if len(alive) == len(batch) {
+		return nil
+	}
+	here := make(map[SessionID]struct{}, len(alive))
+	for _, id := range alive {
+		here[id] = struct{}{}
+	}
+	for _, touch := range batch {
+		if _, ok := here[touch.ID]; ok {
+			continue
+		}
+		if h, ok := parseHandle(touch.ID); ok {
+			t.cache.drop(h)
+		}
+	}
+	return nil
+}
+
+// settle writes what this process holds before an online question is answered, at
+// most once a second. That it could not is no reason not to answer.
+func (t *Tracker) settle(ctx context.Context) {
+	t.flushing.Lock()
+	fresh := t.clock.local()-t.flushedAt < time.Second.Microseconds()
+	t.flushing.Unlock()
+	if fresh || t.down.Load() {
+		return
+	}
+	if _, err := t.flush(ctx); err != nil {
+		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: flush before an online question failed", errAttr(err))
+	}
+}
+
+// maxFlushBackOff bounds the wait between attempts while the store is away, so
+// that activity is written within seconds of its return.
+const maxFlushBackOff = 4 * time.Second
+
+// runFlusher writes touches and descriptions every FlushInterval until ctx is done.
+func (t *Tracker) runFlusher(ctx context.Context) {
+	ticker := time.NewTicker(t.opts.FlushInterval)
+	defer ticker.Stop()
+	var wait, retryAt time.Duration
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-t.flushKick:
+			retryAt = 0
+		}
+		now := time.Duration(t.clock.local()) * time.Microsecond
+		if now < retryAt {
+			continue
+		}
+		left, err := t.flush(ctx)
+		if err == nil {
+			wait = 0
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if wait == 0 {
+			t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: touches not written, will be tried again", countAttr(left), errAttr(err))
+		}
+		wait = min(max(2*wait, t.opts.FlushInterval), maxFlushBackOff)
+		retryAt = now + wait
+	}
+}

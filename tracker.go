@@ -1,0 +1,269 @@
+package sessiontrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Tracker knows the sessions of one application: it finds the session of each
+// request, records activity, and ends sessions. Its methods may be called from any
+// number of goroutines. Several Trackers, in as many processes, share one Store.
+type Tracker struct {
+	opts        Options
+	store       Store
+	feed        EndedFeed // nil where the store has none; so are the others
+	counter     OnlineCounter
+	lister      OnlineLister
+	stats       StatsCounter
+	sampler     Sampler
+	leaser      Leaser
+	zone        *time.Location
+	crossOrigin *http.CrossOriginProtection
+	touchEvery  int64 // microseconds
+
+	clock   *clock
+	cache   *cache
+	flights *flights
+	unknown unknowns
+	touches *touchBuffer
+	life    life
+	tally   tally
+	samples sampleMemory
+	shared  statsMemory
+
+	flushing  sync.Mutex // held by the one flush under way; guards flushedAt
+	flushedAt int64
+	flushKick chan struct{}
+
+	feedKick     chan struct{}
+	polledAt     int64 // with lease: of the goroutine that reads the feed
+	lease        lease
+	trustedUntil atomic.Int64
+	down         atomic.Bool
+	outageLogged atomic.Int64
+
+	describing chan describeJob
+	hooks      chan func(context.Context)
+}
+
+// New makes a Tracker over a store. opts may be nil; what it gets wrong is named in
+// the error, with its bound. Nothing is started and the store is not asked: until
+// [Tracker.Start] nothing is cached and activity is written as it comes, which is
+// all that a unit test needs.
+func New(store Store, opts *Options) (*Tracker, error) {
+	if store == nil {
+		return nil, errors.New("sessiontrack: New: the store is nil")
+	}
+	o, err := opts.defaulted()
+	if err != nil {
+		return nil, err
+	}
+	zone, err := time.LoadLocation(o.TimeZone)
+	if err != nil {
+		return nil, fmt.Errorf("sessiontrack: Options.TimeZone: %w", err)
+	}
+	t := &Tracker{
+		opts: o, store: store, zone: zone, crossOrigin: http.NewCrossOriginProtection(),
+		touchEvery: o.TouchInterval.Microseconds(),
+		clock:      newClock(), cache: newCache(o.CacheSize), flights: newFlights(),
+		touches:   newTouchBuffer(max(4*o.CacheSize, 100_000)),
+		flushKick: make(chan struct{}, 1), feedKick: make(chan struct{}, 1),
+		describing: make(chan describeJob, describeQueue), hooks: make(chan func(context.Context), hookQueue),
+	}
+	for _, origin := range o.TrustedOrigins {
+		if err := t.crossOrigin.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("sessiontrack: Options.TrustedOrigins: %w", err)
+		}
+	}
+	t.feed, _ = store.(EndedFeed)
+	t.counter, _ = store.(OnlineCounter)
+	t.lister, _ = store.(OnlineLister)
+	t.stats, _ = store.(StatsCounter)
+	t.sampler, _ = store.(Sampler)
+	t.leaser, _ = store.(Leaser)
+	return t, nil
+}
+
+// Start begins the work in the background: writing activity, reading the feed of
+// ended sessions, samples, cleanup, names of devices. It first asks the store once,
+// and starts nothing where that fails, so that a wrong address or a missing table is
+// seen at once; it may then be called again. The work lasts until Shutdown, or until
+// ctx is done.
+func (t *Tracker) Start(ctx context.Context) error {
+	if t.life.running() {
+		return errors.New("sessiontrack: Start: started already")
+	}
+	if err := t.greet(ctx); err != nil {
+		return fmt.Errorf("sessiontrack: Start: %w", err)
+	}
+	loops := []func(context.Context){t.runFlusher, t.runDescriber, t.runHooks}
+	if t.feed != nil {
+		loops = append(loops, t.runFeed)
+	}
+	if t.opts.SampleInterval > 0 {
+		loops = append(loops, t.every(t.opts.SampleInterval, t.sample))
+	}
+	if t.opts.CleanupInterval > 0 {
+		loops = append(loops, t.every(t.opts.CleanupInterval, t.cleanupLeased))
+	}
+	if !t.life.start(ctx, loops...) {
+		return errors.New("sessiontrack: Start: started already")
+	}
+	return nil
+}
+
+// greet asks the store for its time, the first reading of the feed where it has one.
+func (t *Tracker) greet(ctx context.Context) error {
+	ctx, cancel := t.writeContext(ctx)
+	defer cancel()
+	before := t.clock.local()
+	if t.feed == nil {
+		page, err := t.store.List(ctx, Query{Live: true, Limit: 1})
+		t.clock.learn(page.Now, before, t.clock.local())
+		return err
+	}
+	page, err := t.feed.EndedSince(ctx, time.Time{}, 1)
+	if err != nil {
+		return err
+	}
+	t.life.mu.Lock() // two Starts at once: one of them wins below
+	defer t.life.mu.Unlock()
+	if t.life.cancel == nil {
+		t.clock.learn(page.Now, before, t.clock.local())
+		t.lease = lease{since: page.Now.Add(-feedOverlap), lastGood: before}
+		t.trustedUntil.Store(before + t.opts.MaxStaleness.Microseconds())
+		t.down.Store(false)
+	}
+	return nil
+}
+
+// Shutdown ends the work in the background and writes the activity that is still
+// held; it waits for both until ctx is done, and says how many touches were lost.
+// Call it after the HTTP server's own Shutdown. It may come twice, before Start, or
+// without it. Requests that come later are served without a cache.
+func (t *Tracker) Shutdown(ctx context.Context) error {
+	waited := t.life.stop(ctx, inHook(ctx))
+	t.down.Store(false)
+	left, err := t.flush(ctx)
+	t.cache.clear()
+	switch {
+	case err != nil:
+		return fmt.Errorf("sessiontrack: Shutdown: %d touches not written: %w", left, asUnavailable(err))
+	case waited != nil:
+		return fmt.Errorf("sessiontrack: Shutdown: background work still running: %w", waited)
+	}
+	return nil
+}
+
+// every returns a loop that calls f each interval until its context is done.
+func (t *Tracker) every(interval time.Duration, f func(context.Context)) func(context.Context) {
+	return func(ctx context.Context) {
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				f(ctx)
+			}
+		}
+	}
+}
+
+// End ends the live sessions that sel selects, on every replica: here at once,
+// elsewhere within MaxStaleness. It returns those that this call ended, as they now
+// are; one that had ended before is not among them. e.Reason is required.
+//
+// An error means that nothing was acknowledged, though the store may have carried it
+// out; ending again does no harm.
+func (t *Tracker) End(ctx context.Context, sel Selector, e Ending) ([]Session, error) {
+	if !e.Reason.valid() {
+		return nil, fmt.Errorf("sessiontrack: End: Ending.Reason is %q: want 1 to 32 characters of a-z, 0-9, '_' and '-'", e.Reason)
+	}
+	if e.By != "" && !validUserID(e.By) {
+		return nil, fmt.Errorf("sessiontrack: End: Ending.By: want a user id of at most %d bytes without control characters", maxUserID)
+	}
+	if _, err := sel.Criteria(); err != nil {
+		return nil, err
+	}
+	ended, err := t.end(ctx, sel, e)
+	if err != nil {
+		return nil, fmt.Errorf("sessiontrack: End: %w", err)
+	}
+	return ended.Sessions, nil
+}
+
+func (t *Tracker) end(ctx context.Context, sel Selector, e Ending) (Ended, error) {
+	storeCtx, cancel := t.writeContext(ctx)
+	defer cancel()
+	before := t.clock.local()
+	ended, err := t.store.End(storeCtx, sel, e)
+	if err != nil {
+		return Ended{}, asUnavailable(err)
+	}
+	t.clock.learn(ended.At, before, t.clock.local())
+	t.ended(ctx, ended.Sessions)
+	return ended, nil
+}
+
+// ended takes sessions out of service here and tells the hook.
+func (t *Tracker) ended(ctx context.Context, sessions []Session) {
+	t.count(countEnded, len(sessions))
+	for _, s := range sessions {
+		if h, ok := parseHandle(s.ID); ok {
+			t.cache.end(h, endingOf(s))
+		}
+		if hook := t.opts.Hooks.End; hook != nil {
+			t.hook(ctx, "Hooks.End", func(ctx context.Context) { hook(ctx, s) })
+		}
+	}
+}
+
+// Get returns a session by its handle, ended or not, from the store itself, or
+// [ErrNotFound].
+func (t *Tracker) Get(ctx context.Context, id SessionID) (Session, error) {
+	if _, err := ParseSessionID(string(id)); err != nil {
+		return Session{}, ErrNotFound
+	}
+	ctx, cancel := t.requestContext(ctx)
+	defer cancel()
+	record, err := t.store.Get(ctx, id)
+	if err != nil {
+		return Session{}, fmt.Errorf("sessiontrack: Get: %w", asUnavailable(err))
+	}
+	return record.Session, nil
+}
+
+// List returns a page of sessions from the store itself. q.IdleTimeout is filled
+// with the Tracker's; q.Limit of 0 means 50, more than 100 is refused.
+func (t *Tracker) List(ctx context.Context, q Query) (Page, error) {
+	q.IdleTimeout = t.opts.IdleTimeout
+	if q.Limit == 0 {
+		q.Limit = 50
+	}
+	if q.Limit < 1 || q.Limit > 100 {
+		return Page{}, fmt.Errorf("sessiontrack: List: Query.Limit is %d: want 1 to 100", q.Limit)
+	}
+	t.settle(ctx)
+	ctx, cancel := t.writeContext(ctx)
+	defer cancel()
+	page, err := t.store.List(ctx, q)
+	if err != nil {
+		return Page{}, fmt.Errorf("sessiontrack: List: %w", asUnavailable(err))
+	}
+	return page, nil
+}
+
+// Active reports whether a session is good now: not ended and inside both limits.
+func (t *Tracker) Active(s Session) bool {
+	now := t.clock.now()
+	idle := t.opts.IdleTimeout.Microseconds()
+	return !s.Ended() && (s.ExpiresAt.IsZero() || now < micros(s.ExpiresAt)) &&
+		(idle == 0 || now-micros(s.LastActivity) < idle)
+}
