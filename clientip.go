@@ -112,7 +112,7 @@ func TrustedHeader(name string, prefixes ...netip.Prefix) ClientIP {
 	c.source = strings.ToLower(name)
 	c.trusted, c.err = trustedPrefixes(prefixes)
 	switch {
-	case !isHeaderName(name):
+	case !isToken(name):
 		c.trusted, c.err = nil, fmt.Errorf("%q is not a header name", name)
 	case len(prefixes) == 0:
 		c.err = errors.New("TrustedHeader needs the prefixes of the proxies that set " + c.only)

@@ -65,7 +65,7 @@ func forwardedFor(element string) (addr netip.Addr) {
 	found := false
 	for element = trimPairs(element); element != ""; {
 		name, rest, ok := strings.Cut(element, "=")
-		if !ok || !isHeaderName(name) {
+		if !ok || !isToken(name) {
 			return netip.Addr{}
 		}
 		value, rest, ok := forwardedValue(rest)
@@ -110,8 +110,9 @@ func forwardedValue(s string) (value, rest string, ok bool) {
 }
 
 // parseNode reads an address as servers and proxies write one: "192.0.2.1", "192.0.2.1:80", "2001:db8::1",
-// "[2001:db8::1]", "[2001:db8::1%eth0]:80". What is none, or cannot be a client's (unspecified, multicast), gives the
-// zero Addr. The zone is cut off before parsing, because netip keeps every zone it has seen.
+// "[2001:db8::1]", "[2001:db8::1%eth0]:80". Zone and port are not used, so any token will do for them (RFC 7239 §6 allows
+// "_http", others are seen). What is no address, or cannot be a client's (unspecified, multicast), gives the zero Addr.
+// The zone is cut off before parsing, because netip keeps every zone that it has seen.
 func parseNode(s string) netip.Addr {
 	if s == "" || len(s) > maxHopBytes {
 		return netip.Addr{}
@@ -120,9 +121,12 @@ func parseNode(s string) netip.Addr {
 	if !ok {
 		return netip.Addr{}
 	}
-	host, zone, zoned := strings.Cut(host, "%")
+	host, zone, _ := strings.Cut(host, "%")
+	if zone != "" && !isToken(zone) {
+		return netip.Addr{}
+	}
 	addr, err := netip.ParseAddr(host)
-	if err != nil || zoned && (zone == "" || addr.Is4()) || s[0] == '[' && addr.Is4() {
+	if err != nil {
 		return netip.Addr{}
 	}
 	addr = plainAddr(addr)
@@ -136,30 +140,17 @@ func parseNode(s string) netip.Addr {
 func cutPort(s string) (host string, ok bool) {
 	if s[0] == '[' {
 		host, rest, found := strings.Cut(s[1:], "]")
-		return host, found && (rest == "" || rest[0] == ':' && isPort(rest[1:]))
+		return host, found && (rest == "" || rest[0] == ':' && isToken(rest[1:]))
 	}
 	host, port, found := strings.Cut(s, ":")
 	if !found || strings.Contains(port, ":") {
 		return s, true
 	}
-	return host, isPort(port) && strings.Contains(host, ".")
+	return host, isToken(port)
 }
 
-// isPort accepts what RFC 7239 §6 does: up to five digits, or an obfuscated port such as "_p".
-func isPort(s string) bool {
-	if obfuscated, ok := strings.CutPrefix(s, "_"); ok {
-		return isHeaderName(obfuscated)
-	}
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 5
-}
-
-// isHeaderName reports whether s is a token (RFC 9110 §5.6.2).
-func isHeaderName(s string) bool {
+// isToken reports whether s is a token (RFC 9110 §5.6.2), as names of headers and parameters are.
+func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		alphanumeric := c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'

@@ -131,8 +131,10 @@ func TestRemoteAddr(t *testing.T) {
 		{"@", ""},
 		{"/run/app.sock", ""},
 		{"localhost:80", ""},
-		{"1.1.1.1%", ""},
-		{"[fe80::abcd%eth0]:xyz", ""},
+		{"1.1.1.1%", "1.1.1.1"},
+		{"[fe80::abcd%eth0]:xyz", "fe80::abcd"},
+		{"nope%zone", ""},
+		{"nope!!", ""},
 	}
 	header := http.Header{"X-Forwarded-For": {"1.2.3.4"}, "Forwarded": {"for=1.2.3.4"}, "X-Real-Ip": {"1.2.3.4"}}
 	for _, tt := range tests {
