@@ -1,7 +1,6 @@
 package jwtverify
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -12,7 +11,7 @@ import (
 const (
 	// maxClaims is how many members a payload may have.
 	maxClaims = 256
-	// maxNameBytes bounds iss, jti, a session's name and a role.
+	// maxNameBytes bounds iss, jti and a role.
 	maxNameBytes = 512
 	// maxRoles is how many roles a token may give.
 	maxRoles = 256
@@ -58,7 +57,7 @@ const (
 type Claims struct {
 	User      string    // UserClaim: 1 to 255 bytes, no control characters
 	Roles     []string  // RolesClaim: nil if there are none
-	Session   string    // SessionClaim, or empty
+	Session   string    // SessionClaim, at most 255 bytes, or empty
 	TokenID   string    // jti, or empty
 	Issuer    string    // iss, or empty
 	ExpiresAt time.Time // exp, in UTC, without the leeway
@@ -68,20 +67,20 @@ type Claims struct {
 func (v *Verifier) setClaims() error {
 	c := &v.config
 	if c.UserClaim == "" {
-		return fmt.Errorf("jwtverify: UserClaim is empty")
+		return wrong("UserClaim", "is empty")
 	}
 	roles := c.RolesClaim
 	if !strings.ContainsAny(roles, ":/") {
 		path := strings.Split(roles, ".")
 		if roles != "" && contains(path, "") {
-			return fmt.Errorf("jwtverify: RolesClaim: %q has an empty step", roles)
+			return wrong("RolesClaim", "%q has an empty step", roles)
 		}
 		roles, v.rolesPath = path[0], path[1:]
 	}
 	v.names = [claimCount]string{"iss", "aud", "exp", "nbf", "iat", "jti", "events", c.UserClaim, roles, c.SessionClaim}
 	for _, name := range v.names {
 		if foldsToAny(name, v.names[:]) {
-			return fmt.Errorf("jwtverify: the claim names %q differ in case only", name)
+			return wrong("UserClaim, RolesClaim, SessionClaim", "%q is another claim in another case", name)
 		}
 	}
 	return nil
@@ -141,16 +140,16 @@ func (v *Verifier) who(found *[claimCount][]byte) (c Claims, err error) {
 	if c.User, ok = userID(found[claimUser]); !ok {
 		return c, errUser
 	}
-	if c.Issuer, ok = optional(found[claimIssuer]); !ok || v.config.Issuer != "" && c.Issuer != v.config.Issuer {
+	if c.Issuer, ok = optional(found[claimIssuer], maxNameBytes); !ok || v.config.Issuer != "" && c.Issuer != v.config.Issuer {
 		return c, errIssuer
 	}
 	if !v.acceptableAudience(found[claimAudience]) {
 		return c, errAudience
 	}
-	if c.TokenID, ok = optional(found[claimTokenID]); !ok {
+	if c.TokenID, ok = optional(found[claimTokenID], maxNameBytes); !ok {
 		return c, errTokenID
 	}
-	if c.Session, ok = optional(found[claimSession]); !ok {
+	if c.Session, ok = optional(found[claimSession], MaxSessionBytes); !ok {
 		return c, errSession
 	}
 	if c.Roles, ok = v.roles(found[claimRoles]); !ok {
@@ -207,12 +206,12 @@ func userID(value []byte) (string, bool) {
 }
 
 // optional reads a name that may be absent, but not empty.
-func optional(value []byte) (string, bool) {
+func optional(value []byte, most int) (string, bool) {
 	if value == nil {
 		return "", true
 	}
 	s, ok := text(value)
-	return s, ok && acceptableName(s, maxNameBytes)
+	return s, ok && acceptableName(s, most)
 }
 
 // acceptableName keeps control characters out: what follows a NUL is cut off by some readers and refused by PostgreSQL.

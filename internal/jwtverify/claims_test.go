@@ -91,6 +91,7 @@ func TestRefusedClaims(t *testing.T) {
 		"sid empty":                with(`"sub":"1","sid":""`),
 		"sid a number":             with(`"sub":"1","sid":5`),
 		"sid null":                 with(`"sub":"1","sid":null`),
+		"sid of 256 bytes":         with(`"sub":"1","sid":"` + strings.Repeat("s", 256) + `"`),
 		"NUL in sid":               with(`"sub":"1","sid":"a\u0000"`),
 		"jti a number":             with(`"sub":"1","jti":5`),
 		"NUL in jti":               with(`"sub":"1","jti":"\u0000"`),

@@ -26,6 +26,8 @@ const (
 	MaxLeeway = 60 * time.Second
 	// MaxUserBytes is the longest user id that is read from a token.
 	MaxUserBytes = 255
+	// MaxSessionBytes is the longest name of a session that is read from a token.
+	MaxSessionBytes = 255
 )
 
 var (
@@ -42,6 +44,15 @@ type refusal string
 func (r refusal) Error() string { return ErrInvalid.Error() + ": " + string(r) }
 
 func (r refusal) Is(target error) bool { return target == ErrInvalid }
+
+// ConfigError says which field of a [Config] cannot work, and why.
+type ConfigError struct{ Field, Problem string }
+
+func (e *ConfigError) Error() string { return "jwtverify: " + e.Field + ": " + e.Problem }
+
+func wrong(field, format string, args ...any) error {
+	return &ConfigError{Field: field, Problem: fmt.Sprintf(format, args...)}
+}
 
 // Config says which tokens are genuine. Exactly one of Key and Keyfunc is set.
 type Config struct {
@@ -83,13 +94,13 @@ type Verifier struct {
 	rolesPath  []string
 }
 
-// New returns a verifier, or an error that names the field of config that cannot work.
+// New returns a verifier, or a [*ConfigError].
 func New(config Config) (*Verifier, error) {
 	if config.MaxBytes == 0 {
 		config.MaxBytes = DefaultMaxBytes
 	}
 	if config.MaxBytes < 0 {
-		return nil, fmt.Errorf("jwtverify: MaxBytes is negative: %d", config.MaxBytes)
+		return nil, wrong("MaxBytes", "is negative: %d", config.MaxBytes)
 	}
 	switch {
 	case config.Leeway == 0:
@@ -97,7 +108,7 @@ func New(config Config) (*Verifier, error) {
 	case config.Leeway < 0:
 		config.Leeway = 0
 	case config.Leeway > MaxLeeway:
-		return nil, fmt.Errorf("jwtverify: Leeway is %v, the most is %v", config.Leeway, MaxLeeway)
+		return nil, wrong("Leeway", "is %v, the most is %v", config.Leeway, MaxLeeway)
 	}
 	v := &Verifier{config: config}
 	if err := v.setAlgorithms(); err != nil {
@@ -106,20 +117,23 @@ func New(config Config) (*Verifier, error) {
 	if err := v.setKey(); err != nil {
 		return nil, err
 	}
-	return v, v.setClaims()
+	if err := v.setClaims(); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // setAlgorithms resolves the configured names.
 func (v *Verifier) setAlgorithms() error {
 	if len(v.config.Algorithms) == 0 {
-		return errors.New("jwtverify: Algorithms is empty")
+		return wrong("Algorithms", "is empty")
 	}
 	v.algorithms = make(map[string]algorithm, len(v.config.Algorithms))
 	symmetric := 0
 	for _, name := range v.config.Algorithms {
 		a, ok := supported[name]
 		if !ok {
-			return fmt.Errorf("jwtverify: Algorithms: %q is not supported", name)
+			return wrong("Algorithms", "%q is not supported", name)
 		}
 		if a.symmetric {
 			symmetric++
@@ -127,7 +141,7 @@ func (v *Verifier) setAlgorithms() error {
 		v.algorithms[name] = a
 	}
 	if symmetric != 0 && symmetric != len(v.config.Algorithms) {
-		return errors.New("jwtverify: Algorithms mixes symmetric and asymmetric ones")
+		return wrong("Algorithms", "mixes symmetric and asymmetric ones")
 	}
 	return nil
 }
@@ -135,14 +149,14 @@ func (v *Verifier) setAlgorithms() error {
 // setKey checks the fixed key against each algorithm, and keeps a copy of a secret.
 func (v *Verifier) setKey() error {
 	if (v.config.Key == nil) == (v.config.Keyfunc == nil) {
-		return errors.New("jwtverify: exactly one of Key and Keyfunc is required")
+		return wrong("Key", "exactly one of Key and Keyfunc is required")
 	}
 	if v.config.Key == nil {
 		return nil
 	}
 	for name, a := range v.algorithms {
 		if err := a.check(v.config.Key); err != nil {
-			return fmt.Errorf("jwtverify: Key: %s %w", name, err)
+			return wrong("Key", "%s %v", name, err)
 		}
 	}
 	if secret, ok := v.config.Key.([]byte); ok {

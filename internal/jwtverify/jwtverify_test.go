@@ -91,7 +91,7 @@ func TestNewRefuses(t *testing.T) {
 		{"leeway", func(c *Config) { c.Leeway = 61 * time.Second }, "Leeway"},
 		{"size", func(c *Config) { c.MaxBytes = -1 }, "MaxBytes"},
 		{"no user claim", func(c *Config) { c.UserClaim = "" }, "UserClaim"},
-		{"claims differ in case", func(c *Config) { c.UserClaim = "EXP" }, "case only"},
+		{"claims differ in case", func(c *Config) { c.UserClaim = "EXP" }, "another case"},
 		{"empty step", func(c *Config) { c.RolesClaim = "realm_access..roles" }, "RolesClaim"},
 	}
 	for _, test := range cases {
@@ -100,7 +100,8 @@ func TestNewRefuses(t *testing.T) {
 			config := Config{Algorithms: []string{"HS256"}, Key: secret32, UserClaim: "sub"}
 			test.change(&config)
 			_, err := New(config)
-			require.Error(t, err)
+			var problem *ConfigError
+			require.ErrorAs(t, err, &problem)
 			assert.Contains(t, err.Error(), test.want)
 		})
 	}
