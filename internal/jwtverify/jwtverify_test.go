@@ -85,6 +85,8 @@ func TestNewRefuses(t *testing.T) {
 		{"private RSA key", func(c *Config) { c.Algorithms = []string{"RS256"}; c.Key = large }, "*rsa.PublicKey"},
 		{"nil RSA key", func(c *Config) { c.Algorithms = []string{"PS256"}; c.Key = (*rsa.PublicKey)(nil) }, "2048"},
 		{"P-256 for ES384", func(c *Config) { c.Algorithms = []string{"ES384"}; c.Key = &p256.PublicKey }, "P-384"},
+		{"EC key without a point", func(c *Config) { c.Algorithms = []string{"ES256"}; c.Key = &ecdsa.PublicKey{Curve: elliptic.P256()} }, "point"},
+		{"EC key of no curve", func(c *Config) { c.Algorithms = []string{"ES256"}; c.Key = &ecdsa.PublicKey{} }, "P-256"},
 		{"EC key for EdDSA", func(c *Config) { c.Algorithms = []string{"EdDSA"}; c.Key = &p256.PublicKey }, "ed25519"},
 		{"half an Ed25519 key", func(c *Config) { c.Algorithms = []string{"EdDSA"}; c.Key = ed[:16] }, "32 bytes"},
 		{"Ed25519 key for ES256", func(c *Config) { c.Algorithms = []string{"ES256"}; c.Key = ed }, "*ecdsa.PublicKey"},
@@ -245,7 +247,7 @@ func TestSizes(t *testing.T) {
 		{"8 KiB of dots", strings.Repeat(".", DefaultMaxBytes), 0},
 		{"a byte too long", good[:strings.IndexByte(good, '.')] + "." + strings.Repeat("a", DefaultMaxBytes), 0},
 		{"1 MB kid", hs256(t, `{"alg":"HS256","kid":"`+strings.Repeat("k", 1<<20)+`"}`, "{}"), 0},
-		{"4 KiB header", hs256(t, `{"alg":"HS256","x":"`+strings.Repeat("k", 4<<10)+`"}`, "{}"), 0},
+		{"1 KiB header", hs256(t, `{"alg":"HS256","x":"`+strings.Repeat("k", 1<<10)+`"}`, "{}"), 0},
 		{"33 parameters", hs256(t, `{"alg":"HS256"`+manyMembers(32)+`}`, "{}"), 60},
 		{"forged", good[:len(good)-4] + "AAAA", 24},
 	}
@@ -267,10 +269,43 @@ func manyMembers(n int) string {
 	return b.String()
 }
 
+// TestCertificateChain lets a header bring a chain where that is allowed, and no book.
+func TestCertificateChain(t *testing.T) {
+	t.Parallel()
+	v := verifier(t, func(c *Config) { c.IgnoreKeyHeaders = true })
+	for n, good := range map[int]bool{4 << 10: true, 5 << 10: false} {
+		_, _, err := v.Signature(hs256(t, `{"alg":"HS256","x5c":["`+strings.Repeat("M", n)+`"]}`, "{}"))
+		assert.Equal(t, good, err == nil, "%d: %v", n, err)
+	}
+}
+
 // TestErrorsTellNothing looks for parts of an untrusted token in what is said about it.
 func TestErrorsTellNothing(t *testing.T) {
 	t.Parallel()
 	_, _, err := verifier(t, nil).Signature(hs256(t, `{"alg":"PLEASE-LOG-ME"}`, `{}`))
 	require.ErrorIs(t, err, ErrInvalid)
 	assert.NotContains(t, err.Error(), "PLEASE")
+}
+
+// BenchmarkRefused times what anybody can send (TRUST S12: at most 20 µs a request).
+func BenchmarkRefused(b *testing.B) {
+	v := verifier(b, nil)
+	for name, token := range map[string]string{
+		"1MB":             strings.Repeat("a", 1<<20),
+		"dots":            strings.Repeat(".", 1_000_000),
+		"header of 1 KiB": hs256(b, `{"alg":"HS256","x":"`+strings.Repeat("k", 740)+`"}`, "{}") + "=",
+		"32 parameters":   hs256(b, `{"alg":"none"`+manyMembers(31)+`}`, "{}"),
+		"deep header":     hs256(b, `{"alg":"none","x":`+strings.Repeat("[", 350)+strings.Repeat("]", 350)+`}`, "{}"),
+		"forged 8 KiB":    hs256(b, plainHeader, strings.Repeat(" ", 6000))[:8070] + "AAAAAAAAAAA",
+	} {
+		if _, _, err := v.Signature(token); err == nil {
+			b.Fatalf("%s is accepted", name)
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _, _ = v.Signature(token)
+			}
+		})
+	}
 }

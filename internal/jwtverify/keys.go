@@ -81,11 +81,20 @@ func ecdsaKey(curve elliptic.Curve) func(any) error {
 		if public == nil || public.Curve != curve {
 			return fmt.Errorf("needs a key on the curve %s", curve.Params().Name)
 		}
-		if _, err := public.ECDH(); err != nil {
+		if !hasPoint(public) {
 			return fmt.Errorf("needs a point of the curve %s", curve.Params().Name)
 		}
 		return nil
 	}
+}
+
+// hasPoint reports whether a key is a point of its curve. crypto/ecdsa panics where there are no coordinates at all.
+func hasPoint(public *ecdsa.PublicKey) bool {
+	if public.X == nil || public.Y == nil {
+		return false
+	}
+	_, err := public.ECDH()
+	return err == nil
 }
 
 func ed25519Key(key any) error {

@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	// maxHeaderBytes bounds what is parsed before anything is known to be genuine.
-	maxHeaderBytes = 4 << 10
+	// maxHeaderBytes bounds what is parsed before anything is known to be genuine, and maxChainBytes where the header may
+	// bring a chain of certificates.
+	maxHeaderBytes = 1 << 10
+	maxChainBytes  = 6 << 10
 	// maxHeaderMembers is more than RFC 7515 and its extensions have names for.
 	maxHeaderMembers = 32
 	// maxKeyIDBytes bounds what a Keyfunc is asked to look up.
@@ -95,7 +97,7 @@ func decode(segment string) ([]byte, error) {
 // header reads the first segment, and returns it with its JSON.
 func (v *Verifier) header(segment string) (Header, []byte, error) {
 	var h Header
-	if len(segment) > maxHeaderBytes {
+	if len(segment) > maxHeaderBytes && (!v.config.IgnoreKeyHeaders || len(segment) > maxChainBytes) {
 		return h, nil, errHeaderSize
 	}
 	raw, err := decode(segment)
