@@ -49,10 +49,11 @@ const (
 	// label a session again.
 	UserAgentFull UserAgentMode = iota
 
-	// UserAgentFamily keeps what it is a sign of without versions and models, such as "Chrome on Android".
+	// UserAgentFamily keeps no User-Agent, and of the device it tells what has no version and no model: its type, browser
+	// and operating system, as in "Chrome on Android".
 	UserAgentFamily
 
-	// UserAgentNone keeps nothing of it.
+	// UserAgentNone keeps the type of the device alone.
 	UserAgentNone
 )
 
@@ -109,15 +110,4 @@ var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
 func isPublic(addr netip.Addr) bool {
 	addr = plainAddr(addr)
 	return addr.IsGlobalUnicast() && !addr.IsPrivate() && !sharedAddresses.Contains(addr)
-}
-
-// maskUserAgent returns what mode lets be kept of a User-Agent of that family: "" for a mode that is none.
-func maskUserAgent(userAgent, family string, mode UserAgentMode) string {
-	switch mode {
-	case UserAgentFull:
-		return userAgent
-	case UserAgentFamily:
-		return family
-	}
-	return ""
 }

@@ -79,15 +79,6 @@ func TestIsPublic(t *testing.T) {
 	assert.False(t, isPublic(netip.Addr{}))
 }
 
-func TestMaskUserAgent(t *testing.T) {
-	t.Parallel()
-	const userAgent, family = "Mozilla/5.0 (…) Chrome/131.0.0.0", "Chrome on Android"
-	assert.Equal(t, userAgent, maskUserAgent(userAgent, family, UserAgentFull))
-	assert.Equal(t, family, maskUserAgent(userAgent, family, UserAgentFamily))
-	assert.Empty(t, maskUserAgent(userAgent, family, UserAgentNone))
-	assert.Empty(t, maskUserAgent(userAgent, family, UserAgentMode(9)), "an unknown mode keeps nothing")
-}
-
 func TestPrivacyModeNames(t *testing.T) {
 	t.Parallel()
 	var names []string

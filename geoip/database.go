@@ -17,7 +17,7 @@ import (
 const (
 	// maxFileBytes bounds what is read into memory; the largest city databases have a few hundred megabytes.
 	maxFileBytes = 2 << 30
-	maxNameBytes = 128
+	maxNameBytes = 100 // what a session keeps of a name
 )
 
 // readDatabase returns the database of the file at path, and the file's state when the fault lies in what it holds and

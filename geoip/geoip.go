@@ -98,7 +98,7 @@ func Open(path string, opts *Options) (*Locator, error) {
 
 // Locate returns the place of addr. The zero Location is no error: the database does not know the address, or the
 // address is in no place (private, shared, loopback, link-local, multicast, unspecified, or the zero Addr). Names are
-// cut to 128 bytes, valid UTF-8 and free of control and formatting characters, whatever the file says.
+// cut to 100 bytes, valid UTF-8 and free of control and formatting characters, whatever the file says.
 func (l *Locator) Locate(ctx context.Context, addr netip.Addr) (sessiontrack.Location, error) {
 	if err := ctx.Err(); err != nil {
 		return sessiontrack.Location{}, fmt.Errorf("geoip: locate: %w", err)
