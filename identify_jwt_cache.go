@@ -53,9 +53,11 @@ func newTokenCache(size int, keep time.Duration) *tokenCache {
 	}
 }
 
-// places returns a token's tag and the first of its places.
+// places returns a token's tag and the first of its places. The end of the signature is as good as random, so that it is
+// all that need be hashed; that the rest is the same too, get compares.
 func (c *tokenCache) places(token string) (tag uint64, first int) {
-	tag = maphash.String(c.seed, token)
+	const tail = 64
+	tag = maphash.String(c.seed, token[max(0, len(token)-tail):])
 	set, _ := bits.Mul64(tag, c.sets)
 	return tag | 1, int(set) * c.ways
 }
