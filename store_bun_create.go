@@ -1,0 +1,220 @@
+package sessiontrack
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/uptrace/bun"
+)
+
+// Create implements [Store].
+func (s *BunStore) Create(ctx context.Context, n NewSession) (Created, error) {
+	if err := n.check(); err != nil {
+		return Created{}, err
+	}
+	var created Created
+	err := s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+		ended, err := makeRoom(ctx, tx, &n)
+		if err != nil {
+			return err
+		}
+		row, err := insertSession(ctx, tx, &n)
+		if err != nil {
+			return err
+		}
+		created = Created{Session: row.session(), Ended: ended}
+		return settleCreated(ctx, tx, created)
+	})
+	if err != nil {
+		return Created{}, failed("create", err)
+	}
+	return created, nil
+}
+
+// makeRoom ends what n replaces, and what is over the limit.
+//
+// Where there is a limit, the user's logins take their turns by an advisory lock,
+// in a statement of its own: the next one then sees what the login before has
+// committed. All rows that may be ended are locked at once, in the order that
+// every transaction of ours keeps.
+func makeRoom(ctx context.Context, tx bun.Tx, n *NewSession) ([]Session, error) {
+	if n.Limit > 0 {
+		_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?, hashtext(?))", lockSpace, n.Session.UserID)
+		if err != nil {
+			return nil, err
+		}
+	}
+	if n.Limit == 0 && n.Replaces == "" {
+		return nil, nil
+	}
+	rows, err := lockCandidates(ctx, tx, n)
+	if err != nil {
+		return nil, err
+	}
+	replaced, over, err := n.choose(rows)
+	if err != nil {
+		return nil, err
+	}
+	var ended []Session
+	for _, end := range [...]struct {
+		rows   []int64
+		reason EndReason
+	}{{replaced, ByReplacement}, {over, ByLimit}} {
+		sessions, err := endLocked(ctx, tx, end.rows, end.reason)
+		if err != nil {
+			return nil, err
+		}
+		ended = append(ended, sessions...)
+	}
+	return ended, nil
+}
+
+// lockCandidates locks the live sessions that Create may end, oldest first.
+func lockCandidates(ctx context.Context, tx bun.Tx, n *NewSession) ([]bunRow, error) {
+	replaces := handles([]SessionID{n.Replaces})
+	q := tx.NewSelect().TableExpr("user_sessions AS s").
+		ColumnExpr("s.id, s.session_id, s.user_id, s.login_at").
+		ColumnExpr("(s.expires_at IS NULL OR s.expires_at > statement_timestamp()) AND (? = 0 OR s.last_activity > statement_timestamp() - ? * interval '1 microsecond') AS counts",
+			since(n.IdleTimeout), since(n.IdleTimeout)).
+		Where("s.logout_at IS NULL").
+		WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+			if n.Limit > 0 {
+				q = q.WhereOr("s.user_id = ?", n.Session.UserID)
+			}
+			if len(replaces) > 0 {
+				q = q.WhereOr("s.session_id = ?", replaces[0])
+			}
+			return q.WhereOr("false")
+		}).
+		OrderExpr("s.id").For("NO KEY UPDATE OF s")
+	var rows []bunRow
+	err := q.Scan(ctx, &rows)
+	slices.SortStableFunc(rows, func(a, b bunRow) int { return a.LoginAt.Compare(b.LoginAt) })
+	return rows, err
+}
+
+// choose says which of the candidates, oldest first, are to be ended.
+func (n *NewSession) choose(rows []bunRow) (replaced, over []int64, err error) {
+	var active []int64
+	for _, row := range rows {
+		switch {
+		case row.ID == string(n.Replaces):
+			replaced = append(replaced, row.Serial)
+		case row.UserID == n.Session.UserID && row.Counts:
+			active = append(active, row.Serial)
+		}
+	}
+	excess := len(active) + 1 - n.Limit
+	switch {
+	case n.Limit == 0 || excess <= 0:
+		return replaced, nil, nil
+	case n.Policy == DenyNew:
+		return nil, nil, ErrLimit
+	}
+	return replaced, active[:excess], nil
+}
+
+// endLocked ends live rows that this transaction has locked.
+func endLocked(ctx context.Context, tx bun.Tx, serials []int64, reason EndReason) ([]Session, error) {
+	if len(serials) == 0 {
+		return nil, nil
+	}
+	var rows []bunRow
+	err := tx.NewRaw("WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now) "+
+		"UPDATE user_sessions AS s SET logout_at = clock.now, updated_at = clock.now, end_reason = ? "+
+		"FROM clock WHERE s.id IN (?) AND s.logout_at IS NULL RETURNING "+sessionColumns,
+		string(reason), bun.In(serials)).Scan(ctx, &rows)
+	return sessionsBySerial(rows), err
+}
+
+// sessionsBySerial sorts and converts: RETURNING has no order.
+func sessionsBySerial(rows []bunRow) []Session {
+	slices.SortFunc(rows, func(a, b bunRow) int { return int(a.Serial - b.Serial) })
+	return sessionsOf(rows)
+}
+
+const insertSQL = `WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+INSERT INTO user_sessions AS s (session_id, user_id, derived, secret_hash,
+	ip_address, ip_source, country_code, country, region, city, login_ip_address, login_ip_source,
+	user_agent, client_hints, device_type, device_source, device_ambiguous,
+	browser, browser_version, os, os_version, brand, model,
+	login_at, last_activity, created_at, updated_at, expires_at, credential_until)
+SELECT ?, ?, ?, ?::bytea, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+	now, now, now, now, CASE WHEN ? > 0 THEN now + ? * interval '1 microsecond' END, ?::timestamptz
+FROM clock ON CONFLICT (session_id) DO NOTHING RETURNING ` + sessionColumns
+
+// insertSession inserts the row; a handle that is taken returns no row, and fails
+// no transaction.
+func insertSession(ctx context.Context, tx bun.Tx, n *NewSession) (*bunRow, error) {
+	a := &n.Session
+	var hash []byte
+	if n.SecretHash != ([32]byte{}) {
+		hash = n.SecretHash[:]
+	}
+	d, l := a.Device, a.Location
+	var rows []bunRow
+	err := tx.NewRaw(insertSQL, string(a.ID), a.UserID, a.Derived, hash,
+		addressColumn(a.Address), shortColumn(a.AddressSource),
+		shortColumn(l.CountryCode), shortColumn(l.Country), shortColumn(l.Region), shortColumn(l.City),
+		addressColumn(a.LoginAddress), shortColumn(a.LoginAddressSource),
+		column(a.UserAgent, maxUserAgent), column(a.ClientHints, maxHints),
+		shortColumn(d.Type), shortColumn(d.Source), d.Ambiguous,
+		shortColumn(d.Browser), shortColumn(d.BrowserVersion), shortColumn(d.OS), shortColumn(d.OSVersion),
+		shortColumn(d.Brand), shortColumn(d.Model),
+		since(n.Lifetime), since(n.Lifetime), columnTimeOrNull(a.CredentialUntil)).Scan(ctx, &rows)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(rows) == 0:
+		return nil, ErrExists
+	}
+	return &rows[0], nil
+}
+
+// settleCreated brings presence up to date, user by user in their order: the new
+// session's user is online, and the one of a replaced session may be no longer.
+func settleCreated(ctx context.Context, tx bun.Tx, c Created) error {
+	users := usersOf(append(slices.Clone(c.Ended), c.Session))
+	for _, user := range users {
+		var err error
+		if user == c.Session.UserID {
+			_, err = tx.ExecContext(ctx, "INSERT INTO user_presence AS p (user_id, last_activity) VALUES (?, ?) "+
+				"ON CONFLICT (user_id) DO UPDATE SET last_activity = greatest(p.last_activity, excluded.last_activity)",
+				user, c.Session.LoginAt)
+		} else {
+			err = leave(ctx, tx, []string{user})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// usersOf returns the sessions' users, each once, in the order of bytes.
+func usersOf(sessions []Session) []string {
+	users := make([]string, len(sessions))
+	for i := range sessions {
+		users[i] = sessions[i].UserID
+	}
+	slices.Sort(users)
+	return slices.Compact(users)
+}
+
+// leave takes users off the table of presence whose last session has ended. It
+// locks their rows in one statement and decides in the next, whose snapshot then
+// holds every session that another transaction has begun or ended before it gave
+// the lock up. A login that has not committed yet waits, and inserts anew.
+func leave(ctx context.Context, tx bun.Tx, users []string) error {
+	if len(users) == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, "SELECT 1 FROM user_presence WHERE user_id IN (?) ORDER BY user_id FOR UPDATE", bun.In(users))
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM user_presence AS p WHERE p.user_id IN (?) AND NOT EXISTS "+
+		"(SELECT 1 FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL)", bun.In(users))
+	return err
+}

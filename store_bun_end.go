@@ -1,0 +1,167 @@
+package sessiontrack
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+)
+
+// End implements [Store].
+func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (Ended, error) {
+	c, err := sel.Criteria()
+	if err != nil {
+		return Ended{}, err
+	}
+	if err := e.check(); err != nil {
+		return Ended{}, err
+	}
+	var out Ended
+	err = s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, now time.Time) error {
+		out = Ended{At: now}
+		b, err := bound(ctx, tx, c)
+		if err != nil || b.empty() {
+			return err
+		}
+		out.Next = b.next
+		rows, err := endSelected(ctx, tx, b, e)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		out.Sessions, out.At = sessionsBySerial(rows), utc(rows[0].LogoutAt)
+		return leave(ctx, tx, usersOf(out.Sessions))
+	})
+	if err != nil {
+		return Ended{}, failed("end", err)
+	}
+	return out, nil
+}
+
+// bunCriteria are Criteria with a walk's range of the primary key.
+type bunCriteria struct {
+	Criteria
+	ids      []string
+	upTo     int64 // the last row of the walk
+	next     int64 // where the walk goes on
+	walkDone bool  // there is nothing behind After
+}
+
+func (c *bunCriteria) empty() bool {
+	return c.walkDone || len(c.IDs) > 0 && len(c.ids) == 0 || !cleanText(c.UserID)
+}
+
+// bound finds the range of a walk.
+func bound(ctx context.Context, tx bun.Tx, c Criteria) (*bunCriteria, error) {
+	b := &bunCriteria{Criteria: c, ids: handles(c.IDs)}
+	if c.Walk == 0 {
+		return b, nil
+	}
+	var rows int
+	err := tx.NewRaw("SELECT coalesce(max(w.id), 0), count(*) FROM "+
+		"(SELECT s.id FROM user_sessions AS s WHERE s.id > ? ORDER BY s.id LIMIT ?) AS w", c.After, c.Walk).Scan(ctx, &b.upTo, &rows)
+	b.walkDone = rows == 0
+	if rows == c.Walk {
+		b.next = b.upTo
+	}
+	return b, err
+}
+
+// narrow adds the conditions that say who is meant.
+func (c *bunCriteria) narrow(q bun.QueryBuilder) bun.QueryBuilder {
+	q = c.narrowTime(q.Where("s.logout_at IS NULL"))
+	if len(c.ids) > 0 {
+		q = q.Where("s.session_id IN (?)", bun.In(c.ids))
+	}
+	if c.UserID != "" {
+		q = q.Where("s.user_id = ?", c.UserID)
+	}
+	if except := handles(c.Except); len(except) > 0 {
+		q = q.Where("s.session_id NOT IN (?)", bun.In(except))
+	}
+	if c.Walk > 0 {
+		q = q.Where("s.id > ? AND s.id <= ?", c.After, c.upTo)
+	}
+	return q
+}
+
+// narrowTime adds the conditions that a touch may have changed meanwhile.
+func (c *bunCriteria) narrowTime(q bun.QueryBuilder) bun.QueryBuilder {
+	if c.IdleFor > 0 {
+		q = q.Where("s.last_activity <= statement_timestamp() - ? * interval '1 microsecond'", since(c.IdleFor))
+	}
+	if c.Expired {
+		q = q.Where("s.expires_at <= statement_timestamp()")
+	}
+	return q
+}
+
+// endSelected locks the rows in the order of their ids and then ends them, with
+// the conditions looked at again in each row's latest version. The stamp is taken
+// when all locks are held, so that waiting for them does not age it.
+func endSelected(ctx context.Context, tx bun.Tx, c *bunCriteria, e Ending) ([]bunRow, error) {
+	target := tx.NewSelect().TableExpr("user_sessions AS s").ColumnExpr("s.id").
+		ApplyQueryBuilder(c.narrow).OrderExpr("s.id").For("NO KEY UPDATE OF s")
+	clock := tx.NewSelect().ColumnExpr("clock_timestamp() AS now").TableExpr("(SELECT count(*) FROM target) AS locked")
+	var rows []bunRow
+	err := tx.NewUpdate().With("target", target).With("clock", clock).
+		TableExpr("user_sessions AS s").TableExpr("target").TableExpr("clock").
+		Set("logout_at = clock.now").Set("updated_at = clock.now").
+		Set("end_reason = ?", string(e.Reason)).Set("ended_by = ?", e.By).
+		Where("s.id = target.id").Where("s.logout_at IS NULL").ApplyQueryBuilder(c.narrowTime).
+		Returning(sessionColumns).Scan(ctx, &rows)
+	return rows, err
+}
+
+// purgeSQL takes ended rows past their retention, those that ended first. A
+// derived session's handle is remembered while its credential may be good.
+const purgeSQL = `WITH due AS MATERIALIZED (
+	SELECT s.ctid AS place, s.derived AND statement_timestamp() < coalesce(s.credential_until,
+		s.logout_at + greatest(?, ?) * interval '1 microsecond') AS remember
+	FROM user_sessions AS s
+	WHERE s.logout_at <= statement_timestamp() - ? * interval '1 microsecond' AND s.user_id <> ''
+	ORDER BY s.logout_at LIMIT ? FOR UPDATE SKIP LOCKED
+), gone AS (
+	DELETE FROM user_sessions AS s WHERE s.ctid = ANY(ARRAY(SELECT place FROM due WHERE NOT remember)) RETURNING 1
+), blank AS (
+	UPDATE user_sessions AS s SET user_id = '', secret_hash = NULL,
+		ip_address = '', ip_source = '', country_code = '', country = '', region = '', city = '',
+		login_ip_address = '', login_ip_source = '', user_agent = '', client_hints = '',
+		device_type = '', device_source = '', device_ambiguous = false,
+		browser = '', browser_version = '', os = '', os_version = '', brand = '', model = '',
+		login_at = NULL, last_activity = NULL, created_at = NULL, expires_at = NULL, ended_by = '',
+		updated_at = clock_timestamp()
+	WHERE s.ctid = ANY(ARRAY(SELECT place FROM due WHERE remember)) RETURNING 1
+) SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM blank)`
+
+// forgetSQL deletes what is left of derived sessions once nothing can present
+// their credentials any more.
+const forgetSQL = `WITH due AS MATERIALIZED (
+	SELECT s.ctid AS place FROM user_sessions AS s
+	WHERE s.logout_at <= statement_timestamp() - ? * interval '1 microsecond' AND s.user_id = ''
+		AND statement_timestamp() >= coalesce(s.credential_until, s.logout_at + greatest(?, ?) * interval '1 microsecond')
+	ORDER BY s.logout_at LIMIT ? FOR UPDATE SKIP LOCKED
+), gone AS (
+	DELETE FROM user_sessions AS s WHERE s.ctid = ANY(ARRAY(SELECT place FROM due)) RETURNING 1
+) SELECT count(*) FROM gone`
+
+// Purge implements [Store]. Rows that another purge is at are left to it.
+func (s *BunStore) Purge(ctx context.Context, p Purge) (int, error) {
+	if err := p.check(); err != nil {
+		return 0, err
+	}
+	retention, keep := since(p.Retention), since(p.KeepEnded)
+	changed := 0
+	err := s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+		if err := tx.NewRaw(purgeSQL, keep, retention, retention, p.Limit).Scan(ctx, &changed); err != nil || changed == p.Limit {
+			return err
+		}
+		forgotten := 0
+		err := tx.NewRaw(forgetSQL, retention, keep, retention, p.Limit-changed).Scan(ctx, &forgotten)
+		changed += forgotten
+		return err
+	})
+	if err != nil {
+		return 0, failed("purge", err)
+	}
+	return changed, nil
+}

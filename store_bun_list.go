@@ -1,0 +1,229 @@
+package sessiontrack
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+)
+
+// Reads take their time from statement_timestamp(), which an index can be
+// searched with, and which comes before the statement's snapshot.
+
+// Get implements [Store].
+func (s *BunStore) Get(ctx context.Context, id SessionID) (Record, error) {
+	if _, ok := parseHandle(id); !ok {
+		return Record{}, fmt.Errorf("sessiontrack: get: %w", ErrNotFound)
+	}
+	var row bunRow
+	err := s.db.NewRaw("SELECT "+sessionColumns+", s.secret_hash FROM user_sessions AS s WHERE s.session_id = ?", string(id)).Scan(ctx, &row)
+	if err != nil {
+		return Record{}, failed("get", err)
+	}
+	return row.record(), nil
+}
+
+// List implements [Store].
+func (s *BunStore) List(ctx context.Context, q Query) (Page, error) {
+	if err := q.check(); err != nil {
+		return Page{}, err
+	}
+	var rows []bunRow
+	if list := s.listQuery(q); list != nil {
+		if err := list.Limit(int64(q.Limit)+1).Scan(ctx, &rows); err != nil {
+			return Page{}, failed("list", err)
+		}
+	}
+	if len(rows) == 0 {
+		now, err := s.now(ctx)
+		return Page{Now: now, Sessions: []Session{}}, failed("list", err)
+	}
+	page := Page{Now: utc(rows[0].Now)}
+	if len(rows) > q.Limit {
+		rows = rows[:q.Limit]
+		page.Next = q.cursor(&rows[q.Limit-1])
+	}
+	page.Sessions = sessionsOf(rows)
+	return page, nil
+}
+
+// cursor is the place of a row in the query's order.
+func (q *Query) cursor(row *bunRow) Cursor {
+	if q.UserID != "" {
+		return Cursor{At: utc(row.LoginAt), Serial: row.Serial}
+	}
+	return Cursor{At: utc(row.Seen), UserID: row.UserID, Serial: row.Serial}
+}
+
+// listQuery returns the query without its limit, or nil where nothing can match.
+func (s *BunStore) listQuery(q Query) *bun.SelectQuery {
+	list := s.db.NewSelect().TableExpr("user_sessions AS s").
+		ColumnExpr(sessionColumns).ColumnExpr("statement_timestamp() AS now")
+	if q.UserID != "" {
+		if !cleanText(q.UserID) {
+			return nil
+		}
+		list = userList(list, q)
+	} else {
+		users := slices.DeleteFunc(slices.Clone(q.UserIDs), func(id string) bool { return !cleanText(id) })
+		if len(q.UserIDs) > 0 && len(users) == 0 {
+			return nil
+		}
+		list = activityList(list, q, users)
+	}
+	if q.Device != "" {
+		list = list.Where("s.device_type = ?", shortColumn(q.Device))
+	}
+	if q.Address.IsValid() {
+		list = list.Where("s.ip_address = ?", addressColumn(q.Address))
+	}
+	return list
+}
+
+// userList selects one user's sessions by sign-in, latest first.
+func userList(list *bun.SelectQuery, q Query) *bun.SelectQuery {
+	list = list.Where("s.user_id = ?", q.UserID).OrderExpr("s.login_at DESC, s.id DESC")
+	if q.Live {
+		list = whereActive(list, q.IdleTimeout)
+	}
+	if q.Within > 0 {
+		list = list.Where("EXISTS (SELECT 1 FROM user_presence AS p WHERE p.user_id = s.user_id AND p.last_activity > statement_timestamp() - ? * interval '1 microsecond')", since(q.Within))
+	}
+	if c := q.After; !c.IsZero() {
+		list = list.Where("(s.login_at, s.id) < (?, ?)", columnTime(c.At), c.Serial)
+	}
+	return list
+}
+
+// activityList selects live sessions by their user's presence, latest first.
+func activityList(list *bun.SelectQuery, q Query, users []string) *bun.SelectQuery {
+	list = whereActive(list, q.IdleTimeout).ColumnExpr("p.last_activity AS seen").
+		Join("JOIN user_presence AS p ON p.user_id = s.user_id").
+		OrderExpr("p.last_activity DESC, p.user_id, s.id DESC")
+	if len(users) > 0 {
+		list = list.Where("p.user_id IN (?)", bun.In(users))
+	}
+	if q.Within > 0 {
+		list = list.Where("p.last_activity > statement_timestamp() - ? * interval '1 microsecond'", since(q.Within))
+	}
+	if c := q.After; !c.IsZero() {
+		at, user := columnTime(c.At), shortColumn(c.UserID)
+		list = list.Where("p.last_activity <= ?", at).
+			Where("(p.last_activity < ? OR p.user_id > ? OR (p.user_id = ? AND s.id < ?))", at, user, user, c.Serial)
+	}
+	return list
+}
+
+// whereActive leaves out what has ended or is past a limit of time.
+func whereActive(list *bun.SelectQuery, idle time.Duration) *bun.SelectQuery {
+	list = list.Where("s.logout_at IS NULL").Where("(s.expires_at IS NULL OR s.expires_at > statement_timestamp())")
+	if idle > 0 {
+		list = list.Where("s.last_activity > statement_timestamp() - ? * interval '1 microsecond'", since(idle))
+	}
+	return list
+}
+
+// EndedSince implements [EndedFeed].
+func (s *BunStore) EndedSince(ctx context.Context, since time.Time, limit int) (EndedPage, error) {
+	if limit < 1 {
+		return EndedPage{}, fmt.Errorf("sessiontrack: ended since: limit is %d, want 1 or more", limit)
+	}
+	if since.IsZero() {
+		now, err := s.now(ctx)
+		return EndedPage{Now: now}, failed("ended since", err)
+	}
+	var rows []bunRow
+	err := s.db.NewRaw("SELECT statement_timestamp() AS now, e.* FROM (SELECT 1) AS one LEFT JOIN "+
+		"(SELECT s.id, s.session_id, s.user_id, s.derived, s.logout_at, s.end_reason, s.ended_by FROM user_sessions AS s "+
+		"WHERE s.logout_at > ? ORDER BY s.logout_at, s.id LIMIT ?) AS e ON true ORDER BY e.logout_at, e.id",
+		columnTime(since), limit+1).Scan(ctx, &rows)
+	if err != nil {
+		return EndedPage{}, failed("ended since", err)
+	}
+	page := EndedPage{Now: utc(rows[0].Now)}
+	if rows[0].Serial == 0 {
+		return page, nil // the one row that tells the time
+	}
+	if page.More = len(rows) > limit; page.More {
+		rows = rows[:limit]
+	}
+	page.Ended = sessionsOf(rows)
+	return page, nil
+}
+
+// CountOnline implements [OnlineCounter].
+func (s *BunStore) CountOnline(ctx context.Context, windows []time.Duration) ([]int, time.Time, error) {
+	if err := checkWindows("count online", windows); err != nil {
+		return nil, time.Time{}, err
+	}
+	spans := make([]int64, len(windows))
+	for i, w := range windows {
+		spans[i] = since(w)
+	}
+	var rows []struct {
+		Now   time.Time `bun:"now"`
+		Users int       `bun:"users"`
+	}
+	err := s.db.NewRaw("SELECT statement_timestamp() AS now, (SELECT count(*) FROM user_presence AS p "+
+		"WHERE p.last_activity > statement_timestamp() - w.span * interval '1 microsecond') AS users "+
+		"FROM unnest(?::bigint[]) WITH ORDINALITY AS w(span, place) ORDER BY w.place", pgdialect.Array(spans)).Scan(ctx, &rows)
+	if err != nil {
+		return nil, time.Time{}, failed("count online", err)
+	}
+	if len(rows) == 0 {
+		now, err := s.now(ctx)
+		return []int{}, now, failed("count online", err)
+	}
+	counts := make([]int, len(rows))
+	for i := range rows {
+		counts[i] = rows[i].Users
+	}
+	return counts, utc(rows[0].Now), nil
+}
+
+// ListOnline implements [OnlineLister]. The order is that of presence, which
+// moves in steps; the latest activity is that of the sessions.
+func (s *BunStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage, error) {
+	if err := q.check(); err != nil {
+		return OnlinePage{}, err
+	}
+	users := s.db.NewSelect().TableExpr("user_presence AS p").ColumnExpr("p.user_id, p.last_activity").
+		Where("p.last_activity > statement_timestamp() - ? * interval '1 microsecond'", since(q.Window)).
+		OrderExpr("p.last_activity DESC, p.user_id").Limit(int64(q.Limit) + 1)
+	if c := q.After; !c.IsZero() {
+		at := columnTime(c.At)
+		users = users.Where("p.last_activity <= ?", at).
+			Where("(p.last_activity < ? OR p.user_id > ?)", at, shortColumn(c.UserID))
+	}
+	var rows []struct {
+		Now      time.Time `bun:"now"`
+		UserID   string    `bun:"user_id"`
+		Seen     time.Time `bun:"seen"`
+		Latest   time.Time `bun:"latest"`
+		Sessions int       `bun:"sessions"`
+	}
+	err := s.db.NewSelect().TableExpr("(?) AS p", users).
+		ColumnExpr("statement_timestamp() AS now, p.user_id, p.last_activity AS seen, l.latest, l.sessions").
+		Join("CROSS JOIN LATERAL (SELECT count(*) AS sessions, max(s.last_activity) AS latest FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL) AS l").
+		OrderExpr("p.last_activity DESC, p.user_id").Scan(ctx, &rows)
+	if err != nil {
+		return OnlinePage{}, failed("list online", err)
+	}
+	if len(rows) == 0 {
+		now, err := s.now(ctx)
+		return OnlinePage{Now: now, Users: []OnlineUser{}}, failed("list online", err)
+	}
+	page := OnlinePage{Now: utc(rows[0].Now)}
+	if len(rows) > q.Limit {
+		rows = rows[:q.Limit]
+		page.Next = Cursor{At: utc(rows[q.Limit-1].Seen), UserID: rows[q.Limit-1].UserID}
+	}
+	page.Users = make([]OnlineUser, len(rows))
+	for i, row := range rows {
+		page.Users[i] = OnlineUser{UserID: row.UserID, LastActivity: utc(row.Latest), Sessions: row.Sessions}
+	}
+	return page, nil
+}

@@ -1,0 +1,89 @@
+package sessiontrack
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/uptrace/bun"
+
+	"github.com/sessiontrack/sessiontrack/migrations"
+)
+
+const migrationsFolder = "postgres"
+
+// Migrate brings the tables to the version of this library: it applies what is
+// missing of package migrations, all in one transaction, and writes down what it
+// applied in sessiontrack_migrations. It may run at every start and on several
+// replicas at once: one works, the others wait and find nothing left to do. A
+// database that is ahead, as during a rolling update, is left as it is. It needs
+// the right to create tables and a function in the first schema of search_path.
+func (s *BunStore) Migrate(ctx context.Context) error {
+	steps, err := readMigrations(migrations.FS, migrationsFolder)
+	if err != nil {
+		return fmt.Errorf("sessiontrack: migrate: %w", err)
+	}
+	err = s.db.RunInTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}, func(ctx context.Context, tx bun.Tx) error {
+		return migrate(ctx, tx, steps)
+	})
+	return failed("migrate", err)
+}
+
+// migration is one step: a numbered file.
+type migration struct {
+	version int
+	name    string
+	sql     string
+}
+
+// readMigrations returns the files of a folder in their order, which is that of
+// their numbers: 0001, 0002 and so on, without gaps.
+func readMigrations(files fs.FS, folder string) ([]migration, error) {
+	entries, err := fs.ReadDir(files, folder)
+	if err != nil {
+		return nil, err
+	}
+	steps := make([]migration, 0, len(entries))
+	for i, entry := range entries {
+		number, _, _ := strings.Cut(entry.Name(), "_")
+		version, err := strconv.Atoi(number)
+		if err != nil || version != i+1 {
+			return nil, fmt.Errorf("%s/%s: want number %04d", folder, entry.Name(), i+1)
+		}
+		text, err := fs.ReadFile(files, folder+"/"+entry.Name())
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, migration{version, strings.TrimSuffix(entry.Name(), ".sql"), string(text)})
+	}
+	return steps, nil
+}
+
+// migrate applies the steps that are missing. The lock is a statement of its own:
+// what follows sees what the replica before has committed.
+func migrate(ctx context.Context, tx bun.Tx, steps []migration) error {
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?, hashtext('migrate'))", lockSpace); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS sessiontrack_migrations (
+		version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`); err != nil {
+		return err
+	}
+	var version int
+	if err := tx.NewRaw("SELECT coalesce(max(version), 0) FROM sessiontrack_migrations").Scan(ctx, &version); err != nil {
+		return err
+	}
+	for _, step := range steps[min(version, len(steps)):] {
+		if _, err := tx.ExecContext(ctx, step.sql); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+		_, err := tx.ExecContext(ctx, "INSERT INTO sessiontrack_migrations (version, name) VALUES (?, ?)", step.version, step.name)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package sessiontrack
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+)
+
+// sampleTimeout bounds the exact count of active sessions, which looks at every
+// live row once a minute. It ends nothing, so the feed does not depend on it.
+const sampleTimeout = 30 * time.Second
+
+// onlineColumns count the users of three windows, in microseconds.
+const onlineColumns = `(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ? * interval '1 microsecond') AS very_active,
+(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ? * interval '1 microsecond') AS online,
+(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ? * interval '1 microsecond') AS recently_active`
+
+// activeColumn counts the active sessions exactly; its arguments are the idle
+// timeout, twice.
+const activeColumn = `(SELECT count(*) FROM user_sessions WHERE logout_at IS NULL
+	AND (expires_at IS NULL OR expires_at > statement_timestamp())
+	AND (? = 0 OR last_activity > statement_timestamp() - ? * interval '1 microsecond')) AS sessions`
+
+// countSQL reckons with the latest sample: what has begun since is added, what
+// has ended is subtracted, but for what had passed a limit of time before it was
+// ended and so was no active session any more.
+const countSQL = `WITH latest AS (SELECT taken_at, sessions FROM online_samples ORDER BY at DESC LIMIT 1)
+SELECT statement_timestamp() AS now, ` + onlineColumns + `,
+	(SELECT count(*) FROM latest) > 0 AS sampled,
+	coalesce((SELECT sessions FROM latest), 0)
+		+ (SELECT count(*) FROM user_sessions WHERE login_at > (SELECT taken_at FROM latest))
+		- (SELECT count(*) FROM user_sessions WHERE logout_at > (SELECT taken_at FROM latest)
+			AND end_reason NOT IN (?, ?)) AS sessions`
+
+// sampleSQL counts at most once a minute: where the minute has its sample, no
+// count is made.
+const sampleSQL = `INSERT INTO online_samples AS o (at, taken_at, very_active, online, recently_active, sessions)
+SELECT date_trunc('minute', statement_timestamp(), 'UTC'), statement_timestamp(), ` + onlineColumns + `, ` + activeColumn + `
+WHERE NOT EXISTS (SELECT 1 FROM online_samples WHERE at >= date_trunc('minute', statement_timestamp(), 'UTC'))
+ON CONFLICT (at) DO NOTHING RETURNING o.at, o.very_active, o.online, o.recently_active, o.sessions`
+
+// bunCounts is a row of counts.
+type bunCounts struct {
+	At             time.Time `bun:"at"`
+	Now            time.Time `bun:"now"`
+	VeryActive     int       `bun:"very_active"`
+	Online         int       `bun:"online"`
+	RecentlyActive int       `bun:"recently_active"`
+	Sessions       int       `bun:"sessions"`
+	Sampled        bool      `bun:"sampled"`
+}
+
+func (c *bunCounts) sample() Sample {
+	return Sample{At: utc(c.At), VeryActive: c.VeryActive, Online: c.Online, RecentlyActive: c.RecentlyActive, Sessions: c.Sessions}
+}
+
+// CountStats implements [StatsCounter].
+func (s *BunStore) CountStats(ctx context.Context, q StatsQuery) (StatsCounts, error) {
+	if err := q.check(); err != nil {
+		return StatsCounts{}, err
+	}
+	out, err := s.countStats(ctx, q)
+	return out, failed("count stats", err)
+}
+
+func (s *BunStore) countStats(ctx context.Context, q StatsQuery) (StatsCounts, error) {
+	w := q.Windows
+	var c bunCounts
+	err := s.db.NewRaw(countSQL, since(w[0]), since(w[1]), since(w[2]), string(ByIdle), string(ByLifetime)).Scan(ctx, &c)
+	if err != nil {
+		return StatsCounts{}, err
+	}
+	if !c.Sampled {
+		idle := since(q.IdleTimeout)
+		if err := s.db.NewRaw("SELECT "+activeColumn, idle, idle).Scan(ctx, &c.Sessions); err != nil {
+			return StatsCounts{}, err
+		}
+	}
+	var peak []bunCounts
+	err = s.db.NewRaw("SELECT at, very_active, online, recently_active, sessions FROM online_samples "+
+		"WHERE at >= ? ORDER BY online DESC, at LIMIT 1", midnight(utc(c.Now), q.Zone)).Scan(ctx, &peak)
+	if err != nil {
+		return StatsCounts{}, err
+	}
+	out := StatsCounts{
+		Online: [3]int{c.VeryActive, c.Online, c.RecentlyActive}, Sessions: max(0, c.Sessions), Now: utc(c.Now),
+	}
+	if len(peak) > 0 {
+		out.Peak = peak[0].sample()
+	}
+	return out, nil
+}
+
+// Sample implements [Sampler]. Where another replica is counting at this moment,
+// it returns at once and a zero Sample.
+func (s *BunStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, error) {
+	if err := q.check(); err != nil {
+		return Sample{}, false, err
+	}
+	var sample Sample
+	taken := false
+	err := s.transaction(ctx, sampleTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+		var mine bool
+		err := tx.NewRaw("SELECT pg_try_advisory_xact_lock(?, hashtext('sample'))", lockSpace).Scan(ctx, &mine)
+		if err != nil || !mine {
+			return err
+		}
+		sample, taken, err = takeSample(ctx, tx, q)
+		return err
+	})
+	if err != nil {
+		return Sample{}, false, failed("sample", err)
+	}
+	return sample, taken, nil
+}
+
+// takeSample counts, or returns the sample that the minute has.
+func takeSample(ctx context.Context, tx bun.Tx, q StatsQuery) (Sample, bool, error) {
+	w, idle := q.Windows, since(q.IdleTimeout)
+	var rows []bunCounts
+	err := tx.NewRaw(sampleSQL, since(w[0]), since(w[1]), since(w[2]), idle, idle).Scan(ctx, &rows)
+	if err == nil && len(rows) > 0 {
+		return rows[0].sample(), true, nil
+	}
+	if err == nil {
+		err = tx.NewRaw("SELECT at, very_active, online, recently_active, sessions FROM online_samples ORDER BY at DESC LIMIT 1").Scan(ctx, &rows)
+	}
+	if err != nil || len(rows) == 0 {
+		return Sample{}, false, err
+	}
+	return rows[0].sample(), false, nil
+}

@@ -1,0 +1,199 @@
+package sessiontrack
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+)
+
+// touchSQL locks the live rows of a batch in the order of their ids, so that
+// overlapping batches do not deadlock, and moves them forward, never past the
+// clock. What has ended is not locked, not changed and not returned.
+const touchSQL = `WITH v AS (
+	SELECT session_id, max(at) AS at FROM unnest(?::text[], ?::timestamptz[]) AS v(session_id, at) GROUP BY session_id
+), l AS (
+	SELECT s.id, v.at FROM user_sessions AS s JOIN v ON v.session_id = s.session_id
+	WHERE s.logout_at IS NULL ORDER BY s.id FOR NO KEY UPDATE OF s
+)
+UPDATE user_sessions AS s SET last_activity = greatest(s.last_activity, least(l.at, clock_timestamp()))
+FROM l WHERE s.id = l.id AND s.logout_at IS NULL
+RETURNING s.session_id, s.user_id, s.last_activity`
+
+// presenceSQL moves the users of touched sessions forward, in their order. Those
+// that are not behind by a step are left out beforehand: a conflict that changes
+// nothing would still lock and write the row. A user without a row has just gone
+// offline or is a hole that somebody else has made; either way this session lives.
+const presenceSQL = `INSERT INTO user_presence AS p (user_id, last_activity)
+SELECT v.user_id, v.at FROM unnest(?::text[], ?::timestamptz[]) AS v(user_id, at)
+LEFT JOIN user_presence AS o ON o.user_id = v.user_id
+WHERE o.user_id IS NULL OR (o.last_activity < v.at AND o.last_activity <= v.at - ? * interval '1 microsecond')
+ORDER BY v.user_id COLLATE "C"
+ON CONFLICT (user_id) DO UPDATE SET last_activity = greatest(p.last_activity, excluded.last_activity)`
+
+// Touch implements [Store]. A batch above [BunOptions.TouchBatch] is written in
+// several transactions; when one fails, those before it stay.
+func (s *BunStore) Touch(ctx context.Context, batch []Touch, presenceStep time.Duration) ([]SessionID, error) {
+	if err := notNegative("touch", span{"presenceStep", presenceStep}); err != nil {
+		return nil, err
+	}
+	latest := make(map[SessionID]time.Time, len(batch))
+	for _, t := range batch {
+		if _, ok := parseHandle(t.ID); !ok {
+			continue // cannot be a session's, and must not spoil the batch
+		}
+		if at, again := latest[t.ID]; !again || t.At.After(at) {
+			latest[t.ID] = t.At
+		}
+	}
+	alive := make([]SessionID, 0, len(latest))
+	for ids := range slices.Chunk(slices.Collect(maps.Keys(latest)), s.touchBatch) {
+		touched, err := s.touch(ctx, ids, latest, presenceStep)
+		if err != nil {
+			return nil, failed("touch", err)
+		}
+		alive = append(alive, touched...)
+	}
+	return alive, nil
+}
+
+// touch writes one batch: sessions first, then their users.
+func (s *BunStore) touch(ctx context.Context, ids []SessionID, latest map[SessionID]time.Time, step time.Duration) ([]SessionID, error) {
+	names, times := make([]string, len(ids)), make([]time.Time, len(ids))
+	for i, id := range ids {
+		names[i], times[i] = string(id), columnTime(latest[id])
+	}
+	var rows []bunRow
+	err := s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+		err := tx.NewRaw(touchSQL, pgdialect.Array(names), pgdialect.Array(times)).Scan(ctx, &rows)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		users, seen := presenceOf(rows)
+		_, err = tx.ExecContext(ctx, presenceSQL, pgdialect.Array(users), pgdialect.Array(seen), since(step))
+		return err
+	})
+	alive := make([]SessionID, len(rows))
+	for i := range rows {
+		alive[i] = SessionID(rows[i].ID)
+	}
+	return alive, err
+}
+
+// presenceOf returns each user once, with the latest activity of the rows.
+func presenceOf(rows []bunRow) (users []string, seen []time.Time) {
+	latest := make(map[string]time.Time, len(rows))
+	for _, row := range rows {
+		if row.LastActivity.After(latest[row.UserID]) {
+			latest[row.UserID] = row.LastActivity
+		}
+	}
+	for user, at := range latest {
+		users, seen = append(users, user), append(seen, at)
+	}
+	return users, seen
+}
+
+const describeSQL = `WITH v AS (
+	SELECT * FROM jsonb_to_recordset(?::jsonb) AS v(session_id text,
+		has_device boolean, type text, source text, ambiguous boolean,
+		browser text, browser_version text, os text, os_version text, brand text, model text,
+		has_network boolean, address text, address_source text,
+		country_code text, country text, region text, city text, until timestamptz)
+), l AS (
+	SELECT s.id AS row_id, v.* FROM user_sessions AS s JOIN v ON v.session_id = s.session_id
+	WHERE s.logout_at IS NULL ORDER BY s.id FOR NO KEY UPDATE OF s
+)
+UPDATE user_sessions AS s SET
+	device_type = CASE WHEN l.has_device THEN l.type ELSE s.device_type END,
+	device_source = CASE WHEN l.has_device THEN l.source ELSE s.device_source END,
+	device_ambiguous = CASE WHEN l.has_device THEN l.ambiguous ELSE s.device_ambiguous END,
+	browser = CASE WHEN l.has_device THEN l.browser ELSE s.browser END,
+	browser_version = CASE WHEN l.has_device THEN l.browser_version ELSE s.browser_version END,
+	os = CASE WHEN l.has_device THEN l.os ELSE s.os END,
+	os_version = CASE WHEN l.has_device THEN l.os_version ELSE s.os_version END,
+	brand = CASE WHEN l.has_device THEN l.brand ELSE s.brand END,
+	model = CASE WHEN l.has_device THEN l.model ELSE s.model END,
+	ip_address = CASE WHEN l.has_network THEN l.address ELSE s.ip_address END,
+	ip_source = CASE WHEN l.has_network THEN l.address_source ELSE s.ip_source END,
+	country_code = CASE WHEN l.has_network THEN l.country_code ELSE s.country_code END,
+	country = CASE WHEN l.has_network THEN l.country ELSE s.country END,
+	region = CASE WHEN l.has_network THEN l.region ELSE s.region END,
+	city = CASE WHEN l.has_network THEN l.city ELSE s.city END,
+	credential_until = greatest(s.credential_until, l.until),
+	updated_at = clock_timestamp()
+FROM l WHERE s.id = l.row_id AND s.logout_at IS NULL`
+
+// bunFacts are Facts as describeSQL reads them.
+type bunFacts struct {
+	ID             string     `json:"session_id"`
+	HasDevice      bool       `json:"has_device"`
+	Type           string     `json:"type"`
+	Source         string     `json:"source"`
+	Ambiguous      bool       `json:"ambiguous"`
+	Browser        string     `json:"browser"`
+	BrowserVersion string     `json:"browser_version"`
+	OS             string     `json:"os"`
+	OSVersion      string     `json:"os_version"`
+	Brand          string     `json:"brand"`
+	Model          string     `json:"model"`
+	HasNetwork     bool       `json:"has_network"`
+	Address        string     `json:"address"`
+	AddressSource  string     `json:"address_source"`
+	CountryCode    string     `json:"country_code"`
+	Country        string     `json:"country"`
+	Region         string     `json:"region"`
+	City           string     `json:"city"`
+	Until          *time.Time `json:"until"`
+}
+
+// add takes over what f says; the later of two facts counts.
+func (b *bunFacts) add(f Facts) {
+	if d := f.Device; d != nil {
+		b.HasDevice, b.Ambiguous = true, d.Ambiguous
+		b.Type, b.Source = shortColumn(d.Type), shortColumn(d.Source)
+		b.Browser, b.BrowserVersion = shortColumn(d.Browser), shortColumn(d.BrowserVersion)
+		b.OS, b.OSVersion = shortColumn(d.OS), shortColumn(d.OSVersion)
+		b.Brand, b.Model = shortColumn(d.Brand), shortColumn(d.Model)
+	}
+	if n := f.Network; n != nil {
+		b.HasNetwork, b.Address, b.AddressSource = true, addressColumn(n.Address), shortColumn(n.Source)
+		b.CountryCode, b.Country = shortColumn(n.Location.CountryCode), shortColumn(n.Location.Country)
+		b.Region, b.City = shortColumn(n.Location.Region), shortColumn(n.Location.City)
+	}
+	if until := columnTimeOrNull(f.CredentialUntil); until != nil && (b.Until == nil || until.After(*b.Until)) {
+		b.Until = until
+	}
+}
+
+// Describe implements [Store].
+func (s *BunStore) Describe(ctx context.Context, batch []Facts) error {
+	merged := make(map[SessionID]*bunFacts, len(batch))
+	for _, f := range batch {
+		if _, ok := parseHandle(f.ID); !ok {
+			continue
+		}
+		if merged[f.ID] == nil {
+			merged[f.ID] = &bunFacts{ID: string(f.ID)}
+		}
+		merged[f.ID].add(f)
+	}
+	for facts := range slices.Chunk(slices.Collect(maps.Values(merged)), s.touchBatch) {
+		document, err := json.Marshal(facts)
+		if err != nil { // cannot happen: texts, flags and times of four-digit years
+			return failed("describe", err)
+		}
+		err = s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+			_, err := tx.ExecContext(ctx, describeSQL, string(document))
+			return err
+		})
+		if err != nil {
+			return failed("describe", err)
+		}
+	}
+	return nil
+}
