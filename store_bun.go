@@ -113,8 +113,14 @@ func (s *BunStore) transaction(ctx context.Context, limit time.Duration, fn func
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// since is d in a form that SQL multiplies with an interval of a microsecond.
-func since(d time.Duration) int64 { return d.Microseconds() }
+// inMicros is d in whole microseconds, rounded up so that no bound becomes none: a
+// number that SQL multiplies with an interval of one microsecond.
+func inMicros(d time.Duration) int64 {
+	if d%time.Microsecond > 0 {
+		return d.Microseconds() + 1
+	}
+	return d.Microseconds()
+}
 
 // failed names the verb and keeps the sentinels apart from all else, which means
 // that the call could not be carried out or that its outcome is unknown.

@@ -1,6 +1,7 @@
 package sessiontrack
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -76,7 +77,7 @@ func lockCandidates(ctx context.Context, tx bun.Tx, n *NewSession) ([]bunRow, er
 	q := tx.NewSelect().TableExpr("user_sessions AS s").
 		ColumnExpr("s.id, s.session_id, s.user_id, s.login_at").
 		ColumnExpr("(s.expires_at IS NULL OR s.expires_at > statement_timestamp()) AND (? = 0 OR s.last_activity > statement_timestamp() - ? * interval '1 microsecond') AS counts",
-			since(n.IdleTimeout), since(n.IdleTimeout)).
+			inMicros(n.IdleTimeout), inMicros(n.IdleTimeout)).
 		Where("s.logout_at IS NULL").
 		WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
 			if n.Limit > 0 {
@@ -130,7 +131,7 @@ func endLocked(ctx context.Context, tx bun.Tx, serials []int64, reason EndReason
 
 // sessionsBySerial sorts and converts: RETURNING has no order.
 func sessionsBySerial(rows []bunRow) []Session {
-	slices.SortFunc(rows, func(a, b bunRow) int { return int(a.Serial - b.Serial) })
+	slices.SortFunc(rows, func(a, b bunRow) int { return cmp.Compare(a.Serial, b.Serial) })
 	return sessionsOf(rows)
 }
 
@@ -162,7 +163,7 @@ func insertSession(ctx context.Context, tx bun.Tx, n *NewSession) (*bunRow, erro
 		shortColumn(d.Type), shortColumn(d.Source), d.Ambiguous,
 		shortColumn(d.Browser), shortColumn(d.BrowserVersion), shortColumn(d.OS), shortColumn(d.OSVersion),
 		shortColumn(d.Brand), shortColumn(d.Model),
-		since(n.Lifetime), since(n.Lifetime), columnTimeOrNull(a.CredentialUntil)).Scan(ctx, &rows)
+		inMicros(n.Lifetime), inMicros(n.Lifetime), columnTimeOrNull(a.CredentialUntil)).Scan(ctx, &rows)
 	switch {
 	case err != nil:
 		return nil, err

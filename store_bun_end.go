@@ -87,7 +87,7 @@ func (c *bunCriteria) narrow(q bun.QueryBuilder) bun.QueryBuilder {
 // narrowTime adds the conditions that a touch may have changed meanwhile.
 func (c *bunCriteria) narrowTime(q bun.QueryBuilder) bun.QueryBuilder {
 	if c.IdleFor > 0 {
-		q = q.Where("s.last_activity <= statement_timestamp() - ? * interval '1 microsecond'", since(c.IdleFor))
+		q = q.Where("s.last_activity <= statement_timestamp() - ? * interval '1 microsecond'", inMicros(c.IdleFor))
 	}
 	if c.Expired {
 		q = q.Where("s.expires_at <= statement_timestamp()")
@@ -149,7 +149,7 @@ func (s *BunStore) Purge(ctx context.Context, p Purge) (int, error) {
 	if err := p.check(); err != nil {
 		return 0, err
 	}
-	retention, keep := since(p.Retention), since(p.KeepEnded)
+	retention, keep := inMicros(p.Retention), inMicros(p.KeepEnded)
 	changed := 0
 	err := s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
 		if err := tx.NewRaw(purgeSQL, keep, retention, retention, p.Limit).Scan(ctx, &changed); err != nil || changed == p.Limit {

@@ -90,7 +90,7 @@ func userList(list *bun.SelectQuery, q Query) *bun.SelectQuery {
 		list = whereActive(list, q.IdleTimeout)
 	}
 	if q.Within > 0 {
-		list = list.Where("EXISTS (SELECT 1 FROM user_presence AS p WHERE p.user_id = s.user_id AND p.last_activity > statement_timestamp() - ? * interval '1 microsecond')", since(q.Within))
+		list = list.Where("EXISTS (SELECT 1 FROM user_presence AS p WHERE p.user_id = s.user_id AND p.last_activity > statement_timestamp() - ? * interval '1 microsecond')", inMicros(q.Within))
 	}
 	if c := q.After; !c.IsZero() {
 		list = list.Where("(s.login_at, s.id) < (?, ?)", columnTime(c.At), c.Serial)
@@ -107,7 +107,7 @@ func activityList(list *bun.SelectQuery, q Query, users []string) *bun.SelectQue
 		list = list.Where("p.user_id IN (?)", bun.In(users))
 	}
 	if q.Within > 0 {
-		list = list.Where("p.last_activity > statement_timestamp() - ? * interval '1 microsecond'", since(q.Within))
+		list = list.Where("p.last_activity > statement_timestamp() - ? * interval '1 microsecond'", inMicros(q.Within))
 	}
 	if c := q.After; !c.IsZero() {
 		at, user := columnTime(c.At), shortColumn(c.UserID)
@@ -121,7 +121,7 @@ func activityList(list *bun.SelectQuery, q Query, users []string) *bun.SelectQue
 func whereActive(list *bun.SelectQuery, idle time.Duration) *bun.SelectQuery {
 	list = list.Where("s.logout_at IS NULL").Where("(s.expires_at IS NULL OR s.expires_at > statement_timestamp())")
 	if idle > 0 {
-		list = list.Where("s.last_activity > statement_timestamp() - ? * interval '1 microsecond'", since(idle))
+		list = list.Where("s.last_activity > statement_timestamp() - ? * interval '1 microsecond'", inMicros(idle))
 	}
 	return list
 }
@@ -161,7 +161,7 @@ func (s *BunStore) CountOnline(ctx context.Context, windows []time.Duration) ([]
 	}
 	spans := make([]int64, len(windows))
 	for i, w := range windows {
-		spans[i] = since(w)
+		spans[i] = inMicros(w)
 	}
 	var rows []struct {
 		Now   time.Time `bun:"now"`
@@ -191,7 +191,7 @@ func (s *BunStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage, e
 		return OnlinePage{}, err
 	}
 	users := s.db.NewSelect().TableExpr("user_presence AS p").ColumnExpr("p.user_id, p.last_activity").
-		Where("p.last_activity > statement_timestamp() - ? * interval '1 microsecond'", since(q.Window)).
+		Where("p.last_activity > statement_timestamp() - ? * interval '1 microsecond'", inMicros(q.Window)).
 		OrderExpr("p.last_activity DESC, p.user_id").Limit(int64(q.Limit) + 1)
 	if c := q.After; !c.IsZero() {
 		at := columnTime(c.At)

@@ -67,12 +67,12 @@ func (s *BunStore) CountStats(ctx context.Context, q StatsQuery) (StatsCounts, e
 func (s *BunStore) countStats(ctx context.Context, q StatsQuery) (StatsCounts, error) {
 	w := q.Windows
 	var c bunCounts
-	err := s.db.NewRaw(countSQL, since(w[0]), since(w[1]), since(w[2]), string(ByIdle), string(ByLifetime)).Scan(ctx, &c)
+	err := s.db.NewRaw(countSQL, inMicros(w[0]), inMicros(w[1]), inMicros(w[2]), string(ByIdle), string(ByLifetime)).Scan(ctx, &c)
 	if err != nil {
 		return StatsCounts{}, err
 	}
 	if !c.Sampled {
-		idle := since(q.IdleTimeout)
+		idle := inMicros(q.IdleTimeout)
 		if err := s.db.NewRaw("SELECT "+activeColumn, idle, idle).Scan(ctx, &c.Sessions); err != nil {
 			return StatsCounts{}, err
 		}
@@ -117,9 +117,9 @@ func (s *BunStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, erro
 
 // takeSample counts, or returns the sample that the minute has.
 func takeSample(ctx context.Context, tx bun.Tx, q StatsQuery) (Sample, bool, error) {
-	w, idle := q.Windows, since(q.IdleTimeout)
+	w, idle := q.Windows, inMicros(q.IdleTimeout)
 	var rows []bunCounts
-	err := tx.NewRaw(sampleSQL, since(w[0]), since(w[1]), since(w[2]), idle, idle).Scan(ctx, &rows)
+	err := tx.NewRaw(sampleSQL, inMicros(w[0]), inMicros(w[1]), inMicros(w[2]), idle, idle).Scan(ctx, &rows)
 	if err == nil && len(rows) > 0 {
 		return rows[0].sample(), true, nil
 	}

@@ -74,7 +74,7 @@ func (s *BunStore) touch(ctx context.Context, ids []SessionID, latest map[Sessio
 			return err
 		}
 		users, seen := presenceOf(rows)
-		_, err = tx.ExecContext(ctx, presenceSQL, pgdialect.Array(users), pgdialect.Array(seen), since(step))
+		_, err = tx.ExecContext(ctx, presenceSQL, pgdialect.Array(users), pgdialect.Array(seen), inMicros(step))
 		return err
 	})
 	alive := make([]SessionID, len(rows))
