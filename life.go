@@ -6,53 +6,47 @@ import (
 	"sync/atomic"
 )
 
-// life is the Tracker's running state: whether work may be done in the background, and
-// by which run of it.
+// life is the Tracker's running state: who may work in the background, and who has
+// to be waited for.
 type life struct {
-	up      atomic.Bool
 	mu      sync.Mutex
-	current *run // nil before Start and after Shutdown
-}
-
-// run is what lies between one Start and the Shutdown that ends it.
-type run struct {
-	cancel  context.CancelFunc
+	up      atomic.Bool
+	cancel  context.CancelFunc // not nil between Start and Shutdown
 	working sync.WaitGroup
 }
 
 // running reports whether the Tracker has been started and not been shut down.
 func (l *life) running() bool { return l.up.Load() }
 
-// enter asks for leave to work in the background: nil where that is not to be had.
-// Shutdown waits until leave.
-func (l *life) enter() *run {
+// enter asks for leave to work in the background; leave ends it. Between the two,
+// Shutdown waits.
+func (l *life) enter() bool {
 	if !l.up.Load() {
-		return nil
+		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.current != nil {
-		l.current.working.Add(1)
+	if l.cancel == nil {
+		return false
 	}
-	return l.current
+	l.working.Add(1)
+	return true
 }
 
-func (r *run) leave() { r.working.Done() }
+func (l *life) leave() { l.working.Done() }
 
-// start runs the loops, each in a goroutine of its own, until stop or until ctx is
-// done. It reports false when others are running.
+// start runs the loops, each in a goroutine of its own, until stop. It reports false
+// when they are running already.
 func (l *life) start(ctx context.Context, loops ...func(context.Context)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.current != nil {
+	if l.cancel != nil {
 		return false
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	r := &run{cancel: cancel}
+	ctx, l.cancel = context.WithCancel(ctx)
 	for _, loop := range loops {
-		r.working.Go(func() { loop(ctx) })
+		l.working.Go(func() { loop(ctx) })
 	}
-	l.current = r
 	l.up.Store(true)
 	return true
 }
@@ -61,20 +55,20 @@ func (l *life) start(ctx context.Context, loops ...func(context.Context)) bool {
 // it cannot be waited for: detached says so.
 func (l *life) stop(ctx context.Context, detached bool) error {
 	l.mu.Lock()
-	r := l.current
-	l.current = nil
-	l.up.Store(false)
-	l.mu.Unlock()
-	if r == nil {
+	if l.cancel == nil {
+		l.mu.Unlock()
 		return nil
 	}
-	r.cancel()
+	l.up.Store(false)
+	l.cancel()
+	l.cancel = nil
+	l.mu.Unlock()
 	if detached {
 		return nil
 	}
 	idle := make(chan struct{})
 	go func() {
-		r.working.Wait()
+		l.working.Wait()
 		close(idle)
 	}()
 	select {

@@ -93,7 +93,12 @@ func (s *BunStore) transaction(ctx context.Context, limit time.Duration, fn func
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // says ErrTxDone once committed
+	done := false
+	defer func() {
+		if !done {
+			_ = tx.Rollback() // the connection is gone, or the cause is returned
+		}
+	}()
 	var now time.Time
 	var statement, idle string
 	err = tx.NewRaw("SELECT clock_timestamp(), set_config('statement_timeout', ?, true), "+
@@ -108,6 +113,7 @@ func (s *BunStore) transaction(ctx context.Context, limit time.Duration, fn func
 	if took := time.Since(began); took > limit {
 		return fmt.Errorf("transaction took %v, want at most %v", took, limit)
 	}
+	done = true
 	return tx.Commit()
 }
 

@@ -22,16 +22,20 @@ const activeColumn = `(SELECT count(*) FROM user_sessions WHERE logout_at IS NUL
 	AND (expires_at IS NULL OR expires_at > statement_timestamp())
 	AND (? = 0 OR last_activity > statement_timestamp() - ? * interval '1 microsecond')) AS sessions`
 
-// countSQL reckons with the latest sample: what has begun since is added, what
-// has ended is subtracted, but for what had passed a limit of time before it was
-// ended and so was no active session any more.
-const countSQL = `WITH latest AS (SELECT taken_at, sessions FROM online_samples ORDER BY at DESC LIMIT 1)
-SELECT statement_timestamp() AS now, ` + onlineColumns + `,
-	(SELECT count(*) FROM latest) > 0 AS sampled,
-	coalesce((SELECT sessions FROM latest), 0)
-		+ (SELECT count(*) FROM user_sessions WHERE login_at > (SELECT taken_at FROM latest))
-		- (SELECT count(*) FROM user_sessions WHERE logout_at > (SELECT taken_at FROM latest)
-			AND end_reason NOT IN (?, ?)) AS sessions`
+// latestSQL returns the latest sample with the store's time, which it tells
+// without a sample too.
+const latestSQL = `SELECT statement_timestamp() AS now, l.at, l.taken_at, l.sessions FROM (SELECT 1) AS one
+LEFT JOIN (SELECT at, taken_at, sessions FROM online_samples ORDER BY at DESC LIMIT 1) AS l ON true`
+
+// sinceColumn is how the number of active sessions has moved since a moment: what
+// has begun is added, what has ended is subtracted, but for what had passed a
+// limit of time before it was ended and so was no active session any more. The
+// moment is an argument, not a subquery: the planner then knows how near it is.
+const sinceColumn = `(SELECT count(*) FROM user_sessions WHERE login_at > ?)
+	- (SELECT count(*) FROM user_sessions WHERE logout_at > ? AND end_reason NOT IN (?, ?)) AS sessions`
+
+const peakSQL = `SELECT at, very_active, online, recently_active, sessions FROM online_samples
+WHERE at >= ? ORDER BY online DESC, at LIMIT 1`
 
 // sampleSQL counts at most once a minute: where the minute has its sample, no
 // count is made.
@@ -43,12 +47,12 @@ ON CONFLICT (at) DO NOTHING RETURNING o.at, o.very_active, o.online, o.recently_
 // bunCounts is a row of counts.
 type bunCounts struct {
 	At             time.Time `bun:"at"`
+	TakenAt        time.Time `bun:"taken_at"`
 	Now            time.Time `bun:"now"`
 	VeryActive     int       `bun:"very_active"`
 	Online         int       `bun:"online"`
 	RecentlyActive int       `bun:"recently_active"`
 	Sessions       int       `bun:"sessions"`
-	Sampled        bool      `bun:"sampled"`
 }
 
 func (c *bunCounts) sample() Sample {
@@ -65,26 +69,25 @@ func (s *BunStore) CountStats(ctx context.Context, q StatsQuery) (StatsCounts, e
 }
 
 func (s *BunStore) countStats(ctx context.Context, q StatsQuery) (StatsCounts, error) {
-	w := q.Windows
-	var c bunCounts
-	err := s.db.NewRaw(countSQL, inMicros(w[0]), inMicros(w[1]), inMicros(w[2]), string(ByIdle), string(ByLifetime)).Scan(ctx, &c)
+	var latest, c bunCounts
+	if err := s.db.NewRaw(latestSQL).Scan(ctx, &latest); err != nil {
+		return StatsCounts{}, err
+	}
+	w, sessions, args := q.Windows, sinceColumn, []any{latest.TakenAt, latest.TakenAt, string(ByIdle), string(ByLifetime)}
+	if latest.At.IsZero() {
+		sessions, args = activeColumn, []any{inMicros(q.IdleTimeout), inMicros(q.IdleTimeout)}
+	}
+	args = append([]any{inMicros(w[0]), inMicros(w[1]), inMicros(w[2])}, args...)
+	err := s.db.NewRaw("SELECT statement_timestamp() AS now, "+onlineColumns+", "+sessions, args...).Scan(ctx, &c)
 	if err != nil {
 		return StatsCounts{}, err
 	}
-	if !c.Sampled {
-		idle := inMicros(q.IdleTimeout)
-		if err := s.db.NewRaw("SELECT "+activeColumn, idle, idle).Scan(ctx, &c.Sessions); err != nil {
-			return StatsCounts{}, err
-		}
-	}
 	var peak []bunCounts
-	err = s.db.NewRaw("SELECT at, very_active, online, recently_active, sessions FROM online_samples "+
-		"WHERE at >= ? ORDER BY online DESC, at LIMIT 1", midnight(utc(c.Now), q.Zone)).Scan(ctx, &peak)
-	if err != nil {
+	if err := s.db.NewRaw(peakSQL, midnight(utc(c.Now), q.Zone)).Scan(ctx, &peak); err != nil {
 		return StatsCounts{}, err
 	}
 	out := StatsCounts{
-		Online: [3]int{c.VeryActive, c.Online, c.RecentlyActive}, Sessions: max(0, c.Sessions), Now: utc(c.Now),
+		Online: [3]int{c.VeryActive, c.Online, c.RecentlyActive}, Sessions: max(0, latest.Sessions+c.Sessions), Now: utc(c.Now),
 	}
 	if len(peak) > 0 {
 		out.Peak = peak[0].sample()

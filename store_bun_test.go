@@ -58,7 +58,7 @@ func fill(t testing.TB, s *BunStore, sessions, users int) []SessionID {
 		INSERT INTO user_sessions (session_id, user_id, device_type, ip_address, login_at, last_activity,
 			created_at, updated_at, expires_at, logout_at, end_reason)
 		SELECT translate(rtrim(encode(substring(sha256(i::text::bytea) FOR 16), 'base64'), '='), '+/', '-_'),
-			'user' || i % ?1, (ARRAY['desktop', 'mobile', 'tablet', 'tv'])[1 + i % 4], '192.0.2.' || i % 250,
+			'user' || i % ?1, (ARRAY['desktop', 'mobile', 'tablet', 'tv'])[1 + i % 4], '192.0.' || i % 200 || '.' || i % 201,
 			at, at, at, at, at + interval '30 days', CASE WHEN i % 3 = 0 THEN at + interval '1 second' END,
 			CASE WHEN i % 3 = 0 THEN 'logout' END
 		FROM generate_series(1, ?0) AS i, LATERAL (SELECT now() - (i + 2) * interval '1 second') AS l(at)`, sessions, users)

@@ -13,11 +13,11 @@ import (
 
 // touchSQL locks the live rows of a batch in the order of their ids, so that
 // overlapping batches do not deadlock, and moves them forward, never past the
-// clock. What has ended is not locked, not changed and not returned.
-const touchSQL = `WITH v AS (
-	SELECT session_id, max(at) AS at FROM unnest(?::text[], ?::timestamptz[]) AS v(session_id, at) GROUP BY session_id
-), l AS (
-	SELECT s.id, v.at FROM user_sessions AS s JOIN v ON v.session_id = s.session_id
+// clock. What has ended is not locked, not changed and not returned. A handle
+// comes once: which of two rows an UPDATE takes is not defined.
+const touchSQL = `WITH l AS (
+	SELECT s.id, v.at FROM user_sessions AS s
+	JOIN unnest(?::text[], ?::timestamptz[]) AS v(session_id, at) ON v.session_id = s.session_id
 	WHERE s.logout_at IS NULL ORDER BY s.id FOR NO KEY UPDATE OF s
 )
 UPDATE user_sessions AS s SET last_activity = greatest(s.last_activity, least(l.at, clock_timestamp()))

@@ -84,12 +84,11 @@ func (t *Tracker) touch(ctx context.Context, e *entry, now int64) bool {
 	if !e.queued.CompareAndSwap(queued, now) {
 		return false // another request of this session has just queued it
 	}
-	run := t.life.enter()
-	if run == nil {
+	if !t.life.enter() {
 		t.touchNow(ctx, e, now)
 		return true
 	}
-	defer run.leave() // the last flush waits for it
+	defer t.life.leave() // the last flush waits for it
 	if !t.touches.add(e.handle, now) {
 		t.count(countTouchDropped, 1)
 	}

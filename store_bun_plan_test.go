@@ -1,0 +1,141 @@
+package sessiontrack
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// explain returns the plan of a statement.
+func explain(t *testing.T, s *BunStore, statement string) string {
+	t.Helper()
+	var lines []string
+	require.NoError(t, s.db.NewRaw("EXPLAIN "+statement).Scan(t.Context(), &lines))
+	return strings.Join(lines, "\n")
+}
+
+// TestBunStoreReadsByIndex asks the planner about the very statements that the
+// store sends, on tables of some size: what a request, an administrator's page or
+// the feed reads must not walk through a table.
+func TestBunStoreReadsByIndex(t *testing.T) {
+	t.Parallel()
+	s := newBunStore(t)
+	ids := fill(t, s, 60_000, 50_000)
+	hook := watch(s)
+	windows := [3]time.Duration{5 * time.Minute, 15 * time.Minute, time.Hour}
+	ctx := t.Context()
+	page, err := s.List(ctx, Query{Limit: 50})
+	require.NoError(t, err)
+	online, err := s.ListOnline(ctx, OnlineQuery{Window: time.Hour, Limit: 50})
+	require.NoError(t, err)
+	_, _, err = s.Sample(ctx, StatsQuery{Windows: windows})
+	require.NoError(t, err)
+	hook.take()
+
+	list := func(q Query) func(context.Context) error {
+		q.Limit = 50
+		return func(ctx context.Context) error { _, err := s.List(ctx, q); return err }
+	}
+	for name, call := range map[string]func(context.Context) error{
+		"get":                 func(ctx context.Context) error { _, err := s.Get(ctx, ids[0]); return err },
+		"list, first page":    list(Query{IdleTimeout: 24 * time.Hour}),
+		"list, next page":     list(Query{After: page.Next}),
+		"list, lately active": list(Query{Within: 15 * time.Minute}),
+		"list, by address":    list(Query{Address: netip.MustParseAddr("192.0.8.8")}),
+		"list, by device":     list(Query{Device: DeviceTV}),
+		"list, of users":      list(Query{UserIDs: []string{"user1", "user2"}}),
+		"list, of a user":     list(Query{UserID: "user1", Live: true, Within: time.Hour}),
+		"list, a user's next": list(Query{UserID: "user1", After: Cursor{At: time.Now(), Serial: 9}}),
+		"feed": func(ctx context.Context) error {
+			_, err := s.EndedSince(ctx, time.Now().Add(-time.Minute), 10_000)
+			return err
+		},
+		"count online": func(ctx context.Context) error {
+			_, _, err := s.CountOnline(ctx, windows[:])
+			return err
+		},
+		"list online": func(ctx context.Context) error {
+			_, err := s.ListOnline(ctx, OnlineQuery{Window: time.Hour, Limit: 50})
+			return err
+		},
+		"list online, next": func(ctx context.Context) error {
+			_, err := s.ListOnline(ctx, OnlineQuery{Window: time.Hour, Limit: 50, After: online.Next})
+			return err
+		},
+		"stats": func(ctx context.Context) error {
+			_, err := s.CountStats(ctx, StatsQuery{Windows: windows})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hook.take()
+			require.NoError(t, call(t.Context()))
+			sent := hook.take()
+			require.NotEmpty(t, sent)
+			for _, statement := range sent {
+				plan := explain(t, s, statement)
+				hook.take()
+				assert.NotContains(t, plan, "Seq Scan on user_", "%s\n%s", statement, plan)
+			}
+		})
+	}
+}
+
+// TestBunStoreWritesByIndex looks at the statements that work on batches.
+func TestBunStoreWritesByIndex(t *testing.T) {
+	t.Parallel()
+	s := newBunStore(t)
+	ids := fill(t, s, 60_000, 50_000)
+	hook := watch(s)
+	batch := make([]Touch, 100)
+	for i := range batch {
+		batch[i] = Touch{ids[i*20], time.Now()}
+	}
+	for name, call := range map[string]func(context.Context) error{
+		"touch": func(ctx context.Context) error { _, err := s.Touch(ctx, batch, time.Second); return err },
+		"describe": func(ctx context.Context) error {
+			return s.Describe(ctx, []Facts{{ID: ids[0], Device: &Device{}}, {ID: ids[1], Device: &Device{}}})
+		},
+		"end": func(ctx context.Context) error {
+			_, err := s.End(ctx, IDs(ids[len(ids)-1], ids[len(ids)-2]), Ending{Reason: ByAdmin})
+			return err
+		},
+		"end a user's": func(ctx context.Context) error {
+			_, err := s.End(ctx, User("user7"), Ending{Reason: ByAdmin})
+			return err
+		},
+		"end, a walk": func(ctx context.Context) error {
+			_, err := s.End(ctx, Idle(time.Hour).Walk(10_000, 500), Ending{Reason: ByIdle})
+			return err
+		},
+		"create": func(ctx context.Context) error {
+			_, err := s.Create(ctx, NewSession{
+				Session: Session{ID: newHandle().id(), UserID: "user9"}, Limit: 1, Replaces: ids[100],
+			})
+			return err
+		},
+		"purge": func(ctx context.Context) error {
+			_, err := s.Purge(ctx, Purge{Retention: 11 * time.Hour, Limit: 100})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hook.take()
+			require.NoError(t, call(t.Context()))
+			for _, statement := range hook.take() {
+				verb, _, _ := strings.Cut(statement, " ")
+				if verb == "BEGIN" || verb == "COMMIT" || strings.Contains(statement, "set_config") {
+					continue
+				}
+				plan := explain(t, s, statement)
+				hook.take()
+				assert.NotContains(t, plan, "Seq Scan on user_", "%s\n%s", statement, plan)
+			}
+		})
+	}
+}
