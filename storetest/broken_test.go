@@ -1,0 +1,296 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiontrack/sessiontrack"
+)
+
+// recorder stands in for a *testing.T: it takes down what a case complains about.
+type recorder struct {
+	ctx      context.Context
+	mu       sync.Mutex
+	failures []string
+	skipped  bool
+}
+
+func (r *recorder) Helper()                  {}
+func (r *recorder) Context() context.Context { return r.ctx }
+func (r *recorder) FailNow()                 { runtime.Goexit() }
+func (r *recorder) Errorf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failures = append(r.failures, fmt.Sprintf(format, args...))
+}
+func (r *recorder) Skipf(string, ...any) { r.skipped = true; runtime.Goexit() }
+
+// record runs a case on a store and returns what it complained about.
+func record(ctx context.Context, tc testCase, store sessiontrack.Store) *recorder {
+	r, done := &recorder{ctx: ctx}, make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if p := recover(); p != nil {
+				r.Errorf("panic: %v", p)
+			}
+		}()
+		tc.run(&check{tb: r, store: store})
+	}()
+	<-done
+	return r
+}
+
+func named(t *testing.T, name string) testCase {
+	t.Helper()
+	for _, tc := range cases() {
+		if tc.name == name {
+			return tc
+		}
+	}
+	require.Failf(t, "no such case", "%q", name)
+	return testCase{}
+}
+
+func TestEachCaseHasANameAndAReason(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, tc := range cases() {
+		assert.False(t, seen[tc.name], "twice: %s", tc.name)
+		seen[tc.name] = true
+		assert.Contains(t, tc.name, "/")
+		assert.Greater(t, len(tc.why), 10, tc.name)
+	}
+	assert.GreaterOrEqual(t, len(seen), 60)
+}
+
+// onlyStore has none of the optional capabilities.
+type onlyStore struct{ sessiontrack.Store }
+
+func TestCapabilitiesAreSkippedWhereTheStoreHasNone(t *testing.T) {
+	t.Parallel()
+	skipped := 0
+	for _, tc := range cases() {
+		if strings.HasPrefix(tc.name, "race/") {
+			continue
+		}
+		r := record(t.Context(), tc, onlyStore{sessiontrack.NewMemoryStore()})
+		assert.Empty(t, r.failures, tc.name)
+		if r.skipped {
+			skipped++
+		}
+	}
+	assert.Equal(t, len(feedCases)+len(onlineCases)+len(statsCases), skipped)
+}
+
+// A suite that no broken store fails proves nothing: each of these has a bug that
+// some library shipped, and the cases named must see it.
+func TestBrokenStoresAreCaught(t *testing.T) {
+	t.Parallel()
+	for name, broken := range brokenStores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.NotEmpty(t, broken.caught)
+			for _, by := range broken.caught {
+				tc := named(t, by)
+				// A race is lost now and then only: some attempts are granted.
+				for attempt := 0; ; attempt++ {
+					if r := record(t.Context(), tc, broken.store(sessiontrack.NewMemoryStore())); len(r.failures) > 0 {
+						break
+					}
+					require.Less(t, attempt, 5, "%q lets it pass", by)
+				}
+				sound := record(t.Context(), tc, sessiontrack.NewMemoryStore())
+				assert.Empty(t, sound.failures, "%q on a sound store", by)
+				assert.False(t, sound.skipped)
+			}
+		})
+	}
+}
+
+type brokenStore struct {
+	caught []string
+	store  func(m *sessiontrack.MemoryStore) sessiontrack.Store
+}
+
+// patched is a MemoryStore some of whose rows read differently.
+type patched struct {
+	*sessiontrack.MemoryStore
+	mu      sync.Mutex
+	patches map[sessiontrack.SessionID]func(*sessiontrack.Record)
+	gone    map[sessiontrack.SessionID]bool
+}
+
+func newPatched(m *sessiontrack.MemoryStore) *patched {
+	return &patched{
+		MemoryStore: m,
+		patches:     map[sessiontrack.SessionID]func(*sessiontrack.Record){},
+		gone:        map[sessiontrack.SessionID]bool{},
+	}
+}
+
+func (p *patched) patch(id sessiontrack.SessionID, f func(*sessiontrack.Record)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.patches[id] = f
+}
+
+func (p *patched) Get(ctx context.Context, id sessiontrack.SessionID) (sessiontrack.Record, error) {
+	r, err := p.MemoryStore.Get(ctx, id)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone[id] {
+		return sessiontrack.Record{}, sessiontrack.ErrNotFound
+	}
+	if f := p.patches[id]; f != nil && err == nil {
+		f(&r)
+	}
+	return r, err
+}
+
+// touching is a store with another Touch; likewise below.
+type touching struct {
+	*patched
+	touch func(p *patched, ctx context.Context, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error)
+}
+
+func (s touching) Touch(ctx context.Context, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error) {
+	return s.touch(s.patched, ctx, batch, step)
+}
+
+type describing struct {
+	*patched
+	describe func(p *patched, f sessiontrack.Facts)
+}
+
+func (s describing) Describe(ctx context.Context, batch []sessiontrack.Facts) error {
+	for _, f := range batch {
+		s.describe(s.patched, f)
+	}
+	return s.MemoryStore.Describe(ctx, batch)
+}
+
+type creating struct {
+	*patched
+	create func(p *patched, ctx context.Context, n sessiontrack.NewSession) (sessiontrack.Created, error)
+}
+
+func (s creating) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+	return s.create(s.patched, ctx, n)
+}
+
+type ending struct {
+	*patched
+	end func(p *patched, ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error)
+}
+
+func (s ending) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
+	return s.end(s.patched, ctx, sel, e)
+}
+
+type listing struct {
+	*patched
+	list func(p *patched, ctx context.Context, q sessiontrack.Query) (sessiontrack.Page, error)
+}
+
+func (s listing) List(ctx context.Context, q sessiontrack.Query) (sessiontrack.Page, error) {
+	return s.list(s.patched, ctx, q)
+}
+
+type feeding struct {
+	*patched
+	mu   sync.Mutex
+	told map[sessiontrack.SessionID]bool
+	late time.Duration
+}
+
+// EndedSince tells each end once, or answers with a time from after it looked.
+func (s *feeding) EndedSince(ctx context.Context, since time.Time, limit int) (sessiontrack.EndedPage, error) {
+	page, err := s.MemoryStore.EndedSince(ctx, since, limit)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	page.Now = page.Now.Add(s.late)
+	if s.told == nil {
+		return page, err
+	}
+	fresh := page.Ended[:0]
+	for _, e := range page.Ended {
+		if !s.told[e.ID] {
+			s.told[e.ID] = true
+			fresh = append(fresh, e)
+		}
+	}
+	page.Ended = fresh
+	return page, err
+}
+
+// lingering counts users who have ever been online.
+type lingering struct {
+	*patched
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func (s *lingering) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+	created, err := s.MemoryStore.Create(ctx, n)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		s.seen[n.Session.UserID] = true
+	}
+	return created, err
+}
+
+func (s *lingering) CountOnline(ctx context.Context, windows []time.Duration) ([]int, time.Time, error) {
+	counts, now, err := s.MemoryStore.CountOnline(ctx, windows)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range counts {
+		counts[i] = len(s.seen)
+	}
+	return counts, now, err
+}
+
+// absent takes an outage for an absence.
+type absent struct{ *patched }
+
+func (s absent) Get(ctx context.Context, id sessiontrack.SessionID) (sessiontrack.Record, error) {
+	r, err := s.patched.Get(ctx, id)
+	if err != nil {
+		return r, sessiontrack.ErrNotFound
+	}
+	return r, nil
+}
+
+// purging forgets derived sessions together with the others.
+type purging struct{ *patched }
+
+func (s purging) Purge(ctx context.Context, p sessiontrack.Purge) (int, error) {
+	page, err := s.EndedSince(ctx, time.Unix(1, 0), 1000)
+	if err != nil {
+		return 0, err
+	}
+	n, err := s.MemoryStore.Purge(ctx, p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range page.Ended {
+		s.gone[e.ID] = n > 0
+	}
+	return n, err
+}
+
+// sampling takes a sample whenever it is asked.
+type sampling struct{ *patched }
+
+func (s sampling) Sample(ctx context.Context, q sessiontrack.StatsQuery) (sessiontrack.Sample, bool, error) {
+	sample, _, err := s.MemoryStore.Sample(ctx, q)
+	return sample, err == nil, err
+}
