@@ -47,7 +47,7 @@ func (t *Tracker) addressOf(r *http.Request) (netip.Addr, string) {
 	if !kept.IsValid() {
 		return netip.Addr{}, ""
 	}
-	return kept, string(found.Source)
+	return kept, found.Source
 }
 
 // describeJob is a session to be described, off the request path. The agent and the
@@ -91,10 +91,11 @@ func (t *Tracker) notice(r *http.Request, e *entry, until time.Time) {
 
 // describe queues a job; before Start there is nobody to do it.
 func (t *Tracker) describe(job describeJob) {
-	if !t.life.enter() {
+	run := t.life.enter()
+	if run == nil {
 		return
 	}
-	defer t.life.leave()
+	defer run.leave()
 	select {
 	case t.describing <- job:
 	default:
@@ -112,7 +113,10 @@ func (t *Tracker) runDescriber(ctx context.Context) {
 	var found []Facts
 	for {
 		select {
-		case <-ctx.Done():
+		case <-ctx.Done(): // what has been found is written; what waits is found at a later touch
+			if len(batch) > 0 {
+				t.writeFacts(context.WithoutCancel(ctx), batch, found)
+			}
 			return
 		case job := <-t.describing:
 			batch, found = append(batch, job), append(found, t.look(ctx, job))

@@ -36,17 +36,18 @@ func newFlights() *flights {
 // is none. A read that began before the latest invalidation is never joined: it may
 // not have seen the end that the caller has been promised.
 func (t *Tracker) read(ctx context.Context, h handle, create *NewSession) (*entry, error) {
-	if !t.life.enter() { // before Start, after Shutdown: nothing is shared or kept
+	run := t.life.enter()
+	if run == nil { // before Start, after Shutdown: nothing is shared or kept
 		ctx, cancel := t.requestContext(ctx)
 		defer cancel()
 		return t.readStore(ctx, h, create)
 	}
 	f, mine := t.join(h)
 	if !mine {
-		t.life.leave()
+		run.leave()
 	} else {
 		go func() {
-			defer t.life.leave()
+			defer run.leave()
 			t.fly(context.WithoutCancel(ctx), f, h, create)
 		}()
 	}

@@ -6,47 +6,53 @@ import (
 	"sync/atomic"
 )
 
-// life is the Tracker's running state: who may work in the background, and who has
-// to be waited for.
+// life is the Tracker's running state: whether work may be done in the background, and
+// by which run of it.
 type life struct {
-	mu      sync.Mutex
 	up      atomic.Bool
-	cancel  context.CancelFunc // not nil between Start and Shutdown
+	mu      sync.Mutex
+	current *run // nil before Start and after Shutdown
+}
+
+// run is what lies between one Start and the Shutdown that ends it.
+type run struct {
+	cancel  context.CancelFunc
 	working sync.WaitGroup
 }
 
 // running reports whether the Tracker has been started and not been shut down.
 func (l *life) running() bool { return l.up.Load() }
 
-// enter asks for leave to work in the background; leave ends it. Between the two,
-// Shutdown waits.
-func (l *life) enter() bool {
+// enter asks for leave to work in the background: nil where that is not to be had.
+// Shutdown waits until leave.
+func (l *life) enter() *run {
 	if !l.up.Load() {
-		return false
+		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.cancel == nil {
-		return false
+	if l.current != nil {
+		l.current.working.Add(1)
 	}
-	l.working.Add(1)
-	return true
+	return l.current
 }
 
-func (l *life) leave() { l.working.Done() }
+func (r *run) leave() { r.working.Done() }
 
-// start runs the loops, each in a goroutine of its own, until stop. It reports false
-// when they are running already.
+// start runs the loops, each in a goroutine of its own, until stop or until ctx is
+// done. It reports false when others are running.
 func (l *life) start(ctx context.Context, loops ...func(context.Context)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.cancel != nil {
+	if l.current != nil {
 		return false
 	}
-	ctx, l.cancel = context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	r := &run{cancel: cancel}
 	for _, loop := range loops {
-		l.working.Go(func() { loop(ctx) })
+		r.working.Go(func() { loop(ctx) })
 	}
+	l.current = r
 	l.up.Store(true)
 	return true
 }
@@ -55,20 +61,20 @@ func (l *life) start(ctx context.Context, loops ...func(context.Context)) bool {
 // it cannot be waited for: detached says so.
 func (l *life) stop(ctx context.Context, detached bool) error {
 	l.mu.Lock()
-	if l.cancel == nil {
-		l.mu.Unlock()
+	r := l.current
+	l.current = nil
+	l.up.Store(false)
+	l.mu.Unlock()
+	if r == nil {
 		return nil
 	}
-	l.up.Store(false)
-	l.cancel()
-	l.cancel = nil
-	l.mu.Unlock()
+	r.cancel()
 	if detached {
 		return nil
 	}
 	idle := make(chan struct{})
 	go func() {
-		l.working.Wait()
+		r.working.Wait()
 		close(idle)
 	}()
 	select {

@@ -43,8 +43,8 @@ func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (
 
 // proved returns the handle of the live session that a request proved to be its own.
 func (t *Tracker) proved(r *http.Request) SessionID {
-	if tracked, ok := r.Context().Value(contextKey{}).(*tracked); ok {
-		return tracked.entry.handle.id()
+	if known := t.knows(r); known != nil {
+		return known.entry.handle.id()
 	}
 	res, err := t.resolve(r, false)
 	if err != nil {

@@ -2,121 +2,343 @@ package sessiontrack
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// fixture is a Tracker over a MemoryStore with an application behind it that answers
-// 200 with the session's handle, or 204 without one.
+// fixture is a Tracker with an application behind it that answers 200 with the
+// session's handle, or 204 without one.
 type fixture struct {
 	*Tracker
-	store   *MemoryStore
+	store   *faultStore
 	handler http.Handler
 }
 
+// newFixture makes one over a store of its own; replica makes another over the same.
 func newFixture(t *testing.T, o *Options) *fixture {
 	t.Helper()
-	store := NewMemoryStore()
+	return replica(t, newFaultStore(), o)
+}
+
+func replica(t *testing.T, store *faultStore, o *Options) *fixture {
+	t.Helper()
 	tracker, err := New(store, o)
 	require.NoError(t, err)
 	f := &fixture{Tracker: tracker, store: store}
-	f.handler = tracker.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	f.handler = tracker.Middleware(f.echo())
+	return f
+}
+
+func (f *fixture) echo() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s, ok := FromContext(r.Context()); ok {
 			_, _ = w.Write([]byte(s.ID))
 			return
 		}
 		w.WriteHeader(http.StatusNoContent)
-	}))
-	return f
+	})
 }
 
 func (f *fixture) started(t *testing.T) *fixture {
 	t.Helper()
 	require.NoError(t, f.Start(context.Background()))
-	t.Cleanup(func() { assert.NoError(t, f.Shutdown(context.Background())) })
+	t.Cleanup(func() { _ = f.Shutdown(context.Background()) })
 	return f
 }
 
-func (f *fixture) login(t *testing.T, user string) (Session, Token) {
+func (f *fixture) login(t *testing.T, user string, headers ...string) (Session, Token) {
 	t.Helper()
-	s, token, err := f.Login(httptest.NewRecorder(), httptest.NewRequest("POST", "/login", nil), user)
+	s, token, err := f.Login(httptest.NewRecorder(), request("POST", "/login", headers...), user)
 	require.NoError(t, err)
 	return s, token
 }
 
-func (f *fixture) get(headers ...string) *httptest.ResponseRecorder {
-	return f.do("GET", "/", headers...)
-}
-
-func (f *fixture) do(method, path string, headers ...string) *httptest.ResponseRecorder {
+func request(method, path string, headers ...string) *http.Request {
 	r := httptest.NewRequest(method, path, nil)
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
 	}
+	return r
+}
+
+func (f *fixture) do(method, path string, headers ...string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	f.handler.ServeHTTP(w, r)
+	f.handler.ServeHTTP(w, request(method, path, headers...))
 	return w
 }
 
-func TestMiddlewareByHeader(t *testing.T) {
-	for _, started := range []bool{false, true} {
-		f := newFixture(t, nil)
-		if started {
-			f.started(t)
+// get sends a token by header.
+func (f *fixture) get(token Token) *httptest.ResponseRecorder {
+	return f.do("GET", "/", headerName, token.Reveal())
+}
+
+// byUser is an Identifier for tests: "X-User: name" and, for the session, "X-Key" or
+// "X-Sid"; the names "expired", "bad" and "broken" err.
+var byUser = IdentifierFunc(func(r *http.Request) (Identity, error) {
+	switch user := r.Header.Get("X-User"); user {
+	case "":
+		return Identity{}, ErrNoCredential
+	case "bad":
+		return Identity{}, ErrInvalidCredential
+	case "expired":
+		return Identity{}, ErrExpiredCredential
+	case "broken":
+		return Identity{}, context.DeadlineExceeded
+	case "panic":
+		panic("identifier")
+	default:
+		return Identity{UserID: user, Key: r.Header.Get("X-Key"), SessionID: SessionID(r.Header.Get("X-Sid")), Roles: r.Header.Values("X-Role")}, nil
+	}
+})
+
+// TestOutcomes is the table of what the middleware answers, row by row.
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, &Options{
+		Identifier: byUser, Cookie: &CookieOptions{},
+		Skip: SkipPrefixes("/static/"), Public: SkipPrefixes("/public"),
+	}).started(t)
+	alone := replica(t, f.store, &Options{Identifier: byUser, SessionAlone: true, Cookie: &CookieOptions{}}).started(t)
+	explicit := replica(t, f.store, &Options{Identifier: byUser, ExplicitOnly: true}).started(t)
+	limited := replica(t, f.store, &Options{Identifier: byUser, MaxSessions: 1, LimitPolicy: DenyNew}).started(t)
+
+	live, token := f.login(t, "1")
+	_, second := f.login(t, "1")
+	gone, goneToken := f.login(t, "1")
+	_, err := f.End(t.Context(), IDs(gone.ID), Ending{Reason: ByAdmin, By: "9"})
+	require.NoError(t, err)
+	h, c := token.Reveal(), "__Host-session="+token.Reveal()
+	const header, cookie = headerName, "Cookie"
+
+	for _, row := range []struct {
+		name    string
+		on      *fixture
+		status  int
+		code    string
+		headers []string
+	}{
+		{"no carrier", f, 204, "", nil},
+		{"credential with our session", f, 200, "", []string{"X-User", "1", "X-Sid", string(live.ID)}},
+		{"credential and header", f, 200, "", []string{"X-User", "1", header, h}},
+		{"credential and cookie", f, 200, "", []string{"X-User", "1", cookie, c}},
+		{"credential, header and cookie", f, 200, "", []string{"X-User", "1", header, h, cookie, c}},
+		{"credential of its own", f, 200, "", []string{"X-User", "1"}},
+		{"credential with its own key", f, 200, "", []string{"X-User", "1", "X-Key", "k"}},
+		{"header alone", f, 401, "session_invalid", []string{header, h}},
+		{"cookie alone", f, 401, "session_invalid", []string{cookie, c}},
+		{"header alone, allowed", alone, 200, "", []string{header, h}},
+		{"cookie alone, allowed", alone, 200, "", []string{cookie, c}},
+		{"credential of its own, explicit only", explicit, 401, "session_invalid", []string{"X-User", "1"}},
+		{"ended, by credential", f, 401, "session_ended", []string{"X-User", "1", "X-Sid", string(gone.ID)}},
+		{"ended, by secret", f, 401, "session_ended", []string{"X-User", "1", header, goneToken.Reveal()}},
+		{"ended, somebody else's credential", f, 401, "session_invalid", []string{"X-User", "2", "X-Sid", string(gone.ID)}},
+		{"expired credential", f, 401, "token_expired", []string{"X-User", "expired"}},
+		{"expired credential with a live session", f, 401, "token_expired", []string{"X-User", "expired", header, h}},
+		{"bad credential", f, 401, "session_invalid", []string{"X-User", "bad"}},
+		{"unknown session", f, 401, "session_invalid", []string{"X-User", "1", header, newToken().Reveal()}},
+		{"unknown session by credential", f, 401, "session_invalid", []string{"X-User", "1", "X-Sid", string(newHandle().id())}},
+		{"another user's session", f, 401, "session_invalid", []string{"X-User", "2", header, h}},
+		{"another user's session by credential", f, 401, "session_invalid", []string{"X-User", "2", "X-Sid", string(live.ID)}},
+		{"wrong secret", f, 401, "session_invalid", []string{"X-User", "1", header, string(live.ID) + "." + newToken().Reveal()[23:]}},
+		{"handle without its secret", f, 401, "session_invalid", []string{"X-User", "1", header, string(live.ID)}},
+		{"empty header", f, 401, "session_invalid", []string{"X-User", "1", header, ""}},
+		{"empty cookie", f, 401, "session_invalid", []string{"X-User", "1", cookie, "__Host-session="}},
+		{"malformed session of the credential", f, 401, "session_invalid", []string{"X-User", "1", "X-Sid", "x"}},
+		{"header twice", f, 401, "session_invalid", []string{"X-User", "1", header, h, header, h}},
+		{"header twice in one line", f, 401, "session_invalid", []string{"X-User", "1", header, h + ", " + h}},
+		{"cookie twice", f, 401, "session_invalid", []string{"X-User", "1", cookie, c + "; " + c}},
+		{"cookie on two lines", f, 401, "session_invalid", []string{"X-User", "1", cookie, c, cookie, c}},
+		{"header against cookie", f, 401, "session_invalid", []string{"X-User", "1", header, second.Reveal(), cookie, c}},
+		{"header against credential", f, 401, "session_invalid", []string{"X-User", "1", "X-Sid", string(live.ID), header, second.Reveal()}},
+		{"provider's session and header", f, 401, "session_invalid", []string{"X-User", "1", "X-Key", "k", header, h}},
+		{"control character in the user", f, 401, "session_invalid", []string{"X-User", "a\x01b"}},
+		{"derived session over the limit", limited, 403, "session_limit", []string{"X-User", "1", "X-Key", "new"}},
+		{"identifier cannot say", f, 503, "store_unavailable", []string{"X-User", "broken"}},
+		{"identifier panics", f, 503, "store_unavailable", []string{"X-User", "panic"}},
+	} {
+		w := row.on.do("GET", "/", row.headers...)
+		assert.Equal(t, row.status, w.Code, row.name)
+		if row.code != "" {
+			assert.Contains(t, w.Body.String(), `"code":"`+row.code+`"`, row.name)
+			assert.Equal(t, "application/problem+json", w.Header().Get("Content-Type"), row.name)
+			assert.Equal(t, "no-store", w.Header().Get("Cache-Control"), row.name)
 		}
-		s, token := f.login(t, "42")
-		w := f.get("X-Session-Id", token.Reveal())
-		assert.Equal(t, 200, w.Code)
-		assert.Equal(t, string(s.ID), w.Body.String())
-		assert.Equal(t, 204, f.get().Code)
-		assert.Equal(t, 401, f.get("X-Session-Id", string(s.ID)).Code)
-		assert.Equal(t, 401, f.get("X-Session-Id", newToken().Reveal()).Code)
-		ended, err := f.End(t.Context(), User("42"), Ending{Reason: ByAdmin, By: "7"})
-		require.NoError(t, err)
-		require.Len(t, ended, 1)
-		w = f.get("X-Session-Id", token.Reveal())
-		assert.Equal(t, 401, w.Code)
-		assert.Contains(t, w.Body.String(), `"session_ended"`)
-		assert.Contains(t, w.Body.String(), `"reason":"admin"`)
+		assert.Equal(t, row.status == 401, w.Header().Get("WWW-Authenticate") != "", row.name)
+		assert.Equal(t, row.status == 503, w.Header().Get("Retry-After") != "", row.name)
+		if row.on == f {
+			assert.Equal(t, 204, f.do("GET", "/static/x", row.headers...).Code, row.name)
+			if row.status != 200 {
+				assert.Equal(t, 204, f.do("GET", "/public", row.headers...).Code, row.name)
+			}
+		}
 	}
 }
 
-func TestLimitsOfTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, nil).started(t)
-		_, token := f.login(t, "42")
-		time.Sleep(24*time.Hour - time.Microsecond)
-		require.Equal(t, 200, f.get("X-Session-Id", token.Reveal()).Code)
-		time.Sleep(24 * time.Hour)
-		w := f.get("X-Session-Id", token.Reveal())
-		require.Equal(t, 401, w.Code)
-		require.Contains(t, w.Body.String(), `"reason":"idle"`)
-	})
+func TestOneAnswerForWhatIsNotGood(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil).started(t)
+	live, _ := f.login(t, "1")
+	ended, endedToken := f.login(t, "1")
+	_, err := f.End(t.Context(), IDs(ended.ID), Ending{Reason: ByUser})
+	require.NoError(t, err)
+	want := f.get(newToken())
+	for name, value := range map[string]string{
+		"malformed":                   "x",
+		"handle":                      string(live.ID),
+		"wrong secret":                string(live.ID) + newToken().Reveal()[22:],
+		"wrong secret of an ended":    string(ended.ID) + newToken().Reveal()[22:],
+		"ended without secret":        string(ended.ID),
+		"spelt with a trailing bit":   endedToken.Reveal()[:64] + "_E"[:1],
+		"hash in place of the secret": string(live.ID) + "." + rawURL.EncodeToString(make([]byte, 32)),
+	} {
+		w := f.do("GET", "/", headerName, value)
+		assert.Equal(t, want.Code, w.Code, name)
+		assert.Equal(t, want.Header(), w.Header(), name)
+		assert.Equal(t, want.Body.String(), w.Body.String(), name)
+	}
 }
 
-func TestDerivedSession(t *testing.T) {
-	f := newFixture(t, &Options{Identifier: IdentifierFunc(func(r *http.Request) (Identity, error) {
-		user := r.Header.Get("X-User")
-		if user == "" {
-			return Identity{}, ErrNoCredential
+func TestCrossOrigin(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, &Options{Cookie: &CookieOptions{}, TrustedOrigins: []string{"https://app.example.com"}, Public: SkipPrefixes("/login")}).started(t)
+	_, token := f.login(t, "1")
+	cookie := []string{"Cookie", "__Host-session=" + token.Reveal()}
+	for _, row := range []struct {
+		method  string
+		status  int
+		headers []string
+	}{
+		{"POST", 403, []string{"Sec-Fetch-Site", "cross-site"}},
+		{"POST", 403, []string{"Sec-Fetch-Site", "same-site"}},
+		{"POST", 403, []string{"Origin", "null"}},
+		{"DELETE", 403, []string{"Origin", "https://evil.example"}},
+		{"POST", 200, []string{"Sec-Fetch-Site", "same-origin"}},
+		{"POST", 200, []string{"Origin", "https://app.example.com", "Sec-Fetch-Site", "cross-site"}},
+		{"GET", 200, []string{"Sec-Fetch-Site", "cross-site"}},
+	} {
+		for _, path := range []string{"/", "/login"} {
+			w := f.do(row.method, path, append(row.headers, cookie...)...)
+			assert.Equal(t, row.status, w.Code, "%s %v", row.method, row.headers)
 		}
-		if user == "boom" {
-			return Identity{}, errors.New("boom")
-		}
-		return Identity{UserID: user, Key: "k"}, nil
-	})}).started(t)
-	w := f.get("X-User", "7")
-	require.Equal(t, 200, w.Code)
-	require.Equal(t, w.Body.String(), f.get("X-User", "7").Body.String())
-	require.Equal(t, 503, f.get("X-User", "boom").Code)
-	_, err := f.End(t.Context(), IDs(SessionID(w.Body.String())), Ending{Reason: ByAdmin})
-	require.NoError(t, err)
-	require.Equal(t, 401, f.get("X-User", "7").Code)
+	}
+	w := f.do("POST", "/", "Sec-Fetch-Site", "cross-site", headerName, token.Reveal())
+	assert.Equal(t, 200, w.Code, "a header cannot be sent by another site")
 }
+
+func TestPublicClearsADeadCookie(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, &Options{Cookie: &CookieOptions{}, Public: SkipPrefixes("/")}).started(t)
+	s, token := f.login(t, "1")
+	live := "__Host-session=" + token.Reveal()
+	assert.Empty(t, f.do("GET", "/", "Cookie", live).Header().Values("Set-Cookie"))
+	f.store.down.Store(true)
+	assert.Empty(t, f.do("GET", "/", "Cookie", "__Host-session="+newToken().Reveal()).Header().Values("Set-Cookie"), "the store cannot say")
+	f.store.down.Store(false)
+	_, err := f.End(t.Context(), IDs(s.ID), Ending{Reason: ByUser})
+	require.NoError(t, err)
+	for name, value := range map[string]string{"ended": live, "unknown": "__Host-session=" + newToken().Reveal(), "malformed": "__Host-session=x"} {
+		w := f.do("GET", "/", "Cookie", value)
+		assert.Equal(t, 204, w.Code, name)
+		c, err := http.ParseSetCookie(w.Header().Get("Set-Cookie"))
+		require.NoError(t, err, name)
+		assert.Equal(t, -1, c.MaxAge, name)
+	}
+}
+
+func TestCookieAttributes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, &Options{Cookie: &CookieOptions{MaxAge: time.Hour}})
+	w := httptest.NewRecorder()
+	_, token, err := f.Login(w, request("POST", "/login"), "1")
+	require.NoError(t, err)
+	c, err := http.ParseSetCookie(w.Header().Get("Set-Cookie"))
+	require.NoError(t, err)
+	assert.Equal(t, &http.Cookie{
+		Name: "__Host-session", Value: token.Reveal(), Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: 3600, Raw: c.Raw,
+	}, c)
+	assert.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+}
+
+func TestRequire(t *testing.T) {
+	t.Parallel()
+	roles := map[string][]string{"1": {"admin"}, "2": {"Admin", "admin ", ""}}
+	f := newFixture(t, &Options{Identifier: byUser})
+	asked := replica(t, f.store, &Options{Identifier: byUser, Roles: func(_ context.Context, id string) ([]string, error) {
+		if id == "3" {
+			return nil, context.DeadlineExceeded
+		}
+		return roles[id], nil
+	}})
+	ok := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, here := FromContext(r.Context())
+		assert.True(t, here)
+	})
+	status := func(h http.Handler, headers ...string) int {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, request("GET", "/", headers...))
+		return w.Code
+	}
+	for _, wrap := range []func(*fixture, http.Handler) http.Handler{
+		func(_ *fixture, h http.Handler) http.Handler { return h },
+		func(f *fixture, h http.Handler) http.Handler { return f.Middleware(h) },
+	} {
+		assert.Equal(t, 401, status(wrap(f, f.Require(ok))))
+		assert.Equal(t, 200, status(wrap(f, f.Require(ok)), "X-User", "1"))
+		assert.Equal(t, 403, status(wrap(f, f.RequireRole(ok, "admin")), "X-User", "1"))
+		assert.Equal(t, 200, status(wrap(f, f.RequireRole(ok, "admin")), "X-User", "1", "X-Role", "x", "X-Role", "admin"))
+		assert.Equal(t, 403, status(wrap(f, f.RequireRole(ok)), "X-User", "1", "X-Role", "admin"), "no role can do what none may")
+		assert.Equal(t, 200, status(wrap(asked, asked.RequireRole(ok, "admin")), "X-User", "1"))
+		assert.Equal(t, 403, status(wrap(asked, asked.RequireRole(ok, "admin")), "X-User", "2", "X-Role", "admin"), "what is asked counts, not the credential")
+		assert.Equal(t, 503, status(wrap(asked, asked.RequireRole(ok, "admin")), "X-User", "3"), "not known is not none")
+	}
+}
+
+func TestSkipPrefixes(t *testing.T) {
+	t.Parallel()
+	skip := SkipPrefixes("/static/", "/docs", "/")
+	for path, want := range map[string]bool{
+		"/": true, "/docs": true, "/docs/": true, "/docs/x": true, "/static/x/y": true,
+		"/docsecret": false, "/static": false, "/x": false, "/static/../api": false, "/static/./x": false,
+		"/static//x": false, "/static/..": false, `/static/\..\x`: false, "/Static/x": false,
+	} {
+		assert.Equal(t, want, skip(&http.Request{URL: mustURL(path)}), path)
+	}
+	assert.False(t, skip(request("GET", "/static/%2e%2e/api")), "an escaped path is read unescaped")
+}
+
+// TestResponseWriterPassesThrough: streaming, hijacking and deadlines are the host's.
+func TestResponseWriterPassesThrough(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil).started(t)
+	_, token := f.login(t, "1")
+	given := httptest.NewRecorder()
+	var got http.ResponseWriter
+	f.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { got = w })).ServeHTTP(given, request("GET", "/", headerName, token.Reveal()))
+	assert.Same(t, given, got)
+}
+
+func TestHotPathAllocations(t *testing.T) {
+	f := newFixture(t, &Options{Cookie: &CookieOptions{}}).started(t)
+	_, token := f.login(t, "1")
+	for name, r := range map[string]*http.Request{
+		"header": request("GET", "/", headerName, token.Reveal()),
+		"cookie": request("GET", "/", "Cookie", "a=b; __Host-session="+token.Reveal()),
+	} {
+		h, w := f.Middleware(inner), httptest.NewRecorder()
+		got := testing.Benchmark(func(b *testing.B) {
+			for b.Loop() {
+				h.ServeHTTP(w, r)
+			}
+		})
+		assert.LessOrEqual(t, got.AllocsPerOp(), int64(2), name)
+		assert.LessOrEqual(t, got.AllocedBytesPerOp(), int64(384), name)
+	}
+}
+
+func mustURL(path string) *url.URL { return &url.URL{Path: path} }

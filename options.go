@@ -161,7 +161,8 @@ type Hooks struct {
 // place, from many goroutines, and must be quick. Nil ones are left out.
 type Observer struct {
 	// Count adds n to the counter of that name. Names come from a fixed list of
-	// less than 50; they and the values carry no ids (see [Tracker.Counters]).
+	// less than 50; they and the values carry no ids. "request.tracked" is not among
+	// the calls, because it moves with every request: see [Tracker.Counters].
 	Count func(name string, n int)
 	// AdminAction is told of each admin action, refused ones too.
 	AdminAction func(ctx context.Context, a AdminAction)

@@ -84,11 +84,12 @@ func (t *Tracker) touch(ctx context.Context, e *entry, now int64) bool {
 	if !e.queued.CompareAndSwap(queued, now) {
 		return false // another request of this session has just queued it
 	}
-	if !t.life.enter() {
+	run := t.life.enter()
+	if run == nil {
 		t.touchNow(ctx, e, now)
 		return true
 	}
-	defer t.life.leave() // the last flush waits for it
+	defer run.leave() // the last flush waits for it
 	if !t.touches.add(e.handle, now) {
 		t.count(countTouchDropped, 1)
 	}

@@ -133,7 +133,7 @@ func (t *Tracker) greet(ctx context.Context) error {
 	}
 	t.life.mu.Lock() // two Starts at once: one of them wins below
 	defer t.life.mu.Unlock()
-	if t.life.cancel == nil {
+	if t.life.current == nil {
 		t.clock.learn(page.Now, before, t.clock.local())
 		t.lease = lease{since: page.Now.Add(-feedOverlap), lastGood: before}
 		t.trustedUntil.Store(before + t.opts.MaxStaleness.Microseconds())

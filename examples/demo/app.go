@@ -1,0 +1,76 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/sessiontrack/sessiontrack"
+)
+
+// issuer is the iss of the demo's JWTs.
+const issuer = "sessiontrack-demo"
+
+// application is the demo's HTTP side.
+type application struct {
+	http.Handler
+	tracker *sessiontrack.Tracker
+	users   users
+	secret  []byte
+}
+
+func newApplication(config config, store sessiontrack.Store, log *slog.Logger) (*application, error) {
+	identifier, err := sessiontrack.NewJWTIdentifier(sessiontrack.JWTOptions{Secret: config.secret, Issuer: issuer})
+	if err != nil {
+		return nil, err
+	}
+	a := &application{users: newUsers(), secret: config.secret}
+	options := &sessiontrack.Options{
+		Identifier:     identifier,
+		ClientIP:       sessiontrack.TrustedProxies(config.trusted...),
+		Skip:           sessiontrack.SkipPrefixes("/static/", "/docs"),
+		Public:         sessiontrack.SkipPrefixes("/", "/login", "/healthz", "/dashboard/"),
+		Directory:      a.users,
+		Roles:          a.users.Roles,
+		NumericUserIDs: true,
+		Logger:         log,
+	}
+	if config.fast {
+		hurry(options)
+	}
+	if a.tracker, err = sessiontrack.New(store, options); err != nil {
+		return nil, err
+	}
+	a.Handler = a.tracker.Middleware(a.routes())
+	return a, nil
+}
+
+// hurry makes the intervals a tenth of their defaults, for those who watch. Windows
+// and limits stay.
+func hurry(o *sessiontrack.Options) {
+	o.TouchInterval = 1500 * time.Millisecond
+	o.FlushInterval = 200 * time.Millisecond
+	o.FeedInterval = 100 * time.Millisecond
+	o.PresenceStep = 3 * time.Second
+	o.SampleInterval = 6 * time.Second
+	o.CleanupInterval = time.Minute
+}
+
+func (a *application) routes() http.Handler {
+	mux := http.NewServeMux()
+	own := http.NewServeMux()
+	own.Handle("/login", methods{http.MethodPost: a.login})
+	own.Handle("/logout", methods{http.MethodPost: a.tracker.Logout})
+	own.Handle("/api/me", methods{http.MethodGet: a.me})
+	own.Handle("/{$}", methods{http.MethodGet: a.start})
+	own.Handle("/docs", methods{http.MethodGet: a.docs})
+	own.Handle("/static/avatars/{name}", methods{http.MethodGet: a.avatar})
+	own.Handle("/static/", methods{http.MethodGet: static})
+	own.Handle("/healthz", methods{http.MethodGet: a.healthz})
+	own.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, notFound) })
+
+	protection := http.NewCrossOriginProtection() // against signing people in or out from another site
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { refuse(w, crossOrigin) }))
+	mux.Handle("/", protection.Handler(own))
+	return mux
+}

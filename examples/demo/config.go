@@ -1,0 +1,91 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+
+	"github.com/sessiontrack/sessiontrack"
+)
+
+// minSecret is what HMAC with SHA-256 needs (RFC 7518 §3.2), in bytes.
+const minSecret = 32
+
+// config is the command line and the environment, checked.
+type config struct {
+	addr         string
+	store        string // "memory" or a DSN
+	simulate     int
+	trusted      []netip.Prefix
+	fast         bool
+	secret       []byte
+	randomSecret bool
+}
+
+// usageError says what is wrong with the command line or the environment.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (config, error) {
+	var c config
+	var proxies string
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`address` to listen on")
+	flags.StringVar(&c.store, "store", "memory", "where sessions are kept: memory, or a `DSN` that begins with postgres://, whose tables are made at the start")
+	flags.IntVar(&c.simulate, "simulate", 0, fmt.Sprintf("`number` of users to simulate, at most %d", maxSimulated))
+	flags.StringVar(&proxies, "trusted-proxies", "", "`networks` of proxies whose X-Forwarded-For and Forwarded are believed: 10.0.0.0/8,192.0.2.7")
+	flags.BoolVar(&c.fast, "fast", false, "touch, flush, feed, presence, sample and cleanup intervals are a tenth")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return c, err
+		}
+		return c, &usageError{err}
+	}
+	if flags.NArg() > 0 {
+		return c, &usageError{fmt.Errorf("unexpected argument %q", flags.Arg(0))}
+	}
+	if err := c.check(proxies, getenv("JWT_SECRET")); err != nil {
+		return c, &usageError{err}
+	}
+	return c, nil
+}
+
+func (c *config) check(proxies, secret string) (err error) {
+	if c.store != "memory" && !isPostgres(c.store) {
+		return errors.New("-store: want memory, or a DSN that begins with postgres://")
+	}
+	if c.simulate < 0 || c.simulate > maxSimulated {
+		return fmt.Errorf("-simulate is %d: want 0 to %d", c.simulate, maxSimulated)
+	}
+	if c.trusted, err = sessiontrack.ParsePrefixes(proxies); err != nil {
+		return fmt.Errorf("-trusted-proxies: %w", err)
+	}
+	switch {
+	case secret == "":
+		c.secret, c.randomSecret = make([]byte, minSecret), true
+		_, _ = rand.Read(c.secret) // never fails
+	case len(secret) < minSecret:
+		return fmt.Errorf("JWT_SECRET has %d bytes: want at least %d, or none for a random one", len(secret), minSecret)
+	default:
+		c.secret = []byte(secret)
+	}
+	return nil
+}
+
+// storeName is for the screen: a DSN holds a password.
+func (c *config) storeName() string {
+	if c.store == "memory" {
+		return "memory (sessions end with this program)"
+	}
+	return "PostgreSQL"
+}
+
+func isPostgres(dsn string) bool {
+	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
+}
