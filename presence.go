@@ -37,21 +37,44 @@ func (t *Tracker) CountOnline(ctx context.Context, window time.Duration) (int, t
 	if err := checkWindow(window); err != nil {
 		return 0, time.Time{}, err
 	}
+	counts, now, err := t.countOnline(ctx, []time.Duration{window})
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	return counts[0], now, nil
+}
+
+// countOnline counts for several windows at one moment.
+func (t *Tracker) countOnline(ctx context.Context, windows []time.Duration) ([]int, time.Time, error) {
 	t.settle(ctx)
 	ctx, cancel := t.writeContext(ctx)
 	defer cancel()
-	if t.counter == nil {
-		users, now, err := t.gatherOnline(ctx, window)
-		return len(users), now, wrapped("CountOnline", err)
+	var counts []int
+	var now time.Time
+	var err error
+	if t.counter != nil {
+		counts, now, err = t.counter.CountOnline(ctx, windows)
+	} else {
+		counts, now, err = t.gatherCounts(ctx, windows)
 	}
-	counts, now, err := t.counter.CountOnline(ctx, []time.Duration{window})
-	if err == nil && len(counts) != 1 {
+	if err == nil && len(counts) != len(windows) {
 		err = ErrUnavailable
 	}
-	if err != nil {
-		return 0, time.Time{}, wrapped("CountOnline", err)
+	return counts, now, wrapped("CountOnline", err)
+}
+
+// gatherCounts answers for stores that cannot.
+func (t *Tracker) gatherCounts(ctx context.Context, windows []time.Duration) ([]int, time.Time, error) {
+	users, now, err := t.gatherOnline(ctx, slices.Max(windows))
+	counts := make([]int, len(windows))
+	for _, u := range users {
+		for i, window := range windows {
+			if now.Sub(u.LastActivity) < window {
+				counts[i]++
+			}
+		}
 	}
-	return counts[0], now, nil
+	return counts, now, err
 }
 
 // OnlineUsers returns a page of the users active within q.Window, latest first. Limit
@@ -66,6 +89,10 @@ func (t *Tracker) OnlineUsers(ctx context.Context, q OnlineQuery) (OnlinePage, e
 	if q.Limit < 1 || q.Limit > 100 {
 		return OnlinePage{}, fmt.Errorf("sessiontrack: OnlineUsers: OnlineQuery.Limit is %d: want 1 to 100", q.Limit)
 	}
+	return t.onlineUsers(ctx, q)
+}
+
+func (t *Tracker) onlineUsers(ctx context.Context, q OnlineQuery) (OnlinePage, error) {
 	t.settle(ctx)
 	ctx, cancel := t.writeContext(ctx)
 	defer cancel()

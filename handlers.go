@@ -1,0 +1,261 @@
+package sessiontrack
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// family is a set of endpoints below one prefix: what AdminHandler and OnlineHandler
+// have in common.
+type family struct {
+	t         *Tracker
+	prefix    string // as in an escaped path; begins and ends with a slash
+	endpoints []endpoint
+	authorize func(*call) error
+}
+
+// endpoint is one path of a family with its one method.
+type endpoint struct {
+	name   string // for OnlineOptions.Authorize
+	method string // GET stands for HEAD, too
+	path   []string
+	// fresh has the caller's session read from the store: every decision about a
+	// role, and every change, must not rest on a cached one (OWASP ASVS 8.3.2).
+	fresh  bool
+	admin  bool
+	action string // AdminAction.Action where attempts are audited, else empty
+	reason EndReason
+	serve  func(*call) (any, error)
+}
+
+// anyID stands in an endpoint's path for one segment of any content but none.
+const anyID = "{id}"
+
+// maxSegments is more than any endpoint's path has.
+const maxSegments = 4
+
+// call is one request to an endpoint.
+type call struct {
+	w        http.ResponseWriter
+	r        *http.Request
+	endpoint *endpoint
+	id       string // unescaped once; any bytes
+	caller   *tracked
+	roles    *[]string // the caller's, once they have been asked
+	action   AdminAction
+}
+
+// problemError carries a problem as an error.
+type problemError struct{ problem }
+
+func (e *problemError) Error() string { return "sessiontrack: " + e.Code }
+
+var errForbidden error = &problemError{problemForbidden}
+
+// ServeHTTP answers a request: first what needs no caller (404, 405, 403 for another
+// site's), then who calls, then whether they may, then the endpoint's own.
+func (f *family) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &call{w: w, r: r}
+	var allow []string
+	if c.endpoint, c.id, allow = f.find(r.URL, r.Method); c.endpoint == nil {
+		p := problemNotFound
+		if len(allow) > 0 {
+			w.Header().Set("Allow", strings.Join(allow, ", "))
+			p = problemMethod
+		}
+		writeProblem(w, p)
+		return
+	}
+	body, err := f.answer(c)
+	if c.endpoint.action != "" {
+		f.audit(c, err)
+	}
+	if err != nil {
+		f.fail(c, err)
+		return
+	}
+	writeJSON(w, body)
+}
+
+// find returns the endpoint for a path and a method, and the id in the path; without
+// one, the methods that the path knows, none where there is no such path. Paths are
+// split where they are escaped, so that no id can reach over a slash.
+func (f *family) find(u *url.URL, method string) (found *endpoint, id string, allow []string) {
+	path, below := strings.CutPrefix(u.EscapedPath(), f.prefix)
+	if !below {
+		path = strings.TrimPrefix(path, "/")
+	}
+	segments := strings.SplitN(path, "/", maxSegments+1)
+	for i, segment := range segments {
+		var err error
+		if segments[i], err = url.PathUnescape(segment); err != nil {
+			return nil, "", nil
+		}
+	}
+	for i := range f.endpoints {
+		e := &f.endpoints[i]
+		id, ok := e.matches(segments)
+		if !ok {
+			continue
+		}
+		if method == e.method || method == http.MethodHead && e.method == http.MethodGet {
+			return e, id, nil
+		}
+		allow = append(allow, e.method)
+		if e.method == http.MethodGet {
+			allow = append(allow, http.MethodHead)
+		}
+	}
+	return nil, "", allow
+}
+
+func (e *endpoint) matches(segments []string) (id string, ok bool) {
+	if len(segments) != len(e.path) {
+		return "", false
+	}
+	for i, want := range e.path {
+		switch {
+		case want == anyID && segments[i] != "":
+			id = segments[i]
+		case want != segments[i]:
+			return "", false
+		}
+	}
+	return id, true
+}
+
+// answer decides about a call and carries it out.
+func (f *family) answer(c *call) (any, error) {
+	if f.t.crossOrigin.Check(c.r) != nil {
+		return nil, errCrossOrigin
+	}
+	var err error
+	if c.caller, err = f.t.caller(c.r, c.endpoint.fresh); err != nil {
+		return nil, err
+	}
+	if err := f.authorize(c); err != nil {
+		return nil, err
+	}
+	return c.endpoint.serve(c)
+}
+
+// fail answers with what an error means.
+func (f *family) fail(c *call, err error) {
+	var refused *problemError
+	switch {
+	case errors.As(err, &refused):
+		writeProblem(c.w, refused.problem)
+	case errors.Is(err, ErrNotFound):
+		writeProblem(c.w, problemNotFound)
+	default:
+		f.t.refuse(c.w, c.r, err)
+	}
+}
+
+// audit records an attempt at an admin action, whatever came of it (OWASP ASVS
+// 16.3.2). Nothing of the path but ids that could be ours gets into it.
+func (f *family) audit(c *call, err error) {
+	a := c.action
+	a.Action, a.Reason = c.endpoint.action, c.endpoint.reason
+	if c.caller != nil {
+		a.Actor, a.ActorSession = c.caller.entry.user, c.caller.entry.handle.id()
+	}
+	switch c.endpoint.action {
+	case actionForceLogout:
+		if _, ok := parseHandle(c.id); ok {
+			a.TargetSession = SessionID(c.id)
+		}
+	case actionForceLogoutUser:
+		if validUserID(c.id) {
+			a.TargetUser = c.id
+		}
+	}
+	if err != nil || a.Outcome == "" {
+		a.Outcome = outcomeOf(err)
+	}
+	f.t.audit(c.r.Context(), a)
+}
+
+// The actions of an AdminAction.
+const (
+	actionForceLogout     = "force_logout"
+	actionForceLogoutUser = "force_logout_user"
+	actionCleanup         = "cleanup"
+)
+
+func outcomeOf(err error) string {
+	if err == nil {
+		return outcomeDone
+	}
+	p := problemOf(err)
+	var refused *problemError
+	if errors.As(err, &refused) {
+		p = refused.problem
+	}
+	switch p.Status {
+	case http.StatusUnauthorized:
+		return outcomeUnauthenticated
+	case http.StatusForbidden:
+		return outcomeForbidden
+	case http.StatusNotFound:
+		return outcomeNotFound
+	}
+	return outcomeFailed
+}
+
+// rolesOf asks for the caller's roles anew, once for the call.
+func (f *family) rolesOf(c *call) ([]string, error) {
+	if c.roles == nil {
+		roles, err := f.t.rolesOf(c.r.Context(), c.caller)
+		if err != nil {
+			return nil, err
+		}
+		c.roles = &roles
+	}
+	return *c.roles, nil
+}
+
+// needRole refuses a caller that has none of the roles.
+func (f *family) needRole(c *call, roles []string) error {
+	has, err := f.rolesOf(c)
+	if err != nil {
+		return err
+	}
+	if !anyOf(has, roles) {
+		return errForbidden
+	}
+	return nil
+}
+
+// hostFailed turns an error of the host's into an outage, whatever it wraps: that a
+// function of the host failed says nothing about the caller or what they asked for.
+func hostFailed(name string, err error) error {
+	return fmt.Errorf("%w: %s: %v", ErrUnavailable, name, err)
+}
+
+// mustPrefix returns a Prefix option in the escaped form that requests are matched
+// in. A wrong one is a mistake in the program: it panics.
+func mustPrefix(field, prefix, byDefault string) string {
+	if prefix == "" {
+		prefix = byDefault
+	}
+	if !plainPath(prefix) || !strings.HasSuffix(prefix, "/") {
+		panic(fmt.Sprintf("sessiontrack: %s is %q: want a path that begins and ends with a slash", field, prefix))
+	}
+	return (&url.URL{Path: prefix}).EscapedPath()
+}
+
+// mustRoles returns a copy of a list of roles, or the default where it is nil.
+func mustRoles(field string, roles []string, byDefault ...string) []string {
+	if roles == nil {
+		return byDefault
+	}
+	if slices.Contains(roles, "") {
+		panic(fmt.Sprintf("sessiontrack: %s has an empty role: want names of roles", field))
+	}
+	return slices.Clone(roles)
+}

@@ -1,0 +1,267 @@
+package sessiontrack
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// AdminOptions configure [Tracker.AdminHandler]. The zero value, or nil, gives the
+// defaults.
+type AdminOptions struct {
+	// Prefix is where the handler is mounted: a path that begins and ends with a
+	// slash. It is cut from a request's path where it is there; a path without it is
+	// taken as stripped already. Default "/api/user-sessions/".
+	Prefix string
+	// Roles are those that may use the handler, compared exactly. Default "admin" and
+	// "superadmin"; an empty list that is not nil lets nobody in.
+	Roles []string
+	// SuperRoles protect who has one of them: somebody who has none does not end
+	// their sessions. It takes Options.Roles to know. Default "superadmin"; an empty
+	// list that is not nil protects nobody.
+	SuperRoles []string
+	// Online is how long ago the latest activity of a session that shows as online
+	// may be. Default Options.Online.
+	Online time.Duration
+}
+
+// adminHandler is the admin family.
+type adminHandler struct {
+	family
+	opts AdminOptions
+}
+
+// AdminHandler returns the handler of the admin family, which lists everybody's
+// sessions and ends them:
+//
+//	GET  active-users               ?limit= &cursor= &within= &device= &q=
+//	GET  user/{userId}/sessions     ?limit= &cursor= &ended=true
+//	POST force-logout/{sessionId}
+//	POST force-logout-user/{userId}
+//	POST cleanup-expired
+//
+// It works behind the middleware and without it. For each request the caller's
+// session is read from the store and the roles are asked anew of Options.Roles, so
+// that who has been signed out or demoted elsewhere is refused at once (OWASP ASVS
+// 8.3.2); without Options.Roles the credential's roles hold. Each attempt at one of
+// the POSTs, refused and failed ones too, is one log record and one call of
+// Observer.AdminAction. An administrator who ends all sessions of their own user
+// ends the one that they are using, too.
+//
+// Options that cannot work are a mistake in the program: AdminHandler panics and
+// names the field, as [http.ServeMux.Handle] does.
+func (t *Tracker) AdminHandler(o *AdminOptions) http.Handler {
+	h := &adminHandler{}
+	if o != nil {
+		h.opts = *o
+	}
+	h.opts.Roles = mustRoles("AdminOptions.Roles", h.opts.Roles, "admin", "superadmin")
+	h.opts.SuperRoles = mustRoles("AdminOptions.SuperRoles", h.opts.SuperRoles, "superadmin")
+	if h.opts.Online == 0 {
+		h.opts.Online = t.opts.Online
+	}
+	if h.opts.Online < 0 || h.opts.Online > 24*time.Hour {
+		panic(fmt.Sprintf("sessiontrack: AdminOptions.Online is %v: want more than 0 and at most 24h0m0s", h.opts.Online))
+	}
+	h.family = family{
+		t:         t,
+		prefix:    mustPrefix("AdminOptions.Prefix", h.opts.Prefix, "/api/user-sessions/"),
+		authorize: func(c *call) error { return h.needRole(c, h.opts.Roles) },
+		endpoints: []endpoint{
+			{method: http.MethodGet, path: []string{"active-users"}, serve: h.activeUsers},
+			{method: http.MethodGet, path: []string{"user", anyID, "sessions"}, serve: h.userSessions},
+			{method: http.MethodPost, path: []string{"force-logout", anyID}, serve: h.forceLogout, action: actionForceLogout, reason: ByAdmin},
+			{method: http.MethodPost, path: []string{"force-logout-user", anyID}, serve: h.forceLogoutUser, action: actionForceLogoutUser, reason: ByAdmin},
+			{method: http.MethodPost, path: []string{"cleanup-expired"}, serve: h.cleanup, action: actionCleanup},
+		},
+	}
+	for i := range h.endpoints {
+		h.endpoints[i].fresh = true
+	}
+	return h
+}
+
+// adminAnswer is the admin family's envelope.
+type adminAnswer struct {
+	Success bool   `json:"success"`
+	Message string `json:"message,omitempty"`
+	Data    any    `json:"data"`
+	Next    string `json:"next,omitempty"`
+}
+
+type endedCount struct {
+	Ended int `json:"ended"`
+}
+
+type cleanedCount struct {
+	Cleaned int `json:"cleaned"`
+}
+
+func (h *adminHandler) activeUsers(c *call) (any, error) {
+	p := parametersOf(c.r)
+	q := Query{Live: true, Limit: p.limit(50), After: p.cursor(), Within: p.within(), Device: p.device()}
+	search := p.search()
+	if p.err != nil {
+		return nil, p.err
+	}
+	if search == "" {
+		return h.page(c, q)
+	}
+	page, err := h.search(c.r.Context(), q, search)
+	if err != nil {
+		return nil, err
+	}
+	return h.answerPage(c, page), nil
+}
+
+// search lists the sessions of an address; where there are none, those of the user of
+// that id and of the users whom the directory finds under that name. An address is
+// never a name, and seldom an id: the two lists are in orders of their own and are
+// not mixed.
+func (h *adminHandler) search(ctx context.Context, q Query, text string) (Page, error) {
+	if addr := searchedAddress(text, h.t.opts.AddressMode); addr.IsValid() {
+		byAddress := q
+		byAddress.Address = addr
+		page, err := h.t.List(ctx, byAddress)
+		if err != nil || len(page.Sessions) > 0 {
+			return page, err
+		}
+	}
+	found, err := h.t.searchUsers(ctx, text)
+	if err != nil {
+		return Page{}, err
+	}
+	q.UserIDs = append([]string{text}, found...)
+	return h.t.List(ctx, q)
+}
+
+func (h *adminHandler) userSessions(c *call) (any, error) {
+	p := parametersOf(c.r)
+	q := Query{UserID: c.id, Live: !p.flag("ended"), Limit: p.limit(50), After: p.cursor()}
+	if p.err != nil {
+		return nil, p.err
+	}
+	if !validUserID(c.id) { // nobody's: no store needs to see it
+		return h.answerPage(c, Page{}), nil
+	}
+	return h.page(c, q)
+}
+
+func (h *adminHandler) page(c *call, q Query) (any, error) {
+	page, err := h.t.List(c.r.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	return h.answerPage(c, page), nil
+}
+
+func (h *adminHandler) answerPage(c *call, page Page) adminAnswer {
+	return adminAnswer{Success: true, Data: h.t.adminViews(page.Sessions, c, h.opts.Online), Next: page.Next.String()}
+}
+
+func (h *adminHandler) forceLogout(c *call) (any, error) {
+	ctx := c.r.Context()
+	s, err := h.t.Get(ctx, SessionID(c.id)) // anything but a handle is not found
+	if err != nil {
+		return nil, err
+	}
+	if err := h.maySignOut(c, s.UserID); err != nil {
+		return nil, err
+	}
+	ended, err := h.t.end(ctx, IDs(s.ID), h.ending(c))
+	if err != nil {
+		return nil, err
+	}
+	message := "The session has been ended."
+	if c.action.Ended = len(ended.Sessions); c.action.Ended > 0 {
+		s = ended.Sessions[0]
+	} else {
+		message, c.action.Outcome = "The session had ended before.", outcomeAlreadyEnded
+		if s, err = h.t.Get(ctx, s.ID); err != nil {
+			return nil, err
+		}
+	}
+	return adminAnswer{Success: true, Message: message, Data: h.t.adminViews([]Session{s}, c, h.opts.Online)[0]}, nil
+}
+
+func (h *adminHandler) forceLogoutUser(c *call) (any, error) {
+	known, err := h.knownUser(c)
+	if err != nil {
+		return nil, err
+	}
+	if known {
+		if err := h.maySignOut(c, c.id); err != nil {
+			return nil, err
+		}
+		ended, err := h.t.end(c.r.Context(), User(c.id), h.ending(c))
+		if err != nil {
+			return nil, err
+		}
+		c.action.Ended = len(ended.Sessions)
+	}
+	message := "The user's sessions have been ended."
+	if c.action.Ended == 0 {
+		message = "The user had no session to end."
+	}
+	return adminAnswer{Success: true, Message: message, Data: endedCount{c.action.Ended}}, nil
+}
+
+// knownUser reports whether a user has, or had, any session. Nobody else is asked
+// about one who has none: the host's Roles need not know every name that a path can
+// hold.
+func (h *adminHandler) knownUser(c *call) (bool, error) {
+	if !validUserID(c.id) {
+		return false, nil
+	}
+	page, err := h.t.List(c.r.Context(), Query{UserID: c.id, Limit: 1})
+	return len(page.Sessions) > 0, err
+}
+
+// maySignOut refuses to end the session of somebody protected, by somebody who is
+// not (OWASP ASVS 8.1.1). The owner of a session never changes, so that the answer
+// still holds when the session is ended.
+func (h *adminHandler) maySignOut(c *call, userID string) error {
+	if h.t.opts.Roles == nil || len(h.opts.SuperRoles) == 0 || userID == "" {
+		return nil
+	}
+	target, err := h.t.rolesOfUser(c.r.Context(), userID)
+	if err != nil || !anyOf(target, h.opts.SuperRoles) {
+		return err
+	}
+	return h.needRole(c, h.opts.SuperRoles)
+}
+
+func (h *adminHandler) ending(c *call) Ending {
+	return Ending{Reason: c.endpoint.reason, By: c.caller.entry.user}
+}
+
+func (h *adminHandler) cleanup(c *call) (any, error) {
+	cleaned, err := h.t.Cleanup(c.r.Context())
+	c.action.Ended = cleaned
+	if err != nil {
+		return nil, err
+	}
+	return adminAnswer{Success: true, Message: "Sessions past their limits have been ended.", Data: cleanedCount{cleaned}}, nil
+}
+
+// maxFound is how many users a search by name may bring.
+const maxFound = 100
+
+// searchUsers asks the directory for people of a name, where it can search. That it
+// failed is not the answer "nobody".
+func (t *Tracker) searchUsers(ctx context.Context, text string) (ids []string, err error) {
+	searcher, ok := t.opts.Directory.(UserSearcher)
+	if !ok {
+		return nil, nil
+	}
+	if !t.contain("Options.Directory", func() { ids, err = searcher.SearchUsers(ctx, text, maxFound) }) {
+		return nil, ErrUnavailable
+	}
+	if err != nil {
+		return nil, hostFailed("Options.Directory", err)
+	}
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !validUserID(id) })
+	return ids[:min(len(ids), maxFound)], nil
+}

@@ -1,0 +1,306 @@
+package sessiontrack
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// OnlineOptions configure [Tracker.OnlineHandler]. The zero value, or nil, gives the
+// defaults.
+type OnlineOptions struct {
+	// Prefix is where the handler is mounted: a path that begins and ends with a
+	// slash. It is cut from a request's path where it is there; a path without it is
+	// taken as stripped already. Default "/api/v1/online/".
+	Prefix string
+	// Visible narrows which users the list of online users shows to a viewer: it
+	// returns those of ids that the viewer may see. It is asked once a page, and not
+	// at all where the page is empty; an error means 503. Counts are of everybody.
+	// Default: everybody is shown.
+	Visible func(ctx context.Context, viewer string, ids []string) ([]string, error)
+	// Authorize decides, for every route, whether a signed-in caller may use it; an
+	// error means 503. With it, callers' sessions are read from the store for each
+	// request. Default: cleanup takes one of Roles, the others are for everybody who
+	// is signed in.
+	Authorize func(ctx context.Context, a OnlineAccess) (bool, error)
+	// Roles are those that may clean up where Authorize is nil, compared exactly.
+	// Default "admin" and "superadmin"; an empty list that is not nil: nobody.
+	Roles []string
+	// VeryActive, Online and RecentlyActive are the windows of stats and of a user's
+	// status, each longer than the one before, at most 24 h; Online is also the window
+	// of count and users where a request names none. Defaults: those of Options.
+	VeryActive, Online, RecentlyActive time.Duration
+}
+
+// OnlineAccess is what OnlineOptions.Authorize decides about.
+type OnlineAccess struct {
+	// Route is "count", "users", "stats", "sessions", "end" (one of the caller's own
+	// sessions), "end-others" or "cleanup". Later versions add names: refuse those
+	// that you do not know.
+	Route string
+	// Session is the caller's.
+	Session Session
+	// Roles are the caller's, asked anew of Options.Roles; without it, those of the
+	// verified credential.
+	Roles []string
+}
+
+// onlineHandler is the online family.
+type onlineHandler struct {
+	family
+	opts OnlineOptions
+	own  bool // windows of its own: stats are counted for them
+}
+
+// OnlineHandler returns the handler of the online family, for everybody who is signed
+// in:
+//
+//	GET    count                  ?minutes=
+//	GET    users                  ?minutes= &limit= &cursor=
+//	GET    stats
+//	GET    sessions               the caller's own
+//	DELETE sessions/{sessionId}   one of the caller's own
+//	POST   sessions/end-others
+//	POST   cleanup                administrators only
+//
+// It works behind the middleware and without it. What changes something, or takes a
+// role, has the caller's session read from the store. Each attempt to clean up is
+// audited as the admin family's are (see [Tracker.AdminHandler]).
+//
+// Options that cannot work are a mistake in the program: OnlineHandler panics and
+// names the field.
+func (t *Tracker) OnlineHandler(o *OnlineOptions) http.Handler {
+	h := &onlineHandler{}
+	if o != nil {
+		h.opts = *o
+	}
+	h.opts.Roles = mustRoles("OnlineOptions.Roles", h.opts.Roles, "admin", "superadmin")
+	h.mustWindows(t)
+	h.family = family{
+		t:         t,
+		prefix:    mustPrefix("OnlineOptions.Prefix", h.opts.Prefix, "/api/v1/online/"),
+		authorize: h.mayUse,
+		endpoints: []endpoint{
+			{name: "count", method: http.MethodGet, path: []string{"count"}, serve: h.count},
+			{name: "users", method: http.MethodGet, path: []string{"users"}, serve: h.users},
+			{name: "stats", method: http.MethodGet, path: []string{"stats"}, serve: h.stats},
+			{name: "sessions", method: http.MethodGet, path: []string{"sessions"}, serve: h.sessions},
+			{name: "end", method: http.MethodDelete, path: []string{"sessions", anyID}, serve: h.end, fresh: true},
+			{name: "end-others", method: http.MethodPost, path: []string{"sessions", "end-others"}, serve: h.endOthers, fresh: true},
+			{name: "cleanup", method: http.MethodPost, path: []string{"cleanup"}, serve: h.cleanup, fresh: true, admin: true, action: actionCleanup},
+		},
+	}
+	for i := range h.endpoints {
+		h.endpoints[i].fresh = h.endpoints[i].fresh || h.opts.Authorize != nil
+	}
+	return h
+}
+
+// mustWindows fills the windows from Options.
+func (h *onlineHandler) mustWindows(t *Tracker) {
+	o := &h.opts
+	h.own = o.VeryActive != 0 || o.Online != 0 || o.RecentlyActive != 0
+	for _, w := range []struct{ own, shared *time.Duration }{
+		{&o.VeryActive, &t.opts.VeryActive}, {&o.Online, &t.opts.Online}, {&o.RecentlyActive, &t.opts.RecentlyActive},
+	} {
+		if *w.own == 0 {
+			*w.own = *w.shared
+		}
+	}
+	err := check([]need{
+		{o.VeryActive > 0, "VeryActive", o.VeryActive, "more than 0"},
+		{o.Online > o.VeryActive, "Online", o.Online, fmt.Sprintf("more than VeryActive (%v)", o.VeryActive)},
+		{o.RecentlyActive > o.Online, "RecentlyActive", o.RecentlyActive, fmt.Sprintf("more than Online (%v)", o.Online)},
+		{o.RecentlyActive <= 24*time.Hour, "RecentlyActive", o.RecentlyActive, "at most 24h0m0s"},
+	})
+	if err != nil {
+		panic("OnlineOptions: " + err.Error())
+	}
+}
+
+// mayUse asks the host's one function about a call, or goes by roles.
+func (h *onlineHandler) mayUse(c *call) error {
+	if h.opts.Authorize == nil {
+		if !c.endpoint.admin {
+			return nil
+		}
+		return h.needRole(c, h.opts.Roles)
+	}
+	roles, err := h.rolesOf(c)
+	if err != nil {
+		return err
+	}
+	may := false
+	asked := h.t.contain("OnlineOptions.Authorize", func() {
+		may, err = h.opts.Authorize(c.caller, OnlineAccess{Route: c.endpoint.name, Session: c.caller.entry.session(), Roles: roles})
+	})
+	switch {
+	case !asked:
+		return ErrUnavailable
+	case err != nil:
+		return hostFailed("OnlineOptions.Authorize", err)
+	case !may:
+		return errForbidden
+	}
+	return nil
+}
+
+type countAnswer struct {
+	OnlineCount      int       `json:"online_count"`
+	ThresholdMinutes float64   `json:"threshold_minutes"`
+	Timestamp        time.Time `json:"timestamp"`
+}
+
+func (h *onlineHandler) count(c *call) (any, error) {
+	p := parametersOf(c.r)
+	window := h.window(p)
+	if p.err != nil {
+		return nil, p.err
+	}
+	counts, at, err := h.t.countOnline(c.r.Context(), []time.Duration{window})
+	if err != nil {
+		return nil, err
+	}
+	return countAnswer{counts[0], window.Minutes(), at}, nil
+}
+
+// maxMinutes is the largest window of a question: a day.
+const maxMinutes = 24 * 60
+
+// window is what a request asks about.
+func (h *onlineHandler) window(p *parameters) time.Duration {
+	if n := p.number("minutes", maxMinutes); n != 0 {
+		return time.Duration(n) * time.Minute
+	}
+	return h.opts.Online
+}
+
+type usersAnswer struct {
+	OnlineUsers      []onlineUserView `json:"online_users"`
+	Count            int              `json:"count"`
+	ThresholdMinutes float64          `json:"threshold_minutes"`
+	Timestamp        time.Time        `json:"timestamp"`
+	Next             string           `json:"next,omitempty"`
+}
+
+func (h *onlineHandler) users(c *call) (any, error) {
+	p := parametersOf(c.r)
+	q := OnlineQuery{Window: h.window(p), Limit: p.limit(50), After: p.cursor()}
+	if p.err != nil {
+		return nil, p.err
+	}
+	page, err := h.visibleUsers(c, q)
+	if err != nil {
+		return nil, err
+	}
+	views := h.userViews(c.r.Context(), page)
+	return usersAnswer{views, len(views), q.Window.Minutes(), page.Now, page.Next.String()}, nil
+}
+
+type statsAnswer struct {
+	Timestamp           time.Time `json:"timestamp"`
+	VeryActiveUsers     int       `json:"very_active_users"`
+	OnlineUsers         int       `json:"online_users"`
+	RecentlyActiveUsers int       `json:"recently_active_users"`
+	TotalActiveSessions int       `json:"total_active_sessions"`
+	PeakHourToday       *int      `json:"peak_hour_today"`
+	PeakUsersToday      int       `json:"peak_users_today"`
+	Status              string    `json:"status"`
+}
+
+func (h *onlineHandler) stats(c *call) (any, error) {
+	s, err := h.t.OnlineStats(c.r.Context())
+	if err == nil && h.own {
+		var counts []int // as fresh as the rest, or fresher: its own time is not told
+		counts, _, err = h.t.countOnline(c.r.Context(), []time.Duration{h.opts.VeryActive, h.opts.Online, h.opts.RecentlyActive})
+		if err == nil {
+			s.VeryActive, s.Online, s.RecentlyActive = counts[0], counts[1], counts[2]
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	answer := statsAnswer{
+		Timestamp: s.At, VeryActiveUsers: s.VeryActive, OnlineUsers: s.Online, RecentlyActiveUsers: s.RecentlyActive,
+		TotalActiveSessions: s.ActiveSessions, PeakUsersToday: s.PeakUsers, Status: "success",
+	}
+	if s.PeakHour >= 0 {
+		answer.PeakHourToday = &s.PeakHour
+	}
+	return answer, nil
+}
+
+type sessionsAnswer struct {
+	Sessions  []sessionView `json:"sessions"`
+	Count     int           `json:"count"`
+	Timestamp time.Time     `json:"timestamp"`
+	Next      string        `json:"next,omitempty"`
+}
+
+func (h *onlineHandler) sessions(c *call) (any, error) {
+	p := parametersOf(c.r)
+	q := Query{UserID: c.caller.entry.user, Live: true, Limit: p.limit(maxPage), After: p.cursor()}
+	if p.err != nil {
+		return nil, p.err
+	}
+	page, err := h.t.List(c.r.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]sessionView, len(page.Sessions))
+	for i, s := range page.Sessions {
+		views[i] = h.t.sessionView(s, c, h.opts.Online)
+	}
+	return sessionsAnswer{views, len(views), page.Now, page.Next.String()}, nil
+}
+
+// end ends one of the caller's own sessions; anybody else's is as unknown as one that
+// does not exist (OWASP ASVS 8.2.2).
+func (h *onlineHandler) end(c *call) (any, error) {
+	s, err := h.t.Get(c.r.Context(), SessionID(c.id))
+	if err != nil {
+		return nil, err
+	}
+	if s.UserID != c.caller.entry.user {
+		return nil, ErrNotFound
+	}
+	e := Ending{Reason: ByUser, By: s.UserID}
+	current := s.ID == c.caller.entry.handle.id()
+	if current {
+		e.Reason = ByLogout
+	}
+	answer, err := h.endOwn(c, IDs(s.ID), e)
+	if err == nil && current {
+		h.t.clearCookie(c.w)
+	}
+	return answer, err
+}
+
+func (h *onlineHandler) endOthers(c *call) (any, error) {
+	user := c.caller.entry.user
+	return h.endOwn(c, User(user).Except(c.caller.entry.handle.id()), Ending{Reason: ByUser, By: user})
+}
+
+func (h *onlineHandler) endOwn(c *call, sel Selector, e Ending) (any, error) {
+	ended, err := h.t.end(c.r.Context(), sel, e)
+	if err != nil {
+		return nil, err
+	}
+	return endedCount{len(ended.Sessions)}, nil
+}
+
+type cleanupAnswer struct {
+	CleanedSessions int       `json:"cleaned_sessions"`
+	Timestamp       time.Time `json:"timestamp"`
+	Status          string    `json:"status"`
+}
+
+func (h *onlineHandler) cleanup(c *call) (any, error) {
+	cleaned, err := h.t.Cleanup(c.r.Context())
+	c.action.Ended = cleaned
+	if err != nil {
+		return nil, err
+	}
+	return cleanupAnswer{cleaned, fromMicros(h.t.clock.now()), "success"}, nil
+}

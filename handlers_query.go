@@ -1,0 +1,140 @@
+package sessiontrack
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// parameters reads a request's query. The first mistake is kept in err, as the 400
+// that the client gets; what nobody asks for is ignored.
+type parameters struct {
+	values url.Values
+	err    error
+}
+
+func parametersOf(r *http.Request) *parameters {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	p := &parameters{values: values}
+	if err != nil {
+		p.refuse("The query is not of the form name=value&name=value.")
+	}
+	return p
+}
+
+func (p *parameters) refuse(detail string) {
+	if p.err == nil {
+		p.err = &problemError{badRequest(detail)}
+	}
+}
+
+// text returns a parameter and whether it is there. One that comes twice is refused:
+// two programs would read two values (OWASP ASVS 15.3.7).
+func (p *parameters) text(name string) (string, bool) {
+	values := p.values[name]
+	if len(values) > 1 {
+		p.refuse(name + ": give it once.")
+	}
+	if len(values) == 0 {
+		return "", false
+	}
+	return values[0], true
+}
+
+// number returns a whole number from 1 to highest, zero where it is not given.
+func (p *parameters) number(name string, highest int) int {
+	text, ok := p.text(name)
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil || n < 1 || int(n) > highest {
+		p.refuse(name + ": want a whole number from 1 to " + strconv.Itoa(highest) + ".")
+		return 0
+	}
+	return int(n)
+}
+
+// limit is the size of a page.
+func (p *parameters) limit(byDefault int) int {
+	if n := p.number("limit", maxPage); n != 0 {
+		return n
+	}
+	return byDefault
+}
+
+func (p *parameters) cursor() Cursor {
+	text, _ := p.text("cursor")
+	c, err := ParseCursor(text)
+	if err != nil {
+		p.refuse("cursor: want what an earlier answer gave as next.")
+	}
+	return c
+}
+
+// within is a duration from a minute to a day, zero where it is not given.
+func (p *parameters) within() time.Duration {
+	text, _ := p.text("within")
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < time.Minute || d > 24*time.Hour {
+		p.refuse("within: want a duration such as 15m, from 1m to 24h.")
+		return 0
+	}
+	return d
+}
+
+var deviceTypes = []DeviceType{
+	DeviceDesktop, DeviceMobile, DeviceTablet, DeviceBot, DeviceTV, DeviceConsole, DeviceWearable, DeviceOther, DeviceUnknown,
+}
+
+var wantDevice = func() string {
+	names := make([]string, len(deviceTypes))
+	for i, d := range deviceTypes {
+		names[i] = string(d)
+	}
+	return "device: want one of " + strings.Join(names, ", ") + "."
+}()
+
+func (p *parameters) device() DeviceType {
+	text, _ := p.text("device")
+	if text != "" && !slices.Contains(deviceTypes, DeviceType(text)) {
+		p.refuse(wantDevice)
+	}
+	return DeviceType(text)
+}
+
+// search is what somebody looks for: a user id, an address, a name.
+func (p *parameters) search() string {
+	text, _ := p.text("q")
+	if text != "" && !validUserID(text) {
+		p.refuse("q: want at most " + strconv.Itoa(maxUserID) + " bytes of text without control characters.")
+		return ""
+	}
+	return text
+}
+
+// flag is "true" or "false", false where it is not given.
+func (p *parameters) flag(name string) bool {
+	text, _ := p.text(name)
+	if text != "" && text != "true" && text != "false" {
+		p.refuse(name + ": want true or false.")
+	}
+	return text == "true"
+}
+
+// searchedAddress reads a search as an address, in the form in which addresses are
+// kept; not valid where it is none, or none are kept.
+func searchedAddress(text string, mode AddressMode) netip.Addr {
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return maskAddress(addr, mode)
+}
