@@ -25,7 +25,10 @@ func (s *BunStore) Create(ctx context.Context, n NewSession) (Created, error) {
 			return err
 		}
 		created = Created{Session: row.session(), Ended: ended}
-		return settleCreated(ctx, tx, created)
+		if err := settleCreated(ctx, tx, created); err != nil || len(ended) == 0 {
+			return err
+		}
+		return notify(ctx, tx)
 	})
 	if err != nil {
 		return Created{}, failed("create", err)

@@ -29,12 +29,28 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (Ended, erro
 			return err
 		}
 		out.Sessions, out.At = sessionsBySerial(rows), utc(rows[0].LogoutAt)
-		return leave(ctx, tx, usersOf(out.Sessions))
+		if err := leave(ctx, tx, usersOf(out.Sessions)); err != nil {
+			return err
+		}
+		return notify(ctx, tx)
 	})
 	if err != nil {
 		return Ended{}, failed("end", err)
 	}
 	return out, nil
+}
+
+// NotifyChannel is the PostgreSQL channel on which [BunStore] notifies, without a
+// payload, in each transaction that ends sessions: what package pglisten listens to,
+// or a host with a listener of its own, to call [Tracker.Kick].
+const NotifyChannel = "sessiontrack_ended"
+
+// notify tells listeners when the transaction commits. It comes last, and only
+// where sessions have ended: commits that notify take their turns in the whole
+// cluster, which would cost touches most of their throughput.
+func notify(ctx context.Context, tx bun.Tx) error {
+	_, err := tx.ExecContext(ctx, "NOTIFY "+NotifyChannel)
+	return err
 }
 
 // bunCriteria are Criteria with a walk's range of the primary key.
