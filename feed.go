@@ -13,8 +13,10 @@ const (
 	// session may commit after a later one was seen. The store's own transactions
 	// last 2 s at the most.
 	feedOverlap = 3 * time.Second
-	// feedSpacing is the least time between two readings, however many kicks come.
-	feedSpacing = 20 * time.Millisecond
+	// feedBurst is how many kicks are followed at once, and how many in a
+	// FeedInterval on the average: an end is known within milliseconds, and a flood
+	// of notifications costs the database no flood of readings.
+	feedBurst = 20
 )
 
 // lease is how far this process may trust its cache: the start of the latest good
@@ -41,13 +43,14 @@ func (t *Tracker) Kick() {
 func (t *Tracker) runFeed(ctx context.Context) {
 	timer := time.NewTimer(t.opts.FeedInterval)
 	defer timer.Stop()
+	var kicks pace
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 		case <-t.feedKick:
-			if !sleep(ctx, feedSpacing-time.Duration(t.clock.local()-t.polledAt)*time.Microsecond) {
+			if !sleep(ctx, kicks.wait(t.clock.local(), t.opts.FeedInterval)) {
 				return
 			}
 		}
@@ -59,12 +62,22 @@ func (t *Tracker) runFeed(ctx context.Context) {
 	}
 }
 
+// pace spreads readings that were kicked: each costs a share of FeedInterval, and
+// feedBurst shares may be owed.
+type pace struct{ paidAt int64 }
+
+// wait takes a share and returns how long to wait for it.
+func (p *pace) wait(local int64, interval time.Duration) time.Duration {
+	share := interval.Microseconds() / feedBurst
+	p.paidAt = max(p.paidAt, local) + share
+	return time.Duration(p.paidAt-local-feedBurst*share) * time.Microsecond
+}
+
 // poll reads the feed once and renews the lease.
 func (t *Tracker) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, t.opts.StoreTimeout)
 	defer cancel()
 	before := t.clock.local()
-	t.polledAt = before
 	page, err := t.feed.EndedSince(ctx, t.lease.since, feedLimit)
 	if err != nil {
 		t.storeAway(ctx, err)

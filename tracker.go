@@ -41,8 +41,7 @@ type Tracker struct {
 	flushKick chan struct{}
 
 	feedKick     chan struct{}
-	polledAt     int64 // with lease: of the goroutine that reads the feed
-	lease        lease
+	lease        lease // of the goroutine that reads the feed
 	trustedUntil atomic.Int64
 	down         atomic.Bool
 	outageLogged atomic.Int64
