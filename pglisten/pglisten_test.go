@@ -1,0 +1,269 @@
+package pglisten
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+)
+
+const (
+	feedInterval = time.Second
+	// bound is what holds without a listener; pollEvery how often it is looked at.
+	bound     = feedInterval + 500*time.Millisecond
+	patience  = 20 * time.Second
+	pollEvery = time.Millisecond
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// listenerOver is a Listener with the shortest interval.
+func listenerOver(t *testing.T, dsn string, kick func()) *Listener {
+	t.Helper()
+	l, err := New(dsn, kick, &Options{PingInterval: time.Second, Logger: quiet})
+	require.NoError(t, err)
+	require.NoError(t, l.Start(t.Context()))
+	t.Cleanup(func() { assert.NoError(t, l.Shutdown(context.Background())) })
+	return l
+}
+
+// replicas are two Trackers over one database; sessions end on the first and are
+// asked for on the second.
+type replicas struct {
+	db      *sql.DB
+	here    *sessiontrack.Tracker
+	there   *sessiontrack.Tracker
+	handler http.Handler
+}
+
+func newReplicas(t *testing.T, dsn string) *replicas {
+	t.Helper()
+	r := &replicas{db: pgtest.OpenDSN(t, dsn)}
+	for _, tracker := range []**sessiontrack.Tracker{&r.here, &r.there} {
+		store, err := sessiontrack.NewBunStore(bun.NewDB(r.db, pgdialect.New()), nil)
+		require.NoError(t, err)
+		require.NoError(t, store.Migrate(t.Context()))
+		*tracker, err = sessiontrack.New(store, &sessiontrack.Options{
+			FeedInterval: feedInterval, SampleInterval: -1, CleanupInterval: -1, Logger: quiet,
+		})
+		require.NoError(t, err)
+		require.NoError(t, (*tracker).Start(t.Context()))
+		t.Cleanup(func() { assert.NoError(t, (*tracker).Shutdown(context.Background())) })
+	}
+	r.handler = r.there.Middleware(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	return r
+}
+
+func (r *replicas) status(token sessiontrack.Token) int {
+	request := httptest.NewRequest(http.MethodGet, "/", nil)
+	request.Header.Set("X-Session-Id", token.Reveal())
+	w := httptest.NewRecorder()
+	r.handler.ServeHTTP(w, request)
+	return w.Code
+}
+
+// refusedAfter ends a session that the other replica has cached and returns how
+// long that one still served it, counted from the acknowledgement.
+func (r *replicas) refusedAfter(t *testing.T) time.Duration {
+	t.Helper()
+	session, token, err := r.here.Login(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/login", nil), "42")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, r.status(token))
+	_, err = r.here.End(t.Context(), sessiontrack.IDs(session.ID), sessiontrack.Ending{Reason: sessiontrack.ByAdmin})
+	require.NoError(t, err)
+	began := time.Now()
+	require.Eventually(t, func() bool { return r.status(token) == http.StatusUnauthorized }, patience, pollEvery)
+	return time.Since(began)
+}
+
+func healthy(t *testing.T, l *Listener, want bool) {
+	t.Helper()
+	require.Eventually(t, func() bool { return l.Healthy() == want }, patience, pollEvery)
+}
+
+// killListeners ends the database connections that listen.
+func killListeners(t *testing.T, db *sql.DB) {
+	t.Helper()
+	_, err := db.ExecContext(t.Context(),
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "+
+			"AND (query LIKE 'LISTEN %' OR query LIKE '%pg_listening_channels%')")
+	require.NoError(t, err)
+}
+
+func TestEndIsKnownElsewhereWithinMilliseconds(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.DSN(t)
+	r := newReplicas(t, dsn)
+	l := listenerOver(t, dsn, r.there.Kick)
+	healthy(t, l, true)
+	took := make([]time.Duration, 25)
+	for i := range took {
+		took[i] = r.refusedAfter(t)
+	}
+	slices.Sort(took)
+	median := took[len(took)/2]
+	t.Logf("end to refusal elsewhere: p50 %v, worst %v", median, took[len(took)-1])
+	assert.Less(t, median, feedInterval/5, "the feed alone would take half of its interval")
+	assert.LessOrEqual(t, took[len(took)-1], bound)
+}
+
+func TestKilledListener(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.DSN(t)
+	r := newReplicas(t, dsn)
+	l := listenerOver(t, dsn, r.there.Kick)
+	for range 3 {
+		healthy(t, l, true)
+		killListeners(t, r.db)
+		assert.LessOrEqual(t, r.refusedAfter(t), bound)
+	}
+	healthy(t, l, true)
+}
+
+// TestBlackHoledListener takes the server's answers away without a word, as a network
+// does that has lost one direction.
+func TestBlackHoledListener(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.NewCluster(t)
+	proxy := pgtest.NewProxy(t, cluster.Addr())
+	r := newReplicas(t, cluster.DSN())
+	l := listenerOver(t, cluster.DSNAt(proxy.Addr()), r.there.Kick)
+	healthy(t, l, true)
+	proxy.Swallow(true)
+	assert.LessOrEqual(t, r.refusedAfter(t), bound)
+	healthy(t, l, false)
+	require.ErrorIs(t, l.Err(), context.DeadlineExceeded, "noticed by the ping")
+	assert.LessOrEqual(t, r.refusedAfter(t), bound)
+	proxy.Swallow(false)
+	proxy.Cut()
+	healthy(t, l, true)
+	assert.LessOrEqual(t, r.refusedAfter(t), bound)
+}
+
+func TestFloodedListener(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.DSN(t)
+	r := newReplicas(t, dsn)
+	l := listenerOver(t, dsn, r.there.Kick)
+	healthy(t, l, true)
+	ctx, stop := context.WithCancel(t.Context())
+	flooded := make(chan struct{})
+	go func() {
+		defer close(flooded)
+		for ctx.Err() == nil {
+			_, _ = r.db.ExecContext(ctx, "SELECT pg_notify('"+sessiontrack.NotifyChannel+"', repeat(i::text, 500)) FROM generate_series(1, 200) AS i")
+		}
+	}()
+	for range 5 {
+		assert.LessOrEqual(t, r.refusedAfter(t), bound)
+	}
+	stop()
+	<-flooded
+	assert.True(t, l.Healthy())
+}
+
+func TestListenerWaitsForADatabaseThatIsAway(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.NewCluster(t)
+	cluster.Stop(pgtest.Fast)
+	var kicks atomic.Int64
+	l := listenerOver(t, cluster.DSNAt(cluster.Addr()), func() { kicks.Add(1) })
+	require.Eventually(t, func() bool { return l.Err() != nil && l.Err() != errNotConnected }, patience, pollEvery)
+	cluster.Start()
+	healthy(t, l, true)
+	assert.Positive(t, kicks.Load(), "a connection that listens is a kick")
+	cluster.Stop(pgtest.Immediate)
+	healthy(t, l, false)
+	cluster.Start()
+	healthy(t, l, true)
+}
+
+// TestListenerRefuses shadows what PostgreSQL says about itself.
+func TestListenerRefuses(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		shadow string
+		want   error
+	}{
+		"standby": {"pg_is_in_recovery() RETURNS boolean AS 'SELECT true'", errStandby},
+		"pooler":  {"pg_listening_channels() RETURNS SETOF text AS 'SELECT ''another'''", errDeaf},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := pgtest.DSN(t)
+			db := pgtest.OpenDSN(t, dsn)
+			_, err := db.ExecContext(t.Context(), "CREATE FUNCTION public."+test.shadow+" LANGUAGE sql")
+			require.NoError(t, err)
+			var database string
+			require.NoError(t, db.QueryRowContext(t.Context(), "SELECT current_database()").Scan(&database))
+			_, err = db.ExecContext(t.Context(), fmt.Sprintf("ALTER DATABASE %s SET search_path = public, pg_catalog", database))
+			require.NoError(t, err)
+			l := listenerOver(t, dsn, func() {})
+			require.Eventually(t, func() bool { return l.Err() == test.want }, patience, pollEvery)
+		})
+	}
+}
+
+// TestNoGoroutineIsLeft runs before the parallel tests go on.
+func TestNoGoroutineIsLeft(t *testing.T) {
+	dsn := pgtest.DSN(t)
+	for range 3 {
+		l, err := New(dsn, func() {}, &Options{Logger: quiet})
+		require.NoError(t, err)
+		require.NoError(t, l.Shutdown(t.Context()), "without Start")
+		require.NoError(t, l.Start(t.Context()))
+		require.Error(t, l.Start(t.Context()), "started already")
+		healthy(t, l, true)
+		require.NoError(t, l.Shutdown(t.Context()))
+		require.NoError(t, l.Shutdown(t.Context()), "twice")
+		assert.False(t, l.Healthy())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	l, err := New(dsn, func() {}, &Options{Logger: quiet})
+	require.NoError(t, err)
+	require.NoError(t, l.Start(ctx))
+	cancel()
+	require.Eventually(t, func() bool {
+		stacks := make([]byte, 1<<20)
+		return !strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "pglisten.(*Listener)")
+	}, patience, pollEvery, "it ends with its context, too")
+}
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	kick := func() {}
+	for name, test := range map[string]struct {
+		dsn  string
+		kick func()
+		opts *Options
+		want string
+	}{
+		"no kick":  {"", nil, nil, "kick is nil"},
+		"dsn":      {"postgres://u:secret@h:port/x", kick, nil, "the DSN does not parse"},
+		"ping":     {"", kick, &Options{PingInterval: time.Millisecond}, "PingInterval is 1ms, want at least 1s"},
+		"negative": {"", kick, &Options{PingInterval: -1}, "PingInterval"},
+		"channel":  {"", kick, &Options{Channel: strings.Repeat("c", 64)}, "Channel is 64 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := New(test.dsn, test.kick, test.opts)
+			require.ErrorContains(t, err, test.want)
+			assert.NotContains(t, err.Error(), "secret")
+		})
+	}
+}
