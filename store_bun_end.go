@@ -49,7 +49,7 @@ const NotifyChannel = "sessiontrack_ended"
 // where sessions have ended: commits that notify take their turns in the whole
 // cluster, which would cost touches most of their throughput.
 func notify(ctx context.Context, tx bun.Tx) error {
-	_, err := tx.ExecContext(ctx, "NOTIFY "+NotifyChannel)
+	_, err := tx.ExecContext(ctx, "SELECT pg_notify(?, '')", NotifyChannel)
 	return err
 }
 
