@@ -92,11 +92,8 @@ func (t *Tracker) fly(ctx context.Context, f *flight, h handle, create *NewSessi
 		return
 	}
 	f.entry, f.err = t.readStore(ctx, h, create)
-	switch {
-	case f.err == nil:
+	if f.err == nil {
 		t.cache.put(f.entry, f.generation)
-	case errors.Is(f.err, ErrNotFound):
-		t.unknown.add(h, t.clock.local())
 	}
 }
 
@@ -159,8 +156,8 @@ func asUnavailable(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
-// unknowns remembers handles that the store does not know, for two seconds, so that
-// a client which repeats one costs no second read. Two generations bound it.
+// unknowns remembers credentials that were refused, for one to two seconds, so that a
+// client which repeats one costs no second read. Two generations bound it.
 type unknowns struct {
 	mu       sync.Mutex
 	young    map[handle]struct{}

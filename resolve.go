@@ -165,14 +165,15 @@ func (t *Tracker) resolve(r *http.Request, fresh bool) (res resolution, err erro
 	if !fresh {
 		res.entry = t.cached(h, local)
 	}
-	if res.entry == nil {
-		if res.entry, err = t.miss(r, h, derived, &c.identity, fresh); err != nil {
+	hit := res.entry != nil
+	if !hit {
+		if res.entry, err = t.miss(r, h, derived, &c, fresh); err != nil {
 			return t.refusedBy(res, err, &c)
 		}
 	}
 	if !genuine(res.entry, &c, derived) {
 		res.deadCookie = c.cookie && !c.verified
-		return res, ErrInvalidCredential
+		return res, t.notGenuine(r.Context(), h, &c, hit)
 	}
 	res.byCookie, res.roles, res.until = c.cookie, c.identity.Roles, c.identity.ExpiresAt
 	if res.entry, err = t.judge(r.Context(), res.entry, t.clock.at(local)); err != nil {
@@ -191,7 +192,6 @@ func (t *Tracker) refusedBy(res resolution, err error, c *carriers) (resolution,
 	if !errors.Is(err, ErrNotFound) {
 		return res, err
 	}
-	t.count(countUnknown, 1)
 	res.deadCookie = c.cookie
 	return res, ErrInvalidCredential
 }
@@ -209,6 +209,44 @@ func genuine(e *entry, c *carriers, derived bool) bool {
 	return !c.verified || e.user == c.identity.UserID
 }
 
+// refusalKey is what a credential that was refused is remembered by: the handle, and
+// the secret that came with it.
+func (c *carriers) refusalKey(h handle) handle {
+	if c.header || c.cookie {
+		sum := c.token.hash()
+		for i := range h {
+			h[i] ^= sum[i]
+		}
+	}
+	return h
+}
+
+// notGenuine refuses a credential that does not prove the session it names. It costs
+// what an unknown handle costs, one read of the store and then a place in the memory
+// of what was refused, so that nobody can tell by the time, or by the answer during an
+// outage, which handles exist.
+func (t *Tracker) notGenuine(ctx context.Context, h handle, c *carriers, hit bool) error {
+	key := c.refusalKey(h)
+	if hit && !t.unknown.has(key, t.clock.local()) {
+		if t.down.Load() {
+			return fmt.Errorf("%w: known to be away", ErrUnavailable)
+		}
+		if _, err := t.read(ctx, h, nil); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	t.refused(key)
+	return ErrInvalidCredential
+}
+
+// refused remembers a credential that is not good, and counts it.
+func (t *Tracker) refused(key handle) {
+	t.count(countUnknown, 1)
+	if t.life.running() {
+		t.unknown.add(key, t.clock.local())
+	}
+}
+
 // cached returns the session from the near cache where that may be trusted, or where
 // it is tolerated because the store is known to be away.
 func (t *Tracker) cached(h handle, local int64) *entry {
@@ -220,7 +258,8 @@ func (t *Tracker) cached(h handle, local int64) *entry {
 }
 
 // miss reads the store. While the store is known to be away nobody waits for it.
-func (t *Tracker) miss(r *http.Request, h handle, derived bool, id *Identity, fresh bool) (*entry, error) {
+func (t *Tracker) miss(r *http.Request, h handle, derived bool, c *carriers, fresh bool) (*entry, error) {
+	id, key := &c.identity, handle{}
 	if t.down.Load() {
 		return nil, fmt.Errorf("%w: known to be away", ErrUnavailable)
 	}
@@ -232,10 +271,13 @@ func (t *Tracker) miss(r *http.Request, h handle, derived bool, id *Identity, fr
 			n.Session.CredentialUntil = id.ExpiresAt.Add(credentialLeeway).UTC().Truncate(time.Microsecond)
 		}
 		create = &n
-	} else if t.unknown.has(h, t.clock.local()) {
+	} else if key = c.refusalKey(h); t.unknown.has(key, t.clock.local()) {
 		return nil, ErrNotFound
 	}
 	e, err := t.fetch(r.Context(), h, create, fresh)
+	if errors.Is(err, ErrNotFound) {
+		t.refused(key)
+	}
 	if err == nil || fresh || errors.Is(err, ErrNotFound) || errors.Is(err, ErrLimit) {
 		return e, err
 	}
