@@ -66,7 +66,7 @@ func (e *endedRows) after(at int64) int {
 // compact drops the refs of what is gone once they are the larger part.
 func (s *MemoryStore) compact() {
 	e := &s.ended
-	if e.gone < 1024 || e.gone <= len(e.refs)/2 {
+	if e.gone < s.maxEnded/64 || e.gone <= len(e.refs)/2 {
 		return
 	}
 	kept := make([]endedRef, 0, len(e.refs)-e.gone)

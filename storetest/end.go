@@ -215,6 +215,11 @@ var walkCases = []testCase{
 		c.alive(keep.ID, true)
 		c.alive(other.ID, true)
 	}},
+	{"walk/works for handles", "a walk narrows every kind of selection alike", func(c *check) {
+		all := c.crowd(2, 4)
+		assert.ElementsMatch(c, all[2:6], ids(c.walk(sessiontrack.IDs(append(all[2:6:6], newID())...), 3)))
+		assert.Len(c, c.list(sessiontrack.Query{}).Sessions, 4)
+	}},
 	{"walk/over nothing is done", "an empty table", func(c *check) {
 		assert.Empty(c, c.walk(sessiontrack.Idle(time.Microsecond), 5))
 	}},

@@ -116,6 +116,12 @@ var feedCases = []testCase{
 		read()
 		assert.Len(c, told, len(all))
 	}},
+	{"feed/the limit is bounded", "an answer of nothing that is cut says \"more\" for ever", func(c *check) {
+		for _, n := range []int{0, -1} {
+			_, err := capability[sessiontrack.EndedFeed](c).EndedSince(c.Context(), c.now(), n)
+			require.Error(c, err, "limit %d", n)
+		}
+	}},
 	{"feed/an over context", "a failed read renews no lease (I17)", func(c *check) {
 		_, err := capability[sessiontrack.EndedFeed](c).EndedSince(c.cancelled(), c.now(), 10)
 		c.unavailable(err)
