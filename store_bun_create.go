@@ -128,7 +128,7 @@ func endLocked(ctx context.Context, tx bun.Tx, serials []int64, reason EndReason
 	err := tx.NewRaw("WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now) "+
 		"UPDATE user_sessions AS s SET logout_at = clock.now, updated_at = clock.now, end_reason = ? "+
 		"FROM clock WHERE s.id IN (?) AND s.logout_at IS NULL RETURNING "+sessionColumns,
-		string(reason), bun.In(serials)).Scan(ctx, &rows)
+		string(reason), bun.List(serials)).Scan(ctx, &rows)
 	return sessionsBySerial(rows), err
 }
 
@@ -214,11 +214,11 @@ func leave(ctx context.Context, tx bun.Tx, users []string) error {
 	if len(users) == 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, "SELECT 1 FROM user_presence WHERE user_id IN (?) ORDER BY user_id FOR UPDATE", bun.In(users))
+	_, err := tx.ExecContext(ctx, "SELECT 1 FROM user_presence WHERE user_id IN (?) ORDER BY user_id FOR UPDATE", bun.List(users))
 	if err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, "DELETE FROM user_presence AS p WHERE p.user_id IN (?) AND NOT EXISTS "+
-		"(SELECT 1 FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL)", bun.In(users))
+		"(SELECT 1 FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL)", bun.List(users))
 	return err
 }

@@ -86,13 +86,13 @@ func bound(ctx context.Context, tx bun.Tx, c Criteria) (*bunCriteria, error) {
 func (c *bunCriteria) narrow(q bun.QueryBuilder) bun.QueryBuilder {
 	q = c.narrowTime(q.Where("s.logout_at IS NULL"))
 	if len(c.ids) > 0 {
-		q = q.Where("s.session_id IN (?)", bun.In(c.ids))
+		q = q.Where("s.session_id IN (?)", bun.List(c.ids))
 	}
 	if c.UserID != "" {
 		q = q.Where("s.user_id = ?", c.UserID)
 	}
 	if except := handles(c.Except); len(except) > 0 {
-		q = q.Where("s.session_id NOT IN (?)", bun.In(except))
+		q = q.Where("s.session_id NOT IN (?)", bun.List(except))
 	}
 	if c.Walk > 0 {
 		q = q.Where("s.id > ? AND s.id <= ?", c.After, c.upTo)

@@ -104,7 +104,7 @@ func activityList(list *bun.SelectQuery, q Query, users []string) *bun.SelectQue
 		Join("JOIN user_presence AS p ON p.user_id = s.user_id").
 		OrderExpr("p.last_activity DESC, p.user_id, s.id DESC")
 	if len(users) > 0 {
-		list = list.Where("p.user_id IN (?)", bun.In(users))
+		list = list.Where("p.user_id IN (?)", bun.List(users))
 	}
 	if q.Within > 0 {
 		list = list.Where("p.last_activity > statement_timestamp() - ? * interval '1 microsecond'", inMicros(q.Within))
