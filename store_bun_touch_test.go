@@ -190,6 +190,27 @@ func TestBunStoreOverlappingWritersDoNotDeadlock(t *testing.T) {
 	assertPresenceIsRight(t, replicas[0])
 }
 
+// TestBunStoreUsersAreLockedInOrder lets three replicas flush different sessions of
+// the same users: they share no row but those of presence.
+func TestBunStoreUsersAreLockedInOrder(t *testing.T) {
+	t.Parallel()
+	s := newBunStore(t)
+	const users = 200
+	var sessions [3][]SessionID
+	for i, id := range fill(t, s, 3*3*users/2, users) {
+		sessions[i%3] = append(sessions[i%3], id)
+	}
+	parallel(3, func(i int) {
+		random := rand.New(rand.NewPCG(2, uint64(i)))
+		for range 40 {
+			_, err := s.Touch(t.Context(), shuffled(random, sessions[i], time.Now().Add(time.Hour)), 0)
+			if !assert.NoError(t, err) {
+				return
+			}
+		}
+	})
+}
+
 // shuffled returns a touch of each session, in random order.
 func shuffled(random *rand.Rand, ids []SessionID, at time.Time) []Touch {
 	batch := make([]Touch, len(ids))
