@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"time"
+	"unique"
 )
 
 // maxReads is how many reads of the store requests may have under way; the others
@@ -138,11 +139,26 @@ func (t *Tracker) createDerived(ctx context.Context, h handle, n *NewSession) (*
 		}
 		return t.entryOf(&record, h, before)
 	}
+	var fenced *EndedError
+	if errors.As(err, &fenced) {
+		return fencedEntry(h, n, fenced.Reason, before), nil
+	}
 	if err != nil {
 		return nil, asUnavailable(err)
 	}
 	t.created(ctx, n, created, before)
 	return t.entryOf(&Record{Session: created.Session}, h, before)
+}
+
+// fencedEntry stands for the session of a credential that came too late: it has ended
+// before it began, and is cached like any other that has.
+func fencedEntry(h handle, n *NewSession, reason EndReason, readAt int64) *entry {
+	e := &entry{
+		handle: h, user: n.Session.UserID, derived: true, readAt: readAt,
+		facts: unique.Make(facts{}), places: unique.Make(places{}),
+	}
+	e.ending.Store(&ending{reason: reason})
+	return e
 }
 
 // asUnavailable makes every error of a store one that this package knows: what is

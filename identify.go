@@ -20,6 +20,11 @@ type Identity struct {
 	Roles []string
 	// ExpiresAt is the credential's own end; zero where it is not known.
 	ExpiresAt time.Time
+	// IssuedAt is when the credential was issued; zero where it is not known.
+	// Ending all of a user's sessions also refuses credentials issued until that
+	// second that are seen for the first time afterwards; those whose IssuedAt is
+	// zero, where they name no session made by Login, are not reached by that.
+	IssuedAt time.Time
 
 	// SessionID names a session made by Login: it must exist.
 	SessionID SessionID

@@ -227,7 +227,10 @@ func isTokenByte(c byte) bool {
 // identity makes of claims what the middleware needs. A token without a session
 // of ours brings the handle of its derived session along.
 func (j *JWTIdentifier) identity(token string, claims jwtverify.Claims) (Identity, error) {
-	identity := Identity{UserID: claims.User, Roles: claims.Roles, ExpiresAt: claims.ExpiresAt, Issuer: claims.Issuer}
+	identity := Identity{UserID: claims.User, Roles: claims.Roles, ExpiresAt: claims.ExpiresAt, Issuer: claims.Issuer, IssuedAt: claims.IssuedAt}
+	if identity.IssuedAt.IsZero() {
+		identity.IssuedAt = time.Unix(0, 0).UTC() // unknown: before every fence
+	}
 	switch {
 	case claims.Session != "" && j.issuerSessions:
 		identity.Key = claims.Session

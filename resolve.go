@@ -206,6 +206,9 @@ func genuine(e *entry, c *carriers, derived bool) bool {
 	if (c.header || c.cookie) && !c.token.proves(&e.hash) {
 		return false
 	}
+	if derived && e.user == "" {
+		return true // blanked after its retention: the handle itself was made of the user
+	}
 	return !c.verified || e.user == c.identity.UserID
 }
 
@@ -266,7 +269,7 @@ func (t *Tracker) miss(r *http.Request, h handle, derived bool, c *carriers, fre
 	var create *NewSession
 	if derived {
 		n := t.newSession(r, id.UserID, h)
-		n.Session.Derived = true
+		n.Session.Derived, n.IssuedAt = true, id.IssuedAt
 		if id.Key == "" && !id.ExpiresAt.IsZero() {
 			n.Session.CredentialUntil = id.ExpiresAt.Add(credentialLeeway).UTC().Truncate(time.Microsecond)
 		}

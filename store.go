@@ -30,7 +30,9 @@ type Store interface {
 	// has happened. The user is online from its return on.
 	//
 	// It returns [ErrExists] where the handle is taken, by a live session or an
-	// ended one, and [ErrLimit] where the policy denies.
+	// ended one, [ErrLimit] where the policy denies, and an [EndedError] with the
+	// fence's reason where n.IssuedAt is not past the second of the user's fence,
+	// exactly under concurrent calls of End.
 	Create(ctx context.Context, n NewSession) (Created, error)
 
 	// Get returns the session of that handle, ended or not, or [ErrNotFound].
@@ -57,11 +59,16 @@ type Store interface {
 	// very call ended, as they now are. A session that had ended before, or was
 	// ended by another call at the same time, is not among them; every end is
 	// returned exactly once. A user whose last session ended is offline at once.
+	//
+	// Where sel is of [User], with exceptions or without, the user's fence is moved
+	// to the store's time in the same transaction, whether or not a session ended:
+	// see NewSession.IssuedAt.
 	End(ctx context.Context, sel Selector, e Ending) (Ended, error)
 
 	// Purge deletes ended sessions that are past their retention, or blanks what
 	// is personal in them where the handle must be remembered. It returns how
-	// many rows it changed; fewer than p.Limit means that it is done.
+	// many rows it changed; fewer than p.Limit means that it is done. Fences older
+	// than p.KeepEnded go too.
 	Purge(ctx context.Context, p Purge) (int, error)
 }
 
@@ -72,6 +79,11 @@ type NewSession struct {
 	Session Session
 	// SecretHash is SHA-256 of the secret; all zero where Session.Derived.
 	SecretHash [32]byte
+	// IssuedAt is when the credential of a derived session was issued, for the
+	// user's fence: ending all of a user's sessions refuses credentials, too, that
+	// were issued before and have not been seen yet. Zero means that no fence
+	// applies. Credentials tell whole seconds, so the fence's second is before it.
+	IssuedAt time.Time
 	// Lifetime makes ExpiresAt; zero means none.
 	Lifetime time.Duration
 	// Replaces names a session to be ended as [ByReplacement] first, whoever's it

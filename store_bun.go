@@ -136,7 +136,7 @@ func failed(verb string, err error) error {
 		return nil
 	case errors.Is(err, sql.ErrNoRows):
 		return fmt.Errorf("sessiontrack: %s: %w", verb, ErrNotFound)
-	case errors.Is(err, ErrExists), errors.Is(err, ErrLimit), errors.Is(err, ErrNotFound):
+	case errors.Is(err, ErrExists), errors.Is(err, ErrLimit), errors.Is(err, ErrNotFound), errors.Is(err, ErrEnded):
 		return fmt.Errorf("sessiontrack: %s: %w", verb, err)
 	}
 	return unavailable(verb, err)

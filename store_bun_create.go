@@ -43,9 +43,14 @@ func (s *BunStore) Create(ctx context.Context, n NewSession) (Created, error) {
 // committed. All rows that may be ended are locked at once, in the order that
 // every transaction of ours keeps.
 func makeRoom(ctx context.Context, tx bun.Tx, n *NewSession) ([]Session, error) {
-	if n.Limit > 0 {
-		_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?, hashtext(?))", lockSpace, n.Session.UserID)
-		if err != nil {
+	fenced := !n.IssuedAt.IsZero()
+	if n.Limit > 0 || fenced {
+		if err := takeTurn(ctx, tx, n.Session.UserID); err != nil {
+			return nil, err
+		}
+	}
+	if fenced {
+		if err := checkFence(ctx, tx, n); err != nil {
 			return nil, err
 		}
 	}
@@ -72,6 +77,26 @@ func makeRoom(ctx context.Context, tx bun.Tx, n *NewSession) ([]Session, error) 
 		ended = append(ended, sessions...)
 	}
 	return ended, nil
+}
+
+// takeTurn holds the user's advisory lock until the transaction ends. It comes first
+// in every transaction that takes it.
+func takeTurn(ctx context.Context, tx bun.Tx, userID string) error {
+	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?, hashtext(?))", lockSpace, userID)
+	return err
+}
+
+// checkFence refuses a credential that was issued before its user's fence, unless its
+// session is there already.
+func checkFence(ctx context.Context, tx bun.Tx, n *NewSession) error {
+	var reasons []string
+	err := tx.NewRaw("SELECT f.reason FROM user_fences AS f WHERE f.user_id = ? AND f.at >= date_trunc('second', ?::timestamptz) "+
+		"AND NOT EXISTS (SELECT 1 FROM user_sessions AS s WHERE s.session_id = ?)",
+		n.Session.UserID, n.IssuedAt.UTC(), string(n.Session.ID)).Scan(ctx, &reasons)
+	if err != nil || len(reasons) == 0 {
+		return err
+	}
+	return &EndedError{Reason: EndReason(reasons[0])}
 }
 
 // lockCandidates locks the live sessions that Create may end, oldest first.

@@ -19,6 +19,11 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (Ended, erro
 	var out Ended
 	err = s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, now time.Time) error {
 		out = Ended{At: now}
+		if c.UserID != "" && cleanText(c.UserID) {
+			if err := raiseFence(ctx, tx, c.UserID, e.Reason); err != nil {
+				return err
+			}
+		}
 		b, err := bound(ctx, tx, c)
 		if err != nil || b.empty() {
 			return err
@@ -38,6 +43,18 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (Ended, erro
 		return Ended{}, failed("end", err)
 	}
 	return out, nil
+}
+
+// raiseFence moves the user's fence to now. It takes the user's turn first, as
+// Create does for a derived session: one that is being created either commits before,
+// and is ended with the others, or sees the fence.
+func raiseFence(ctx context.Context, tx bun.Tx, userID string, reason EndReason) error {
+	if err := takeTurn(ctx, tx, userID); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, "INSERT INTO user_fences AS f (user_id, at, reason) VALUES (?, clock_timestamp(), ?) "+
+		"ON CONFLICT (user_id) DO UPDATE SET at = greatest(f.at, excluded.at), reason = excluded.reason", userID, string(reason))
+	return err
 }
 
 // NotifyChannel is the PostgreSQL channel on which [BunStore] notifies, without a
@@ -172,6 +189,9 @@ func (s *BunStore) Purge(ctx context.Context, p Purge) (int, error) {
 			return err
 		}
 		forgotten := 0
+		if _, err := tx.ExecContext(ctx, "DELETE FROM user_fences WHERE at < statement_timestamp() - ? * interval '1 microsecond'", keep); err != nil {
+			return err
+		}
 		err := tx.NewRaw(forgetSQL, retention, keep, retention, p.Limit-changed).Scan(ctx, &forgotten)
 		changed += forgotten
 		return err

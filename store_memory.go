@@ -45,6 +45,19 @@ type MemoryStore struct {
 
 	ended  endedRows
 	counts memoryCounts
+	fences map[string]fence
+}
+
+// fence is when all of a user's sessions were ended last, and why.
+type fence struct {
+	at     time.Time
+	reason EndReason
+}
+
+// refuses reports whether a credential of that time came before the fence, whose
+// second is part of what is before.
+func (f fence) refuses(issuedAt time.Time) bool {
+	return !issuedAt.IsZero() && !issuedAt.Truncate(time.Second).After(f.at)
 }
 
 var (
@@ -86,6 +99,7 @@ func NewMemoryStore() *MemoryStore {
 		live:     ordered[*memoryRow]{compare: bySerial},
 		online:   ordered[*memoryUser]{compare: byActivity},
 		ended:    endedRows{tombs: make(map[handle]tombstone)},
+		fences:   make(map[string]fence),
 	}
 }
 
@@ -148,6 +162,9 @@ func (s *MemoryStore) Create(ctx context.Context, n NewSession) (Created, error)
 	defer s.mu.Unlock()
 	if s.known(key) {
 		return Created{}, fmt.Errorf("sessiontrack: create: %w", ErrExists)
+	}
+	if f, ok := s.fences[n.Session.UserID]; ok && f.refuses(n.IssuedAt) {
+		return Created{}, fmt.Errorf("sessiontrack: create: %w", &EndedError{Reason: f.reason})
 	}
 	now := s.tick()
 	replaced, over, err := s.makeRoom(&n, now)

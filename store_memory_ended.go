@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"sort"
 	"time"
 )
@@ -142,6 +143,7 @@ func (s *MemoryStore) Purge(ctx context.Context, p Purge) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, e := s.now().UnixMicro(), &s.ended
+	maps.DeleteFunc(s.fences, func(_ string, f fence) bool { return now-micros(f.at) > p.KeepEnded.Microseconds() })
 	due, changed := e.after(now-p.Retention.Microseconds()), 0
 	for i, first := 0, e.next; i < due; i++ {
 		at := (first + i) % due

@@ -101,6 +101,9 @@ func (s *MemoryStore) End(ctx context.Context, sel Selector, e Ending) (Ended, e
 	defer s.mu.Unlock()
 	now := s.tick()
 	rows, next := s.selected(c, now)
+	if c.UserID != "" {
+		s.fences[c.UserID] = fence{now, e.Reason}
+	}
 	return Ended{Sessions: s.endRows(rows, now, e), At: now, Next: next}, nil
 }
 

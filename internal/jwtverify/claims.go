@@ -61,6 +61,7 @@ type Claims struct {
 	TokenID   string    // jti, or empty
 	Issuer    string    // iss, or empty
 	ExpiresAt time.Time // exp, in UTC, without the leeway
+	IssuedAt  time.Time // iat, in UTC, or zero
 }
 
 // setClaims fixes the names that are read.
@@ -111,6 +112,7 @@ func (v *Verifier) Claims(h Header, payload []byte, now time.Time) (Claims, erro
 	if err != nil {
 		return Claims{}, err
 	}
+	c.IssuedAt, _ = numericDate(found[claimIssuedAt]) // when refuses one that is no date
 	c.ExpiresAt, err = v.when(&found, now)
 	return c, err
 }

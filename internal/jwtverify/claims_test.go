@@ -28,7 +28,7 @@ func TestClaims(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, Claims{
 		User: "42", Roles: []string{"admin", "user"}, Session: "AAAAAAAAAAAAAAAAAAAAAA", TokenID: "j-1",
-		Issuer: "https://issuer.example", ExpiresAt: time.Unix(1795341700, 500_000_000).UTC(),
+		Issuer: "https://issuer.example", ExpiresAt: time.Unix(1795341700, 500_000_000).UTC(), IssuedAt: time.Unix(1795341600, 0).UTC(),
 	}, got)
 }
 
