@@ -24,7 +24,7 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (Ended, erro
 				return err
 			}
 		}
-		b, err := bound(ctx, tx, c)
+		b, err := bound(ctx, tx, c, now)
 		if err != nil || b.empty() {
 			return err
 		}
@@ -33,7 +33,10 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (Ended, erro
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		out.Sessions, out.At = sessionsBySerial(rows), utc(rows[0].LogoutAt)
+		out.Sessions = sessionsBySerial(rows)
+		if !b.timed() {
+			out.At = out.Sessions[0].LogoutAt
+		}
 		if err := leave(ctx, tx, usersOf(out.Sessions)); err != nil {
 			return err
 		}
@@ -70,9 +73,11 @@ func notify(ctx context.Context, tx bun.Tx) error {
 	return err
 }
 
-// bunCriteria are Criteria with a walk's range of the primary key.
+// bunCriteria are Criteria with the moment that limits of time are held against,
+// and a walk's range of the primary key.
 type bunCriteria struct {
 	Criteria
+	now      time.Time
 	ids      []string
 	upTo     int64 // the last row of the walk
 	next     int64 // where the walk goes on
@@ -83,9 +88,12 @@ func (c *bunCriteria) empty() bool {
 	return c.walkDone || len(c.IDs) > 0 && len(c.ids) == 0 || !cleanText(c.UserID)
 }
 
+// timed reports whether a limit of time selects, rather than a name.
+func (c *bunCriteria) timed() bool { return c.IdleFor > 0 || c.Expired }
+
 // bound finds the range of a walk.
-func bound(ctx context.Context, tx bun.Tx, c Criteria) (*bunCriteria, error) {
-	b := &bunCriteria{Criteria: c, ids: handles(c.IDs)}
+func bound(ctx context.Context, tx bun.Tx, c Criteria, now time.Time) (*bunCriteria, error) {
+	b := &bunCriteria{Criteria: c, now: now, ids: handles(c.IDs)}
 	if c.Walk == 0 {
 		return b, nil
 	}
@@ -120,25 +128,29 @@ func (c *bunCriteria) narrow(q bun.QueryBuilder) bun.QueryBuilder {
 // narrowTime adds the conditions that a touch may have changed meanwhile.
 func (c *bunCriteria) narrowTime(q bun.QueryBuilder) bun.QueryBuilder {
 	if c.IdleFor > 0 {
-		q = q.Where("s.last_activity <= statement_timestamp() - ? * interval '1 microsecond'", inMicros(c.IdleFor))
+		q = q.Where("s.last_activity <= ?", columnTime(c.now.Add(-c.IdleFor)))
 	}
 	if c.Expired {
-		q = q.Where("s.expires_at <= statement_timestamp()")
+		q = q.Where("s.expires_at <= ?", c.now)
 	}
 	return q
 }
 
 // endSelected locks the rows in the order of their ids and then ends them, with
 // the conditions looked at again in each row's latest version. The stamp is taken
-// when all locks are held, so that waiting for them does not age it.
+// when all locks are held, so that waiting for them does not age it; where a limit
+// of time decides, it is the moment that the limit was held against.
 func endSelected(ctx context.Context, tx bun.Tx, c *bunCriteria, e Ending) ([]bunRow, error) {
 	target := tx.NewSelect().TableExpr("user_sessions AS s").ColumnExpr("s.id").
 		ApplyQueryBuilder(c.narrow).OrderExpr("s.id").For("NO KEY UPDATE OF s")
 	clock := tx.NewSelect().ColumnExpr("clock_timestamp() AS now").TableExpr("(SELECT count(*) FROM target) AS locked")
+	if c.timed() {
+		clock = tx.NewSelect().ColumnExpr("?::timestamptz AS now", c.now)
+	}
 	var rows []bunRow
 	err := tx.NewUpdate().With("target", target).With("clock", clock).
 		TableExpr("user_sessions AS s").TableExpr("target").TableExpr("clock").
-		Set("logout_at = clock.now").Set("updated_at = clock.now").
+		Set("logout_at = greatest(clock.now, s.last_activity)").Set("updated_at = clock.now").
 		Set("end_reason = ?", string(e.Reason)).Set("ended_by = ?", e.By).
 		Where("s.id = target.id").Where("s.logout_at IS NULL").ApplyQueryBuilder(c.narrowTime).
 		Returning(sessionColumns).Scan(ctx, &rows)
