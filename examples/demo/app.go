@@ -65,7 +65,7 @@ func (a *application) routes() http.Handler {
 	own.Handle("/{$}", methods{http.MethodGet: a.start})
 	own.Handle("/docs", methods{http.MethodGet: a.docs})
 	own.Handle("/static/avatars/{name}", methods{http.MethodGet: a.avatar})
-	own.Handle("/static/", methods{http.MethodGet: static})
+	own.Handle("/static/{name...}", methods{http.MethodGet: static})
 	own.Handle("/healthz", methods{http.MethodGet: a.healthz})
 	own.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, notFound) })
 

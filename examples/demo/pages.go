@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io/fs"
 	"net/http"
-	"path"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,7 +19,10 @@ import (
 //go:embed web
 var web embed.FS
 
-var pages = template.Must(template.ParseFS(web, "web/*.html"))
+var (
+	pages          = template.Must(template.ParseFS(web, "web/*.html"))
+	staticFiles, _ = fs.Sub(web, "web/static") // errs for a malformed name only
+)
 
 // csp allows the style sheet and pictures of this application, and nothing else.
 const csp = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -86,8 +89,8 @@ func page(w http.ResponseWriter, r *http.Request, name string) {
 
 // static serves the embedded files; folders are not listed.
 func static(w http.ResponseWriter, r *http.Request) {
-	name := "web" + path.Clean(r.URL.Path)
-	content, err := web.ReadFile(name)
+	name := r.PathValue("name")
+	content, err := fs.ReadFile(staticFiles, name) // refuses every path that leads out
 	if err != nil {
 		refuse(w, notFound)
 		return
