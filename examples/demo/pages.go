@@ -61,7 +61,7 @@ func sessionJSON(session sessiontrack.Session, userID int) (map[string]any, erro
 	if err := decoder.Decode(&body); err != nil {
 		return nil, err
 	}
-	body["userId"], body["current"] = userID, true
+	body["userId"], body["online"], body["current"] = userID, true, true
 	return body, nil
 }
 
