@@ -58,6 +58,8 @@ func hurry(o *sessiontrack.Options) {
 
 func (a *application) routes() http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("/api/user-sessions/", a.tracker.AdminHandler(nil))
+	mux.Handle("/api/v1/online/", a.tracker.OnlineHandler(nil))
 	own := http.NewServeMux()
 	own.Handle("/login", methods{http.MethodPost: a.login})
 	own.Handle("/logout", methods{http.MethodPost: a.tracker.Logout})

@@ -41,20 +41,19 @@ func TestSimulatedUsersComeFromManyPlacesAndDevices(t *testing.T) {
 				list = sessionsOf(t, d, admin)
 				return len(list) >= 15
 			})
-			addresses, types, people := map[string]bool{}, map[string]bool{}, map[string]bool{}
+			addresses, agents, people := map[string]bool{}, map[string]bool{}, map[string]bool{}
 			for _, session := range list {
 				address := session["ipAddress"].(string)
 				addresses[address] = true
-				types[session["deviceType"].(string)] = true
+				agents[session["userAgent"].(string)] = true
 				email := session["user"].(map[string]any)["email"].(string)
 				people[email] = true
 				assert.Regexp(t, `^sim\d+@example\.com$`, email)
 				assert.Equal(t, test.from != "", netip.MustParsePrefix("127.0.0.0/8").Contains(netip.MustParseAddr(address)), address)
-				assert.Contains(t, session["userAgent"], "/")
 			}
 			assert.GreaterOrEqual(t, len(addresses), 15)
 			assert.GreaterOrEqual(t, len(people), 12)
-			assert.True(t, types["desktop"] && types["mobile"], types)
+			assert.GreaterOrEqual(t, len(agents), 8)
 		})
 	}
 }
