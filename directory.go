@@ -2,6 +2,8 @@ package sessiontrack
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
 )
 
@@ -52,15 +54,25 @@ func (t *Tracker) rolesOf(ctx context.Context, caller *tracked) ([]string, error
 	return t.rolesOfUser(ctx, caller.entry.user)
 }
 
-// rolesOfUser asks the host. That it cannot say is an outage, never "no roles".
+// rolesOfUser asks the host. That it cannot say is an outage, never "no roles" and
+// never one of the refusals that its error may wrap; ErrNotFound alone is an answer.
 func (t *Tracker) rolesOfUser(ctx context.Context, userID string) (roles []string, err error) {
 	if !t.contain("Options.Roles", func() { roles, err = t.opts.Roles(ctx, userID) }) {
 		return nil, ErrUnavailable
 	}
-	if err != nil {
-		return nil, asUnavailable(err)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, hostFailed("Options.Roles", err)
 	}
 	return roles, nil
+}
+
+// hostFailed turns an error of the host's into an outage, whatever it wraps: that a
+// function of the host failed says nothing about the caller or what they asked for.
+func hostFailed(name string, err error) error {
+	return fmt.Errorf("%w: %s: %v", ErrUnavailable, name, err)
 }
 
 // jsonUserID writes a user id as the host wants it: a number where

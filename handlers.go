@@ -231,12 +231,6 @@ func (f *family) needRole(c *call, roles []string) error {
 	return nil
 }
 
-// hostFailed turns an error of the host's into an outage, whatever it wraps: that a
-// function of the host failed says nothing about the caller or what they asked for.
-func hostFailed(name string, err error) error {
-	return fmt.Errorf("%w: %s: %v", ErrUnavailable, name, err)
-}
-
 // mustPrefix returns a Prefix option in the escaped form that requests are matched
 // in. A wrong one is a mistake in the program: it panics.
 func mustPrefix(field, prefix, byDefault string) string {

@@ -104,6 +104,8 @@ type Options struct {
 	NumericUserIDs bool
 	// Roles tells a user's roles anew for each admin decision. Default: the roles
 	// of the verified credential, so that a demotion needs the sessions ended too.
+	// ErrNotFound says that there is no such user, who then has no roles; any other
+	// error, or a panic, is an outage: 503.
 	Roles func(ctx context.Context, userID string) ([]string, error)
 	// ClientIP tells the client's address. Default [RemoteAddr].
 	ClientIP ClientIP

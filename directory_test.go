@@ -1,0 +1,36 @@
+package sessiontrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// TestRolesThatCannotBeTold: an error of the host's function is an outage, whatever it
+// wraps; only ErrNotFound is an answer, that of a user without roles.
+func TestRolesThatCannotBeTold(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		err    error
+		status int
+	}{
+		"any":            {errors.New("away"), http.StatusServiceUnavailable},
+		"no credential":  {fmt.Errorf("roles: %w", ErrNoCredential), http.StatusServiceUnavailable},
+		"bad credential": {ErrExpiredCredential, http.StatusServiceUnavailable},
+		"ended":          {&EndedError{Reason: ByAdmin}, http.StatusServiceUnavailable},
+		"limit":          {ErrLimit, http.StatusServiceUnavailable},
+		"not found":      {fmt.Errorf("roles: %w", ErrNotFound), http.StatusForbidden},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, &Options{Roles: func(context.Context, string) ([]string, error) { return []string{"admin"}, test.err }})
+			f.handler = f.RequireRole(http.NotFoundHandler(), "admin")
+			_, token := f.login(t, "42")
+			assert.Equal(t, test.status, f.get(token).Code)
+		})
+	}
+}
