@@ -298,7 +298,13 @@ func (t *Tracker) fetch(ctx context.Context, h handle, create *NewSession, fresh
 	}
 	ctx, cancel := t.requestContext(ctx)
 	defer cancel()
-	return t.readStore(ctx, h, create)
+	e, err := t.readStore(ctx, h, create)
+	if err == nil {
+		if end := e.ending.Load(); end != nil {
+			t.cache.end(h, end) // what this process has answered once stays its answer
+		}
+	}
+	return e, err
 }
 
 // credentialLeeway is added to a credential's end, because verifiers accept it that
