@@ -25,3 +25,48 @@ func TestFreshReadTellsTheCache(t *testing.T) {
 	require.ErrorIs(t, err, ErrEnded)
 	assert.Equal(t, 401, f.get(token).Code)
 }
+
+// TestEndHoldsHereForWhatEndedElsewhere: once End has returned, this process refuses
+// every session that was selected, also one that another process had ended a moment
+// before and that this one has not learnt of yet (TRUST I3).
+func TestEndHoldsHereForWhatEndedElsewhere(t *testing.T) {
+	t.Parallel()
+	for name, sel := range map[string]func(SessionID) Selector{
+		"by handle": func(id SessionID) Selector { return IDs(id) },
+		"by user":   func(SessionID) Selector { return User("42") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, nil).started(t)
+			s, token := f.login(t, "42")
+			_, other := f.login(t, "43")
+			require.Equal(t, 200, f.get(token).Code)
+			_, err := f.store.End(t.Context(), IDs(s.ID), Ending{Reason: ByPassword}) // by another process
+			require.NoError(t, err)
+
+			ended, err := f.End(t.Context(), sel(s.ID), Ending{Reason: ByAdmin})
+			require.NoError(t, err)
+			require.Empty(t, ended)
+			w := f.get(token)
+			assert.Equal(t, 401, w.Code)
+			assert.Contains(t, w.Body.String(), `"reason":"password"`)
+			reads := f.tally[countReads].Load()
+			assert.Equal(t, 200, f.get(other).Code)
+			assert.Equal(t, reads, f.tally[countReads].Load(), "the cache keeps the others")
+		})
+	}
+}
+
+// TestEndKeepsTheExceptedInTheCache: signing out elsewhere costs the caller's own
+// session no read.
+func TestEndKeepsTheExceptedInTheCache(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil).started(t)
+	s, token := f.login(t, "42")
+	require.Equal(t, 200, f.get(token).Code)
+	_, err := f.End(t.Context(), User("42").Except(s.ID), Ending{Reason: ByUser})
+	require.NoError(t, err)
+	reads := f.tally[countReads].Load()
+	assert.Equal(t, 200, f.get(token).Code)
+	assert.Equal(t, reads, f.tally[countReads].Load())
+}

@@ -208,7 +208,26 @@ func (t *Tracker) end(ctx context.Context, sel Selector, e Ending) (Ended, error
 	}
 	t.clock.learn(ended.At, before, t.clock.local())
 	t.ended(ctx, ended.Sessions)
+	t.forget(sel)
 	return ended, nil
+}
+
+// forget drops what a selector named and this call did not end: another process may
+// have, and this one must not accept it after having acknowledged the end. A walk by
+// limits of time names nothing that requests do not judge by themselves.
+func (t *Tracker) forget(sel Selector) {
+	c, err := sel.Criteria()
+	if err != nil {
+		return
+	}
+	for _, id := range c.IDs {
+		if h, ok := parseHandle(id); ok {
+			t.cache.dropLive(h)
+		}
+	}
+	if c.UserID != "" {
+		t.cache.dropUser(c.UserID, c.Except)
+	}
 }
 
 // ended takes sessions out of service here and tells the hook.
