@@ -18,7 +18,8 @@ type family struct {
 	authorize func(*call) error
 }
 
-// endpoint is one path of a family with its one method.
+// endpoint is one path of a family with its one method. Of two that match the same
+// path the first counts.
 type endpoint struct {
 	name   string // for OnlineOptions.Authorize
 	method string // GET stands for HEAD, too
@@ -59,17 +60,17 @@ var errForbidden error = &problemError{problemForbidden}
 // ServeHTTP answers a request: first what needs no caller (404, 405, 403 for another
 // site's), then who calls, then whether they may, then the endpoint's own.
 func (f *family) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{w: w, r: r}
-	var allow []string
-	if c.endpoint, c.id, allow = f.find(r.URL, r.Method); c.endpoint == nil {
-		p := problemNotFound
-		if len(allow) > 0 {
-			w.Header().Set("Allow", strings.Join(allow, ", "))
-			p = problemMethod
-		}
-		writeProblem(w, p)
+	e, id := f.find(r.URL)
+	if e == nil {
+		writeProblem(w, problemNotFound)
 		return
 	}
+	if allow, ok := e.allows(r.Method); !ok {
+		w.Header().Set("Allow", allow)
+		writeProblem(w, problemMethod)
+		return
+	}
+	c := &call{w: w, r: r, endpoint: e, id: id}
 	body, err := f.answer(c)
 	if c.endpoint.action != "" {
 		f.audit(c, err)
@@ -81,10 +82,9 @@ func (f *family) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, body)
 }
 
-// find returns the endpoint for a path and a method, and the id in the path; without
-// one, the methods that the path knows, none where there is no such path. Paths are
-// split where they are escaped, so that no id can reach over a slash.
-func (f *family) find(u *url.URL, method string) (found *endpoint, id string, allow []string) {
+// find returns the endpoint of a path, the first one that matches, and the id in the
+// path. Paths are split where they are escaped, so that no id can reach over a slash.
+func (f *family) find(u *url.URL) (*endpoint, string) {
 	path, below := strings.CutPrefix(u.EscapedPath(), f.prefix)
 	if !below {
 		path = strings.TrimPrefix(path, "/")
@@ -93,24 +93,15 @@ func (f *family) find(u *url.URL, method string) (found *endpoint, id string, al
 	for i, segment := range segments {
 		var err error
 		if segments[i], err = url.PathUnescape(segment); err != nil {
-			return nil, "", nil
+			return nil, ""
 		}
 	}
 	for i := range f.endpoints {
-		e := &f.endpoints[i]
-		id, ok := e.matches(segments)
-		if !ok {
-			continue
-		}
-		if method == e.method || method == http.MethodHead && e.method == http.MethodGet {
-			return e, id, nil
-		}
-		allow = append(allow, e.method)
-		if e.method == http.MethodGet {
-			allow = append(allow, http.MethodHead)
+		if id, ok := f.endpoints[i].matches(segments); ok {
+			return &f.endpoints[i], id
 		}
 	}
-	return nil, "", allow
+	return nil, ""
 }
 
 func (e *endpoint) matches(segments []string) (id string, ok bool) {
@@ -126,6 +117,14 @@ func (e *endpoint) matches(segments []string) (id string, ok bool) {
 		}
 	}
 	return id, true
+}
+
+// allows reports whether the endpoint knows a method, and which it knows.
+func (e *endpoint) allows(method string) (allow string, ok bool) {
+	if e.method == http.MethodGet {
+		return "GET, HEAD", method == http.MethodGet || method == http.MethodHead
+	}
+	return e.method, method == e.method
 }
 
 // answer decides about a call and carries it out.

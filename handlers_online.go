@@ -86,8 +86,8 @@ func (t *Tracker) OnlineHandler(o *OnlineOptions) http.Handler {
 			{name: "users", method: http.MethodGet, path: []string{"users"}, serve: h.users},
 			{name: "stats", method: http.MethodGet, path: []string{"stats"}, serve: h.stats},
 			{name: "sessions", method: http.MethodGet, path: []string{"sessions"}, serve: h.sessions},
-			{name: "end", method: http.MethodDelete, path: []string{"sessions", anyID}, serve: h.end, fresh: true},
 			{name: "end-others", method: http.MethodPost, path: []string{"sessions", "end-others"}, serve: h.endOthers, fresh: true},
+			{name: "end", method: http.MethodDelete, path: []string{"sessions", anyID}, serve: h.end, fresh: true},
 			{name: "cleanup", method: http.MethodPost, path: []string{"cleanup"}, serve: h.cleanup, fresh: true, admin: true, action: actionCleanup},
 		},
 	}
