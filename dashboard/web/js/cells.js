@@ -1,0 +1,116 @@
+// The contents of cells: a person, a device, a place, a moment.
+
+import { h, icon } from "./dom.js";
+import { ago, count, deviceName, exact, known, personName, place, t } from "./text.js";
+
+let imageOrigins = [];
+
+/** allowImages names the origins that pictures may come from besides the page's own. */
+export function allowImages(origins) {
+  imageOrigins = [location.origin, ...origins];
+}
+
+/** moment is a time that keeps telling how long ago it was. */
+export function moment(time) {
+  if (!time) return h("span", { class: "muted", text: "–" });
+  return h("time", { datetime: time, title: exact(time), text: ago(time), "data-ago": time });
+}
+
+/** refreshMoments brings every shown moment up to date. */
+export function refreshMoments() {
+  const now = Date.now();
+  for (const node of document.querySelectorAll("time[data-ago]")) {
+    const text = ago(node.dataset.ago, now);
+    if (node.textContent !== text) node.textContent = text;
+  }
+}
+
+/** personPath is the address of a person's page. */
+export const personPath = (id) => `#/person/${encodeURIComponent(id)}`;
+
+function initials(name) {
+  const words = name.split(/[\s@._-]+/u).filter((word) => /^[\p{L}\p{N}]/u.test(word));
+  return words.slice(0, 2).map((word) => [...word][0]).join("").toUpperCase() || "?";
+}
+
+// The shade follows from the id, so that a person keeps it.
+function shade(id) {
+  let sum = 0;
+  for (const c of String(id)) sum = (sum * 31 + c.codePointAt(0)) % 997;
+  return sum % 6;
+}
+
+function picture(url) {
+  if (typeof url !== "string" || url === "") return null;
+  let parsed;
+  try {
+    parsed = new URL(url, document.baseURI);
+  } catch {
+    return null;
+  }
+  if (!imageOrigins.includes(parsed.origin)) return null;
+  const image = h("img", { src: parsed.href, alt: "", width: 28, height: 28, loading: "lazy", decoding: "async", referrerpolicy: "no-referrer" });
+  image.addEventListener("error", () => image.remove());
+  return image;
+}
+
+/** avatar is a person's picture where it may be shown, over the initials. */
+export function avatar(user, id) {
+  return h("span", { class: `avatar shade-${shade(id)}`, "aria-hidden": "true" },
+    initials(personName(user, id)), picture(user?.avatar_url ?? user?.avatarUrl));
+}
+
+/** person is the link to somebody's page. */
+export function person(user, id) {
+  const name = personName(user, id);
+  const detail = user?.email && user.email !== name ? user.email : t("person.id", { id });
+  return h("span", { class: "person" }, avatar(user, id),
+    h("span", { class: "two-lines" },
+      h("a", { class: "name", href: personPath(id), text: name, dir: "auto" }),
+      h("span", { class: "detail", text: detail, dir: "auto" })));
+}
+
+const drawings = { desktop: "desktop", mobile: "mobile", tablet: "tablet", tv: "tv", bot: "bot", console: "console", wearable: "watch" };
+
+/** device is a session's device; its user agent is shown on hover. */
+export function device(session, extra = 0) {
+  const type = session.deviceType || "unknown";
+  const detail = [known("device", type), session.device].filter(Boolean).join(" · ");
+  return h("span", { class: "with-icon", title: session.userAgent || null }, icon(drawings[type] ?? "unknown"),
+    h("span", { class: "two-lines" },
+      h("span", { class: "line" }, h("span", { class: "main", text: deviceName(session), dir: "auto" }),
+        extra > 0 ? h("span", { class: "more", text: count("people.more", extra) }) : null),
+      h("span", { class: "detail", text: detail, dir: "auto" })));
+}
+
+/** where is a session's place over its address. */
+export function where(session) {
+  const text = place(session.location);
+  return h("span", { class: text ? null : "muted", text: text || t("place.unknown"), title: text || null, dir: "auto" });
+}
+
+export function address(session) {
+  return h("span", { class: session.ipAddress ? "address" : "muted", text: session.ipAddress ?? "–", title: session.ipAddress });
+}
+
+/** status is the dot that says how active somebody is, and says it in words. */
+export function status(word) {
+  return h("span", { class: `dot is-${word}`, role: "img", "aria-label": known("status", word), title: known("status", word) });
+}
+
+/** statusAt judges a moment of activity by the server's own windows. */
+export function statusAt(time, now = Date.now()) {
+  const minutes = (now - new Date(time).getTime()) / 60000;
+  if (minutes < 5) return "very_active";
+  if (minutes < 15) return "online";
+  return minutes < 60 ? "recently_active" : "offline";
+}
+
+/** ending says why, when and by whom a session ended. */
+export function ending(session) {
+  const reason = known("reason", session.endReason ?? "unknown");
+  const by = session.endedBy ? t("session.by", { by: session.endedBy }) : "";
+  return h("span", { class: "two-lines" },
+    h("span", { class: "badge is-ended", text: reason, title: by || null }),
+    h("span", { class: "detail" }, moment(session.logoutAt), by ? ` · ${by}` : ""));
+}

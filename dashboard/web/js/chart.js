@@ -1,0 +1,188 @@
+// The plot of the last hour, day or week.
+
+import { h, setText } from "./dom.js";
+import { explain } from "./confirm.js";
+import { number, t } from "./text.js";
+
+const minute = 60;
+const ranges = {
+  hour: { seconds: 3600, step: "1m", gap: 3 * minute, every: 15 * 1000 },
+  day: { seconds: 86400, step: "1m", gap: 5 * minute, every: 60 * 1000 },
+  week: { seconds: 7 * 86400, step: "1h", gap: 2 * 3600, every: 300 * 1000 },
+};
+const height = 232;
+
+/** Chart draws online users and active sessions, and tells the rest of the page of its answers. */
+export class Chart extends EventTarget {
+  #api;
+  #range = "hour";
+  #plot = null;
+  #abort = null;
+  #timer = 0;
+  #data = [[], [], []];
+  #holder = h("div", { class: "plot", role: "img" });
+  #note = h("p", { class: "plot-note", text: t("list.loading") });
+  #readout = h("p", { class: "plot-readout", "aria-hidden": "true" });
+  #buttons = new Map();
+  #zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+  constructor(api) {
+    super();
+    this.#api = api;
+    const choice = h("div", { class: "choice", role: "group", "aria-label": t("chart.range") });
+    for (const name of Object.keys(ranges)) {
+      const button = h("button", { type: "button", text: t(`chart.${name}`), "aria-pressed": String(name === this.#range), on: { click: () => this.choose(name) } });
+      this.#buttons.set(name, button);
+      choice.append(button);
+    }
+    this.element = h("section", { class: "panel chart", "aria-labelledby": "chart-title" },
+      h("header", { class: "panel-head" }, h("h2", { id: "chart-title", text: t("chart.title") }), this.#readout, choice),
+      h("div", { class: "plot-frame" }, this.#holder, this.#note));
+    this.#watchSize();
+    this.scheme = window.matchMedia("(prefers-color-scheme: dark)");
+    this.recolour = () => this.#build();
+    this.scheme.addEventListener("change", this.recolour);
+  }
+
+  #watchSize() {
+    this.resizer = new ResizeObserver(() => this.#plot?.setSize({ width: this.#holder.clientWidth, height }));
+    this.resizer.observe(this.#holder);
+  }
+
+  start() {
+    this.choose(this.#range);
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    this.#abort?.abort();
+    this.resizer.disconnect();
+    this.scheme.removeEventListener("change", this.recolour);
+    this.#plot?.destroy();
+  }
+
+  choose(name) {
+    this.#range = name;
+    for (const [key, button] of this.#buttons) button.setAttribute("aria-pressed", String(key === name));
+    this.load();
+  }
+
+  /** load asks for the range anew, and again after a while. */
+  async load() {
+    clearTimeout(this.#timer);
+    this.#abort?.abort();
+    const abort = new AbortController();
+    this.#abort = abort;
+    const range = ranges[this.#range];
+    try {
+      const to = new Date();
+      const from = new Date(to - range.seconds * 1000);
+      const answer = await this.#api.history({ from: stamp(from), to: stamp(to), step: range.step }, abort.signal);
+      if (abort.signal.aborted) return;
+      this.#zone = answer.time_zone || this.#zone;
+      this.#take(answer, range);
+      this.dispatchEvent(new CustomEvent("history", { detail: { ...answer, range: this.#range } }));
+    } catch (problem) {
+      if (abort.signal.aborted) return;
+      if (this.#data[0].length === 0) this.#say(explain(problem));
+    }
+    this.#timer = setTimeout(() => this.load(), range.every);
+  }
+
+  // A step without samples leaves a hole: nobody knows what was there.
+  #take(answer, range) {
+    const [times, online, sessions] = [[], [], []];
+    for (const point of answer.series) {
+      const at = Date.parse(point.at) / 1000;
+      const last = times[times.length - 1];
+      if (last !== undefined && at - last > range.gap) {
+        times.push(last + 1);
+        online.push(null);
+        sessions.push(null);
+      }
+      times.push(at);
+      online.push(point.online_users);
+      sessions.push(point.active_sessions);
+    }
+    this.#data = [times, online, sessions];
+    if (times.length === 0) this.#say(t("chart.empty"));
+    else this.#draw();
+    this.#describe(online.filter((value) => value !== null));
+  }
+
+  #say(text) {
+    setText(this.#note, text);
+    this.#note.hidden = false;
+    this.#holder.hidden = true;
+  }
+
+  #describe(values) {
+    const name = t(`chart.${this.#range}`);
+    this.#holder.setAttribute("aria-label", values.length === 0 ? t("chart.empty") : t("chart.summary", {
+      range: name, lowest: number(Math.min(...values)), highest: number(Math.max(...values)), now: number(values[values.length - 1]),
+    }));
+  }
+
+  #draw() {
+    this.#note.hidden = true;
+    this.#holder.hidden = false;
+    if (this.#plot) this.#plot.setData(this.#data);
+    else this.#build();
+    const now = Date.now() / 1000;
+    this.#plot?.setScale("x", { min: now - ranges[this.#range].seconds, max: now });
+    this.#read(null);
+  }
+
+  #build() {
+    this.#plot?.destroy();
+    this.#plot = null;
+    if (this.#data[0].length === 0) return;
+    this.#plot = new window.uPlot(this.#options(), this.#data, this.#holder);
+    const now = Date.now() / 1000;
+    this.#plot.setScale("x", { min: now - ranges[this.#range].seconds, max: now });
+  }
+
+  #options() {
+    const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    const font = `11px ${getComputedStyle(document.body).fontFamily}`;
+    const axis = { font, stroke: colour("--text-2"), ticks: { show: false }, grid: { stroke: colour("--line"), width: 1 } };
+    return {
+      width: this.#holder.clientWidth, height, legend: { show: false }, padding: [8, 12, 0, 0],
+      tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), this.#zone),
+      cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
+      hooks: { setCursor: [(plot) => this.#read(plot.cursor.idx)] },
+      scales: { x: { time: true, auto: false }, y: { range: (_, __, highest) => [0, Math.max(4, highest * 1.12 || 4)] } },
+      axes: [
+        { ...axis, grid: { show: false }, size: 28, space: 64, values: (_, splits) => splits.map((at) => this.#clock(at, this.#range === "week")) },
+        { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6], values: (_, splits) => splits.map(number) },
+      ],
+      series: [
+        {},
+        { label: t("chart.online"), stroke: colour("--accent"), width: 2, fill: colour("--accent-wash"), points: { show: false } },
+        { label: t("chart.sessions"), stroke: colour("--second"), width: 1.5, dash: [4, 3], points: { show: false } },
+      ],
+    };
+  }
+
+  #clock(at, withDay) {
+    const options = withDay ? { weekday: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+    return new Intl.DateTimeFormat(document.documentElement.lang, { ...options, timeZone: this.#zone }).format(new Date(at * 1000));
+  }
+
+  // The legend tells the figures under the pointer, else the latest.
+  #read(index) {
+    const [times, online, sessions] = this.#data;
+    const at = index ?? times.length - 1;
+    if (at < 0 || times.length === 0) return;
+    const value = (list) => (list[at] === null || list[at] === undefined ? "–" : number(list[at]));
+    const when = index === null || index === undefined ? t("chart.latest")
+      : `${this.#range === "hour" ? "" : `${this.#clock(times[at], true)} `}${this.#clock(times[at], false)}`;
+    this.#readout.replaceChildren(
+      h("span", { class: "readout-when", text: when }),
+      h("span", { class: "key is-online" }, `${t("chart.online")} `, h("b", { text: value(online) })),
+      h("span", { class: "key is-sessions" }, `${t("chart.sessions")} `, h("b", { text: value(sessions) })));
+  }
+}
+
+// Whole seconds in UTC.
+const stamp = (date) => date.toISOString().replace(/\.\d+Z$/, "Z");

@@ -1,0 +1,98 @@
+// Ending sessions: first the question, whom and what; then what came of it.
+
+import { byId, h, setText } from "./dom.js";
+import { count, deviceName, known, personName, place, t } from "./text.js";
+
+/** toast says what happened, to eyes and to screen readers. */
+export function toast(text, kind = "done") {
+  const node = h("div", { class: `toast is-${kind}`, text });
+  byId("toasts").append(node);
+  setTimeout(() => node.remove(), kind === "error" ? 10000 : 6000);
+}
+
+/** ask opens the dialog and resolves to whether it was confirmed. */
+function ask({ title, text, facts, warning, action }) {
+  const dialog = byId("confirm");
+  setText(byId("confirm-title"), title);
+  setText(byId("confirm-text"), text);
+  byId("confirm-facts").replaceChildren(...facts.filter(([, value]) => value).flatMap(([label, value]) =>
+    [h("dt", { text: label }), h("dd", { text: value, dir: "auto" })]));
+  byId("confirm-warning").hidden = !warning;
+  setText(byId("confirm-warning"), warning || "");
+  setText(byId("confirm-do"), action);
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "confirm"), { once: true });
+  });
+}
+
+/** wireDialog makes the dialog's two buttons close it with their answer. */
+export function wireDialog() {
+  const dialog = byId("confirm");
+  for (const button of dialog.querySelectorAll("button")) {
+    button.addEventListener("click", () => dialog.close(button.value));
+  }
+  // A click beside the dialog is a no.
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close("cancel");
+  });
+}
+
+/** explain is the text for a problem: the code's own, or a general one. */
+export function explain(problem) {
+  if (problem.status === 0) return t("problem.unreachable");
+  const text = known("problem", problem.code);
+  return text === problem.code ? t("problem.failed") : text;
+}
+
+/** endSession asks, ends one session, and returns what it is now; null where nothing was ended. */
+export async function endSession(api, session) {
+  const name = personName(session.user, session.userId);
+  const confirmed = await ask({
+    title: t("confirm.session.title", { name }),
+    text: t("confirm.session.text"),
+    facts: [
+      [t("column.person"), [name, session.user?.email].filter((v, i, all) => v && all.indexOf(v) === i).join(" · ")],
+      [t("column.device"), deviceName(session)],
+      [t("column.place"), place(session.location)],
+      [t("column.address"), session.ipAddress],
+    ],
+    warning: session.current ? t("confirm.own") : "",
+    action: t("action.logout"),
+  });
+  if (!confirmed) return null;
+  try {
+    const answer = await api.endSession(session.sessionId);
+    toast(t("done.session", { name }));
+    return answer.data ?? { ...session, isActive: false, logoutAt: new Date().toISOString(), endReason: "admin" };
+  } catch (problem) {
+    toast(explain(problem), "error");
+    return null;
+  }
+}
+
+/** endUser asks, ends all of a person's sessions, and says how many they were. */
+export async function endUser(api, { id, user, sessions, own }) {
+  const name = personName(user, id);
+  const confirmed = await ask({
+    title: t("confirm.user.title", { name }),
+    text: t("confirm.user.text"),
+    facts: [
+      [t("column.person"), [name, user?.email].filter((v, i, all) => v && all.indexOf(v) === i).join(" · ")],
+      [t("column.sessions"), sessions ? count("sessions", sessions) : ""],
+    ],
+    warning: own ? t("confirm.own") : "",
+    action: t("action.logoutAll"),
+  });
+  if (!confirmed) return null;
+  try {
+    const answer = await api.endUser(id);
+    const ended = answer.data?.ended ?? 0;
+    toast(t("done.user", { name, sessions: count("sessions", ended) }));
+    return ended;
+  } catch (problem) {
+    toast(explain(problem), "error");
+    return null;
+  }
+}

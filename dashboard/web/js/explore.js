@@ -1,0 +1,192 @@
+// The two long tables: people who are online, and sessions.
+
+import { h, icon } from "./dom.js";
+import { address, device, ending, moment, person, status, statusAt, where } from "./cells.js";
+import { endSession, endUser, explain } from "./confirm.js";
+import { Pages } from "./list.js";
+import { Table } from "./table.js";
+import { count, deviceName, known, number, personName, t } from "./text.js";
+
+const typingPause = 250;
+const freshness = 10000;
+const deviceTypes = ["desktop", "mobile", "tablet", "bot", "tv", "console", "wearable", "other", "unknown"];
+const windows = ["5m", "15m", "60m"];
+
+/** Explorer shows one of the two: kind is "people" or "sessions". */
+export class Explorer {
+  #api;
+  #kind;
+  #pages = null;
+  #table;
+  #filters = { q: "", device: "", within: "" };
+  #count = h("p", { class: "list-count", role: "status" });
+  #timer = 0;
+  #pause = 0;
+  #fresh = new Set();
+
+  constructor(api, kind) {
+    this.#api = api;
+    this.#kind = kind;
+    if (kind === "people") this.#filters.within = "15m";
+    this.#table = new Table({
+      label: t(`nav.${kind}`), columns: kind === "people" ? this.#peopleColumns() : this.#sessionColumns(),
+      key: kind === "people" ? (row) => String(row.id) : (row) => row.sessionId,
+      rowClass: (row) => [row.logoutAt ? "is-over" : "", this.#fresh.has(row.sessionId) ? "is-new" : ""].join(" ").trim(),
+      onMore: () => this.#pages?.load(),
+    });
+    this.element = h("section", { class: "panel list", "aria-labelledby": "list-title" },
+      h("header", { class: "panel-head" }, h("h1", { id: "list-title", tabindex: -1, text: t(`nav.${kind}`) }), this.#count), this.#controls(), this.#table.element);
+  }
+
+  start() {
+    this.#ask();
+    this.#timer = setInterval(() => this.#keepFresh(), freshness);
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+    clearTimeout(this.#pause);
+    this.#pages?.stop();
+    this.#table.destroy();
+  }
+
+  #controls() {
+    const search = h("input", { type: "search", id: "search", placeholder: t("filter.search.hint"), autocomplete: "off", spellcheck: "false", maxlength: 200, enterkeyhint: "search" });
+    search.addEventListener("input", () => {
+      clearTimeout(this.#pause);
+      this.#pause = setTimeout(() => this.#filter("q", search.value.trim()), typingPause);
+    });
+    const options = (values, any, label) => [h("option", { value: "", text: any }), ...values.map((value) => h("option", { value, text: label(value) }))];
+    const select = (name, label, children) => {
+      const node = h("select", { id: `filter-${name}`, on: { change: () => this.#filter(name, node.value) } }, ...children);
+      node.value = this.#filters[name];
+      return h("label", { class: "field" }, h("span", { class: "visually-hidden", text: label }), node);
+    };
+    return h("form", { class: "filters", role: "search", "aria-label": t("filter.label"), on: { submit: (event) => event.preventDefault() } },
+      h("label", { class: "field is-search" }, h("span", { class: "visually-hidden", text: t("filter.search") }), icon("search"), search),
+      select("device", t("filter.device"), options(deviceTypes, t("filter.device.any"), (type) => known("device", type))),
+      select("within", t("filter.within"), this.#kind === "people"
+        ? windows.map((value) => h("option", { value, text: t(`filter.within.${value}`) }))
+        : options(windows, t("filter.within.any"), (value) => t(`filter.within.${value}`))));
+  }
+
+  #filter(name, value) {
+    if (this.#filters[name] === value) return;
+    this.#filters[name] = value;
+    this.#ask();
+  }
+
+  #ask() {
+    this.#pages?.stop();
+    const asked = Object.fromEntries(Object.entries(this.#filters).filter(([, value]) => value !== ""));
+    this.#pages = new Pages((query, signal) => this.#api.sessions({ ...query, ...asked }, signal), (row) => row.sessionId);
+    this.#pages.addEventListener("change", () => this.#show());
+    this.#pages.load();
+  }
+
+  #show() {
+    const pages = this.#pages;
+    const rows = this.#kind === "people" ? byPerson(pages.rows) : pages.rows;
+    this.#table.set(rows, pages.more);
+    const text = rows.length === 0 ? "" : count(`list.${this.#kind}`, rows.length);
+    this.#count.textContent = pages.more && rows.length ? t("list.loaded", { rows: text }) : text;
+    this.#say(rows.length);
+  }
+
+  #say(rows) {
+    const pages = this.#pages;
+    const filtered = this.#filters.q !== "" || this.#filters.device !== "";
+    if (pages.state === "failed") {
+      this.#table.say({ kind: "error", title: t("list.failed"), text: explain(pages.problem), action: { label: t("action.retry"), run: () => pages.retry() } });
+    } else if (pages.state === "loading") {
+      this.#table.say({ kind: "loading" });
+    } else if (rows === 0) {
+      this.#table.say({ kind: "empty", title: filtered ? t("list.noMatch") : t(`list.${this.#kind}.none`), text: filtered ? t("list.noMatch.text") : t("list.none.text") });
+    } else {
+      this.#table.say({ kind: "end", text: pages.more ? "" : t("list.end", { n: number(rows) }) });
+    }
+  }
+
+  #keepFresh() {
+    if (document.visibilityState === "visible" && !document.querySelector("dialog[open]") && this.#pages?.state === "ready") this.#pages.refresh();
+  }
+
+  /** event takes an event of the stream: rows come and end as they happen. */
+  event({ type, session }) {
+    if (type === "snapshot") this.#keepFresh();
+    if (type === "logout") this.#pages.change(session.sessionId, { ...session, isActive: false });
+    if (type === "login" && this.#matches(session)) {
+      this.#fresh.add(session.sessionId);
+      setTimeout(() => this.#fresh.delete(session.sessionId), 4000);
+      this.#pages.put(session);
+    }
+  }
+
+  // What the search finds only the server knows.
+  #matches(session) {
+    return this.#pages.state === "ready" && this.#filters.q === "" && (this.#filters.device === "" || this.#filters.device === session.deviceType);
+  }
+
+  #sessionColumns() {
+    return [
+      { name: "person", label: t("column.person"), cell: (row) => person(row.user, row.userId), same: (a, b) => a.userId === b.userId && a.user?.fullName === b.user?.fullName },
+      { name: "device", label: t("column.device"), cell: (row) => device(row), same: (a, b) => deviceName(a) === deviceName(b) && a.deviceType === b.deviceType },
+      { name: "place", label: t("column.place"), cell: where },
+      { name: "address", label: t("column.address"), cell: address },
+      { name: "since", label: t("column.since"), cell: (row) => moment(row.loginAt), same: (a, b) => a.loginAt === b.loginAt },
+      { name: "last", label: t("column.last"), cell: (row) => (row.logoutAt ? ending(row) : activity(row.lastActivity)) },
+      { name: "action", label: t("column.action"), quiet: true, same: (a, b) => Boolean(a.logoutAt) === Boolean(b.logoutAt) && a.current === b.current, cell: (row) => this.#endButton(row) },
+    ];
+  }
+
+  #endButton(row) {
+    if (row.logoutAt) return null;
+    const label = t("action.logout.label", { name: personName(row.user, row.userId), device: deviceName(row) });
+    return h("button", { type: "button", class: "button is-row", "aria-label": label, text: t("action.logout"), on: { click: async () => {
+      const ended = await endSession(this.#api, row);
+      if (ended) this.#pages.change(row.sessionId, { ...ended, isActive: false, user: row.user });
+    } } });
+  }
+
+  #peopleColumns() {
+    return [
+      { name: "person", label: t("column.person"), cell: (row) => person(row.user, row.id), same: (a, b) => a.user?.fullName === b.user?.fullName },
+      { name: "device", label: t("column.device"), cell: (row) => device(row.latest, row.sessions.length - 1) },
+      { name: "place", label: t("column.place"), cell: (row) => where(row.latest) },
+      { name: "address", label: t("column.address"), cell: (row) => address(row.latest) },
+      { name: "since", label: t("column.since"), cell: (row) => moment(row.since), same: (a, b) => a.since === b.since },
+      { name: "last", label: t("column.last"), cell: (row) => activity(row.latest.lastActivity) },
+      { name: "action", label: t("column.action"), quiet: true, same: (a, b) => a.sessions.length === b.sessions.length, cell: (row) => this.#endAllButton(row) },
+    ];
+  }
+
+  #endAllButton(row) {
+    const name = personName(row.user, row.id);
+    return h("button", { type: "button", class: "button is-row", "aria-label": t("action.logoutAll.label", { name }), text: t("action.logout"), on: { click: async () => {
+      const ended = await endUser(this.#api, { id: row.id, user: row.user, sessions: row.sessions.length, own: row.sessions.some((session) => session.current) });
+      if (ended !== null) this.#pages.refresh();
+    } } });
+  }
+}
+
+function activity(time) {
+  return h("span", { class: "activity" }, status(statusAt(time)), moment(time));
+}
+
+// The server sorts sessions by their person's latest activity, so a person's
+// sessions stand together and the first to come is where the person belongs.
+function byPerson(sessions) {
+  const people = new Map();
+  for (const session of sessions) {
+    if (session.logoutAt) continue;
+    const id = String(session.userId);
+    const known = people.get(id);
+    if (!known) people.set(id, { id, user: session.user, sessions: [session], latest: session, since: session.loginAt });
+    else {
+      known.sessions.push(session);
+      if (session.lastActivity > known.latest.lastActivity) known.latest = session;
+      if (session.loginAt < known.since) known.since = session.loginAt;
+    }
+  }
+  return [...people.values()];
+}

@@ -1,0 +1,196 @@
+// The page: who looks at it, which view, and the events for all of them.
+
+import { API } from "./api.js";
+import { allowImages, refreshMoments } from "./cells.js";
+import { Chart } from "./chart.js";
+import { wireDialog } from "./confirm.js";
+import { Connection } from "./connection.js";
+import { byId, h } from "./dom.js";
+import { Explorer } from "./explore.js";
+import { Feed } from "./feed.js";
+import { failedGate, forbiddenGate, signInGate, whySignedOut } from "./gate.js";
+import { Patterns } from "./patterns.js";
+import { Person } from "./person.js";
+import { Stream } from "./stream.js";
+import { setLanguage, t } from "./text.js";
+import { Tiles } from "./tiles.js";
+
+const momentsEvery = 5000;
+
+class Page {
+  #config;
+  #api;
+  #stream;
+  #connection;
+  #tiles;
+  #feed = new Feed();
+  #view = null;
+  #open = false;
+  #zone = "";
+  #stats = null;
+
+  constructor(config) {
+    this.#config = config;
+    this.#api = new API(config);
+    this.#stream = new Stream(this.#api);
+    this.#connection = new Connection(this.#stream);
+    this.#tiles = new Tiles(byId("tiles"));
+    this.#api.addEventListener("refused", ({ detail }) => this.#signedOut(detail));
+    this.#stream.addEventListener("refused", ({ detail }) => (detail.status === 403 ? this.#forbidden() : this.#signedOut(detail)));
+    this.#stream.addEventListener("event", ({ detail }) => this.#event(detail));
+    window.addEventListener("hashchange", () => this.#route(true));
+    window.addEventListener("message", (event) => this.#handed(event));
+    byId("sign-out").addEventListener("click", () => this.#signOut());
+    setInterval(refreshMoments, momentsEvery);
+  }
+
+  async start() {
+    if (this.#config.credentials) {
+      const host = await import(new URL(this.#config.credentials, document.baseURI).href);
+      await this.#api.loadWith(async () => {
+        try {
+          return await host.default();
+        } catch {
+          return null; // the host has none to give: its sign-in is shown
+        }
+      });
+    }
+    window.opener?.postMessage({ type: "sessiontrack:ready" }, location.origin);
+    await this.#enter();
+  }
+
+  // Credentials come from a window of the page's own origin, or not at all.
+  #handed(event) {
+    if (event.origin !== location.origin || event.data?.type !== "sessiontrack:credentials") return;
+    this.#api.use(event.data);
+    this.#enter();
+  }
+
+  // An administrator is whom the list of sessions is shown to.
+  async #enter() {
+    try {
+      const [stats] = await Promise.all([this.#api.stats(), this.#api.sessions({ limit: 1 })]);
+      this.#stats = stats;
+    } catch (problem) {
+      if (problem.status === 401) this.#signedOut(problem);
+      else if (problem.status === 403) this.#forbidden();
+      else this.#gate(failedGate(problem, () => this.#enter()));
+      return;
+    }
+    this.#open = true;
+    byId("nav").hidden = false;
+    byId("tiles").hidden = false;
+    byId("sign-out").hidden = !this.#config.logoutPath;
+    this.#tiles.show(this.#stats, this.#zone);
+    this.#stream.start();
+    this.#route(false);
+  }
+
+  #gate(content) {
+    this.#open = false;
+    this.#stream.stop();
+    this.#connection.hide();
+    this.#leave();
+    byId("confirm").close();
+    for (const id of ["nav", "tiles", "sign-out"]) byId(id).hidden = true;
+    byId("view").replaceChildren(content);
+    byId("gate-title").focus();
+  }
+
+  #signedOut(problem) {
+    if (!this.#open && document.getElementById("gate-title")) return;
+    const why = this.#open || problem?.code === "session_ended" ? whySignedOut(problem) : "";
+    this.#api.use(null);
+    this.#gate(signInGate({ api: this.#api, config: this.#config, why, done: () => this.#enter() }));
+  }
+
+  #forbidden() {
+    this.#gate(forbiddenGate(this.#config.logoutPath ? () => this.#signOut() : null));
+  }
+
+  async #signOut() {
+    try {
+      await this.#api.signOut();
+    } catch (problem) {
+      if (problem.status !== 401) return this.#gate(failedGate(problem, () => this.#enter()));
+    }
+    this.#gate(signInGate({ api: this.#api, config: this.#config, why: "", done: () => this.#enter() }));
+  }
+
+  #leave() {
+    this.#view?.stop();
+    this.#view = null;
+  }
+
+  #route(moved) {
+    if (!this.#open) return;
+    const [, name, argument] = location.hash.split("/");
+    this.#leave();
+    let current = name || "overview";
+    if (name === "people" || name === "sessions") this.#view = new Explorer(this.#api, name);
+    else if (name === "person" && argument) this.#view = new Person(this.#api, decoded(argument));
+    else {
+      current = "overview";
+      this.#view = this.#overview();
+    }
+    byId("view").replaceChildren(this.#view.element);
+    this.#view.start();
+    for (const link of byId("nav").querySelectorAll("a")) {
+      if (link.dataset.nav === current) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    if (!moved) return;
+    window.scrollTo(0, 0);
+    byId("view").querySelector("h1")?.focus({ preventScroll: true });
+  }
+
+  #overview() {
+    const chart = new Chart(this.#api);
+    const patterns = new Patterns();
+    chart.addEventListener("history", ({ detail }) => {
+      patterns.show(detail);
+      this.#zone = detail.time_zone ?? "";
+      if (this.#stats) this.#tiles.show(this.#stats, this.#zone);
+    });
+    const element = h("div", { class: "overview" }, h("h1", { class: "visually-hidden", tabindex: -1, text: t("nav.overview") }),
+      h("div", { class: "now" }, chart.element, this.#feed.element), patterns.element);
+    return { element, start: () => chart.start(), stop: () => chart.stop(), event: () => {} };
+  }
+
+  #event(event) {
+    if (event.stats) {
+      this.#stats = event.stats;
+      this.#tiles.show(event.stats, this.#zone);
+    }
+    if (event.type === "snapshot" && event.reason && event.reason !== "start") this.#feed.gap();
+    this.#feed.add(event);
+    this.#view?.event(event);
+  }
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+// The texts that stand in the page itself.
+function fillTexts(language) {
+  document.documentElement.lang = language;
+  document.title = t("page.title");
+  for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+  for (const node of document.querySelectorAll("[data-t-label]")) node.setAttribute("aria-label", t(node.dataset.tLabel));
+}
+
+const config = await (await fetch("config.json", { cache: "no-cache" })).json();
+setLanguage(config.language, config.messages);
+fillTexts(config.language);
+allowImages(config.imageOrigins);
+wireDialog();
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the hash is the page's own
+  byId("content").focus();
+});
+await new Page(config).start();

@@ -1,0 +1,98 @@
+// Where and when people sign in: shares, hours of the week, durations.
+
+import { h, setText } from "./dom.js";
+import { count, duration, hour, known, number, percent, region, t, weekday } from "./text.js";
+
+const families = ["device", "browser", "os", "country"];
+const shown = 6;
+
+/** Patterns shows what an answer of GET /history says beyond its series. */
+export class Patterns {
+  #lists = new Map();
+  #heat = h("div", { class: "heat", role: "img", "aria-label": t("heat.empty") });
+  #cells = [];
+  #median = h("dd", { text: "–" });
+  #ninety = h("dd", { text: "–" });
+  #ended = h("p", { class: "panel-note" });
+  #zone = h("p", { class: "panel-note" });
+  #notes = [];
+
+  constructor() {
+    const shares = families.map((family) => {
+      const list = h("ul", { class: "shares" });
+      const note = h("p", { class: "panel-note", text: t("shares.note.hour") });
+      this.#lists.set(family, list);
+      this.#notes.push(note);
+      return h("section", { class: "panel", "aria-labelledby": `share-${family}` },
+        h("header", { class: "panel-head" }, h("h2", { id: `share-${family}`, text: t(`shares.${family}`) })), list, note);
+    });
+    this.element = h("div", { class: "patterns" }, ...shares, this.#heatPanel(), this.#durationPanel());
+  }
+
+  #heatPanel() {
+    this.#heat.append(h("span"));
+    for (let at = 0; at < 24; at++) this.#heat.append(h("span", { class: "heat-hour", text: at % 6 === 0 ? hour(at) : "" }));
+    for (let day = 0; day < 7; day++) {
+      this.#heat.append(h("span", { class: "heat-day", text: weekday(day) }));
+      this.#cells.push(Array.from({ length: 24 }, () => h("span", { class: "heat-cell level-0" })));
+      this.#heat.append(...this.#cells[day]);
+    }
+    return h("section", { class: "panel heat-panel", "aria-labelledby": "heat-title" },
+      h("header", { class: "panel-head" }, h("h2", { id: "heat-title", text: t("heat.title") })),
+      h("div", { class: "heat-frame" }, this.#heat), this.#zone);
+  }
+
+  #durationPanel() {
+    return h("section", { class: "panel durations", "aria-labelledby": "durations-title" },
+      h("header", { class: "panel-head" }, h("h2", { id: "durations-title", text: t("durations.title") })),
+      h("dl", {}, h("div", {}, h("dt", { text: t("durations.median") }), this.#median),
+        h("div", {}, h("dt", { text: t("durations.ninety") }), this.#ninety)), this.#ended);
+  }
+
+  /** show takes an answer of GET /history and the name of its range. */
+  show(history) {
+    for (const family of families) this.#share(family, history.shares?.[family] ?? []);
+    for (const note of this.#notes) setText(note, t(`shares.note.${history.range}`));
+    this.#hours(history.sign_ins_by_hour ?? []);
+    const told = history.durations;
+    setText(this.#median, told ? duration(told.median_seconds) : "–");
+    setText(this.#ninety, told ? duration(told.p90_seconds) : "–");
+    setText(this.#ended, told ? count("durations.ended", told.count) : t("durations.none"));
+    setText(this.#zone, t("heat.zone", { zone: history.time_zone ?? "UTC" }));
+  }
+
+  #share(family, entries) {
+    const total = entries.reduce((sum, entry) => sum + entry.count, 0);
+    const rest = entries.slice(shown - 1);
+    const top = entries.length > shown
+      ? [...entries.slice(0, shown - 1), { name: "other", count: rest.reduce((sum, entry) => sum + entry.count, 0) }] : entries;
+    const rows = top.map((entry) => {
+      const name = shareName(family, entry.name);
+      const fill = h("span", { class: "share-fill" });
+      fill.style.width = `${(100 * entry.count) / total}%`;
+      return h("li", { title: number(entry.count) }, h("span", { class: "share-name", text: name, dir: "auto" }),
+        h("span", { class: "share-bar", "aria-hidden": "true" }, fill), h("span", { class: "share-part", text: percent(entry.count / total) }));
+    });
+    this.#lists.get(family).replaceChildren(...(rows.length ? rows : [h("li", { class: "share-none", text: t("shares.none") })]));
+  }
+
+  #hours(rows) {
+    const highest = Math.max(0, ...rows.flat());
+    let busiest = null;
+    rows.forEach((hours, day) => hours.forEach((n, at) => {
+      const cell = this.#cells[day]?.[at];
+      if (!cell) return;
+      cell.className = `heat-cell level-${n === 0 ? 0 : Math.max(1, Math.ceil((5 * n) / highest))}`;
+      cell.title = t("heat.cell", { day: weekday(day), hour: hour(at), logins: count("logins", n) });
+      if (n > 0 && n === highest) busiest ??= cell.title;
+    }));
+    this.#heat.setAttribute("aria-label", busiest ? t("heat.summary", { busiest }) : t("heat.empty"));
+  }
+}
+
+function shareName(family, name) {
+  if (name === "other") return t("shares.other");
+  if (name === "" || name === "unknown") return t("shares.unknown");
+  if (family === "device") return known("device", name);
+  return family === "country" ? region(name) : name;
+}

@@ -1,0 +1,150 @@
+// A table of any length: only the rows near the screen are in the document, all of
+// one height, between two spacers. Its roles are spelled out, because a phone's
+// layout takes the browser's own away.
+
+import { h, icon, isCompact } from "./dom.js";
+
+const overscan = 12;
+const placeholders = 8;
+
+export class Table {
+  #columns;
+  #key;
+  #onMore;
+  #body;
+  #top;
+  #bottom;
+  #note;
+  #shown = new Map(); // rows in the document, by key
+  #rows = [];
+  #frame = 0;
+
+  /**
+   * columns: {name, label, cell(row) → node or text, quiet}; key(row) names a row for
+   * good; onMore() is called when the end comes near. destroy it when it goes.
+   */
+  constructor({ label, columns, key, onMore, rowClass = () => "" }) {
+    this.#columns = columns;
+    this.#key = key;
+    this.#onMore = onMore;
+    this.rowClass = rowClass;
+    this.#top = spacer(columns.length);
+    this.#bottom = spacer(columns.length);
+    this.#body = h("tbody", { role: "rowgroup" }, this.#top, this.#bottom);
+    const heads = columns.map((column) => h("th", { role: "columnheader", scope: "col", class: `col-${column.name}` },
+      h("span", { class: column.quiet ? "visually-hidden" : null, text: column.label })));
+    this.table = h("table", { role: "table", class: "rows", "aria-label": label },
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row", "aria-rowindex": 1 }, ...heads)), this.#body);
+    this.#note = h("div", { class: "table-note" });
+    this.element = h("div", { class: "table-frame" }, this.table, this.#note);
+    this.#listen();
+  }
+
+  #listen() {
+    this.schedule = this.schedule.bind(this);
+    window.addEventListener("scroll", this.schedule, { passive: true });
+    window.addEventListener("resize", this.schedule, { passive: true });
+  }
+
+  destroy() {
+    cancelAnimationFrame(this.#frame);
+    window.removeEventListener("scroll", this.schedule);
+    window.removeEventListener("resize", this.schedule);
+  }
+
+  /** set shows these rows; more says whether others follow. */
+  set(rows, more) {
+    this.#rows = rows;
+    this.table.setAttribute("aria-rowcount", more ? -1 : rows.length + 1);
+    const keys = new Set(rows.map(this.#key));
+    for (const [key, shown] of this.#shown) if (!keys.has(key)) this.#drop(key, shown);
+    this.draw();
+  }
+
+  /** say writes below the rows: {kind: loading | empty | error | end, title, text, action}. */
+  say({ kind, title, text, action }) {
+    const content = kind === "loading"
+      ? Array.from({ length: this.#rows.length ? 1 : placeholders }, () => h("div", { class: "skeleton-row" }, h("span"), h("span"), h("span")))
+      : [
+        kind === "end" ? null : icon(kind === "error" ? "alert" : "empty"),
+        title && h("p", { class: "note-title", text: title }),
+        text && h("p", { class: "note-text", text }),
+        action && h("button", { type: "button", class: "button", text: action.label, on: { click: action.run } }),
+      ];
+    this.#note.className = `table-note is-${kind}`;
+    this.#note.replaceChildren(...content.filter(Boolean));
+    this.table.setAttribute("aria-busy", String(kind === "loading"));
+  }
+
+  schedule() {
+    if (this.#frame) return;
+    this.#frame = requestAnimationFrame(() => {
+      this.#frame = 0;
+      if (this.element.isConnected) this.draw();
+    });
+  }
+
+  get #rowHeight() {
+    return isCompact() ? 92 : 48;
+  }
+
+  /** draw puts the rows near the screen into the document, and changes no others. */
+  draw() {
+    const height = this.#rowHeight;
+    const above = -this.#top.getBoundingClientRect().top;
+    const first = Math.max(0, Math.min(this.#rows.length, Math.floor(above / height)) - overscan);
+    const last = Math.min(this.#rows.length, Math.ceil((above + window.innerHeight) / height) + overscan);
+    const wanted = new Set();
+    let previous = this.#top;
+    for (let i = first; i < Math.max(first, last); i++) {
+      const node = this.#place(this.#rows[i], i);
+      wanted.add(this.#key(this.#rows[i]));
+      if (previous.nextSibling !== node) previous.after(node);
+      previous = node;
+    }
+    for (const [key, shown] of this.#shown) if (!wanted.has(key)) this.#drop(key, shown);
+    this.#top.style.height = `${first * height}px`;
+    this.#bottom.style.height = `${Math.max(0, this.#rows.length - Math.max(first, last)) * height}px`;
+    this.#top.hidden = first === 0;
+    this.#bottom.hidden = last >= this.#rows.length;
+    if (last >= this.#rows.length - overscan) this.#onMore?.();
+  }
+
+  #place(row, index) {
+    const key = this.#key(row);
+    let shown = this.#shown.get(key);
+    if (!shown) {
+      const cells = this.#columns.map((column) => h("td", { role: "cell", class: `col-${column.name}` }));
+      shown = { node: h("tr", { role: "row" }, ...cells), cells, row: null };
+      this.#shown.set(key, shown);
+    }
+    if (shown.row !== row) this.#fill(shown, row);
+    shown.node.setAttribute("aria-rowindex", index + 2);
+    shown.node.className = this.rowClass(row);
+    return shown.node;
+  }
+
+  // A cell that has not changed stays as it is, and keeps the focus.
+  #fill(shown, row) {
+    const stale = shown.row;
+    shown.row = row;
+    this.#columns.forEach((column, i) => {
+      if (stale && column.same?.(stale, row)) return;
+      const content = column.cell(row);
+      shown.cells[i].replaceChildren(...(content === null ? [] : [content]));
+    });
+  }
+
+  #drop(key, shown) {
+    if (shown.node.contains(document.activeElement)) {
+      this.table.tabIndex = -1;
+      this.table.focus({ preventScroll: true });
+    }
+    shown.node.remove();
+    this.#shown.delete(key);
+  }
+}
+
+function spacer(columns) {
+  return h("tr", { class: "spacer", "aria-hidden": "true", hidden: true }, h("td", { colspan: columns }));
+}

@@ -1,0 +1,109 @@
+// Every text, number and time of the page goes through here: one table of texts,
+// one language.
+
+let messages = {};
+let plurals = new Intl.PluralRules("en");
+let formats = makeFormats("en");
+
+/** setLanguage sets the table of texts and the language of numbers and times. */
+export function setLanguage(language, table) {
+  messages = table;
+  plurals = new Intl.PluralRules(language);
+  formats = makeFormats(language);
+}
+
+function makeFormats(language) {
+  return {
+    number: new Intl.NumberFormat(language),
+    percent: new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }),
+    exact: new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" }),
+    day: new Intl.DateTimeFormat(language, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }),
+    ago: new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" }),
+    weekday: new Intl.DateTimeFormat(language, { weekday: "short", timeZone: "UTC" }),
+    regions: new Intl.DisplayNames(language, { type: "region", fallback: "code" }),
+    list: new Intl.ListFormat(language, { type: "unit", style: "short" }),
+    units: Object.fromEntries(["day", "hour", "minute", "second"].map((unit) => [unit,
+      new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "narrow" })])),
+  };
+}
+
+/** t is the text of a key with the words in braces filled in. */
+export function t(key, values = {}) {
+  const text = messages[key];
+  if (text === undefined) throw new Error(`no text named ${key}`);
+  return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+}
+
+/** count is the text of a key in the plural form of n. */
+export function count(key, n) {
+  const form = `${key}.${plurals.select(n)}`;
+  return t(form in messages ? form : `${key}.other`, { n: number(n) });
+}
+
+/** known is the text of a word that the server chose, or the word itself. */
+export function known(family, word) {
+  const key = `${family}.${word}`;
+  return Object.hasOwn(messages, key) ? messages[key] : String(word);
+}
+
+export const number = (n) => formats.number.format(n);
+export const percent = (part) => formats.percent.format(part);
+
+/** exact is a moment to the second, in the viewer's own time zone. */
+export const exact = (time) => formats.exact.format(new Date(time));
+
+/** ago is how long ago a moment was; past a week, its date. */
+export function ago(time, now = Date.now()) {
+  const seconds = Math.round((now - new Date(time).getTime()) / 1000);
+  if (seconds < 5) return t("time.now");
+  if (seconds < 60) return formats.ago.format(-seconds, "second");
+  if (seconds < 3600) return formats.ago.format(-Math.floor(seconds / 60), "minute");
+  if (seconds < 86400) return formats.ago.format(-Math.floor(seconds / 3600), "hour");
+  if (seconds < 7 * 86400) return formats.ago.format(-Math.floor(seconds / 86400), "day");
+  return formats.day.format(new Date(time));
+}
+
+/** duration is a length of time in its two largest units. */
+export function duration(seconds) {
+  const parts = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+  const first = parts.findIndex(([, size]) => seconds >= size);
+  if (first < 0) return formats.units.second.format(0);
+  let rest = Math.round(seconds);
+  const out = [];
+  for (const [unit, size] of parts.slice(first, first + 2)) {
+    const n = Math.floor(rest / size);
+    if (n > 0) out.push(formats.units[unit].format(n));
+    rest -= n * size;
+  }
+  return formats.list.format(out);
+}
+
+/** weekday is the short name of a day of the week, 0 being Monday. */
+export const weekday = (day) => formats.weekday.format(new Date(Date.UTC(2024, 0, 1 + day)));
+
+/** hour is an hour of the day on the 24-hour clock. */
+export const hour = (h) => `${String(h).padStart(2, "0")}:00`;
+
+/** region is the name of a country by its ISO 3166-1 code. */
+export function region(code) {
+  return /^[A-Z]{2}$/.test(code) ? formats.regions.of(code) : code;
+}
+
+/** place is a session's place, as precisely as it is known. */
+export function place(location) {
+  if (!location) return "";
+  const country = location.country || (location.countryCode ? region(location.countryCode) : "");
+  return [location.city || location.region, country].filter(Boolean).join(", ");
+}
+
+/** deviceName is what a session runs on. */
+export function deviceName(session) {
+  const { browser, os } = session;
+  if (browser && os) return t("device.on", { browser, os });
+  return browser || os || session.device || known("device", session.deviceType || "unknown");
+}
+
+/** personName is how a user is called; the id where nothing else is known. */
+export function personName(user, id) {
+  return user?.display_name || user?.fullName || user?.username || user?.email || t("person.id", { id: id ?? user?.id ?? user?.user_id });
+}

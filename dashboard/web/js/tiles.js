@@ -1,0 +1,38 @@
+// The figures at the top, as the last stats told them.
+
+import { h, setText } from "./dom.js";
+import { hour, number, t } from "./text.js";
+
+const figures = [
+  ["online", "online_users"],
+  ["veryActive", "very_active_users"],
+  ["recentlyActive", "recently_active_users"],
+  ["sessions", "total_active_sessions"],
+  ["peak", "peak_users_today"],
+];
+
+/** Tiles fills the section with one tile a figure. */
+export class Tiles {
+  #values = new Map();
+  #peakNote;
+
+  constructor(section) {
+    const tiles = figures.map(([name, field]) => {
+      const value = h("dd", { class: "tile-value", text: "–" });
+      const note = h("dd", { class: "tile-note", text: t(`tile.${name}.note`) });
+      this.#values.set(field, value);
+      if (name === "peak") this.#peakNote = note;
+      return h("dl", { class: `tile is-${name}` }, h("dt", { class: "tile-label" },
+        name === "online" ? h("span", { class: "pulse", "aria-hidden": "true" }) : null, t(`tile.${name}`)), value, note);
+    });
+    section.replaceChildren(...tiles);
+  }
+
+  /** show takes the object of GET /stats; timeZone is the one of its hours. */
+  show(stats, timeZone) {
+    for (const [field, node] of this.#values) setText(node, number(stats[field] ?? 0));
+    const at = stats.peak_hour_today;
+    setText(this.#peakNote, at === null || at === undefined ? t("tile.peak.note")
+      : t("tile.peak.when", { from: hour(at), to: hour((at + 1) % 24), zone: timeZone ?? "" }).trim());
+  }
+}
