@@ -73,14 +73,20 @@ function entry(event) {
     h("span", { class: "feed-text" },
       h("span", { class: "line" },
         h("a", { class: "name", href: personPath(id), text: personName(user, id), dir: "auto" }), " ",
-        h("span", { text: t(`feed.${event.type}`) })),
+        h("span", { text: verb(event) })),
       h("span", { class: "detail", text: detail(event), dir: "auto" })),
     moment(event.timestamp));
 }
 
+function verb({ type, session }) {
+  if (type !== "logout") return t(`feed.${type}`);
+  return t(["logout", "admin"].includes(session.endReason) ? `feed.logout.${session.endReason}` : "feed.logout.ended");
+}
+
 function detail({ type, session, user }) {
   if (type === "logout") {
-    return [known("reason", session.endReason ?? "unknown"), deviceName(session)].join(" · ");
+    const why = ["logout", "admin"].includes(session.endReason) ? "" : known("reason", session.endReason ?? "unknown");
+    return [why, deviceName(session), place(session.location)].filter(Boolean).join(" · ");
   }
   if (type === "login") return [deviceName(session), place(session.location)].filter(Boolean).join(" · ");
   return user?.session_count ? count("sessions", user.session_count) : "";

@@ -17,11 +17,11 @@ function makeFormats(language) {
     number: new Intl.NumberFormat(language),
     percent: new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }),
     exact: new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" }),
-    day: new Intl.DateTimeFormat(language, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }),
-    ago: new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" }),
+    day: new Intl.DateTimeFormat(language, { day: "numeric", month: "short" }),
+    ago: new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "narrow" }),
     weekday: new Intl.DateTimeFormat(language, { weekday: "short", timeZone: "UTC" }),
     regions: new Intl.DisplayNames(language, { type: "region", fallback: "code" }),
-    list: new Intl.ListFormat(language, { type: "unit", style: "short" }),
+    list: new Intl.ListFormat(language, { type: "unit", style: "narrow" }),
     units: Object.fromEntries(["day", "hour", "minute", "second"].map((unit) => [unit,
       new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "narrow" })])),
   };
@@ -47,7 +47,12 @@ export function known(family, word) {
 }
 
 export const number = (n) => formats.number.format(n);
-export const percent = (part) => formats.percent.format(part);
+
+/** percent is a part of a whole; what would round to nothing is said to be less than one. */
+export function percent(part) {
+  return part > 0 && part < 0.005 ? t("number.lessThan", { n: formats.percent.format(0.01) }) : formats.percent.format(part);
+}
+
 
 /** exact is a moment to the second, in the viewer's own time zone. */
 export const exact = (time) => formats.exact.format(new Date(time));

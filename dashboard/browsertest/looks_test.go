@@ -1,0 +1,68 @@
+package browsertest
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// script makes events happen that a person would see arrive.
+func (f *fake) script() {
+	for i, kind := range []string{"online", "login", "logout", "login", "online", "offline", "login", "logout"} {
+		s := f.session(i * 3)
+		if kind == "logout" {
+			s["logoutAt"], s["isActive"], s["endReason"] = s["lastActivity"], false, []string{"logout", "admin"}[i%2]
+		}
+		body := map[string]any{"session": s}
+		if kind == "online" || kind == "offline" {
+			user := s["user"].(map[string]any)
+			body = map[string]any{"user": map[string]any{"user_id": s["userId"], "display_name": user["fullName"], "session_count": 1 + i%2}}
+		}
+		f.publish(kind, body)
+	}
+}
+
+// TestLooks keeps pictures of the page for people to look at, and holds what can be
+// measured of them: nothing overflows, nothing fails.
+func TestLooks(t *testing.T) {
+	t.Parallel()
+	sizes := []struct {
+		name          string
+		width, height int64
+		set           []func(context.Context) error
+	}{
+		{"light", 1360, 900, nil},
+		{"dark", 1360, 900, []func(context.Context) error{dark()}},
+		{"phone", 390, 844, nil},
+		{"tablet", 820, 1100, nil},
+	}
+	for _, size := range sizes {
+		t.Run(size.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, 260)
+			p := newTab(t, size.width, size.height, size.set...)
+			p.open(f.URL+"/dashboard/", "")
+			p.says("h1", "Sign in")
+			p.shoot(size.name + "-signin")
+			p.open(f.URL+"/dashboard/", "admin@example.com")
+			f.script()
+			p.says(".feed-list", "went offline")
+			p.until("document.querySelector('.u-over')")
+			p.click(".choice button", "Day")
+			p.says(".panel-note", "last day")
+			p.shoot(size.name + "-overview")
+			for _, view := range []struct{ name, hash, shows string }{{"people", "#/people", ""}, {"sessions", "#/sessions", ""}, {"person", "#/person/103", "Idle too long"}} {
+				eval[bool](p, "(location.hash = "+quoted(view.hash)+", true)")
+				p.until("document.querySelectorAll('.rows tbody tr:not(.spacer)').length > 1")
+				p.says(".rows", view.shows)
+				p.shoot(size.name + "-" + view.name)
+				require.LessOrEqual(t, eval[int](p, "document.documentElement.scrollWidth"), int(size.width), view.name)
+			}
+			p.click(".button.is-danger", "everywhere")
+			p.until("document.querySelector('dialog[open]')")
+			p.shoot(size.name + "-confirm")
+			p.clean()
+		})
+	}
+}
