@@ -122,9 +122,10 @@ func with[P, R any](command cdp.Command[P, R], params P) func(context.Context) e
 	}
 }
 
-func dark() func(context.Context) error {
+// scheme sets light or dark; without motion, so that pictures are of what stays.
+func scheme(name string) func(context.Context) error {
 	return with(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"}},
 	})
 }
 

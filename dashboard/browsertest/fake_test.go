@@ -125,7 +125,7 @@ func (f *fake) figures() map[string]any {
 	online := wave(f.now, f.top())
 	return map[string]any{
 		"timestamp": time.Now().UTC(), "very_active_users": online * 2 / 5, "online_users": online, "recently_active_users": online * 17 / 10,
-		"total_active_sessions": online * 5 / 2, "peak_hour_today": 14, "peak_users_today": int(f.top()), "status": "success",
+		"total_active_sessions": online * 5 / 2, "peak_hour_today": 14, "peak_users_today": wave(f.now.Truncate(24*time.Hour).Add(14*time.Hour), f.top()), "status": "success",
 	}
 }
 

@@ -1,7 +1,6 @@
 package browsertest
 
 import (
-	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -30,18 +29,18 @@ func TestLooks(t *testing.T) {
 	sizes := []struct {
 		name          string
 		width, height int64
-		set           []func(context.Context) error
+		scheme        string
 	}{
-		{"light", 1360, 900, nil},
-		{"dark", 1360, 900, []func(context.Context) error{dark()}},
-		{"phone", 390, 844, nil},
-		{"tablet", 820, 1100, nil},
+		{"light", 1360, 900, "light"},
+		{"dark", 1360, 900, "dark"},
+		{"phone", 390, 844, "light"},
+		{"tablet", 820, 1100, "light"},
 	}
 	for _, size := range sizes {
 		t.Run(size.name, func(t *testing.T) {
 			t.Parallel()
 			f := newFake(t, 260)
-			p := newTab(t, size.width, size.height, size.set...)
+			p := newTab(t, size.width, size.height, scheme(size.scheme))
 			p.open(f.URL+"/dashboard/", "")
 			p.says("h1", "Sign in")
 			p.shoot(size.name + "-signin")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/dashboard"
 )
 
 // issuer is the iss of the demo's JWTs.
@@ -60,6 +61,7 @@ func (a *application) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/user-sessions/", a.tracker.AdminHandler(nil))
 	mux.Handle("/api/v1/online/", a.tracker.OnlineHandler(nil))
+	mux.Handle("/dashboard/", dashboard.Handler(&dashboard.Options{LoginPath: "/login", LogoutPath: "/logout"}))
 	own := http.NewServeMux()
 	own.Handle("/login", methods{http.MethodPost: a.login})
 	own.Handle("/logout", methods{http.MethodPost: a.tracker.Logout})

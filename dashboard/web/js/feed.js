@@ -79,13 +79,12 @@ function entry(event) {
 }
 
 function verb({ type, session }) {
-  if (type !== "logout") return t(`feed.${type}`);
-  return t(["logout", "admin"].includes(session.endReason) ? `feed.logout.${session.endReason}` : "feed.logout.ended");
+  return type === "logout" && session.endReason !== "logout" ? t("feed.ended") : t(`feed.${type}`);
 }
 
 function detail({ type, session, user }) {
   if (type === "logout") {
-    const why = ["logout", "admin"].includes(session.endReason) ? "" : known("reason", session.endReason ?? "unknown");
+    const why = session.endReason === "logout" ? "" : known("reason", session.endReason ?? "unknown");
     return [why, deviceName(session), place(session.location)].filter(Boolean).join(" · ");
   }
   if (type === "login") return [deviceName(session), place(session.location)].filter(Boolean).join(" · ");

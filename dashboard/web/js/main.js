@@ -133,6 +133,7 @@ class Page {
       current = "overview";
       this.#view = this.#overview();
     }
+    document.body.dataset.view = current;
     byId("view").replaceChildren(this.#view.element);
     this.#view.start();
     for (const link of byId("nav").querySelectorAll("a")) {
