@@ -27,7 +27,7 @@ const (
 	// so that they do not meet the host's.
 	lockSpace = 0x73657373
 
-	defaultTouchBatch = 5_000
+	defaultTouchBatch = 2_000
 	maxTouchBatch     = 10_000
 )
 
@@ -35,7 +35,7 @@ const (
 type BunOptions struct {
 	// TouchBatch is how many touches one transaction writes; a larger batch is
 	// split. Larger ones cost less write-ahead log, and hold their locks longer.
-	// 1 to 10,000; zero means 5,000.
+	// 1 to 10,000; zero means 2,000.
 	TouchBatch int
 }
 
