@@ -24,6 +24,10 @@ func newClock() *clock {
 // of this process are.
 func (c *clock) local() int64 { return int64(time.Since(c.started) / time.Microsecond) }
 
+// localAt converts a reading of the system's clock, which must be one that has its
+// monotonic part.
+func (c *clock) localAt(now time.Time) int64 { return int64(now.Sub(c.started) / time.Microsecond) }
+
 // now returns the store's time in microseconds since 1970, as known here.
 func (c *clock) now() int64 { return c.at(c.local()) }
 

@@ -42,7 +42,14 @@ type Identity struct {
 	// derived is the derived session's handle where the identifier has computed
 	// it from the credential itself (a JWT's jti or its signed part).
 	derived handle
+	// ours is SessionID's handle, which a JWTIdentifier decodes once for each token.
+	// It counts only in what that identifier holds itself: a host may have copied the
+	// identity and changed it.
+	ours handle
 }
+
+// valid reports whether the names of an identity can be used.
+func (id *Identity) valid() bool { return validUserID(id.UserID) && len(id.Key) <= maxUserID }
 
 // maxUserID bounds a user id in bytes.
 const maxUserID = 255

@@ -166,25 +166,50 @@ func optionError(err error) error {
 // one that is empty or not exactly "Bearer" with one space and a token, are an
 // invalid one. Roles of the result are shared: they must not be modified.
 func (j *JWTIdentifier) Identify(r *http.Request) (Identity, error) {
-	token, err := bearer(r.Header["Authorization"])
+	identity, err := j.identifyAt(r, time.Now())
 	if err != nil {
 		return Identity{}, err
 	}
-	now := time.Now()
+	return *identity, nil
+}
+
+// remembered returns what the cache holds of a request's token, nil where it has to
+// be verified.
+func (j *JWTIdentifier) remembered(r *http.Request, now time.Time) *Identity {
+	token, err := bearer(r.Header["Authorization"])
+	if err != nil {
+		return nil
+	}
 	if found := j.cache.get(token, now); found != nil {
-		return found.identity, nil
+		return &found.identity
+	}
+	return nil
+}
+
+// identifyAt is Identify at a moment that the caller has read. What it returns is
+// shared with the cache.
+func (j *JWTIdentifier) identifyAt(r *http.Request, now time.Time) (*Identity, error) {
+	token, err := bearer(r.Header["Authorization"])
+	if err != nil {
+		return nil, err
+	}
+	if found := j.cache.get(token, now); found != nil {
+		return &found.identity, nil
 	}
 	generation := j.cache.era()
 	claims, err := j.verifier.Verify(token, now)
 	if err != nil {
-		return Identity{}, credentialError(err)
+		return nil, credentialError(err)
 	}
 	identity, err := j.identity(token, claims)
 	if err != nil {
-		return Identity{}, err
+		return nil, err
+	}
+	if !identity.valid() {
+		return nil, ErrInvalidCredential
 	}
 	j.cache.put(token, identity, now, generation)
-	return identity, nil
+	return &identity, nil
 }
 
 // Reset forgets every verified token. Call it when a key is withdrawn: without
@@ -241,6 +266,7 @@ func (j *JWTIdentifier) identity(token string, claims jwtverify.Claims) (Identit
 			return Identity{}, err
 		}
 		identity.SessionID = id
+		identity.ours, _ = parseHandle(id)
 	case claims.TokenID != "":
 		identity.derived = deriveHandle(claims.Issuer, claims.User, claims.TokenID)
 	default:

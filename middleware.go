@@ -109,21 +109,22 @@ func (t *Tracker) knows(r *http.Request) *tracked {
 // use records that a request used its session, and looks, once in TouchInterval, at
 // what else may have changed.
 func (t *Tracker) use(r *http.Request, res *resolution) {
-	t.tally[countRequests].Add(1)
+	t.cache.shard(res.entry.handle).requests.Add(1)
 	if t.asks(t.opts.Passive, r) {
 		return
 	}
-	if t.touch(r.Context(), res.entry, t.clock.now()) {
+	if t.touch(r.Context(), res.entry, t.clock.at(res.local)) {
 		t.notice(r, res.entry, res.until)
 	}
 }
 
 // asks calls one of the host's questions about a request; none, and one that panics,
 // say no.
-func (t *Tracker) asks(question func(*http.Request) bool, r *http.Request) (yes bool) {
-	if question == nil {
-		return false
-	}
+func (t *Tracker) asks(question func(*http.Request) bool, r *http.Request) bool {
+	return question != nil && t.ask(question, r)
+}
+
+func (t *Tracker) ask(question func(*http.Request) bool, r *http.Request) (yes bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler {

@@ -83,6 +83,7 @@ func (t *Tracker) Counters() map[string]int64 {
 	for c, name := range counterNames {
 		out[name] = t.tally[c].Load()
 	}
+	out[counterNames[countRequests]] = t.cache.tracked()
 	return out
 }
 

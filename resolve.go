@@ -15,12 +15,22 @@ const headerName = "X-Session-Id"
 
 // carriers is what a request carries, each part genuine by its form, or refused.
 type carriers struct {
-	token    Token // of the header, or the cookie
-	identity Identity
-	header   bool // token came by header
-	cookie   bool // token came by cookie; both may be true
-	verified bool // the Identifier has verified identity
-	badForm  bool // the cookie is there and is no token: it can be cleared
+	token    Token     // of the header, or the cookie
+	shared   *Identity // of a JWT, as its cache holds it
+	own      Identity  // of any other Identifier
+	header   bool      // token came by header
+	cookie   bool      // token came by cookie; both may be true
+	verified bool      // the Identifier has verified identity()
+	waited   bool      // a function of the host may have taken its time
+	badForm  bool      // the cookie is there and is no token: it can be cleared
+}
+
+// identity is what the Identifier found, without a copy.
+func (c *carriers) identity() *Identity {
+	if c.shared != nil {
+		return c.shared
+	}
+	return &c.own
 }
 
 // resolution is what a request was found to be.
@@ -32,12 +42,23 @@ type resolution struct {
 	// deadCookie says that the session cookie can never work again.
 	deadCookie bool
 	byCookie   bool
+	// local is the moment of the request by the process's clock: reading the clock
+	// is a good part of what a request costs, so it is read once.
+	local int64
+}
+
+// ours is the handle of the session made by Login that the identity names.
+func (c *carriers) ours() (handle, bool) {
+	if c.shared != nil {
+		return c.shared.ours, true
+	}
+	return parseHandle(c.own.SessionID)
 }
 
 // carriersOf collects the credentials of a request. A carrier that is malformed or
 // comes twice is refused whatever the others say: choosing one of two is how
 // requests get read differently by two programs (OWASP ASVS 15.3.7).
-func (t *Tracker) carriersOf(r *http.Request) (c carriers, err error) {
+func (t *Tracker) carriersOf(r *http.Request, c *carriers, now time.Time) error {
 	bad := false
 	if values, present := r.Header[headerName]; present && len(values) > 0 {
 		c.header = true
@@ -48,26 +69,23 @@ func (t *Tracker) carriersOf(r *http.Request) (c carriers, err error) {
 		}
 	}
 	if t.opts.Cookie != nil {
-		bad = !t.readCookie(r, &c) || bad
+		bad = !t.readCookie(r, c) || bad
 	}
 	if bad {
-		return c, ErrInvalidCredential
+		return ErrInvalidCredential
 	}
 	if t.opts.Identifier == nil {
-		return c, nil
+		return nil
 	}
-	c.identity, err = t.identify(r)
+	err := t.identify(r, c, now)
 	switch {
 	case err == nil:
 		c.verified = true
-		if !validUserID(c.identity.UserID) || len(c.identity.Key) > maxUserID {
-			return c, ErrInvalidCredential
-		}
-		return c, nil
+		return nil
 	case errors.Is(err, ErrNoCredential):
-		return c, nil
+		return nil
 	}
-	return c, err
+	return err
 }
 
 // readCookie adds the cookie's token, and reports false where it is not good.
@@ -95,17 +113,25 @@ func cookieValue(lines []string, name string) (value string, n int) {
 		for line != "" {
 			var pair string
 			pair, line, _ = strings.Cut(line, ";")
-			key, v, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
-			if ok && key == name {
-				value, n = v, n+1
+			for pair != "" && blank(pair[0]) {
+				pair = pair[1:]
+			}
+			if len(pair) <= len(name) || pair[len(name)] != '=' || pair[:len(name)] != name {
+				continue
+			}
+			for value, n = pair[len(name)+1:], n+1; value != "" && blank(value[len(value)-1]); {
+				value = value[:len(value)-1]
 			}
 		}
 	}
 	return value, n
 }
 
-// identify asks the host's Identifier. Its panic means that it cannot say.
-func (t *Tracker) identify(r *http.Request) (id Identity, err error) {
+func blank(c byte) bool { return c == ' ' || c == '\t' }
+
+// identify asks the host's Identifier. Its panic means that it cannot say. Our own
+// has looked at the identity before it kept it.
+func (t *Tracker) identify(r *http.Request, c *carriers, now time.Time) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler {
@@ -115,12 +141,26 @@ func (t *Tracker) identify(r *http.Request) (id Identity, err error) {
 			err = fmt.Errorf("%w: the identifier panicked", ErrUnavailable)
 		}
 	}()
-	return t.opts.Identifier.Identify(r)
+	if t.jwt != nil {
+		if c.shared = t.jwt.remembered(r, now); c.shared != nil {
+			return nil
+		}
+	}
+	c.waited = true
+	if t.jwt != nil {
+		c.shared, err = t.jwt.identifyAt(r, now)
+		return err
+	}
+	c.own, err = t.opts.Identifier.Identify(r)
+	if err == nil && !c.own.valid() {
+		return ErrInvalidCredential
+	}
+	return err
 }
 
 // target is the session that the carriers name, all of them the same one.
 func (t *Tracker) target(c *carriers) (h handle, derived bool, err error) {
-	token := c.header || c.cookie
+	token, id := c.header || c.cookie, c.identity()
 	switch {
 	case !token && !c.verified:
 		return h, false, ErrNoCredential
@@ -129,22 +169,22 @@ func (t *Tracker) target(c *carriers) (h handle, derived bool, err error) {
 			return h, false, ErrInvalidCredential
 		}
 		return c.token.handle, false, nil
-	case c.identity.SessionID != "":
-		h, ok := parseHandle(c.identity.SessionID)
+	case id.SessionID != "":
+		h, ok := c.ours()
 		if !ok || token && h != c.token.handle {
 			return h, false, ErrInvalidCredential
 		}
 		return h, false, nil
-	case token && c.identity.Key != "":
+	case token && id.Key != "":
 		return h, false, ErrInvalidCredential // two sessions named: the provider's and ours
 	case token:
 		return c.token.handle, false, nil
 	case t.opts.ExplicitOnly:
 		return h, false, ErrInvalidCredential
-	case c.identity.derived != handle{}:
-		return c.identity.derived, true, nil
+	case id.derived != handle{}:
+		return id.derived, true, nil
 	}
-	return deriveHandle(c.identity.Issuer, c.identity.UserID, c.identity.Key), true, nil
+	return deriveHandle(id.Issuer, id.UserID, id.Key), true, nil
 }
 
 // resolve finds the live session of a request. fresh reads the store even where the
@@ -152,8 +192,10 @@ func (t *Tracker) target(c *carriers) (h handle, derived bool, err error) {
 // ErrNoCredential, ErrInvalidCredential, ErrExpiredCredential, *EndedError, ErrLimit,
 // errCrossOrigin, and anything else for "cannot say".
 func (t *Tracker) resolve(r *http.Request, fresh bool) (res resolution, err error) {
-	c, err := t.carriersOf(r)
-	if err != nil {
+	now := time.Now()
+	res.local = t.clock.localAt(now)
+	var c carriers
+	if err := t.carriersOf(r, &c, now); err != nil {
 		res.deadCookie = c.badForm
 		return res, err
 	}
@@ -161,9 +203,11 @@ func (t *Tracker) resolve(r *http.Request, fresh bool) (res resolution, err erro
 	if err != nil {
 		return res, err
 	}
-	local := t.clock.local()
+	if c.waited {
+		res.local = t.clock.local()
+	}
 	if !fresh {
-		res.entry = t.cached(h, local)
+		res.entry = t.cached(h, res.local)
 	}
 	hit := res.entry != nil
 	if !hit {
@@ -175,8 +219,8 @@ func (t *Tracker) resolve(r *http.Request, fresh bool) (res resolution, err erro
 		res.deadCookie = c.cookie && !c.verified
 		return res, t.notGenuine(r.Context(), h, &c, hit)
 	}
-	res.byCookie, res.roles, res.until = c.cookie, c.identity.Roles, c.identity.ExpiresAt
-	if res.entry, err = t.judge(r.Context(), res.entry, t.clock.at(local)); err != nil {
+	res.byCookie, res.roles, res.until = c.cookie, c.identity().Roles, c.identity().ExpiresAt
+	if res.entry, err = t.judge(r.Context(), res.entry, t.clock.at(res.local)); err != nil {
 		res.deadCookie = c.cookie && errors.Is(err, ErrEnded)
 		return res, err
 	}
@@ -209,7 +253,7 @@ func genuine(e *entry, c *carriers, derived bool) bool {
 	if derived && e.user == "" {
 		return true // blanked after its retention: the handle itself was made of the user
 	}
-	return !c.verified || e.user == c.identity.UserID
+	return !c.verified || e.user == c.identity().UserID
 }
 
 // refusalKey is what a credential that was refused is remembered by: the handle, and
@@ -262,7 +306,7 @@ func (t *Tracker) cached(h handle, local int64) *entry {
 
 // miss reads the store. While the store is known to be away nobody waits for it.
 func (t *Tracker) miss(r *http.Request, h handle, derived bool, c *carriers, fresh bool) (*entry, error) {
-	id, key := &c.identity, handle{}
+	id := c.identity()
 	if t.down.Load() {
 		return nil, fmt.Errorf("%w: known to be away", ErrUnavailable)
 	}

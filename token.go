@@ -170,6 +170,14 @@ func decodeRaw(dst []byte, src string) bool {
 	var bits uint32
 	var have uint
 	at := 0
+	for ; len(src) >= 4 && len(dst)-at >= 3; src, at = src[4:], at+3 {
+		a, b, c, d := sextet[src[0]], sextet[src[1]], sextet[src[2]], sextet[src[3]]
+		if (a|b|c|d)&0xC0 != 0 {
+			return false
+		}
+		group := uint32(a)<<18 | uint32(b)<<12 | uint32(c)<<6 | uint32(d)
+		dst[at], dst[at+1], dst[at+2] = byte(group>>16), byte(group>>8), byte(group)
+	}
 	for i := 0; i < len(src); i++ {
 		v := sextet[src[i]]
 		if v == 0xFF {
