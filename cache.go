@@ -26,7 +26,6 @@ type entry struct {
 	facts           unique.Handle[facts]
 	places          unique.Handle[places]
 	address         packedAddr
-	loginAddress    packedAddr
 	derived         bool
 }
 
@@ -39,6 +38,25 @@ type facts struct {
 type places struct {
 	source, loginSource string
 	location            Location
+	// login is the address of the sign-in where moved says that it is not the latest:
+	// the rare case pays for its room.
+	login packedAddr
+	moved bool
+}
+
+// signedInFrom sets the address of the sign-in.
+func (p *places) signedInFrom(login, latest packedAddr) {
+	p.login, p.moved = packedAddr{}, login != latest
+	if p.moved {
+		p.login = login
+	}
+}
+
+func (e *entry) loginAddress() packedAddr {
+	if p := e.places.Value(); p.moved {
+		return p.login
+	}
+	return e.address
 }
 
 // ending is why a session is no longer good.
@@ -85,9 +103,11 @@ func newEntry(r *Record, readAt int64) (*entry, bool) {
 		loginAt: micros(r.LoginAt), expiresAt: micros(r.ExpiresAt), credentialUntil: micros(r.CredentialUntil),
 		readAt: readAt, derived: r.Derived,
 		facts:   unique.Make(facts{r.UserAgent, r.ClientHints, r.Device}),
-		places:  unique.Make(places{r.AddressSource, r.LoginAddressSource, r.Location}),
-		address: packAddr(r.Address), loginAddress: packAddr(r.LoginAddress),
+		address: packAddr(r.Address),
 	}
+	p := places{source: r.AddressSource, loginSource: r.LoginAddressSource, location: r.Location}
+	p.signedInFrom(packAddr(r.LoginAddress), e.address)
+	e.places = unique.Make(p)
 	e.last.Store(micros(r.LastActivity))
 	e.queued.Store(micros(r.LastActivity))
 	if r.Ended() {
@@ -102,7 +122,7 @@ func (e *entry) session() Session {
 	s := Session{
 		Serial: e.serial, ID: e.handle.id(), UserID: e.user, Derived: e.derived,
 		Address: e.address.addr(), AddressSource: p.source, Location: p.location,
-		LoginAddress: e.loginAddress.addr(), LoginAddressSource: p.loginSource,
+		LoginAddress: e.loginAddress().addr(), LoginAddressSource: p.loginSource,
 		UserAgent: f.userAgent, ClientHints: f.hints, Device: f.device,
 		LoginAt: fromMicros(e.loginAt), LastActivity: fromMicros(e.last.Load()),
 		ExpiresAt: fromMicros(e.expiresAt), CredentialUntil: fromMicros(e.credentialUntil),
@@ -118,7 +138,7 @@ func (e *entry) described(f Facts) *entry {
 	c := &entry{
 		handle: e.handle, hash: e.hash, user: e.user, serial: e.serial, loginAt: e.loginAt, expiresAt: e.expiresAt,
 		credentialUntil: max(e.credentialUntil, micros(f.CredentialUntil)), readAt: e.readAt, derived: e.derived,
-		facts: e.facts, places: e.places, address: e.address, loginAddress: e.loginAddress,
+		facts: e.facts, places: e.places, address: e.address,
 	}
 	if f.Device != nil {
 		now := c.facts.Value()
@@ -128,7 +148,9 @@ func (e *entry) described(f Facts) *entry {
 	if f.Network != nil {
 		now := c.places.Value()
 		now.source, now.location = f.Network.Source, f.Network.Location
-		c.places, c.address = unique.Make(now), packAddr(f.Network.Address)
+		c.address = packAddr(f.Network.Address)
+		now.signedInFrom(e.loginAddress(), c.address)
+		c.places = unique.Make(now)
 	}
 	c.last.Store(e.last.Load())
 	c.queued.Store(e.queued.Load())
@@ -162,6 +184,7 @@ type cache struct {
 
 type cacheShard struct {
 	mu         sync.RWMutex
+	requests   atomic.Int64 // tracked ones; here, for one counter would be every core's bottleneck
 	generation uint64
 	entries    map[handle]*entry
 }
@@ -302,6 +325,14 @@ func (c *cache) clear() {
 		clear(s.entries)
 		s.mu.Unlock()
 	}
+}
+
+// tracked sums the shards' requests.
+func (c *cache) tracked() (n int64) {
+	for i := range c.shards {
+		n += c.shards[i].requests.Load()
+	}
+	return n
 }
 
 // len counts the entries.

@@ -65,7 +65,7 @@ type describeJob struct {
 
 // describeLogin queues what a new session still lacks.
 func (t *Tracker) describeLogin(s Session, agent, hints string) {
-	t.describe(describeJob{
+	t.describe(&describeJob{
 		session: s, agent: agent, hints: hints, device: true, login: true,
 		place: s.Address.IsValid() && t.opts.Locator != nil,
 	})
@@ -74,7 +74,7 @@ func (t *Tracker) describeLogin(s Session, agent, hints string) {
 // notice looks at what else a touch may bring: another address, a later end of the
 // credential, a device that has no names yet.
 func (t *Tracker) notice(r *http.Request, e *entry, until time.Time) {
-	job := describeJob{device: e.facts.Value().device.Source == ""}
+	job := &describeJob{device: e.facts.Value().device.Source == ""}
 	if address, source := t.addressOf(r); address != e.address.addr() {
 		job.network = &Network{Address: address, Source: source}
 		job.place = address.IsValid() && t.opts.Locator != nil
@@ -90,7 +90,7 @@ func (t *Tracker) notice(r *http.Request, e *entry, until time.Time) {
 }
 
 // describe queues a job; before Start there is nobody to do it.
-func (t *Tracker) describe(job describeJob) {
+func (t *Tracker) describe(job *describeJob) {
 	run := t.life.enter()
 	if run == nil {
 		return
@@ -109,7 +109,7 @@ func (t *Tracker) runDescriber(ctx context.Context) {
 	t.contain("Classifier", func() { t.opts.Classifier.warm(ctx) })
 	ticker := time.NewTicker(t.opts.FlushInterval)
 	defer ticker.Stop()
-	var batch []describeJob
+	var batch []*describeJob
 	var found []Facts
 	for {
 		select {
@@ -133,7 +133,7 @@ func (t *Tracker) runDescriber(ctx context.Context) {
 }
 
 // look does the slow part of a job.
-func (t *Tracker) look(ctx context.Context, job describeJob) Facts {
+func (t *Tracker) look(ctx context.Context, job *describeJob) Facts {
 	f := Facts{ID: job.session.ID, Network: job.network, CredentialUntil: job.until}
 	if job.device {
 		t.contain("Classifier", func() {
@@ -203,7 +203,7 @@ func cleanLocation(l Location) Location {
 }
 
 // writeFacts stores what was found and shows it to the sessions that are cached.
-func (t *Tracker) writeFacts(ctx context.Context, batch []describeJob, found []Facts) {
+func (t *Tracker) writeFacts(ctx context.Context, batch []*describeJob, found []Facts) {
 	storeCtx, cancel := t.writeContext(ctx)
 	defer cancel()
 	if err := t.store.Describe(storeCtx, found); err != nil {

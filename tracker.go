@@ -24,7 +24,8 @@ type Tracker struct {
 	leaser      Leaser
 	zone        *time.Location
 	crossOrigin *http.CrossOriginProtection
-	touchEvery  int64 // microseconds
+	jwt         *JWTIdentifier // Options.Identifier where it is exactly that, not a host's type around it
+	touchEvery  int64          // microseconds
 
 	clock   *clock
 	cache   *cache
@@ -46,7 +47,7 @@ type Tracker struct {
 	down         atomic.Bool
 	outageLogged atomic.Int64
 
-	describing chan describeJob
+	describing chan *describeJob
 	hooks      chan func(context.Context)
 }
 
@@ -72,13 +73,14 @@ func New(store Store, opts *Options) (*Tracker, error) {
 		clock:      newClock(), cache: newCache(o.CacheSize), flights: newFlights(),
 		touches:   newTouchBuffer(max(4*o.CacheSize, 100_000)),
 		flushKick: make(chan struct{}, 1), feedKick: make(chan struct{}, 1),
-		describing: make(chan describeJob, describeQueue), hooks: make(chan func(context.Context), hookQueue),
+		describing: make(chan *describeJob, describeQueue), hooks: make(chan func(context.Context), hookQueue),
 	}
 	for _, origin := range o.TrustedOrigins {
 		if err := t.crossOrigin.AddTrustedOrigin(origin); err != nil {
 			return nil, fmt.Errorf("sessiontrack: Options.TrustedOrigins: %w", err)
 		}
 	}
+	t.jwt, _ = o.Identifier.(*JWTIdentifier)
 	t.feed, _ = store.(EndedFeed)
 	t.counter, _ = store.(OnlineCounter)
 	t.lister, _ = store.(OnlineLister)
