@@ -306,7 +306,7 @@ func (t *Tracker) cached(h handle, local int64) *entry {
 
 // miss reads the store. While the store is known to be away nobody waits for it.
 func (t *Tracker) miss(r *http.Request, h handle, derived bool, c *carriers, fresh bool) (*entry, error) {
-	id := c.identity()
+	id, key := c.identity(), handle{}
 	if t.down.Load() {
 		return nil, fmt.Errorf("%w: known to be away", ErrUnavailable)
 	}
