@@ -1,9 +1,9 @@
 package sessiontrack
 
-// DeviceType is what kind of thing a session runs on.
+// A DeviceType is the kind of thing that sent a request.
 type DeviceType string
 
-// The device types.
+// The kinds of devices.
 const (
 	DeviceDesktop  DeviceType = "desktop"
 	DeviceMobile   DeviceType = "mobile"
@@ -15,16 +15,4 @@ const (
 	DeviceOther    DeviceType = "other"
 	DeviceUnknown  DeviceType = "unknown"
 )
-
-// DeviceSource says what a device was told by.
-type DeviceSource string
-
-// Device is what a session runs on, as far as it can be told.
-type Device struct {
-	Type                    DeviceType
-	Browser, BrowserVersion string
-	OS, OSVersion           string
-	Brand, Model            string
-	Source                  DeviceSource
-	Ambiguous               bool
-}
+const maxUserAgent = 512
