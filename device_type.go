@@ -1,6 +1,9 @@
 package sessiontrack
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // A typeRule is one line of typeRules: it decides when the agent shows one of
 // any (zero: no such demand), all of all and none of none.
@@ -38,7 +41,7 @@ var typeRules = []typeRule{
 	{is: DeviceTablet, any: isIOSBrowser, all: isMac},
 	{is: DeviceDesktop, any: isMac, none: isPhone},
 	{is: DeviceTablet, any: isWinRT},
-	{is: DeviceTablet, any: isSamsungX11, all: isDesktopOS, none: isAndroid | saysMobile},
+	{is: DeviceTablet, all: isSamsungX11 | isDesktopOS, none: isAndroid | saysMobile | isWindowsNT | isMac},
 	{is: DeviceMobile, any: saysMobile | isPhone},
 	{is: DeviceMobile, all: isAndroid | isApp},
 	{is: DeviceMobile, all: isAndroid, none: isRenderer},
@@ -57,12 +60,20 @@ func decide(found trait) DeviceType {
 	return DeviceUnknown
 }
 
-// deviceType says what kind of device sent this user agent, in a few
-// microseconds, from our own table alone and without allocating.
+// deviceType says what kind of device sent this user agent with these hints
+// (deviceHints), in a few microseconds, from our own tables alone and without
+// allocating: it is called where a request waits.
 func deviceType(userAgent, hints string) DeviceType {
-	var buf [maxUserAgent]byte
-	s := lowerASCII(buf[:], userAgent)
-	return decide(traits(s))
+	var buf [maxAgentBytes]byte
+	found := traits(lowerASCII(buf[:], userAgent))
+	return typeByHints(decide(found), found, hints)
+}
+
+// isAmbiguous tells Safari on a Mac, which half of the time is an iPad or an
+// iPhone in desktop mode: only their count of touch points differs.
+func isAmbiguous(userAgent string, found trait, hints string) bool {
+	return found&isMac != 0 && found&(isIPad|isIPhone|isIOSBrowser|isMSIE) == 0 && touchPoints(hints) < 0 &&
+		strings.Contains(userAgent, "AppleWebKit/") && !strings.Contains(userAgent, "Chrome/") && decide(found) == DeviceDesktop
 }
 
 func traits(s []byte) trait {

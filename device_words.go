@@ -4,52 +4,49 @@ package sessiontrack
 type trait uint64
 
 const (
-	isInnocent    trait = 1 << iota // looks like a word of the others, and is not
-	isBot                           // a crawler, checker, previewer … says what it is
-	isBotHint                       // the same, where nothing speaks against it
-	isClient                        // an HTTP library or command-line program
-	hasContact                      // an address to write to or to read about it
-	isMSIE                          // Internet Explorer, whose add-ons write addresses too
-	isEngine                        // a browser engine or a browser people use
-	isRenderer                      // something that draws pages
-	isApp                           // an app's own network stack, which says no "Mobile"
-	isTV                            //
-	isTVHint                        // the processors of set-top boxes
-	isConsole                       //
-	isWearable                      //
-	isAppliance                     // e-reader, car, printer, speaker, camera …
-	isPhone                         // a phone's own word
-	isPDA                           //
-	isPuffin                        // Puffin renders elsewhere, says "Linux" and ends its version in
-	puffinPhone                     // "AP", "IP", "WP" on phones
-	puffinTablet                    // and "AT", "IT" on tablets
-	isIPad                          //
-	isIPhone                        //
-	isAppleApp                      // an app on an iPhone, an iPad or a Mac
-	isMacApp                        // that names a Mac
-	isTabletWord                    // says tablet
-	isTabletCode                    // a code family of tablets
-	isPhoneCode                     // a name of phones that looks like a tablet's
-	isLaptop                        // a computer that runs Android
-	isAndroid                       //
-	saysMobile                      //
-	isMac                           //
-	isIOSBrowser                    // a browser that exists on iOS only
-	isWinRT                         // Windows RT: Surface and its like
-	isSamsungX11                    // Samsung Internet, which exists on Android only
-	isWindowsNT                     // Windows itself, not Windows Phone
-	isDesktopOS                     //
-	isXbox                          //
-	isWinTablet                     // Windows with touch and pen; only a hint
-	isVR                            //
-	modelTablet                     // by the table of models, from here on
-	modelTV                         //
-	modelConsole                    //
-	modelPhone                      //
-	modelWearable                   //
-	modelOther                      //
-	isMaybeBot                      // a bare internet domain
-	isBare                          // shaped like no browser: "name/1.2 (…)"
+	isInnocent   trait = 1 << iota // looks like a word of the others, and is not
+	isBot                          // a crawler, checker, previewer … says what it is
+	isBotHint                      // the same, where nothing speaks against it
+	isClient                       // an HTTP library or command-line program
+	hasContact                     // an address to write to or to read about it
+	isMSIE                         // Internet Explorer, whose add-ons write addresses too
+	isEngine                       // a browser engine or a browser people use
+	isRenderer                     // something that draws pages
+	isApp                          // an app's own network stack, which says no "Mobile"
+	isTV                           // a television, set-top box or stick
+	isTVHint                       // the processors of set-top boxes
+	isConsole                      // a game console
+	isWearable                     // a watch or a headset
+	isAppliance                    // e-reader, car, printer, speaker, camera …
+	isPhone                        // a phone's own word
+	isPuffin                       // Puffin renders elsewhere, says "Linux" and ends its version in
+	puffinPhone                    // "AP", "IP", "WP" on phones
+	puffinTablet                   // and "AT", "IT" on tablets
+	isIPad
+	isIPhone     // an iPhone or iPod
+	isAppleApp   // an app on an iPhone, an iPad or a Mac
+	isMacApp     // that names a Mac
+	isTabletWord // says tablet
+	isTabletCode // a code family of tablets
+	isPhoneCode  // a name of phones that looks like a tablet's
+	isLaptop     // a computer that runs Android
+	isAndroid    // Android in any spelling
+	saysMobile   // the word Mobile
+	isMac
+	isIOSBrowser // a browser that exists on iOS only
+	isWinRT      // Windows RT: Surface and its like
+	isSamsungX11 // Samsung Internet, which exists on Android only
+	isWindowsNT  // Windows itself, not Windows Phone
+	isDesktopOS  // a system that computers run
+	isXbox       // an Xbox, whatever Windows it names
+	modelTablet  // by the table of models, from here on
+	modelTV
+	modelConsole
+	modelPhone
+	modelWearable
+	modelOther
+	isMaybeBot // a robot unless it is a phone or an app
+	isBare     // shaped like no browser: "name/1.2 (…)"
 )
 
 // notInModel are the traits whose words do not count inside a model's name:
@@ -74,117 +71,138 @@ type wordRow struct {
 //
 // The bots' words build on isbot (Unlicense, https://github.com/omrilotan/isbot).
 var deviceWords = []wordRow{
-	{trait: isInnocent, words: ` camscan user_agent: user_agent= alexaservice tablet_pc 
-		cubot m_bot kidbot camscanner firephp <gsa/ google_pixel google/google botim> turbot lenovo_b service_pack wap_proxy libwww-fm masking-agent yahoomobile
-		robot_phone cloudphone`},
-	{trait: isBot, words: ` siteimprove hardenize silktide datanyze linktiger openvas printfriendly securityheaders watchtowr webthumb websnapr thumbor/ zombie.js archivebox search_console searchbyimage page_speed keyword_suggestion duplexweb googlemessages debugbear stumbleupon contentscan scan/ scan> scanning scraping collectbot 
-		bot> bot_ bots> bot/ bot; bot. b0t bot# robot crawl spider slurp archiver scraper scrapy <scan> scanner> headless lighthouse
-		fetcher <fetch> checker> checklink linkcheck link_check validator linkpreview previewer monitoring monitor/ uptime pingdom
-		statuscake feedfetch feedburner feedparser parser/ indexer grabber harvest <audit auditor
-		analyzer analyser inspector inspection detector> wappalyzer transcoder imageproxy
-		phantomjs casperjs puppeteer playwright cypress/ selenium synthetic webkit2png wkhtmlto
-		pagespeed ptst/ ptst> dareboost speedcurve rigor> catchpoint gomezagent dejaclick neustar_wpm iplabel yottaa
-		favicon> faviconarchive screenshot thumbnail mediapartners google_favicon google_site_verif google_inspectiontool
-		google_structured google_safety google_read google_physicalweb google_certificates google_ads google_adwords google_publisher google_web_preview
-		google_youtube_links google_speakr google_test google_transparency google_xrawler googleother google_image google_producer google_extended
-		googleassociation googleimageproxy googleprober googleweblight google_shopping google_lens google_cloud_t
-		facebookexternal facebookcatalog facebookplatform facebot meta_external externalhit cortex/ embedly bitlybot
-		ia_archiver heritrix nutch yeti/ <yeti> daum> daumoa sogou_ sogou> sosospider baiduspider bingpreview msnbot teoma ask_jeeves scooter
-		w3c_ w3c-valid jigsaw xenu_ httrack webcopier teleport_pro offline_ webzip webstripper sitesucker siteanaly site24x7 
-		nessus nikto sqlmap <nmap> masscan zgrab netcraft censys qualys arachni acunetix netsparker wpscan dirbuster zmeu morfeus
-		security_scan internet_measurement measurement> vulnerab
-		appengine google_http apis_google skypeuripreview telegrambot discordbot slackbot slack_img
-		disqus/ tumblr/ bluesky/ mastodon/ ^discourse ^snapchat ^facebook ^yahoo ^yandex ^duckduckgo yahooseeker
-		openai chatgpt_user gptbot claudebot claude_ claude-code anthropic perplexity cohere ccbot amazonbot bytespider applebot
-		nagios check_http zabbix kube_probe elb_health healthcheck health_check datadog newrelic prometheus/ blackbox_exp munin grafana
-		 researchscan webmon website_ websitepulse internetvista hosttracker freshping updown> montastic site_monitor sitemonitor
-		 drupal joomla movabletype typo3 magento> jetpack
-		virustotal clamav bluecoat forcepoint barracuda zscaler> fortiguard symantec> trendmicro
-		copyright plagiar turnitin safeassign copyscape semrush ahrefs majestic mj12 dotbot rogerbot seokicks seo> <seo seobility <serp
-		 extractor exractor retriev webcollage webcapture verifier verification
-		 translator googletranslate testcert ssl_labs ssllabs tls_ dnsscan certificate whois
-		 websearch searcher search_engine ^search useragent> default_user_agent toolbox
-		 ^php <php> ^perl nameprotect larbin omniweb_ webvac link_sleuth linkwalker linkdex linkedinbot linkapedia link_valet linkchkr
-		cloudflare fastly> akamai> hwcdn keycdn cloudfront amazon_cloudfront prerender hubspot zendesk webhook> webhooks integromat zapier ifttt 
-		 classifier wayback blogtrottr blog> pingback trackback trackable collapsify pageburst functionize foregenix scope3
-		 readability newsgator newsify feedly inoreader netvibes bloglines liferea ^rank ^read ^track
-		 torrent/ btwebclient aria2 getright gozilla igetter download_master mass_down leech webgo dmbrowser fdm_
-		sitemap siteexplorer site_explor expanse paloalto binaryedge shodan onyphe leakix l9explore l9tcpid
-		reaper copier ripper sucker> grub_client grub> emailsiphon emailcollect cherrypick webbandit websnarf
-		powermarks browsershots browserstack sauce_labs crossbrowser virtuoso infrawatch burpcollab hydra/
-		embarcadero iframely flipboardproxy quora_link newspaper/ vkshare xing_content redditbot mail.ru/ mail_ru
-		trendiction brandwatch meltwater linguee wikido apercite pixray picsearch exabot voila gigablast looksmart genieo
-		nuhk ichiro <istella> curious gethpinfo gigabot mnogo htdig swish ultraseek wisenut atomz almaden becomebot fast_webcrawl omgili
-		ips_agent chrome-lighthouse speedtest> webpagetest watchmouse alertsite keynote> boomerang> evc_batch panopta revealuptime
-		morningscore onetrust convertify adbeat mediavine adsbot admantx adscanner integralads grapeshot proximic peer39 pixalate
-		moat> doubleverify mapper> mappercmd bw/# contxbot owler <ort/ orangebot> yacy> searxng collecta jobhunter
-		html_get urllib urlgrab links_check deadlink brokenlink broken_link linkexam
-		 http_get http_req http_agent `},
-	{trait: isBotHint, words: ` google-@ <abuse feed archiv detect grab insights inspect measure optimiz scrap validat resolver> resizer> watcher preview_ finder) finder/ 
-		 service/ agent> agent/ tester> java/# ^java> ^java# url_ urls> <url> translate> reader> preview/ domain> domains> server> server/ library> collector> collect/ snapshot> services> insight> insights> capture> verify> http_client okhttp ruby> rails> perl> optimizer powershell tools/ wordpress> wordpress/ wordpress.com download_manager>`},
+	{trait: isInnocent, words: `
+		camscan user_agent: user_agent= alexaservice tablet_pc cubot m_bot kidbot firephp <gsa/ google_pixel google/google
+		botim> turbot lenovo_b service_pack wap_proxy libwww-fm masking-agent yahoomobile robot_phone cloudphone`},
+	{trait: isBot, words: `
+		siteimprove hardenize silktide datanyze linktiger openvas printfriendly securityheaders watchtowr webthumb websnapr
+		thumbor/ zombie.js archivebox search_console searchbyimage page_speed keyword_suggestion duplexweb googlemessages
+		debugbear stumbleupon contentscan scan/ scan> scanning scraping collectbot bot> bot_ bots> bot/ bot; bot. b0t bot#
+		robot crawl spider slurp archiver scraper scrapy <scan> scanner> headless lighthouse fetcher <fetch> checker>
+		checklink linkcheck link_check validator linkpreview previewer monitoring monitor/ uptime pingdom statuscake feedfetch
+		feedburner feedparser parser/ indexer grabber harvest <audit auditor analyzer analyser inspector inspection detector>
+		wappalyzer transcoder imageproxy phantomjs casperjs puppeteer playwright cypress/ selenium synthetic webkit2png
+		wkhtmlto pagespeed ptst/ ptst> dareboost speedcurve rigor> catchpoint gomezagent dejaclick neustar_wpm iplabel yottaa
+		favicon> faviconarchive screenshot thumbnail mediapartners google_favicon google_site_verif google_structured
+		google_safety google_read google_physicalweb google_ads google_adwords google_publisher google_web_preview
+		google_youtube_links google_speakr google_test google_transparency google_xrawler googleother google_image
+		google_producer google_extended googleassociation googleprober googleweblight google_shopping google_lens
+		google_cloud_t facebookexternal facebookcatalog facebookplatform facebot meta_external externalhit cortex/ embedly
+		bitlybot heritrix nutch yeti/ <yeti> daum> daumoa sogou_ sogou> bingpreview msnbot teoma ask_jeeves scooter w3c_
+		jigsaw xenu_ httrack teleport_pro offline_ webzip sitesucker siteanaly site24x7 nessus nikto sqlmap <nmap> masscan
+		zgrab netcraft censys qualys arachni acunetix netsparker wpscan dirbuster zmeu morfeus security_scan
+		internet_measurement measurement> vulnerab appengine google_http apis_google skypeuripreview telegrambot discordbot
+		slackbot slack_img disqus/ tumblr/ bluesky/ mastodon/ ^discourse ^snapchat ^facebook ^yahoo ^yandex ^duckduckgo
+		yahooseeker openai chatgpt_user gptbot claudebot claude_ anthropic perplexity cohere ccbot amazonbot applebot nagios
+		check_http zabbix kube_probe elb_health healthcheck health_check datadog newrelic prometheus/ blackbox_exp munin
+		grafana researchscan webmon website_ websitepulse internetvista hosttracker freshping updown> montastic site_monitor
+		sitemonitor drupal joomla movabletype typo3 magento> jetpack virustotal clamav bluecoat forcepoint barracuda zscaler>
+		fortiguard symantec> trendmicro copyright plagiar turnitin safeassign copyscape semrush ahrefs majestic mj12 dotbot
+		rogerbot seokicks seo> <seo seobility <serp extractor exractor retriev webcollage webcapture verifier verification
+		translator googletranslate testcert ssl_labs ssllabs tls_ dnsscan certificate whois websearch searcher search_engine
+		^search useragent> default_user_agent toolbox ^php <php> ^perl nameprotect larbin omniweb_ webvac link_sleuth
+		linkwalker linkdex linkedinbot linkapedia link_valet linkchkr cloudflare fastly> akamai> hwcdn keycdn cloudfront
+		prerender hubspot zendesk webhook> webhooks integromat zapier ifttt classifier wayback blogtrottr blog> pingback
+		trackback trackable collapsify pageburst functionize foregenix scope3 readability newsgator newsify feedly inoreader
+		netvibes bloglines liferea ^rank ^read ^track torrent/ btwebclient aria2 getright gozilla igetter download_master
+		mass_down leech webgo dmbrowser fdm_ sitemap siteexplorer site_explor expanse paloalto binaryedge shodan onyphe leakix
+		l9explore l9tcpid reaper copier ripper sucker> grub_client grub> emailsiphon emailcollect cherrypick webbandit
+		websnarf powermarks browsershots browserstack sauce_labs crossbrowser virtuoso infrawatch burpcollab hydra/
+		embarcadero iframely flipboardproxy quora_link newspaper/ vkshare xing_content redditbot mail.ru/ mail_ru trendiction
+		brandwatch meltwater linguee wikido apercite pixray picsearch exabot voila gigablast looksmart genieo nuhk ichiro
+		<istella> curious gethpinfo gigabot mnogo htdig swish ultraseek wisenut atomz almaden becomebot omgili ips_agent
+		speedtest> webpagetest watchmouse alertsite keynote> boomerang> evc_batch panopta morningscore onetrust convertify
+		adbeat mediavine adsbot admantx adscanner integralads grapeshot proximic peer39 pixalate moat> doubleverify mapper>
+		mappercmd bw/# contxbot owler <ort/ orangebot> yacy> searxng collecta jobhunter html_get urllib urlgrab links_check
+		deadlink brokenlink broken_link linkexam http_get http_req http_agent`},
+	{trait: isBotHint, words: `
+		google-@ <abuse feed archiv detect grab insights inspect measure optimiz scrap validat resolver> resizer> watcher
+		preview_ finder) finder/ service/ agent> agent/ tester> java/# ^java> ^java# url_ urls> <url> translate> reader>
+		preview/ domain> domains> server> server/ library> collector> collect/ snapshot> services> insight> capture> verify>
+		http_client okhttp ruby> rails> perl> powershell tools/ wordpress> wordpress/ wordpress.com download_manager>`},
 	{trait: isClient, words: `
-		^curl <curl/ libcurl wget python> python/ python-req python-url pycurl aiohttp httpx/ mechanize go-http-client go_http ^go_#
-		go-resty gohttp fasthttp fiber/ jakarta apache-http apache_http okio ^jersey jetty/ reactornetty netty/ async-http ^ahc/
-		unirest resttemplate retrofit feign/ restsharp rest-client rest_client restclient guzzle symfony zend_http phpcrawl php/ cakephp pear_http snoopy
-		libwww-perl w3c-libwww lwp-trivial lwp:: lwp_ ^lwp> www-mechanize perl/ ruby/ faraday typhoeus httparty em-http http.rb httprb 
-		axios/ node-fetch node-super superagent/ undici got_( ^got/ ^node node.js request/ request-promise needle/ hyper/ reqwest ureq/ attohttpc 
-		^rust dart: ^dart/ ^dio/ ^http/ httpie xh/# winhttp wininet ^winhttp microsoft_bits microsoft-webdav webdav microsoft_data webdrive
-		microsoft-cryptoapi certutil winget nuget chocolatey windows-update-agent msfrontpage ^microsoft_url internetexplorerclient
-		postman insomnia/ soapui jmeter gatling locust apachebench siege/ k6/# vegeta wrk/ hey/# bombardier loadrunner artillery ^fetch/ ^rest
-		grpc- ^grpc curb/ libsoup neon/ serf/ git/# ^git> mercurial ^apt- debian_apt apt-http dnf/ yum/ urlgrabber pip/# ^pip> npm/ yarn/# pnpm/ composer/ cargo> ^bun/ deno/
-		docker/ containerd kubernetes kubectl helm/ terraform ansible puppet chef_client vault/ consul> aws-sdk aws-cli <boto> azure- ^azure google-api gcloud
-		lua-resty ngx_lua erlang hackney mojolicious anyevent coldfusion cfhttp cfschedule groovy clj-http http-kit akka-http spray-can scalaj dispatch/# play-ws
-		nghttp2 h2load httpunit htmlunit httpcore indy_lib indy> synapse> delphi xmlrpc xml_rpc soap> soap/ gsoap axis/ cxf nusoap
-		twisted zope/ urlopen winhttprequest libghttp mget> lynx_libwww fetch_api http-tiny lftp/ ncat
-		<vlc/ ffmpeg lavf/ libavformat gstreamer winamp foobar2000 
-		swcd> ^swcd appsiteassoc emacs w3m_emacs `},
-	{trait: hasContact, words: `http:// https:// www. mailto: @gmail @yahoo @hotmail _at_gmail (at) [at] http:/ https:`},
-	{trait: isMaybeBot, words: ` httpclient service> ^whatsapp proxy> proxy/ shopify> analytics yahoo!_ downloader> download> <research> rss> rss/ .com> .ai> .co> .org> .co.uk`},
+		^curl <curl/ libcurl wget python> python/ python-req python-url pycurl aiohttp httpx/ mechanize go_http ^go_# go-resty
+		gohttp fasthttp fiber/ jakarta apache_http okio ^jersey jetty/ reactornetty netty/ async-http ^ahc/ unirest
+		resttemplate retrofit feign/ restsharp rest_client restclient guzzle symfony zend_http phpcrawl php/ cakephp pear_http
+		snoopy libwww-perl w3c-libwww lwp:: lwp_ ^lwp> perl/ ruby/ faraday typhoeus httparty em-http http.rb httprb axios/
+		node-fetch node-super superagent/ undici got_( ^got/ ^node node.js request/ request-promise needle/ hyper/ reqwest
+		ureq/ attohttpc ^rust dart: ^dart/ ^dio/ ^http/ httpie xh/# winhttp wininet microsoft_bits webdav microsoft_data
+		webdrive microsoft-cryptoapi certutil winget nuget chocolatey windows-update-agent msfrontpage ^microsoft_url
+		internetexplorerclient postman insomnia/ soapui jmeter gatling locust apachebench siege/ k6/# vegeta wrk/ hey/#
+		bombardier loadrunner artillery ^fetch/ ^rest grpc- ^grpc curb/ libsoup neon/ serf/ git/# ^git> mercurial ^apt-
+		debian_apt apt-http dnf/ yum/ urlgrabber pip/# ^pip> npm/ yarn/# composer/ cargo> ^bun/ deno/ docker/ containerd
+		kubernetes kubectl helm/ terraform ansible puppet chef_client vault/ consul> aws-sdk aws-cli <boto> azure- ^azure
+		google-api gcloud lua-resty ngx_lua erlang hackney mojolicious anyevent coldfusion cfhttp cfschedule groovy clj-http
+		http-kit akka-http spray-can scalaj dispatch/# play-ws nghttp2 h2load httpunit htmlunit httpcore indy_lib indy>
+		synapse> delphi xmlrpc xml_rpc soap> soap/ gsoap axis/ cxf nusoap twisted zope/ urlopen libghttp mget> lynx_libwww
+		fetch_api http-tiny lftp/ ncat <vlc/ ffmpeg lavf/ libavformat gstreamer winamp foobar2000 swcd> ^swcd appsiteassoc
+		emacs`},
+	{trait: hasContact, words: `www. mailto: @gmail @yahoo @hotmail _at_gmail (at) [at] http:/ https:`},
+	{trait: isMaybeBot, words: `
+		httpclient service> ^whatsapp proxy> proxy/ shopify> analytics yahoo!_ downloader> download> <research> rss> rss/
+		.com> .ai> .co> .org> .co.uk`},
 	{trait: isMSIE, words: `msie_ trident/`},
-	{trait: isEngine, words: ` <nx/# dplus anyconnect micromessenger mozac antennapod googleapp/ browser explorer> explorer/ mediaplayer podcast radio [fban player/ 
-		applewebkit gecko/ khtml presto/ opera/ opera_ ^opera msie_ trident/ <chrome/ firefox/ safari/ netscape konqueror lynx/ <links> elinks w3m/ dillo
-		netfront obigo blackberry up.browser ucweb ucbrowser nokia dalvik/ cfnetwork netsurf <icab amigavoyager ibrowse dolfin openwave maui semc- opr/ servo/
-		netpositive voyager hotjava emailwin mosaic webtv iweng oregano galeon chimera camino amiga-aweb arexx fresco retawq arachne
-		crios fxios edgios mobile/ webkit/ thunderbird outlook avant_ polaris jasmine teleca`},
+	{trait: isEngine, words: `
+		<nx/# dplus anyconnect micromessenger mozac antennapod googleapp/ browser explorer> explorer/ mediaplayer podcast
+		radio [fban player/ applewebkit gecko/ khtml presto/ opera/ opera_ ^opera msie_ trident/ <chrome/ firefox/ safari/
+		netscape konqueror lynx/ <links> elinks w3m/ dillo netfront obigo blackberry ucweb nokia dalvik/ cfnetwork netsurf
+		<icab ibrowse dolfin maui semc- opr/ servo/ netpositive voyager hotjava emailwin mosaic webtv iweng oregano galeon
+		chimera camino amiga-aweb arexx fresco retawq arachne crios fxios edgios mobile/ webkit/ thunderbird outlook avant_
+		polaris jasmine teleca`},
 	{trait: isApp, words: `
-		^dalvik ^androiddownloadmanager androidhttp _android_http ^com. ^stagefright stagefright exoplayer ^apache-http ^volley ^ktor
-		cfnetwork/ `},
-	{trait: isTV, words: ` opentv otvwebkit hybridcast cinnamon/ mbxtwebkit (hisense 
-		smart_tv smarttv smart-tv smarthub hbbtv google_tv googletv android_tv androidtv apple_tv appletv <tv> <tv_ tvos> netcast web0s webos.tv large_screen
-		crkey chromecast aquos bravia viera <roku/ ^roku <roku> roku# dlnadoc dlna/ nettv/ ce-html inettvbrowser dtvnetbrowser <dtv; tvwith webtv opera_tv <omi/# vidaa vstvb kreatv
-		boxee espial <stb> settop set_top_box stbapp <ott> tvbox tv_box mibox mi_box mitv mi_tv firetv fire_tv fire-tv
-		maple2 <maple_# maple/ maple; philipstv sonydtv lg_browser lge_tv lgsmarttv lg_smart lg_tv lgwebos nexus_player shield_android bdp-s blu_ray bluray netflix netrange
-		sraf/ <ipla> tivo> <tivo dvr> humax> technisat vestel hisense-mt cnv001 sky_stb skystb iptv <mag#00 mag2## mag3## infomir formuler tvheadend 
-		 netgem gxt_dongle dongle> tv_stick tvstick mini_pc mk8## mk9## h96_ <x96 a95x tx3_ tx5_ m8s_ mxq mxiii mx_plus minix neo-x neo_u m9s s905 s912 amlogic
-		xgimi projector starboard cobalt/ changhong skyworth <haier_tv tcl_tv hitv kdl-## kd-## _tv/ -tv/ googlecast wiidolphin dstv freebox orange_stb airties bbox
-		zidoo beelink ugoos nvidia_shield adt-# <adt-# sei_robotics <sti#### dtt coolcloud kiosktv videoweb`},
-	{trait: isTV, modelOnly: true, words: ` <aft <gtv# <t95 _box> konka <lebox letv`},
-	{trait: isTVHint, words: ` (linux_armv7l linux_armv6l linux_armv5 linux_mips linux_sh4`},
+		^dalvik ^androiddownloadmanager androidhttp _android_http ^com. stagefright exoplayer ^apache-http ^volley ^ktor
+		cfnetwork/`},
+	{trait: isTV, words: `
+		opentv otvwebkit hybridcast cinnamon/ mbxtwebkit (hisense smart_tv smarttv smarthub hbbtv google_tv googletv
+		android_tv androidtv apple_tv appletv <tv> <tv_ tvos> netcast web0s webos.tv large_screen crkey chromecast aquos
+		bravia viera <roku/ ^roku <roku> roku# dlnadoc dlna/ nettv/ ce-html inettvbrowser dtvnetbrowser <dtv; tvwith webtv
+		opera_tv <omi/# vidaa vstvb kreatv boxee espial <stb> settop set_top_box stbapp <ott> tvbox tv_box mibox mi_box mitv
+		mi_tv firetv fire_tv maple2 <maple_# maple/ maple; philipstv sonydtv lg_browser lge_tv lg_smart lg_tv lgwebos
+		nexus_player shield_android bdp-s blu_ray bluray netflix netrange sraf/ <ipla> tivo> <tivo dvr> humax> technisat
+		vestel hisense-mt cnv001 sky_stb skystb iptv <mag#00 mag2## mag3## infomir formuler tvheadend netgem gxt_dongle
+		dongle> tv_stick tvstick mini_pc mk8## mk9## h96_ <x96 a95x tx3_ tx5_ m8s_ mxq mxiii mx_plus minix neo-x neo_u m9s
+		s905 s912 amlogic xgimi projector starboard cobalt/ changhong skyworth <haier_tv tcl_tv hitv kdl-## kd-## _tv/
+		googlecast wiidolphin dstv freebox orange_stb airties bbox zidoo beelink ugoos nvidia_shield adt-# sei_robotics
+		<sti#### dtt coolcloud kiosktv videoweb`},
+	{trait: isTV, modelOnly: true, words: `<aft <gtv# <t95 _box> konka <lebox letv`},
+	{trait: isTVHint, words: `(linux_armv7l linux_armv6l linux_armv5 linux_mips linux_sh4`},
 	{trait: isConsole, words: `
-		playstation nintendo <wii> wiiu <psp> <psp_( <ps2> <ps3> ps3app <ps4> <ps5> sonyps xbox_one xbox_series dreamcast dreamkey dreampassport planetweb ouya <nds> new_3ds gamestick
-		sega_saturn saturn> gamecube gcbrowser jxd gpd_xd gpd-xd archos_gamepad gamepad> pandora_ steam_deck steamdeck atari_vcs libcell cellos `},
+		playstation nintendo <wii> wiiu <psp> <psp_( <ps2> <ps3> ps3app <ps4> <ps5> sonyps xbox_one xbox_series dreamcast
+		dreamkey dreampassport planetweb ouya <nds> new_3ds gamestick sega_saturn saturn> gamecube gcbrowser jxd gpd_xd
+		archos_gamepad gamepad> pandora_ steam_deck steamdeck atari_vcs libcell cellos`},
 	{trait: isXbox, words: `xbox`},
 	{trait: isWearable, words: `
-		smartwatch smart_watch watchos <watch# apple_watch <watch> zenwatch g_watch gear_s# gear_s> gear_fit galaxy_gear moto_360 sm-r### <glass_# oculus <quest_#> <quest) quest_pro> meta_quest picobrowser pico_neo pico_4
-		_vr_safari mobile_vr> wear_os wearos android_wear <wib/ tizen_gear hololens vive_focus fitbit versa> applewatch`},
+		smartwatch smart_watch watchos <watch# apple_watch <watch> zenwatch g_watch gear_s# gear_s> gear_fit galaxy_gear
+		moto_360 sm-r### <glass_# oculus <quest_#> <quest) quest_pro> meta_quest picobrowser pico_neo pico_4 _vr_safari
+		mobile_vr> wear_os wearos android_wear <wib/ tizen_gear hololens vive_focus fitbit versa> applewatch`},
 	{trait: isAppliance, words: `
-		kindle/# <kindle/ <bnrv3 <bnrv5 kobo_ereader kobo_touch (kobo kobo/ tolino pocketbook <onyx boox boeye ereader e-reader ebook_reader sony_ebook ebrd1 bookeen cybook <inkpad 
-		tesla/ qtcarbrowser tesla_qt android_auto carplay automotive> <car_ mbux <uconnect webos_auto familyhub family_hub refrigerator hp_estation canonijcl <homepod homepod> alexaservice ^echo/ <aeo@@> aeobc <aeo
-		google_home nest_hub windows_iot digitalmediaplayer walkman/ airboard <pda> <pda; sharp_pda psion zaurus qtopia 
-		billboard signage brightsign kiosk> infotainment coolpix galaxy_camera ek-gc### sm-c101 photoframe photo_frame`},
-	{trait: isPhone, words: ` htc_ htc/ miuibrowser tizen ppc;_# ninesky msft-wp ucbrowser/ ^lg_# epoc32 wapbrowser ^lge ^lgu ^lgl# jig_browser foma> foma; wpdesktop 
-		windows_phone windowsphone iemobile lumia windows_ce windows_mobile wince> wp7 xblwp zunewp pocketpc pocket_pc wm5_ smartphone smartphone; smartphone)
-		midp cldc j2me up.browser up.link opera_mini opera_mobi ucweb symbian series60 series_60 series40 series80 series90 s60; s60/ <s40 nokia> nokia# nokia_ nokia-# nokiabrowser nokiae nokian nokiac nokiax maemo meego meego; harmattan
-		blackberry bb10; <bb10 docomo kddi softbank vodafone/ j-phone j-phone/ willcom ddipocket_ ddipocket; emobile profile/ configuration/ brew_ brew/ brew> brew; openwave palmos palm_os <palm palmsource webos/1 webos/2 webos; 
-		bada/ bada; bada> dolfin/ netfront/2 obigo teleca semc- sonyericsson sonyeric ericsson ^mot- ^mot_ motorola-v motorolav ^lg- ^lge- ^lg/ ^lge_ ^lg# ^sie- ^samsung- ^sec- ^sgh- ^sch- ^sph- sgh-# ^alcatel- ^alcatel_ ^benq ^panasonic- ^philips ^sagem- ^sanyo ^sharp- ^gx- ^toshiba- ^pantech ^nec- ^kyocera ^qc-
-		^htc ^htc_ ^zte ^huawei ^lenovo- ^lenovo_ ^gionee ^oppo ^vivo ^k-touch ^tianyu ^hisense ^coolpad ^dopod ^micromax ^karbonn ^spice ^lava- ^fly_ ^i-mate ^hp_ipaq ^haier- ^amoi ^bird ^cect ^nokia ^blackberry ^asus- ^acer- ^palm
-		avantgo blazer/ blazer_ elaine/ eudoraweb minimo xiino plucker reqwireless regking jbrowser webpro/ hiptop danger_hiptop mmp/ wap/ wapbrowser _wap wap1 wap2 wml> maui_ jasmine polaris nucleus/ mtk_ <mre/ mre_ mocordroid fennec kaios firefoxos mobile;_rv (mobile; tizen_mobile sailfish jolla ubuntu_mobile ubuntu;_mobile ubuntu_touch
-		spreadtrum vre; (vre iuc( juc( skyfire teashark bolt/ iris/ tear/ microb/ novarra <maui> wtai novafone phone> phone; _phone/ gt-s#### gt-i#### gt-b#### gt-c#### gt-e#### gt-m####`},
+		fuchsia kindle/# <kindle/ <bnrv3 <bnrv5 kobo_touch (kobo kobo/ tolino pocketbook <onyx boox boeye ereader e-reader
+		ebook_reader sony_ebook ebrd1 bookeen cybook <inkpad tesla/ qtcarbrowser tesla_qt android_auto carplay automotive>
+		<car_ mbux <uconnect webos_auto familyhub family_hub refrigerator hp_estation canonijcl <homepod homepod> alexaservice
+		^echo/ <aeo@@> aeobc <aeo google_home nest_hub windows_iot digitalmediaplayer walkman/ airboard <pda> <pda; sharp_pda
+		psion zaurus qtopia billboard signage brightsign kiosk> infotainment coolpix galaxy_camera ek-gc### sm-c101 photoframe
+		photo_frame`},
+	{trait: isPhone, words: `
+		htc_ htc/ miuibrowser tizen ppc;_# ninesky msft-wp ucbrowser/ ^lg_# epoc32 wapbrowser ^lge ^lgu ^lgl# jig_browser
+		foma> foma; wpdesktop windows_phone windowsphone lumia windows_ce windows_mobile wince> wp7 xblwp zunewp pocketpc
+		pocket_pc wm5_ smartphone midp cldc j2me up.browser up.link opera_mini opera_mobi ucweb symbian series60 series_60
+		series40 series80 series90 s60; s60/ <s40 nokia> nokia# nokia_ nokiabrowser nokiae nokian nokiac nokiax maemo meego
+		harmattan blackberry bb10; <bb10 docomo kddi softbank vodafone/ j-phone willcom ddipocket_ ddipocket; emobile profile/
+		configuration/ brew_ brew/ brew> brew; palmos palm_os <palm palmsource webos/1 webos/2 webos; bada/ bada; bada>
+		dolfin/ netfront/2 obigo teleca semc- sonyeric ericsson ^mot- ^mot_ motorola-v motorolav ^lg- ^lge- ^lg/ ^lge_ ^lg#
+		^sie- ^samsung- ^sec- ^sgh- ^sch- ^sph- sgh-# ^alcatel- ^alcatel_ ^benq ^panasonic- ^philips ^sagem- ^sanyo ^sharp-
+		^gx- ^toshiba- ^pantech ^nec- ^kyocera ^qc- ^htc ^zte ^huawei ^lenovo- ^lenovo_ ^gionee ^oppo ^vivo ^k-touch ^tianyu
+		^hisense ^coolpad ^dopod ^micromax ^karbonn ^spice ^lava- ^fly_ ^i-mate ^hp_ipaq ^haier- ^amoi ^bird ^cect ^nokia
+		^asus- ^acer- ^palm avantgo blazer/ blazer_ elaine/ eudoraweb minimo xiino plucker reqwireless regking jbrowser
+		webpro/ hiptop mmp/ wap/ _wap wap1 wap2 wml> maui_ jasmine polaris nucleus/ mtk_ <mre/ mre_ mocordroid
+		fennec kaios firefoxos mobile;_rv (mobile; sailfish jolla ubuntu_mobile ubuntu;_mobile ubuntu_touch spreadtrum vre;
+		(vre iuc( juc( skyfire teashark bolt/ iris/ tear/ microb/ novarra <maui> wtai novafone phone> phone; _phone/ gt-s####
+		gt-i#### gt-b#### gt-c#### gt-e#### gt-m####`},
 	{trait: isPuffin, words: `puffin/`},
 	{trait: puffinPhone, words: `#ap> #ip> #wp>`},
 	{trait: puffinTablet, words: `#at> #it>`},
-	{trait: isIPad, words: `ipad `},
-	{trait: isIPhone, words: ` fbios ios_version /ios> <ios_# <ios/# (ios iphone ipod`},
+	{trait: isIPad, words: `ipad`},
+	{trait: isIPhone, words: `fbios ios_version /ios> <ios_# <ios/# (ios iphone ipod`},
 	{trait: isAppleApp, words: `cfnetwork/ alamofire`},
 	{trait: isIOSBrowser, words: `crios/ fxios/ edgios/ opios/ optouch/ opt/# gsa/# duckduckgo/7`},
 	{trait: isWinRT, words: `windows_nt_6.2;_arm windows_nt_6.3;_arm`},
@@ -193,33 +211,49 @@ var deviceWords = []wordRow{
 	{trait: isMacApp, words: `(x86_64 (i386 (macbook mac_os macos (imac (macmini (macpro`},
 	{trait: isRenderer, words: `applewebkit gecko/ presto/ khtml trident/ opera/`},
 	{trait: isTabletWord, words: `
-		tablet> tablet; tablet) tablet/ tablet_ tablet# playbook touchpad/ <touchpad hp-tablet rim_tablet xoom> <xoom kindle_fire kindle> kindle; silk/ silk-accel transformer> mediapad media_pad`},
+		tablet> tablet; tablet) tablet/ tablet_ tablet# playbook touchpad/ <touchpad hp-tablet rim_tablet xoom> <xoom
+		kindle_fire kindle> kindle; silk/ silk-accel transformer> mediapad media_pad`},
 	{trait: isTabletWord, modelOnly: true, words: `
-		tablet tablet_ <tab> <tab_ <tab# tab> tab# tab_# <pad> pad> <pad_ pad# pad_# -pad pad- -tab tab- mediapad galaxy_tab galaxytab mi_pad mipad redmi_pad iconia nexus_7 nexus_9 nexus_10 pixel_c> pixel_tablet lifetab lifetab_ ideatab ideapad_a transformer memopad memo_pad thinkpad_tablet xperia_tablet slider_sl
-		padpro matepad honor_pad oppo_pad realme_pad onepad lenovo_yoga_t yoga_tab yoga_tablet streak_7 streak_10 dell_venue venue_7 venue_8 venue_10 archos_7 archos_8 archos_9 archos_10 archos_1## archos_9# archos_7# archos_8# 
-		novo# hudl> hudl_ hudl# nook_hd slate> slate_ slate# slatebook playbook vtab vtab# slatepad toughpad arnova surfpad easypad quickpad smartpad funpad ipad techpad multipad tegranote tegra_note shield_tablet kids kido kidz child touchtab surftab xelio vido_ onda_ cube_ chuwi teclast pipo <pipo ainol ramos ramos_
-		grid_# le_pan lepan viewpad kyros coby prestigio_pmt pmt#### pmp#### tpad tbook twinpad cnmbook plt#### tm#### tlx pocketbook_a ployer momo# sanei zenithink zt-180 zt180 c71 flytouch wopad herotab dropad haipad epad apad gpad noblex zenpad rca_ rct#### <rct6 nextbook trio_stealth digma_plane plane_ explay_tornado irbis_t# bravis_np globex_gu
-		playtab polypad slidepad galapad turbopad goodpad mytab mypad yarvik`},
+		tablet <tab> <tab_ tab> tab# tab_# <pad> pad> <pad_ pad# pad_# -pad pad- -tab tab- galaxy_tab galaxytab mi_pad iconia
+		nexus_7 nexus_9 nexus_10 pixel_c> lifetab ideatab transformer memopad memo_pad slider_sl padpro honor_pad oppo_pad
+		realme_pad lenovo_yoga_t yoga_tab streak_7 streak_10 dell_venue venue_7 venue_8 venue_10 archos_7 archos_8 archos_9
+		archos_10 archos_1## novo# hudl> hudl_ hudl# nook_hd slate> slate_ slate# slatebook playbook vtab toughpad arnova
+		surfpad easypad quickpad funpad ipad techpad tegranote tegra_note kids kido kidz child touchtab surftab xelio vido_
+		onda_ cube_ chuwi teclast pipo ainol ramos grid_# le_pan lepan viewpad kyros coby prestigio_pmt pmt#### pmp#### tpad
+		tbook twinpad cnmbook plt#### tm#### tlx ployer momo# sanei zenithink zt-180 zt180 c71 flytouch wopad herotab dropad
+		epad apad gpad noblex zenpad rca_ rct#### <rct6 trio_stealth digma_plane plane_ explay_tornado irbis_t# bravis_np
+		globex_gu playtab polypad turbopad goodpad mytab mypad yarvik`},
 	{trait: isTabletCode, modelOnly: true, words: `
-		sm-t### sm-p### sm-x### sm-p# gt-p#### gt-n51## gt-n80## sch-i800 sgh-i987 sph-p100 shw-m180 shv-e140 shw-m380 shw-m480 shw-m485 sgh-t849 sgh-t859 sch-i905 sch-i815 sc-01c shv-e150
-		<tb-# <tb# lenovotb <tb@### b6000 b8000 b8080 a1-# a2107 a2109 a3000 a3300 a3500 a5500 a7600 a7-# a10-## s6000 s5000 a8-50 yt3- yt-x yt-j yt-k yoga_book
-		kfapwa kfapwi kfar kfas kfdowi kffowi kfgiwi kfjwa kfjwi kfkawi kfmawi kfmuwi kfonwi kfot kfotto kfsawa kfsawi kfsowi kfsuwi kftbwi kfthwa kfthwi kftt kfarwi kfaswi kfauwi kfmewi kftrwi kftrpwi kfrapwi kfrawi kfsnwi kfrasi kfquwi kfkarwi kf@@wi kf@@@wi <kf@@@@>
-		<ags- <ags#- ags-@ bah- bah#- kob- kob#- <agr- <agm- bzt- bzk- bzi- scmr- scm- mrx- mrr- dby- dby#- wgr- wgrr- dbr- btk- bto- btv- bgo- bg2- jdn- jdn#- sht- vrd- cpn- hdn- hey- krj- dbyr- got- agr#- s7-### s8-### s10-### t1-### m2-a m2-8 btkr-
-		<p0## <p00@ <p01@ <p02@ <p1d <k0## <k00@ <k01@ me173 me301 me302 me371 me372 me102 me103 me171 me172 me176 me180 me181 me400 tf101 tf103 tf201 tf300 tf303 tf502 tf600 tf700 tf701 z170 z300 z370 z380 z500 z580 z581
-		sgp### sgpt## xperia_z2_tab sot## xperia_tab lg-v### <v4## <v5## lg-vk### lg-v# <vk### <vs-v onetouch_t one_touch_t one_touch_evo7 9005x alcatel_one_touch_p
-		a1-8## a3-a## b1-7## b1-8## b3-a## a1-7## a1-71 a1-8 b1-a## b3-a a50# a100> a101> a200> a210> a211> a500> a501> a510> a511> a700> a701> a1-81 a1-830 w4-8 nx008 lifetab_
-		mz6## mz5## mz601 mz604 xt9000 qtaqz qtair qtax qtasun <qm# htc_flyer htc_p# htc_jetstream flyer> nexus_9 fz-a fz-m fz-x jt-b1 toughpad hp_slate hp_7 hp_8 hp_10 slate_7 dmtab
-		at1## at2## at3## at7## at10 at7 thrive folio at-as at400 wax> venue ns-15 ns-14 ns-p bntv bntv### bntv# nuvision tm800 tm101 tmax
-		sm-w### rm-#### ebx <x30 ktab aoc_ hannspad hsg hsg1 sn10t`},
-	{trait: isPhoneCode, words: ` oneplus lm-@### micromax_a micromaxa xolo_a 
-		padfone coolpad passport multiphone nexus_s keypad> launchpad ipaddress padgett tabris sm-g### sm-j### sm-a### sm-n### sm-m### sm-s### sm-e### sm-f7## sm-c### gt-i#### gt-s#### gt-n7### xperia_play`},
+		sm-t### sm-x### sm-p# gt-p#### gt-n51## gt-n80## sch-i800 sgh-i987 sph-p100 shw-m180 shv-e140 shw-m380 shw-m480
+		shw-m485 sgh-t849 sgh-t859 sch-i905 sch-i815 sc-01c shv-e150 <tb-# <tb# lenovotb <tb@### b6000 b8000 b8080 a1-# a2107
+		a2109 a3000 a3300 a3500 a5500 a7600 a7-# a10-## s6000 s5000 a8-50 yt3- yt-x yt-j yt-k yoga_book kfapwa kfar kfas kfjwa
+		kfjwi kfot kfsawa kfthwa kftt kfrasi kf@@wi kf@@@wi <kf@@@@> <ags- <ags#- ags-@ bah- bah#- kob- kob#- <agr- <agm- bzt-
+		bzk- bzi- scmr- scm- mrx- mrr- dby- dby#- wgr- wgrr- dbr- btk- bto- btv- bgo- bg2- jdn- jdn#- sht- vrd- cpn- hdn- hey-
+		krj- dbyr- got- agr#- s7-### s8-### s10-### t1-### m2-a m2-8 btkr- <p0## <p00@ <p01@ <p02@ <p1d <k0## <k00@ <k01@
+		me173 me301 me302 me371 me372 me102 me103 me171 me172 me176 me180 me181 me400 tf101 tf103 tf201 tf300 tf303 tf502
+		tf600 tf700 tf701 z170 z300 z370 z380 z500 z580 z581 sgp### sgpt## xperia_z2_tab sot## xperia_tab <v4## <v5## lg-vk###
+		lg-v# <vk### <vs-v onetouch_t one_touch_t one_touch_evo7 9005x alcatel_one_touch_p a3-a## b1-7## b1-8## b1-a## b3-a
+		a50# a100> a101> a200> a210> a211> a510> a511> a700> a701> w4-8 nx008 lifetab_ mz6## mz5## xt9000 qtaqz qtair qtax
+		qtasun <qm# htc_flyer htc_p# htc_jetstream flyer> nexus_9 fz-a fz-m fz-x jt-b1 toughpad hp_slate hp_7 hp_8 hp_10
+		slate_7 dmtab at1## at2## at3## at10 at7 thrive folio at-as at400 wax> venue ns-15 ns-14 ns-p bntv nuvision tm800
+		tm101 tmax sm-w### rm-#### ebx <x30 ktab aoc_ hannspad hsg sn10t`},
+	{trait: isPhoneCode, words: `
+		oneplus lm-@### micromax_a micromaxa xolo_a padfone coolpad passport multiphone nexus_s keypad> launchpad ipaddress
+		padgett tabris sm-g### sm-j### sm-a### sm-n### sm-m### sm-s### sm-e### sm-f7## sm-c### gt-i#### gt-s#### gt-n7###
+		xperia_play`},
 	{trait: isLaptop, modelOnly: true, words: `
-		chromebook chromebox latitude elitebook thinkpad_t thinkpad_l thinkpad_e vivobook zenbook inspiron macbook probook spectre pavilion <aspire optiplex thinkcentre precision xps_ pixelbook virtualbox vmware`},
+		chromebook chromebox latitude elitebook thinkpad_t thinkpad_l thinkpad_e vivobook zenbook inspiron macbook probook
+		spectre pavilion <aspire optiplex thinkcentre precision xps_ pixelbook virtualbox vmware`},
 	{trait: isLaptop, words: `android-x86 androidx86 remix_os phoenixos bliss_os chromebook`},
-	{trait: isAndroid, words: ` device_model fb4a android andr0id adr_# <adr linux;_u;_adr`},
+	{trait: isAndroid, words: `device_model fb4a android andr0id adr_# <adr linux;_u;_adr`},
 	{trait: saysMobile, words: `mobile> mobilesafari`},
-	{trait: isMac, words: `macintosh mac_powerpc mac_ppc macppc mac_68k mac_6`},
-	{trait: isDesktopOS, words: ` applesyndication skype_for_business <gvfs/ <intellij itunes/ nsplayer/ wmplayer/ webexplorer midori/ sleipnir/ evolution/ barca the_bat! pocomail amaya/ apple-pubsub omniweb vimprobable worldwideweb frontpage ms-office msoffice goggalaxy windowsnt linuxx86 microsoft_office 
-		windows_nt windows; windows_# windows_xp windows_me windows_vista windows> win9# win32 win64 win16 win98 win95 winnt macintosh mac_powerpc mac_ppc mac_os mac68 macos macbook imac mac_ darwin/ x11; x11) <x11> linux <cros> freebsd openbsd netbsd dragonfly sunos solaris hp-ux hpux aix> irix osf1 ultrix os/2 os2> haiku beos
-		risc_os amiga morphos aros; aros> nextstep openvms vms> vax> unix> <dos qnx syllable inferno ubuntu debian fedora gentoo plan_9 atari serenityos fuchsia warp electron/ <gtk konqueror lynx/ elinks w3m/ netscape3 mosaic`},
+	{trait: isMac, words: `macintosh mac_powerpc mac_ppc macppc mac_6`},
+	{trait: isDesktopOS, words: `
+		applesyndication skype_for_business <gvfs/ <intellij itunes/ nsplayer/ wmplayer/ webexplorer midori/ sleipnir/
+		evolution/ barca the_bat! pocomail amaya/ apple-pubsub omniweb vimprobable worldwideweb frontpage ms-office msoffice
+		goggalaxy windowsnt microsoft_office windows_nt windows; windows_# windows_xp windows_me windows_vista windows> win9#
+		win32 win64 win16 winnt macintosh mac68 macos macbook imac mac_ darwin/ x11; x11) <x11> linux <cros> freebsd openbsd
+		netbsd dragonfly sunos solaris hp-ux hpux aix> irix osf1 ultrix os/2 os2> haiku beos risc_os amiga morphos aros; aros>
+		nextstep openvms vms> vax> unix> <dos qnx syllable inferno ubuntu debian fedora gentoo plan_9 atari serenityos warp
+		electron/ <gtk konqueror lynx/ elinks w3m/ netscape3 mosaic`},
 }

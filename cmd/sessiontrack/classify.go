@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/sessiontrack/sessiontrack"
+)
+
+const classifySynopsis = `[-json] [-definitions FILE] < LINES
+
+Each line of standard input is a JSON string, the user agent, or an object
+{"ua": "…", "headers": {"Sec-CH-UA-Mobile": "?1", …}}. Each gives one line on
+standard output: the type, or with -json the whole device. A line that cannot
+be read gives "unknown" and a message on standard error.
+`
+
+// classify answers each line of stdin with one line, whatever it holds.
+func classify(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	flags := newFlags("classify", classifySynopsis, stderr)
+	asJSON := flags.Bool("json", false, "print the whole device as JSON")
+	definitions := flags.String("definitions", "", "uap-core's regexes.yaml to use in place of the embedded one")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	classifier, err := newClassifier(*definitions)
+	if err != nil {
+		return err
+	}
+	answer := func(h http.Header) any { return classifier.Classify(h) }
+	unread := any(sessiontrack.Device{Type: sessiontrack.DeviceUnknown})
+	if !*asJSON {
+		answer = func(h http.Header) any { return sessiontrack.DeviceTypeOf(h) }
+		unread = sessiontrack.DeviceUnknown
+	}
+	out := bufio.NewWriter(stdout)
+	lines := bufio.NewReaderSize(stdin, 64<<10)
+	for n := 1; ctx.Err() == nil; n++ {
+		line, err := lines.ReadBytes('\n')
+		if len(line) > 0 {
+			device := unread
+			if header, bad := readLine(line); bad != nil {
+				fmt.Fprintf(stderr, "sessiontrack classify: line %d: %v\n", n, bad)
+			} else {
+				device = answer(header)
+			}
+			if bad := writeAnswer(out, device); bad != nil {
+				return bad
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return out.Flush()
+		}
+		if err != nil {
+			return errors.Join(err, out.Flush())
+		}
+		if lines.Buffered() == 0 { // somebody may be waiting for the answer
+			if bad := out.Flush(); bad != nil {
+				return bad
+			}
+		}
+	}
+	return errors.Join(ctx.Err(), out.Flush())
+}
+
+func newClassifier(path string) (*sessiontrack.Classifier, error) {
+	if path == "" {
+		return sessiontrack.NewClassifier(nil)
+	}
+	definitions, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return sessiontrack.NewClassifier(definitions)
+}
+
+// writeAnswer writes a type as it is and a device as JSON.
+func writeAnswer(out *bufio.Writer, answer any) error {
+	if t, ok := answer.(sessiontrack.DeviceType); ok {
+		_, err := fmt.Fprintln(out, t)
+		return err
+	}
+	return json.NewEncoder(out).Encode(answer)
+}
+
+// readLine makes request headers of one line.
+func readLine(line []byte) (http.Header, error) {
+	line = bytes.TrimSpace(line)
+	if len(line) == 0 {
+		return nil, errors.New("empty")
+	}
+	var said struct {
+		UA      string            `json:"ua"`
+		Headers map[string]string `json:"headers"`
+	}
+	var err error
+	if line[0] == '"' {
+		err = json.Unmarshal(line, &said.UA)
+	} else {
+		err = json.Unmarshal(line, &said)
+	}
+	if err != nil {
+		return nil, err
+	}
+	header := http.Header{}
+	for name, value := range said.Headers {
+		header.Set(headerName(name), value)
+	}
+	if said.UA != "" || header.Get("User-Agent") == "" {
+		header.Set("User-Agent", said.UA)
+	}
+	return header, nil
+}
+
+// headerName accepts the names that client hints go by in collections of user
+// agents: CGI's, and those of navigator.userAgentData.
+func headerName(name string) string {
+	lower := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+	if hint, ok := userAgentData[lower]; ok {
+		return hint
+	}
+	return strings.TrimPrefix(lower, "http-")
+}
+
+var userAgentData = map[string]string{
+	"mobile": "Sec-CH-UA-Mobile", "model": "Sec-CH-UA-Model", "platform": "Sec-CH-UA-Platform", "platformversion": "Sec-CH-UA-Platform-Version",
+	"formfactors": "Sec-CH-UA-Form-Factors", "formfactor": "Sec-CH-UA-Form-Factors", "brands": "Sec-CH-UA",
+}

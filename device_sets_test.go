@@ -1,0 +1,196 @@
+package sessiontrack
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// labelledSets holds other projects' test data; what needs it skips without.
+const labelledSets = "../shared/devices"
+
+// answers counts the answers to one set: rows by label, then by answer.
+type answers map[string]map[DeviceType]float64
+
+func (c answers) add(label string, answer DeviceType, weight float64) {
+	if c[label] == nil {
+		c[label] = map[DeviceType]float64{}
+	}
+	c[label][answer] += weight
+}
+
+func (c answers) labelled(label string) (all float64) {
+	for _, n := range c[label] {
+		all += n
+	}
+	return all
+}
+
+func (c answers) recall(label string) float64 {
+	return c[label][DeviceType(label)] / c.labelled(label)
+}
+
+// right is the share of desktops, phones and tablets that were told.
+func (c answers) right() float64 {
+	var right, all float64
+	for _, label := range []string{"desktop", "mobile", "tablet"} {
+		right += c[label][DeviceType(label)]
+		all += c.labelled(label)
+	}
+	return right / all
+}
+
+// precision is the share of answers that were right.
+func (c answers) precision(answer DeviceType) float64 {
+	var all float64
+	for label := range c {
+		if label != "human" && label != "unknown" {
+			all += c[label][answer]
+		}
+	}
+	return c[string(answer)][answer] / all
+}
+
+// taken returns how many people there are and how many were taken for robots.
+func (c answers) taken() (people, robots float64) {
+	for label := range c {
+		if label != "bot" && label != "unknown" {
+			people += c.labelled(label)
+			robots += c[label][DeviceBot]
+		}
+	}
+	return people, robots
+}
+
+func tallySets(t *testing.T, weigh func(labelled) float64, sets ...string) answers {
+	t.Helper()
+	c := answers{}
+	for _, set := range sets {
+		for _, row := range readLabelled(t, filepath.Join(labelledSets, set+".jsonl")) {
+			c.add(row.Type, deviceType(cleanUserAgent(row.UA), ""), weigh(row))
+		}
+	}
+	return c
+}
+
+func each(labelled) float64 { return 1 }
+
+func TestDeviceTypesOfLabelledSets(t *testing.T) {
+	t.Parallel()
+	for set, atLeast := range map[string]float64{
+		"traffic_ga_a": 0.993, "browscap": 0.975, "whichbrowser": 0.94, "yauaa": 0.95, "uaparserjs_v1_device": 0.95, "bowser": 0.96, "woothee": 0.85,
+	} {
+		got := tallySets(t, each, set).right()
+		t.Logf("%-22s %.4f of %.4f", set, got, atLeast)
+		assert.GreaterOrEqual(t, got, atLeast, set)
+	}
+	traffic := tallySets(t, func(r labelled) float64 { return r.Weight }, "traffic_ga_a").right()
+	t.Logf("%-22s %.5f of %.5f", "traffic by its weight", traffic, 0.9995)
+	assert.GreaterOrEqual(t, traffic, 0.9995)
+}
+
+func TestTabletsOfLabelledSets(t *testing.T) {
+	t.Parallel()
+	c := tallySets(t, each, "browscap", "whichbrowser", "yauaa")
+	macro := (c.recall("desktop") + c.recall("mobile") + c.recall("tablet")) / 3
+	t.Logf("tablets: recall %.4f, precision %.4f; macro mean %.4f", c.recall("tablet"), c.precision(DeviceTablet), macro)
+	assert.GreaterOrEqual(t, c.recall("tablet"), 0.88)
+	assert.GreaterOrEqual(t, c.precision(DeviceTablet), 0.88)
+	assert.GreaterOrEqual(t, macro, 0.92)
+}
+
+func TestBotsOfLabelledSets(t *testing.T) {
+	t.Parallel()
+	for set, atLeast := range map[string]float64{"crawler_user_agents": 0.98, "crawlerdetect": 0.94, "isbot_crawlers": 0.88} {
+		got := tallySets(t, each, set).recall("bot")
+		t.Logf("%-22s %.4f of %.4f", set, got, atLeast)
+		assert.GreaterOrEqual(t, got, atLeast, set)
+	}
+	for name, tt := range map[string]struct {
+		sets   []string
+		atMost float64
+	}{
+		"isbot's browsers": {[]string{"isbot_browsers"}, 0.01},
+		"all other people": {[]string{"traffic_ga_a", "browscap", "whichbrowser", "yauaa", "uaparserjs_v1_device", "bowser", "woothee"}, 0.005},
+	} {
+		people, robots := tallySets(t, each, tt.sets...).taken()
+		t.Logf("%-22s %.0f of %.0f taken for bots: %.4f", name, robots, people, robots/people)
+		assert.LessOrEqual(t, robots/people, tt.atMost, name)
+	}
+}
+
+func TestClientHintsOfLabelledSets(t *testing.T) {
+	t.Parallel()
+	plain, hinted := answers{}, answers{}
+	for _, row := range readLabelled(t, filepath.Join(labelledSets, "yauaa_ch.jsonl")) {
+		h := http.Header{}
+		for name, value := range row.Hints {
+			h.Set(name, value)
+		}
+		plain.add(row.Type, deviceType(row.UA, ""), 1)
+		hinted.add(row.Type, deviceType(row.UA, deviceHints(h)), 1)
+	}
+	t.Logf("by agents %.4f, with hints %.4f", plain.right(), hinted.right())
+	assert.GreaterOrEqual(t, hinted.right(), plain.right())
+}
+
+// TestFamiliesOfUAPCore: the names of uap-core's own tests, with the
+// embedded definitions and ours, and with newer ones brought in. "Generic"
+// brands and "Spider" are no brands, so the Device has none.
+func TestFamiliesOfUAPCore(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		definitions               string
+		browsers, systems, models float64
+	}{
+		"embedded": {"", 0.95, 0.99, 0.999},
+		"newer":    {"uap-core-regexes.yaml", 1, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, err := newFamilies(readDefinitions(t, tt.definitions))
+			require.NoError(t, err)
+			agree := func(set string, same func(labelled, Device) bool) float64 {
+				rows := readLabelled(t, filepath.Join(labelledSets, set+".jsonl"))
+				right := 0
+				for _, row := range rows {
+					if same(row, f.describe(cleanUserAgent(row.UA), "")) {
+						right++
+					}
+				}
+				t.Logf("%-16s %d of %d", set, right, len(rows))
+				return float64(right) / float64(len(rows))
+			}
+			assert.GreaterOrEqual(t, agree("uapcore_ua", func(r labelled, d Device) bool { return orOther(d.Browser) == r.Browser }), tt.browsers)
+			assert.GreaterOrEqual(t, agree("uapcore_os", func(r labelled, d Device) bool { return orOther(d.OS) == r.OS }), tt.systems)
+			assert.GreaterOrEqual(t, agree("uapcore_device", func(r labelled, d Device) bool {
+				brand, model := trueModel(r.Brand, r.Model)
+				return d.Brand == brand && d.Model == model
+			}), tt.models)
+		})
+	}
+}
+
+func readDefinitions(t *testing.T, name string) []byte {
+	t.Helper()
+	if name == "" {
+		return nil
+	}
+	data, err := os.ReadFile(filepath.Join(labelledSets, name))
+	if os.IsNotExist(err) {
+		t.Skip("the newer definitions are not there")
+	}
+	require.NoError(t, err)
+	return data
+}
+
+func orOther(family string) string {
+	if family == "" {
+		return "Other"
+	}
+	return family
+}
