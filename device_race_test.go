@@ -1,0 +1,5 @@
+//go:build race
+
+package sessiontrack
+
+const raceDetector = true
