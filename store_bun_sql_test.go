@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
@@ -72,6 +74,37 @@ func TestBunStoreTransactionIsNotCommittedLate(t *testing.T) {
 	row, err := s.Get(ctx, id)
 	require.NoError(t, err)
 	assert.False(t, row.Ended())
+}
+
+// TestBunStoreWorksInEveryQueryMode: the pool is the host's, and so is its driver's
+// way to send statements.
+func TestBunStoreWorksInEveryQueryMode(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []pgx.QueryExecMode{
+		pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeCacheStatement,
+		pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec,
+	} {
+		t.Run(mode.String(), func(t *testing.T) {
+			config, err := pgx.ParseConfig(pgtest.DSN(t))
+			require.NoError(t, err)
+			config.DefaultQueryExecMode = mode
+			db := stdlib.OpenDB(*config)
+			t.Cleanup(func() { _ = db.Close() })
+			s, ctx := bunStoreOver(t, db), t.Context()
+			require.NoError(t, s.Migrate(ctx))
+			old := bunCreate(t, s, "1")
+			row := bunCreate(t, s, "1", func(n *NewSession) { n.Replaces, n.Limit = old.ID, 1 })
+			alive, err := s.Touch(ctx, []Touch{{old.ID, time.Now()}, {row.ID, time.Now()}}, 0)
+			require.NoError(t, err)
+			assert.Equal(t, []SessionID{row.ID}, alive)
+			require.NoError(t, s.Describe(ctx, []Facts{{ID: row.ID, Device: &Device{Type: DeviceTV}}}))
+			for call, err := range callAll(ctx, s, true) {
+				if call != "get" { // asks for a handle that is not there
+					require.NoError(t, err, call)
+				}
+			}
+		})
+	}
 }
 
 // FuzzBunStoreText sends any text through every parameter that takes one: it comes
