@@ -14,7 +14,7 @@ modules = $(shell for dir in $$(go list -m -f '{{.Dir}}'); do \
 	[ -z "$$(cd "$$dir" && go list ./... 2>/dev/null)" ] || echo "$$dir"; done)
 staticcheck := $(CURDIR)/bin/staticcheck
 
-.PHONY: help setup test lint fuzz demo
+.PHONY: help setup test lint tidy fuzz demo
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ lint: $(staticcheck) ## check formatting, vet, staticcheck, requirements
 	done
 	@for dir in $(modules) $(CURDIR)/tools; do (cd "$$dir" && GOWORK=off go mod tidy -diff); done
 	@./tools/check-deps.sh
+
+tidy: ## bring the requirements of every module up to date, as lint wants them
+	@for dir in $(modules) $(CURDIR)/tools; do (cd "$$dir" && GOWORK=off go mod tidy); done
 
 fuzz: ## run every fuzz target for FUZZTIME
 	@for dir in $(modules); do cd "$$dir"; for package in $$(go list ./...); do \
