@@ -230,8 +230,18 @@ func (f *family) needRole(c *call, roles []string) error {
 	return nil
 }
 
+// mustHold panics with the first rule that does not hold: options of a handler that
+// cannot work are a mistake in the program.
+func mustHold(options string, needs []need) {
+	for _, n := range needs {
+		if !n.holds {
+			panic(fmt.Sprintf("sessiontrack: %s.%s is %v: want %s", options, n.field, n.value, n.bound))
+		}
+	}
+}
+
 // mustPrefix returns a Prefix option in the escaped form that requests are matched
-// in. A wrong one is a mistake in the program: it panics.
+// in, or panics.
 func mustPrefix(field, prefix, byDefault string) string {
 	if prefix == "" {
 		prefix = byDefault

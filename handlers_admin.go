@@ -2,7 +2,6 @@ package sessiontrack
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -62,9 +61,9 @@ func (t *Tracker) AdminHandler(o *AdminOptions) http.Handler {
 	if h.opts.Online == 0 {
 		h.opts.Online = t.opts.Online
 	}
-	if h.opts.Online < 0 || h.opts.Online > 24*time.Hour {
-		panic(fmt.Sprintf("sessiontrack: AdminOptions.Online is %v: want more than 0 and at most 24h0m0s", h.opts.Online))
-	}
+	mustHold("AdminOptions", []need{
+		{h.opts.Online > 0 && h.opts.Online <= 24*time.Hour, "Online", h.opts.Online, "more than 0 and at most 24h0m0s"},
+	})
 	h.family = family{
 		t:         t,
 		prefix:    mustPrefix("AdminOptions.Prefix", h.opts.Prefix, "/api/user-sessions/"),

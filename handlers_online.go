@@ -108,15 +108,12 @@ func (h *onlineHandler) mustWindows(t *Tracker) {
 			*w.own = *w.shared
 		}
 	}
-	err := check([]need{
+	mustHold("OnlineOptions", []need{
 		{o.VeryActive > 0, "VeryActive", o.VeryActive, "more than 0"},
 		{o.Online > o.VeryActive, "Online", o.Online, fmt.Sprintf("more than VeryActive (%v)", o.VeryActive)},
 		{o.RecentlyActive > o.Online, "RecentlyActive", o.RecentlyActive, fmt.Sprintf("more than Online (%v)", o.Online)},
 		{o.RecentlyActive <= 24*time.Hour, "RecentlyActive", o.RecentlyActive, "at most 24h0m0s"},
 	})
-	if err != nil {
-		panic("OnlineOptions: " + err.Error())
-	}
 }
 
 // mayUse asks the host's one function about a call, or goes by roles.
