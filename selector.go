@@ -87,8 +87,9 @@ type Cursor struct {
 	Serial int64
 }
 
-// maxCursor bounds a cursor's text form: a user id of 255 bytes and two numbers.
-const maxCursor = 512
+// maxCursor bounds a cursor's text form: a user id, of whose bytes JSON may write each
+// with six, and two numbers, in base64.
+const maxCursor = (6*maxUserID + 64) * 4 / 3
 
 // cursorText is a Cursor's wire form.
 type cursorText struct {
@@ -125,7 +126,7 @@ func ParseCursor(s string) (Cursor, error) {
 		return Cursor{}, fmt.Errorf("sessiontrack: cursor: not base64url")
 	}
 	var text cursorText
-	if err := json.Unmarshal(raw, &text); err != nil || text.Micros <= 0 || text.Micros > maxMicros || text.Serial < 0 || !cleanText(text.UserID) {
+	if err := json.Unmarshal(raw, &text); err != nil || text.Micros <= 0 || text.Micros > maxMicros || text.Serial < 0 || len(text.UserID) > maxUserID || !cleanText(text.UserID) {
 		return Cursor{}, fmt.Errorf("sessiontrack: cursor: not one of ours")
 	}
 	return Cursor{At: time.UnixMicro(text.Micros).UTC(), UserID: text.UserID, Serial: text.Serial}, nil
