@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -83,7 +87,8 @@ type tab struct {
 	ctx context.Context
 
 	mu      sync.Mutex
-	trouble []string // exceptions, dialogs, console errors
+	trouble []string        // exceptions and dialogs
+	hosts   map[string]bool // that the browser asked anything
 }
 
 // watchPolicy collects violations of the page's Content-Security-Policy.
@@ -102,7 +107,7 @@ func newTab(t *testing.T, width, height int64, set ...func(context.Context) erro
 	}
 	ctx, cancel := chromedp.NewContext(browser.ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
-	p := &tab{t: t, ctx: ctx}
+	p := &tab{t: t, ctx: ctx, hosts: map[string]bool{}}
 	require.NoError(t, chromedp.Listen(ctx, p.listen))
 	set = append(set,
 		with(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 600}),
@@ -139,6 +144,10 @@ func (p *tab) listen(event any) {
 			text += " " + thrown.Description
 		}
 		p.trouble = append(p.trouble, text)
+	case *network.EventRequestWillBeSent:
+		if u, err := url.Parse(e.Request.URL); err == nil && u.Host != "" {
+			p.hosts[u.Host] = true
+		}
 	case *page.EventJavascriptDialogOpening:
 		p.trouble = append(p.trouble, "dialog: "+e.Message)
 		go func() { _ = with(page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{})(p.ctx) }()
@@ -223,11 +232,16 @@ func (p *tab) troubles() []string {
 	return append([]string{}, p.trouble...)
 }
 
-// clean fails the test where a script failed, a dialog opened, or the policy was
-// broken.
+// clean fails the test where a script failed, a dialog opened, the policy was
+// broken, another host was asked, or anything was left behind in the browser.
 func (p *tab) clean() {
 	p.t.Helper()
 	require.Empty(p.t, p.troubles())
+	p.mu.Lock()
+	hosts := slices.Collect(maps.Keys(p.hosts))
+	p.mu.Unlock()
+	require.Equal(p.t, []string{eval[string](p, "location.host")}, hosts)
+	require.Zero(p.t, eval[int](p, "localStorage.length + sessionStorage.length"))
 	require.Empty(p.t, eval[[]string](p, "window.policyReports"))
 }
 

@@ -47,11 +47,19 @@ var (
 )
 
 func newFake(t *testing.T, sessions int) *fake {
+	return newFakeWith(t, sessions, dashboard.Options{LoginPath: "/login", LogoutPath: "/logout"})
+}
+
+func newFakeWith(t *testing.T, sessions int, o dashboard.Options) *fake {
 	t.Helper()
 	f := &fake{sessions: sessions, quiet: sessions == 0, now: time.Now().UTC(), ended: map[int]bool{}, readers: map[chan string]bool{}}
 	mux := http.NewServeMux()
-	mux.Handle("/dashboard/", dashboard.Handler(&dashboard.Options{LoginPath: "/login", LogoutPath: "/logout"}))
+	mux.Handle("/dashboard/", dashboard.Handler(&o))
 	mux.HandleFunc("POST /login", f.login)
+	mux.HandleFunc("GET /auth.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript")
+		fmt.Fprintf(w, "export default async () => ({ token: %q, sessionId: \"handle.secret\" });", fakeToken)
+	})
 	mux.HandleFunc("POST /logout", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	api := map[string]http.HandlerFunc{
 		"GET /api/v1/online/stats":                       f.stats,
@@ -65,7 +73,12 @@ func newFake(t *testing.T, sessions int) *fake {
 	for pattern, handler := range api {
 		mux.HandleFunc(pattern, f.guarded(handler))
 	}
-	f.Server = httptest.NewServer(mux)
+	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		f.asked = append(f.asked, r.URL.RequestURI())
+		f.mu.Unlock()
+		mux.ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() {
 		f.CloseClientConnections()
 		f.Close()
@@ -81,9 +94,6 @@ func (f *fake) guarded(next http.HandlerFunc) http.HandlerFunc {
 			fmt.Fprint(w, `{"status":401,"code":"unauthenticated"}`)
 			return
 		}
-		f.mu.Lock()
-		f.asked = append(f.asked, r.URL.RequestURI())
-		f.mu.Unlock()
 		next(w, r)
 	}
 }
@@ -136,6 +146,10 @@ func (f *fake) history(w http.ResponseWriter, r *http.Request) {
 	from, _ := time.Parse(time.RFC3339, query.Get("from"))
 	to, _ := time.Parse(time.RFC3339, query.Get("to"))
 	step := map[string]time.Duration{"1m": time.Minute, "1h": time.Hour}[query.Get("step")]
+	if from.IsZero() && to.IsZero() {
+		to = time.Now().UTC()
+		from = to.Add(-24 * time.Hour)
+	}
 	if step == 0 || from.IsZero() || !to.After(from) {
 		w.WriteHeader(http.StatusBadRequest)
 		return

@@ -95,16 +95,22 @@ export class Explorer {
 
   #say(rows) {
     const pages = this.#pages;
-    const filtered = this.#filters.q !== "" || this.#filters.device !== "";
     if (pages.state === "failed") {
       this.#table.say({ kind: "error", title: t("list.failed"), text: explain(pages.problem), action: { label: t("action.retry"), run: () => pages.retry() } });
     } else if (pages.state === "loading") {
       this.#table.say({ kind: "loading" });
     } else if (rows === 0) {
-      this.#table.say({ kind: "empty", title: filtered ? t("list.noMatch") : t(`list.${this.#kind}.none`), text: filtered ? t("list.noMatch.text") : t("list.none.text") });
+      this.#table.say({ kind: "empty", ...this.#nothing() });
     } else {
       this.#table.say({ kind: "end", text: pages.more ? "" : t("list.end", { n: number(rows) }) });
     }
+  }
+
+  #nothing() {
+    const { q, device, within } = this.#filters;
+    if (q !== "") return { title: t("list.noMatch"), text: t("list.noMatch.text") };
+    if (device !== "" || (within !== "" && this.#kind === "sessions")) return { title: t("list.noMatch"), text: t("list.noMatch.filters") };
+    return { title: t(`list.${this.#kind}.none`), text: t("list.none.text") };
   }
 
   #keepFresh() {

@@ -11,7 +11,7 @@ export class Feed {
   #items = [];
   #waiting = [];
   #frame = 0;
-  #list = h("ol", { class: "feed-list", tabindex: 0, "aria-label": t("feed.title") });
+  #list = h("ol", { class: "feed-list", hidden: true, tabindex: 0, "aria-label": t("feed.title") });
   #empty = h("p", { class: "feed-empty", text: t("feed.empty") });
   #held = h("p", { class: "feed-held", hidden: true });
   #over = false;

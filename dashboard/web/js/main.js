@@ -84,6 +84,15 @@ class Page {
     this.#tiles.show(this.#stats, this.#zone);
     this.#stream.start();
     this.#route(false);
+    this.#learnZone();
+  }
+
+  // The hour of the peak is in the server's time zone; without it the tile does
+  // not say which.
+  async #learnZone() {
+    const history = await this.#api.history({ step: "1h" }).catch(() => ({}));
+    this.#zone ||= history.time_zone ?? "";
+    if (this.#open) this.#tiles.show(this.#stats, this.#zone);
   }
 
   #gate(content) {

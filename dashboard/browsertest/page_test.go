@@ -1,0 +1,274 @@
+package browsertest
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiontrack/sessiontrack/dashboard"
+)
+
+//go:embed testdata/axe/axe.min.js
+var axe string
+
+// accessible runs axe-core over the page as it stands.
+func (p *tab) accessible(state string) {
+	p.t.Helper()
+	_, err := chromedp.Run(p.ctx, chromedp.Evaluate[chromedp.Void](axe))
+	require.NoError(p.t, err)
+	violations := eval[[]string](p, `axe.run(document, {resultTypes: ["violations"]}).then((result) => result.violations.map((v) =>
+		v.id + ": " + v.help + " " + v.nodes.map((n) => n.target.join(" ") + " " + n.failureSummary).join("; ")))`)
+	assert.Empty(p.t, violations, state)
+}
+
+func (p *tab) hash(hash string) {
+	p.t.Helper()
+	eval[bool](p, "(location.hash = "+quoted(hash)+", true)")
+}
+
+const rows = "document.querySelectorAll('.rows tbody tr:not(.spacer)').length"
+
+func TestAxeFindsNothing(t *testing.T) {
+	t.Parallel()
+	for _, form := range []struct {
+		scheme        string
+		width, height int64
+		sessions      int
+	}{{"light", 1360, 900, 260}, {"dark", 1360, 900, 260}, {"light", 390, 844, 260}, {"dark", 390, 844, 0}} {
+		t.Run(fmt.Sprintf("%s %d, %d sessions", form.scheme, form.width, form.sessions), func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, form.sessions)
+			p := newTab(t, form.width, form.height, scheme(form.scheme))
+			p.open(f.URL+"/dashboard/", "")
+			p.says("h1", "Sign in")
+			p.accessible("sign-in")
+			p.open(f.URL+"/dashboard/", "admin@example.com")
+			p.says(".panel-note", "hours in UTC")
+			p.accessible("overview, nothing happened")
+			if form.sessions > 0 {
+				f.script()
+				p.says(".feed-list", "went offline")
+				p.accessible("overview")
+			}
+			for _, view := range []string{"#/people", "#/sessions", "#/person/103"} {
+				p.hash(view)
+				if form.sessions > 0 {
+					p.until(rows + " > 1")
+				} else {
+					p.until("document.querySelector('.table-note.is-empty')")
+				}
+				p.accessible(view)
+			}
+			if form.sessions > 0 {
+				p.click(".button.is-danger", "everywhere")
+				p.until("document.querySelector('dialog[open]')")
+				p.accessible("confirmation")
+				p.click("dialog button", "Cancel")
+			}
+			f.CloseClientConnections()
+			f.Listener.Close()
+			p.says("#banner", "Connection lost")
+			p.accessible("connection lost")
+		})
+	}
+}
+
+func TestNobodyIsThere(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, 0)
+	p := newTab(t, 1360, 900, scheme("light"))
+	p.open(f.URL+"/dashboard/", "admin@example.com")
+	p.says(".is-online .tile-value", "0")
+	p.says(".is-peak .tile-note", "no sample yet today")
+	p.says(".plot-note", "No samples in this range yet.")
+	p.says(".shares", "No sign-ins in this range.")
+	p.says(".durations", "No session ended")
+	p.says(".feed-empty", "appear here")
+	p.shoot("empty-overview")
+	p.hash("#/people")
+	p.says(".table-note", "Nobody is online")
+	p.shoot("empty-people")
+	p.hash("#/sessions")
+	p.says(".table-note", "No sessions")
+	p.typeIn("#search", "nobody")
+	p.says(".table-note", "Nothing found")
+	p.hash("#/person/12")
+	p.says("h1", "User 12")
+	p.says(".table-note", "This person has no session")
+	p.clean()
+}
+
+// A hundred thousand sessions are asked for a page at a time, and only the rows near
+// the screen are in the document.
+func TestAHundredThousandSessions(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, 100_000)
+	p := newTab(t, 1360, 900, scheme("light"))
+	p.open(f.URL+"/dashboard/#/sessions", "admin@example.com")
+	p.until(rows + " > 10")
+	for n := 50; n < 2000; n += 50 {
+		eval[bool](p, "(scrollTo(0, document.documentElement.scrollHeight), true)")
+		p.until(fmt.Sprintf("parseInt(document.querySelector('.list-count').textContent.replace(',', '')) > %d", n))
+		require.Less(t, eval[int](p, rows), 100)
+	}
+	eval[bool](p, "(scrollTo(0, document.documentElement.scrollHeight / 2), true)")
+	p.until("document.querySelector('.rows tbody tr:not(.spacer)').ariaRowIndex > 500")
+	indices := eval[[]int](p, "[...document.querySelectorAll('.rows tbody tr:not(.spacer)')].map((row) => Number(row.ariaRowIndex))")
+	for i, index := range indices {
+		require.Equal(t, indices[0]+i, index, "rows stand in their order")
+	}
+	// What stands in a row is what belongs there: its address follows from its place.
+	texts := eval[[]string](p, "[...document.querySelectorAll('.rows tbody tr:not(.spacer)')].map((row) => row.querySelector('.address').textContent)")
+	for i, text := range texts {
+		require.Equal(t, fmt.Sprintf("192.0.2.%d", (indices[i]-2)%254+1), text)
+	}
+	f.mu.Lock()
+	asked := map[string]int{}
+	for _, uri := range f.asked {
+		if strings.Contains(uri, "cursor=") {
+			asked[uri]++
+		}
+	}
+	f.mu.Unlock()
+	require.Greater(t, len(asked), 35)
+	for uri, times := range asked {
+		require.Equal(t, 1, times, uri)
+	}
+	p.shoot("many-sessions")
+	p.clean()
+}
+
+func TestKeyboard(t *testing.T) {
+	t.Parallel()
+	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
+	p := newTab(t, 1360, 900, scheme("light"))
+	p.open(f.URL+"/dashboard/#/sessions", "")
+	p.until(rows + " > 10")
+	focused := func() string {
+		return eval[string](p, "document.activeElement.getAttribute('aria-label') ?? document.activeElement.id + document.activeElement.textContent.slice(0, 40)")
+	}
+	press := func(key string, n int) {
+		for range n {
+			p.do(chromedp.KeyEvent(key))
+		}
+	}
+	press(kb.Tab, 1)
+	assert.Equal(t, "skipSkip to content", focused())
+	press(kb.Enter, 1)
+	assert.True(t, strings.HasPrefix(focused(), "content"), focused())
+	press(kb.Tab, 1)
+	assert.Equal(t, "search", focused())
+	press(kb.Tab, 3)
+	assert.Equal(t, "Amara Sato", focused())
+	press(kb.Tab, 1)
+	assert.Equal(t, "Log out Amara Sato, Chrome 141 on Windows 11", focused())
+
+	press(kb.Enter, 1)
+	p.says("dialog[open]", "Log out Amara Sato?")
+	p.says("dialog[open]", "192.0.2.1")
+	assert.Equal(t, "Cancel", focused(), "what Enter does at first is harmless")
+	press(kb.Escape, 1)
+	p.until("!document.querySelector('dialog[open]')")
+	assert.Equal(t, "Log out Amara Sato, Chrome 141 on Windows 11", focused(), "the focus returns")
+
+	press(kb.Enter, 1)
+	p.until("document.querySelector('dialog[open]')")
+	press(kb.Tab, 1)
+	press(kb.Enter, 1)
+	p.says(".toast", "Amara Sato was logged out.")
+	p.says(".is-over", "Ended by an administrator")
+	p.clean()
+}
+
+// The parser is given one stream in every way of cutting it in two.
+func TestStreamParser(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, 0)
+	p := newTab(t, 800, 600)
+	p.open(f.URL+"/dashboard/", "")
+	got := eval[[]string](p, `(async () => {
+		const { Parser } = await import("./js/stream.js");
+		const text = "\uFEFF: hello\r\nid: 1\r\nevent: login\r\ndata: {\"a\":\r\ndata: 1}\r\n\r\nretry: 500\rdata:x\r\rid: a\0b\nid\ndata\n\nevent: never\n\ndata: cut off";
+		const seen = new Set();
+		for (let at = 0; at <= text.length; at++) {
+			const parser = new Parser();
+			const events = [...parser.push(text.slice(0, at)), ...parser.push(text.slice(at))];
+			seen.add(JSON.stringify({ events, retry: parser.retry }));
+		}
+		return [...seen];
+	})()`)
+	require.Equal(t, []string{`{"events":[{"type":"login","data":"{\"a\":\n1}","id":"1"},{"type":"message","data":"x","id":"1"},{"type":"message","data":"","id":""}],"retry":500}`}, got)
+}
+
+// Tokens come from the host's module, or from a window of the same origin; they are
+// in headers only.
+func TestCredentialsFromTheHost(t *testing.T) {
+	t.Parallel()
+	t.Run("by a module", func(t *testing.T) {
+		t.Parallel()
+		f := newFakeWith(t, 40, dashboard.Options{Credentials: "../auth.js"})
+		p := newTab(t, 1360, 900)
+		p.open(f.URL+"/dashboard/", "")
+		p.says("#connection-text", "Live")
+		f.leaksNothing(t, p)
+	})
+	t.Run("by a message", func(t *testing.T) {
+		t.Parallel()
+		f := newFakeWith(t, 40, dashboard.Options{SignInPage: "/sign-in"})
+		p := newTab(t, 1360, 900)
+		p.open(f.URL+"/dashboard/", "")
+		p.says("h1", "Sign in")
+		p.says("a", "Go to sign-in")
+		// Another origin is not listened to.
+		eval[bool](p, fmt.Sprintf(`(dispatchEvent(new MessageEvent("message", {origin: "https://evil.example", data: {type: "sessiontrack:credentials", token: %q, sessionId: "handle.secret"}})), true)`, fakeToken))
+		eval[bool](p, fmt.Sprintf(`(postMessage({type: "sessiontrack:credentials", token: "wrong"}, location.origin), true)`))
+		p.says("h1", "Sign in")
+		eval[bool](p, fmt.Sprintf(`(postMessage({type: "sessiontrack:credentials", token: %q, sessionId: "handle.secret"}, location.origin), true)`, fakeToken))
+		p.says("#connection-text", "Live")
+		f.leaksNothing(t, p)
+	})
+	t.Run("not at all", func(t *testing.T) {
+		t.Parallel()
+		f := newFakeWith(t, 40, dashboard.Options{})
+		p := newTab(t, 1360, 900)
+		p.open(f.URL+"/dashboard/", "")
+		p.says(".gate", "Sign in to the application as an administrator")
+		p.clean()
+	})
+}
+
+func (f *fake) leaksNothing(t *testing.T, p *tab) {
+	t.Helper()
+	p.hash("#/sessions")
+	p.until(rows + " > 10")
+	f.mu.Lock()
+	for _, uri := range f.asked {
+		assert.NotContains(t, uri, fakeToken)
+		assert.NotContains(t, uri, "handle.secret")
+	}
+	f.mu.Unlock()
+	assert.Empty(t, eval[string](p, "document.cookie"))
+	assert.NotContains(t, eval[string](p, "location.href + document.documentElement.outerHTML"), fakeToken)
+	p.clean()
+}
+
+// A host brings its own language, plural forms of its own included.
+func TestAnotherLanguage(t *testing.T) {
+	t.Parallel()
+	f := newFakeWith(t, 3, dashboard.Options{Language: "pl", Credentials: "/auth.js", Messages: map[string]string{
+		"nav.sessions": "Sesje", "list.sessions.one": "{n} sesja", "list.sessions.few": "{n} sesje", "list.sessions.many": "{n} sesji", "list.sessions.other": "{n} sesji",
+	}})
+	p := newTab(t, 1360, 900)
+	p.open(f.URL+"/dashboard/#/sessions", "")
+	p.says("h1", "Sesje")
+	p.says(".list-count", "3 sesje")
+	p.says(".rows", "temu")
+	assert.Equal(t, "pl", eval[string](p, "document.documentElement.lang"))
+	p.clean()
+}
