@@ -52,7 +52,7 @@ func TestLooks(t *testing.T) {
 			p.says(".panel-note", "last day")
 			p.shoot(size.name + "-overview")
 			for _, view := range []struct{ name, hash, shows string }{{"people", "#/people", ""}, {"sessions", "#/sessions", ""}, {"person", "#/person/103", "Idle too long"}} {
-				eval[bool](p, "(location.hash = "+quoted(view.hash)+", true)")
+				p.hash(view.hash)
 				p.until("document.querySelectorAll('.rows tbody tr:not(.spacer)').length > 1")
 				p.says(".rows", view.shows)
 				p.shoot(size.name + "-" + view.name)

@@ -27,9 +27,15 @@ func (p *tab) accessible(state string) {
 	assert.Empty(p.t, violations, state)
 }
 
+// hash goes to a view.
 func (p *tab) hash(hash string) {
 	p.t.Helper()
 	eval[bool](p, "(location.hash = "+quoted(hash)+", true)")
+	view := strings.Split(hash, "/")[1]
+	if view == "" {
+		view = "overview"
+	}
+	p.until("document.body.dataset.view === " + quoted(view))
 }
 
 const rows = "document.querySelectorAll('.rows tbody tr:not(.spacer)').length"
