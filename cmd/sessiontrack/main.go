@@ -23,6 +23,10 @@ type command struct {
 
 // commands are all of them, in the order of the usage text.
 var commands = []command{
+	{"migrate", "make the tables, or bring them to this version", migrate},
+	{"cleanup", "end the sessions that are past their limits", cleanup},
+	{"list", "list active sessions", list},
+	{"end", "end sessions by their handles, or a user's", end},
 	{"classify", "tell the device of each user agent on standard input", classify},
 }
 

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"regexp"
+	"time"
+
+	"github.com/sessiontrack/sessiontrack"
+)
+
+// shortestIdle is what the library needs to tell an idle session from one whose
+// latest activity is still on its way to the database.
+const shortestIdle = 20 * time.Second
+
+const cleanupSynopsis = `-dsn DSN [-idle 24h] [-retention 4320h]
+
+Ends the sessions that are past their lifetime or have been idle, and prints how many
+it ended. An application that runs does the same by itself, at intervals; several at
+once count each session once.
+`
+
+// cleanup ends what is past its limits, and purges where it is asked to.
+func cleanup(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
+	flags := newFlags("cleanup", cleanupSynopsis, stderr)
+	dsn := dsnFlag(flags)
+	idle := flags.Duration("idle", 24*time.Hour, "end sessions without activity for so long (and what an application may not have written yet); 0: leave them")
+	retention := flags.Duration("retention", 0, "delete what ended so long ago; 0: nothing")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	options := sessiontrack.Options{IdleTimeout: -1, Retention: -1}
+	if *idle != 0 {
+		options.IdleTimeout = *idle
+	}
+	if *retention != 0 {
+		options.Retention = *retention
+		options.KeepEnded = max(400*24*time.Hour, *retention)
+	}
+	switch {
+	case *idle != 0 && *idle < shortestIdle:
+		return misused(flags, stderr, "-idle is %v: want at least %v, or 0", *idle, shortestIdle)
+	case *retention != 0 && *retention < time.Minute:
+		return misused(flags, stderr, "-retention is %v: want at least 1m0s, or 0", *retention)
+	}
+	return withTracker(flags, *dsn, options, stderr, func(t *sessiontrack.Tracker) error {
+		ended, err := t.Cleanup(ctx)
+		if err != nil {
+			return fmt.Errorf("after %d: %w", ended, err)
+		}
+		_, err = fmt.Fprintln(stdout, ended)
+		return err
+	})
+}
+
+// withTracker opens the database for f, and closes it.
+func withTracker(flags *flag.FlagSet, dsn string, options sessiontrack.Options, stderr io.Writer, f func(*sessiontrack.Tracker) error) error {
+	db, err := openDatabase(flags, dsn, stderr)
+	if err != nil {
+		return err
+	}
+	defer db.close()
+	tracker, err := db.tracker(options)
+	if err != nil {
+		return err
+	}
+	return explained(f(tracker))
+}
+
+// reasons are what [sessiontrack.EndReason] may be.
+var reasons = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
+
+const endSynopsis = `-dsn DSN [-reason admin] [-by USER] HANDLE …
+       sessiontrack end -dsn DSN [-reason admin] [-by USER] -user USER
+
+Ends the sessions with these handles, or all of a user's, and prints how many it ended;
+those that had ended before do not count. Applications refuse them within seconds.
+`
+
+// end ends sessions by their handles, or a user's.
+func end(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
+	flags := newFlags("end", endSynopsis, stderr)
+	dsn := dsnFlag(flags)
+	user := flags.String("user", "", "end all sessions of the `user` with this id")
+	reason := flags.String("reason", string(sessiontrack.ByAdmin), "why, as lists show it: a word such as admin or password")
+	by := flags.String("by", "", "the `user` id of who does it")
+	names, err := parseWithNames(flags, args)
+	if err != nil {
+		return err
+	}
+	sel, err := selectorOf(names, *user)
+	if err != nil {
+		return misused(flags, stderr, "%v", err)
+	}
+	if !reasons.MatchString(*reason) {
+		return misused(flags, stderr, "-reason is %q: want 1 to 32 characters of a-z, 0-9, '_' and '-'", *reason)
+	}
+	return withTracker(flags, *dsn, sessiontrack.Options{}, stderr, func(t *sessiontrack.Tracker) error {
+		ended, err := t.End(ctx, sel, sessiontrack.Ending{Reason: sessiontrack.EndReason(*reason), By: *by})
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(stdout, len(ended))
+		return err
+	})
+}
+
+func selectorOf(names []string, user string) (sessiontrack.Selector, error) {
+	switch {
+	case user != "" && len(names) > 0:
+		return sessiontrack.Selector{}, errors.New("want handles or -user, not both")
+	case user != "":
+		return sessiontrack.User(user), nil
+	case len(names) == 0:
+		return sessiontrack.Selector{}, errors.New("want at least one handle, or -user")
+	}
+	ids := make([]sessiontrack.SessionID, len(names))
+	for i, name := range names {
+		id, err := sessiontrack.ParseSessionID(name)
+		if err != nil { // never the value itself: it may be a token
+			return sessiontrack.Selector{}, fmt.Errorf("argument %d is not a handle: want the 22 characters that list shows", i+1)
+		}
+		ids[i] = id
+	}
+	return sessiontrack.IDs(ids...), nil
+}
+
+// parseWithNames reads flags before, between and behind the other arguments.
+func parseWithNames(flags *flag.FlagSet, args []string) ([]string, error) {
+	var names []string
+	for {
+		switch err := flags.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			return nil, err
+		case err != nil:
+			return nil, errUsage
+		}
+		if flags.NArg() == 0 {
+			return names, nil
+		}
+		names, args = append(names, flags.Arg(0)), flags.Args()[1:]
+	}
+}

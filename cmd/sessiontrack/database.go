@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"github.com/sessiontrack/sessiontrack"
+)
+
+const (
+	// envDSN names the database where -dsn does not: a flag shows in lists of
+	// processes, and a DSN may hold a password.
+	envDSN = "SESSIONTRACK_DSN"
+
+	// storeTimeout is for a person or a script that waits, not for a request.
+	storeTimeout = 5 * time.Second
+	// undefinedTable is PostgreSQL's code for a table that is not there.
+	undefinedTable = "42P01"
+)
+
+// dsnFlag adds the flag that all commands on a database share.
+func dsnFlag(flags *flag.FlagSet) *string {
+	return flags.String("dsn", "", "the database: postgres://user@host/name, or key=value pairs; default $"+envDSN)
+}
+
+// misused tells what is wrong with the arguments.
+func misused(flags *flag.FlagSet, stderr io.Writer, format string, args ...any) error {
+	fmt.Fprintf(stderr, "sessiontrack %s: %s\n", flags.Name(), fmt.Sprintf(format, args...))
+	return errUsage
+}
+
+// database is an open store.
+type database struct {
+	pool  *sql.DB
+	store *sessiontrack.BunStore
+}
+
+// openDatabase returns the store that dsn or the environment names. Nothing is
+// connected to yet.
+func openDatabase(flags *flag.FlagSet, dsn string, stderr io.Writer) (*database, error) {
+	if dsn == "" {
+		dsn = os.Getenv(envDSN)
+	}
+	if dsn == "" {
+		return nil, misused(flags, stderr, "-dsn is required, or %s in the environment", envDSN)
+	}
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, misused(flags, stderr, "-dsn: %v", err) // pgx leaves the password out
+	}
+	if !strings.Contains(dsn, "default_query_exec_mode=") {
+		config.DefaultQueryExecMode = pgx.QueryExecModeExec // Bun writes arguments into the text
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = storeTimeout
+	}
+	pool := stdlib.OpenDB(*config)
+	pool.SetMaxOpenConns(2)
+	store, err := sessiontrack.NewBunStore(bun.NewDB(pool, pgdialect.New()), nil)
+	if err != nil {
+		_ = pool.Close()
+		return nil, err
+	}
+	return &database{pool, store}, nil
+}
+
+func (d *database) close() { _ = d.pool.Close() }
+
+// tracker returns one that starts nothing: the limits of time are the caller's, and
+// what has ended is kept, unless options say so.
+func (d *database) tracker(options sessiontrack.Options) (*sessiontrack.Tracker, error) {
+	options.StoreTimeout = storeTimeout
+	return sessiontrack.New(d.store, &options)
+}
+
+// explained adds what helps to an error of the database.
+func explained(err error) error {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == undefinedTable {
+		return fmt.Errorf("%w; the tables are not there: run sessiontrack migrate", err)
+	}
+	return err
+}
+
+const migrateSynopsis = `-dsn DSN
+
+Makes the tables, or brings them to this version. It may run at any time, and from
+several places at once.
+`
+
+func migrate(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
+	flags := newFlags("migrate", migrateSynopsis, stderr)
+	dsn := dsnFlag(flags)
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	db, err := openDatabase(flags, *dsn, stderr)
+	if err != nil {
+		return err
+	}
+	defer db.close()
+	if err := db.store.Migrate(ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(stdout, "the tables are up to date")
+	return err
+}

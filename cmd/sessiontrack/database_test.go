@@ -1,0 +1,287 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+)
+
+// host is an application with the database that the commands work on.
+type host struct {
+	t       *testing.T
+	dsn     string
+	pool    *sql.DB
+	tracker *sessiontrack.Tracker
+}
+
+// newHost migrates a fresh database by the command itself.
+func newHost(t *testing.T) *host {
+	t.Helper()
+	h := &host{t: t, dsn: pgtest.DSN(t)}
+	h.pool = pgtest.OpenDSN(t, h.dsn)
+	assert.Equal(t, "the tables are up to date\n", h.run("migrate"))
+	store, err := sessiontrack.NewBunStore(bun.NewDB(h.pool, pgdialect.New()), nil)
+	require.NoError(t, err)
+	h.tracker, err = sessiontrack.New(store, nil)
+	require.NoError(t, err)
+	return h
+}
+
+// run runs a command that must succeed, and returns what it printed.
+func (h *host) run(name string, args ...string) string {
+	h.t.Helper()
+	code, stdout, stderr := runCommand(h.t, append([]string{name, "-dsn", h.dsn}, args...)...)
+	require.Equal(h.t, exitOK, code, stderr)
+	assert.Empty(h.t, stderr)
+	return stdout
+}
+
+func runCommand(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), args, strings.NewReader(""), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// login signs a user in from an address.
+func (h *host) login(user, address, agent string) sessiontrack.Session {
+	h.t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/login", nil)
+	r.RemoteAddr = address + ":1234"
+	r.Header.Set("User-Agent", agent)
+	session, _, err := h.tracker.Login(httptest.NewRecorder(), r, user)
+	require.NoError(h.t, err)
+	return session
+}
+
+// age moves a session's latest activity back.
+func (h *host) age(s sessiontrack.Session, by time.Duration) {
+	h.t.Helper()
+	_, err := h.pool.ExecContext(h.t.Context(), "UPDATE user_sessions SET last_activity = last_activity - $1 * interval '1 second', "+
+		"login_at = login_at - $1 * interval '1 second' WHERE session_id = $2", by.Seconds(), string(s.ID))
+	require.NoError(h.t, err)
+}
+
+func (h *host) endedAs(s sessiontrack.Session) string {
+	h.t.Helper()
+	got, err := h.tracker.Get(h.t.Context(), s.ID)
+	require.NoError(h.t, err)
+	return strings.TrimSpace(string(got.EndReason) + " " + got.EndedBy)
+}
+
+func TestMigrateMayComeTwiceAndAtOnce(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.DSN(t)
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			var out, errs bytes.Buffer
+			assert.Equal(t, exitOK, run(context.Background(), []string{"migrate", "-dsn", dsn}, nil, &out, &errs), errs.String())
+		})
+	}
+	wait.Wait()
+	var tables int
+	require.NoError(t, pgtest.OpenDSN(t, dsn).QueryRowContext(t.Context(),
+		"SELECT count(*) FROM pg_tables WHERE tablename IN ('user_sessions', 'user_presence', 'online_samples')").Scan(&tables))
+	assert.Equal(t, 3, tables)
+}
+
+func TestCleanupEndsWhatIsIdleAndPrintsTheNumber(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	fresh := h.login("1", "192.0.2.1", "curl/8")
+	hour, day := h.login("1", "192.0.2.1", "curl/8"), h.login("2", "192.0.2.1", "curl/8")
+	h.age(hour, time.Hour)
+	h.age(day, 25*time.Hour)
+	assert.Equal(t, "0\n", h.run("cleanup", "-idle", "0"))
+	assert.Equal(t, "1\n", h.run("cleanup"), "24 h by default")
+	assert.Equal(t, "0\n", h.run("cleanup"))
+	assert.Equal(t, "1\n", h.run("cleanup", "-idle", "30m"))
+	assert.Equal(t, "idle", h.endedAs(day))
+	assert.Equal(t, "idle", h.endedAs(hour))
+	assert.Empty(t, h.endedAs(fresh))
+}
+
+func TestCleanupEndsWhatIsPastItsLifetimeAndPurgesOnlyWhenAsked(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	old := h.login("1", "192.0.2.1", "curl/8")
+	_, err := h.pool.ExecContext(t.Context(), "UPDATE user_sessions SET expires_at = now() - interval '1 second'")
+	require.NoError(t, err)
+	assert.Equal(t, "1\n", h.run("cleanup"))
+	assert.Equal(t, "lifetime", h.endedAs(old))
+
+	// What ended long ago can only be inserted: an ended row does not change.
+	_, err = h.pool.ExecContext(t.Context(), "ALTER TABLE user_sessions DISABLE TRIGGER USER")
+	require.NoError(t, err)
+	_, err = h.pool.ExecContext(t.Context(), "UPDATE user_sessions SET login_at = login_at - interval '300 days', last_activity = last_activity - interval '300 days', logout_at = logout_at - interval '300 days'")
+	require.NoError(t, err)
+	assert.Equal(t, "0\n", h.run("cleanup"))
+	assert.Equal(t, "lifetime", h.endedAs(old), "kept: nobody has said for how long")
+	assert.Equal(t, "0\n", h.run("cleanup", "-retention", "4320h"))
+	_, err = h.tracker.Get(t.Context(), old.ID)
+	assert.ErrorIs(t, err, sessiontrack.ErrNotFound)
+}
+
+func TestCleanupsAtOnceCountEachSessionOnce(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	const sessions = 60
+	for n := range sessions {
+		h.age(h.login(fmt.Sprint(n), "192.0.2.1", "curl/8"), 48*time.Hour)
+	}
+	counts := make([]int, 4)
+	var wait sync.WaitGroup
+	for i := range counts {
+		wait.Go(func() {
+			var out, errs bytes.Buffer
+			assert.Equal(t, exitOK, run(context.Background(), []string{"cleanup", "-dsn", h.dsn}, nil, &out, &errs), errs.String())
+			_, err := fmt.Sscan(out.String(), &counts[i])
+			assert.NoError(t, err)
+		})
+	}
+	wait.Wait()
+	assert.Equal(t, sessions, counts[0]+counts[1]+counts[2]+counts[3], "%v", counts)
+}
+
+func TestEnd(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, b, c, d := h.login("1", "192.0.2.1", ""), h.login("1", "192.0.2.1", ""), h.login("1", "192.0.2.1", ""), h.login("2", "192.0.2.1", "")
+	assert.Equal(t, "1\n", h.run("end", string(a.ID)))
+	assert.Equal(t, "admin", h.endedAs(a))
+	assert.Equal(t, "1\n", h.run("end", string(a.ID), string(b.ID), "-reason", "password", "-by", "7"), "flags may come behind; the first had ended")
+	assert.Equal(t, "password 7", h.endedAs(b))
+	assert.Equal(t, "1\n", h.run("end", "-user", "1"))
+	assert.Equal(t, "admin", h.endedAs(c))
+	assert.Empty(t, h.endedAs(d))
+	assert.Equal(t, "0\n", h.run("end", "-user", "nobody"))
+	assert.Equal(t, "0\n", h.run("end", strings.Repeat("A", 22)))
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	assert.Equal(t, "[]\n", h.run("list", "-json"))
+	first := h.login("1", "192.0.2.1", "Mozilla/5.0 \u202e(X11)")
+	second := h.login("2", "192.0.2.2", "curl/8")
+	ended := h.login("2", "192.0.2.3", "curl/8")
+	idle := h.login("3", "192.0.2.4", "curl/8")
+	h.age(idle, 25*time.Hour)
+	assert.Equal(t, "1\n", h.run("end", string(ended.ID)))
+
+	ids := func(args ...string) []string {
+		var sessions []struct {
+			SessionID string `json:"sessionId"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(h.run("list", append(args, "-json")...)), &sessions))
+		list := make([]string, len(sessions))
+		for i, s := range sessions {
+			list[i] = s.SessionID
+		}
+		return list
+	}
+	id := func(sessions ...sessiontrack.Session) []string {
+		list := make([]string, len(sessions))
+		for i, s := range sessions {
+			list[i] = string(s.ID)
+		}
+		return list
+	}
+	assert.Equal(t, id(second, first), ids())
+	assert.Equal(t, id(first), ids("-user", "1"))
+	assert.Equal(t, id(ended, second), ids("-user", "2", "-ended"))
+	assert.Equal(t, id(second), ids("-address", "192.0.2.2"))
+	assert.Equal(t, id(second), ids("-address", "::ffff:192.0.2.2"))
+	assert.Empty(t, ids("-address", "192.0.2.3"))
+	assert.Empty(t, ids("-device", "console"))
+	assert.Len(t, ids("-limit", "1"), 1)
+	assert.Len(t, ids("-idle", "0"), 3)
+	assert.Len(t, ids("-within", "15m", "-limit", "0"), 2)
+
+	table := h.run("list", "-user", "2", "-ended")
+	lines := strings.Split(strings.TrimSpace(table), "\n")
+	require.Len(t, lines, 3)
+	assert.Regexp(t, `^USER +SESSION +DEVICE +ADDRESS +PLACE +SIGNED IN +LAST ACTIVITY +BROWSER +ENDED$`, lines[0])
+	assert.Regexp(t, `^2 +`+string(ended.ID)+` .* 192\.0\.2\.3 .* curl.* admin$`, lines[1])
+	assert.NotContains(t, h.run("list"), "\u202e", "nothing that turns the line around")
+}
+
+func TestListWalksAllPages(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	for n := range 205 {
+		h.login(fmt.Sprint(n), "192.0.2.1", "curl/8")
+	}
+	count := func(args ...string) int { return strings.Count(h.run("list", args...), "\n") - 1 }
+	assert.Equal(t, 100, count())
+	assert.Equal(t, 150, count("-limit", "150"))
+	assert.Equal(t, 205, count("-limit", "0"))
+	assert.Equal(t, 205, count("-limit", "1000"))
+}
+
+func TestMisuseIsNamed(t *testing.T) {
+	t.Setenv(envDSN, "") // so it cannot be parallel
+	const dsn = "postgres://u:hunter2@127.0.0.1:1/db"
+	for name, tt := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"no DSN to migrate":    {[]string{"migrate"}, exitUsage, "-dsn is required, or SESSIONTRACK_DSN"},
+		"no DSN to cleanup":    {[]string{"cleanup"}, exitUsage, "sessiontrack cleanup: -dsn is required"},
+		"no DSN to list":       {[]string{"list"}, exitUsage, "-dsn is required"},
+		"no DSN to end":        {[]string{"end", "-user", "1"}, exitUsage, "-dsn is required"},
+		"malformed DSN":        {[]string{"list", "-dsn", "postgres://u:hunter2@h:port/db"}, exitUsage, "-dsn:"},
+		"nobody there":         {[]string{"migrate", "-dsn", dsn}, exitFailed, "sessiontrack migrate:"},
+		"argument":             {[]string{"cleanup", "-dsn", dsn, "now"}, exitUsage, `unexpected argument "now"`},
+		"idle too short":       {[]string{"cleanup", "-dsn", dsn, "-idle", "1s"}, exitUsage, "-idle is 1s: want at least 20s"},
+		"idle negative":        {[]string{"cleanup", "-dsn", dsn, "-idle", "-1h"}, exitUsage, "-idle"},
+		"retention too short":  {[]string{"cleanup", "-dsn", dsn, "-retention", "1s"}, exitUsage, "-retention"},
+		"nothing to end":       {[]string{"end", "-dsn", dsn}, exitUsage, "want at least one handle, or -user"},
+		"both":                 {[]string{"end", "-dsn", dsn, "-user", "1", "x"}, exitUsage, "not both"},
+		"a whole token":        {[]string{"end", "-dsn", dsn, strings.Repeat("A", 22) + "." + strings.Repeat("s", 43)}, exitUsage, "argument 1 is not a handle"},
+		"a reason of no words": {[]string{"end", "-dsn", dsn, "-user", "1", "-reason", "I say so"}, exitUsage, "-reason is"},
+		"unknown flag behind":  {[]string{"end", "-user", "1", "x", "-force"}, exitUsage, "-force"},
+		"unknown device":       {[]string{"list", "-dsn", dsn, "-device", "phone"}, exitUsage, `-device is "phone"`},
+		"no address":           {[]string{"list", "-dsn", dsn, "-address", "here"}, exitUsage, "-address"},
+		"ended of everybody":   {[]string{"list", "-dsn", dsn, "-ended"}, exitUsage, "-ended goes with -user"},
+		"negative limit":       {[]string{"list", "-dsn", dsn, "-limit", "-1"}, exitUsage, "-limit"},
+		"a command's help":     {[]string{"end", "-h"}, exitOK, "-reason"},
+	} {
+		code, stdout, stderr := runCommand(t, tt.args...)
+		assert.Equal(t, tt.code, code, name)
+		assert.Empty(t, stdout, name)
+		assert.Contains(t, stderr, tt.says, name)
+		assert.NotContains(t, stderr, "hunter2", name)
+		assert.NotContains(t, stderr, "sssss", name)
+	}
+}
+
+func TestDSNComesFromTheEnvironmentToo(t *testing.T) {
+	t.Setenv(envDSN, pgtest.DSN(t)) // so it cannot be parallel
+	code, _, stderr := runCommand(t, "list")
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stderr, "run sessiontrack migrate")
+	code, _, stderr = runCommand(t, "migrate")
+	assert.Equal(t, exitOK, code, stderr)
+	code, stdout, stderr := runCommand(t, "cleanup")
+	assert.Equal(t, exitOK, code, stderr)
+	assert.Equal(t, "0\n", stdout)
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/sessiontrack/sessiontrack"
+)
+
+const listSynopsis = `-dsn DSN [-user USER [-ended]] [-device TYPE] [-address IP] [-within 15m] [-limit 100] [-json]
+
+Lists active sessions, by their user's latest activity; a user's by sign-in.
+`
+
+// pageSize is the largest page of the library.
+const pageSize = 100
+
+// listing is what list was asked for.
+type listing struct {
+	query sessiontrack.Query
+	idle  time.Duration
+	limit int
+	json  bool
+}
+
+func list(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
+	flags := newFlags("list", listSynopsis, stderr)
+	dsn := dsnFlag(flags)
+	var l listing
+	user := flags.String("user", "", "sessions of the `user` with this id")
+	ended := flags.Bool("ended", false, "with -user: those that have ended, too")
+	device := flags.String("device", "", "sessions of this `type`: desktop, mobile, tablet, bot, tv, console, wearable, other, unknown")
+	address := flags.String("address", "", "sessions last used from this `address`")
+	flags.DurationVar(&l.query.Within, "within", 0, "sessions of users who were active within so long; 0: at any time")
+	flags.DurationVar(&l.idle, "idle", 24*time.Hour, "a session without activity for so long is not active; 0: for ever")
+	flags.IntVar(&l.limit, "limit", pageSize, "at most so many; 0: all")
+	flags.BoolVar(&l.json, "json", false, "print a JSON array")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if err := l.fill(*user, *device, *address, *ended); err != nil {
+		return misused(flags, stderr, "%v", err)
+	}
+	options := sessiontrack.Options{IdleTimeout: -1}
+	if l.idle != 0 {
+		options.IdleTimeout = l.idle
+	}
+	return withTracker(flags, *dsn, options, stderr, func(t *sessiontrack.Tracker) error {
+		return l.print(ctx, t, stdout)
+	})
+}
+
+// deviceTypes are all that a session can have.
+var deviceTypes = []sessiontrack.DeviceType{
+	sessiontrack.DeviceDesktop, sessiontrack.DeviceMobile, sessiontrack.DeviceTablet, sessiontrack.DeviceBot, sessiontrack.DeviceTV,
+	sessiontrack.DeviceConsole, sessiontrack.DeviceWearable, sessiontrack.DeviceOther, sessiontrack.DeviceUnknown,
+}
+
+func (l *listing) fill(user, device, address string, ended bool) (err error) {
+	l.query.UserID, l.query.Live = user, !ended
+	switch {
+	case ended && user == "":
+		return fmt.Errorf("-ended goes with -user only")
+	case l.query.Within < 0:
+		return fmt.Errorf("-within is %v: want 0 or more", l.query.Within)
+	case l.idle != 0 && l.idle < shortestIdle:
+		return fmt.Errorf("-idle is %v: want at least %v, or 0", l.idle, shortestIdle)
+	case l.limit < 0:
+		return fmt.Errorf("-limit is %d: want 0 or more", l.limit)
+	}
+	if l.query.Device, err = deviceType(device); err != nil {
+		return err
+	}
+	if address != "" {
+		if l.query.Address, err = netip.ParseAddr(address); err != nil {
+			return fmt.Errorf("-address is %q: want an IP address", address)
+		}
+		l.query.Address = l.query.Address.Unmap().WithZone("")
+	}
+	return nil
+}
+
+func deviceType(name string) (sessiontrack.DeviceType, error) {
+	for _, known := range append([]sessiontrack.DeviceType{""}, deviceTypes...) {
+		if name == string(known) {
+			return known, nil
+		}
+	}
+	return "", fmt.Errorf("-device is %q: want one of %v", name, deviceTypes)
+}
+
+// each calls f with what was asked for, page by page.
+func (l *listing) each(ctx context.Context, t *sessiontrack.Tracker, f func(sessiontrack.Session) error) error {
+	query, left := l.query, l.limit
+	for {
+		query.Limit = pageSize
+		if l.limit > 0 {
+			query.Limit = min(left, pageSize)
+		}
+		page, err := t.List(ctx, query)
+		if err != nil {
+			return err
+		}
+		for _, session := range page.Sessions {
+			if err := f(session); err != nil {
+				return err
+			}
+		}
+		query.After, left = page.Next, left-len(page.Sessions)
+		if query.After.IsZero() || l.limit > 0 && left <= 0 {
+			return nil
+		}
+	}
+}
+
+// writer prints sessions one by one.
+type writer interface {
+	write(sessiontrack.Session) error
+	finish() error
+}
+
+func (l *listing) print(ctx context.Context, t *sessiontrack.Tracker, stdout io.Writer) error {
+	var w writer = newTable(stdout, l.query.UserID != "" && !l.query.Live)
+	if l.json {
+		w = &array{w: bufio.NewWriter(stdout)}
+	}
+	if err := l.each(ctx, t, w.write); err != nil {
+		return err
+	}
+	return w.finish()
+}
+
+// array prints a JSON array, one session a line.
+type array struct {
+	w *bufio.Writer
+	n int
+}
+
+func (a *array) write(s sessiontrack.Session) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	separator := ",\n"
+	if a.n == 0 {
+		separator = "[\n"
+	}
+	a.n++
+	_, err = a.w.WriteString(separator + string(text))
+	return err
+}
+
+func (a *array) finish() error {
+	closing := "\n]\n"
+	if a.n == 0 {
+		closing = "[]\n"
+	}
+	_, _ = a.w.WriteString(closing)
+	return a.w.Flush()
+}
+
+// table prints columns.
+type table struct {
+	w     *tabwriter.Writer
+	ended bool
+}
+
+func newTable(stdout io.Writer, ended bool) *table {
+	t := &table{tabwriter.NewWriter(stdout, 2, 0, 2, ' ', 0), ended}
+	header := "USER\tSESSION\tDEVICE\tADDRESS\tPLACE\tSIGNED IN\tLAST ACTIVITY\tBROWSER"
+	if ended {
+		header += "\tENDED"
+	}
+	_, _ = fmt.Fprintln(t.w, header) // an error stays until Flush
+	return t
+}
+
+func (t *table) write(s sessiontrack.Session) error {
+	kind := s.Device.Type
+	if kind == "" {
+		kind = sessiontrack.DeviceUnknown
+	}
+	address := ""
+	if s.Address.IsValid() {
+		address = s.Address.String()
+	}
+	cells := []string{s.UserID, string(s.ID), string(kind), address, s.Location.String(), stamp(s.LoginAt), stamp(s.LastActivity), browserOf(s)}
+	if t.ended {
+		end := ""
+		if s.Ended() {
+			end = stamp(s.LogoutAt) + " " + string(s.EndReason)
+		}
+		cells = append(cells, end)
+	}
+	for i := range cells {
+		cells[i] = printable(cells[i])
+	}
+	_, err := fmt.Fprintln(t.w, strings.Join(cells, "\t"))
+	return err
+}
+
+func (t *table) finish() error { return t.w.Flush() }
+
+func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }
+
+// browserOf is what the session is used with, as far as that is known.
+func browserOf(s sessiontrack.Session) string {
+	parts := strings.Fields(s.Device.Browser + " " + s.Device.BrowserVersion)
+	if s.Device.OS != "" {
+		parts = append(parts, "on", s.Device.OS)
+	}
+	if len(parts) == 0 {
+		return s.UserAgent
+	}
+	return strings.Join(parts, " ")
+}
+
+// maxCell keeps a hostile value from pushing the others off the screen.
+const maxCell = 60
+
+// printable makes untrusted text fit for a terminal: nothing that moves the cursor or
+// turns the direction of writing, no tabs, "-" for nothing.
+func printable(text string) string {
+	if text == "" {
+		return "-"
+	}
+	runes := []rune(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, text))
+	if len(runes) > maxCell {
+		runes = append(runes[:maxCell-1], '…')
+	}
+	return string(runes)
+}
