@@ -99,3 +99,11 @@ func (s *faultStore) EndedSince(ctx context.Context, since time.Time, limit int)
 
 // plainStore hides every optional capability.
 type plainStore struct{ Store }
+
+func (s *faultStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, error) {
+	s.polls.Add(1)
+	if err := s.fails(); err != nil {
+		return Changes{}, err
+	}
+	return s.MemoryStore.ChangesSince(ctx, q)
+}

@@ -78,7 +78,7 @@ func (t *Tracker) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, t.opts.StoreTimeout)
 	defer cancel()
 	before := t.clock.local()
-	page, err := t.feed.EndedSince(ctx, t.lease.since, feedLimit)
+	page, err := t.readFeed(ctx)
 	if err != nil {
 		t.storeAway(ctx, err)
 		return err
@@ -88,6 +88,7 @@ func (t *Tracker) poll(ctx context.Context) error {
 	if page.More || gap {
 		t.cache.clear()
 		t.lease.seen = nil
+		t.hub.streams.doubtAll()
 	}
 	t.learnEnds(page.Ended)
 	t.lease.since, t.lease.lastGood = page.Now.Add(-feedOverlap), before
@@ -107,6 +108,7 @@ func (t *Tracker) learnEnds(ended []Session) {
 		}
 		if _, again := t.lease.seen[h]; !again {
 			t.cache.end(h, endingOf(s))
+			t.hub.streams.end(h)
 		}
 		seen[h] = struct{}{}
 	}

@@ -74,6 +74,7 @@ func (t *Tracker) created(ctx context.Context, n *NewSession, c Created, before 
 	t.clock.learn(c.Session.LoginAt, before, t.clock.local())
 	t.count(countLogins, 1)
 	t.ended(ctx, c.Ended)
+	t.happened([]Session{c.Session}, nil)
 	t.describeLogin(c.Session, n.agent, n.hints)
 	if hook := t.opts.Hooks.Login; hook != nil {
 		t.hook(ctx, "Hooks.Login", func(ctx context.Context) { hook(ctx, c.Session) })

@@ -37,6 +37,8 @@ const (
 	countLogins
 	countEnded
 	countPurged
+	countEventDropped
+	countStalled
 	counters
 )
 
@@ -57,6 +59,8 @@ var counterNames = [counters]string{
 	countLogins:          "session.logins",
 	countEnded:           "session.ended",
 	countPurged:          "session.purged",
+	countEventDropped:    "event.dropped",
+	countStalled:         "event.readers_stalled",
 }
 
 // tally counts since the Tracker was made.

@@ -87,6 +87,10 @@ type Options struct {
 	// bytes each; negative: none, every request reads the store.
 	CacheSize int
 
+	// MaxSubscribers is how many may watch the events at once, by Subscribe and by
+	// HTTP together. Default 10,000, negative: nobody.
+	MaxSubscribers int
+
 	// Skip names requests that pass untracked; what it names is not protected
 	// either. Default: none. See [SkipPrefixes].
 	Skip func(*http.Request) bool
@@ -183,6 +187,9 @@ func (o *Options) defaulted() (Options, error) {
 	}
 	if c.CacheSize == 0 {
 		c.CacheSize = 100_000
+	}
+	if c.MaxSubscribers == 0 {
+		c.MaxSubscribers = 10_000
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

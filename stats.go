@@ -32,6 +32,13 @@ func (t *Tracker) OnlineStats(ctx context.Context) (OnlineStats, error) {
 	return m.stats, nil
 }
 
+// last returns the latest figures that were told, as of whenever that was.
+func (m *statsMemory) last() OnlineStats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stats
+}
+
 func (t *Tracker) statsOf(c StatsCounts) OnlineStats {
 	s := OnlineStats{
 		At: c.Now, VeryActive: c.Online[0], Online: c.Online[1], RecentlyActive: c.Online[2],

@@ -22,6 +22,7 @@ type Tracker struct {
 	stats       StatsCounter
 	sampler     Sampler
 	leaser      Leaser
+	changes     ChangeFeed
 	zone        *time.Location
 	crossOrigin *http.CrossOriginProtection
 	jwt         *JWTIdentifier // Options.Identifier where it is exactly that, not a host's type around it
@@ -46,6 +47,9 @@ type Tracker struct {
 	trustedUntil atomic.Int64
 	down         atomic.Bool
 	outageLogged atomic.Int64
+
+	hub     hub
+	changed changePlace // of the goroutine that reads the feed
 
 	describing chan *describeJob
 	hooks      chan func(context.Context)
@@ -87,6 +91,10 @@ func New(store Store, opts *Options) (*Tracker, error) {
 	t.stats, _ = store.(StatsCounter)
 	t.sampler, _ = store.(Sampler)
 	t.leaser, _ = store.(Leaser)
+	if t.feed != nil {
+		t.changes, _ = store.(ChangeFeed)
+	}
+	t.hub.init()
 	return t, nil
 }
 
@@ -102,7 +110,7 @@ func (t *Tracker) Start(ctx context.Context) error {
 	if err := t.greet(ctx); err != nil {
 		return fmt.Errorf("sessiontrack: Start: %w", err)
 	}
-	loops := []func(context.Context){t.runFlusher, t.runDescriber, t.runHooks}
+	loops := []func(context.Context){t.runFlusher, t.runDescriber, t.runHooks, t.runEvents}
 	if t.feed != nil {
 		loops = append(loops, t.runFeed)
 	}
@@ -112,6 +120,7 @@ func (t *Tracker) Start(ctx context.Context) error {
 	if t.opts.CleanupInterval > 0 {
 		loops = append(loops, t.every(t.opts.CleanupInterval, t.cleanupLeased))
 	}
+	t.hub.setOpen(true)
 	if !t.life.start(ctx, loops...) {
 		return errors.New("sessiontrack: Start: started already")
 	}
@@ -235,9 +244,11 @@ func (t *Tracker) forget(sel Selector) {
 // ended takes sessions out of service here and tells the hook.
 func (t *Tracker) ended(ctx context.Context, sessions []Session) {
 	t.count(countEnded, len(sessions))
+	t.happened(nil, sessions)
 	for _, s := range sessions {
 		if h, ok := parseHandle(s.ID); ok {
 			t.cache.end(h, endingOf(s))
+			t.hub.streams.end(h)
 		}
 		if hook := t.opts.Hooks.End; hook != nil {
 			t.hook(ctx, "Hooks.End", func(ctx context.Context) { hook(ctx, s) })
