@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // family is a set of endpoints below one prefix: what AdminHandler and OnlineHandler
@@ -15,6 +16,7 @@ type family struct {
 	t         *Tracker
 	prefix    string // as in an escaped path; begins and ends with a slash
 	endpoints []endpoint
+	origins   []string // other sites whose pages may open a WebSocket
 	authorize func(*call) error
 }
 
@@ -30,6 +32,7 @@ type endpoint struct {
 	admin  bool
 	action string // AdminAction.Action where attempts are audited, else empty
 	reason EndReason
+	stream bool // a stream of events: the endpoint decides and answers by itself
 	serve  func(*call) (any, error)
 }
 
@@ -46,6 +49,7 @@ type call struct {
 	endpoint *endpoint
 	id       string // unescaped once; any bytes
 	caller   *tracked
+	until    time.Time // of a stream: the credential's own end
 	roles    *[]string // the caller's, once they have been asked
 	action   AdminAction
 }
@@ -79,7 +83,9 @@ func (f *family) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.fail(c, err)
 		return
 	}
-	writeJSON(w, body)
+	if _, written := body.(served); !written {
+		writeJSON(w, body)
+	}
 }
 
 // find returns the endpoint of a path, the first one that matches, and the id in the
@@ -133,10 +139,24 @@ func (f *family) answer(c *call) (any, error) {
 		return nil, errCrossOrigin
 	}
 	var err error
+	if c.endpoint.stream {
+		return f.open(c)
+	}
 	if c.caller, err = f.t.caller(c.r, c.endpoint.fresh); err != nil {
 		return nil, err
 	}
 	if err := f.authorize(c); err != nil {
+		return nil, err
+	}
+	return c.endpoint.serve(c)
+}
+
+// open begins a stream.
+func (f *family) open(c *call) (_ any, err error) {
+	if foreignSocket(c.r, f.origins) {
+		return nil, errCrossOrigin
+	}
+	if c.caller, c.until, err = f.t.watcher(c.r); err != nil {
 		return nil, err
 	}
 	return c.endpoint.serve(c)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -27,6 +28,9 @@ type OnlineOptions struct {
 	// Roles are those that may clean up where Authorize is nil, compared exactly.
 	// Default "admin" and "superadmin"; an empty list that is not nil: nobody.
 	Roles []string
+	// Origins are other sites whose pages may open events by WebSocket:
+	// "https://app.example.com". Default: only the site of the request itself.
+	Origins []string
 	// VeryActive, Online and RecentlyActive are the windows of stats and of a user's
 	// status, each longer than the one before, at most 24 h; Online is also the window
 	// of count and users where a request names none. Defaults: those of Options.
@@ -36,8 +40,10 @@ type OnlineOptions struct {
 // OnlineAccess is what OnlineOptions.Authorize decides about.
 type OnlineAccess struct {
 	// Route is "count", "users", "stats", "sessions", "end" (one of the caller's own
-	// sessions), "end-others" or "cleanup". Later versions add names: refuse those
-	// that you do not know.
+	// sessions), "end-others", "cleanup", "events-all" (to watch logins, logouts and
+	// figures) or "events" (to watch who comes and goes, asked where "events-all" is
+	// refused). A stream's snapshots carry what stats answers. Later versions add
+	// names: refuse those that you do not know.
 	Route string
 	// Session is the caller's.
 	Session Session
@@ -63,6 +69,14 @@ type onlineHandler struct {
 //	DELETE sessions/{sessionId}   one of the caller's own
 //	POST   sessions/end-others
 //	POST   cleanup                administrators only
+//	GET    events                 ?users= &last_event_id=, header Last-Event-ID
+//
+// Events are Server-Sent Events, or one text frame each by WebSocket. Administrators
+// (see Roles, Authorize) watch everything; others watch who comes and goes, of the at
+// most 100 users that they name and that Visible allows them, or only themselves.
+// A stream ends within MaxStaleness when its session ends or its right is lost. It
+// is no activity; its figures are by the windows of Options. Register
+// [Tracker.EndStreams] with the HTTP server, or its Shutdown waits for the streams.
 //
 // It works behind the middleware and without it. What changes something, or takes a
 // role, has the caller's session read from the store. Each attempt to clean up is
@@ -89,7 +103,9 @@ func (t *Tracker) OnlineHandler(o *OnlineOptions) http.Handler {
 			{name: "end-others", method: http.MethodPost, path: []string{"sessions", "end-others"}, serve: h.endOthers, fresh: true},
 			{name: "end", method: http.MethodDelete, path: []string{"sessions", anyID}, serve: h.end, fresh: true},
 			{name: "cleanup", method: http.MethodPost, path: []string{"cleanup"}, serve: h.cleanup, fresh: true, admin: true, action: actionCleanup},
+			{name: "events", method: http.MethodGet, path: []string{"events"}, serve: h.events, stream: true},
 		},
+		origins: slices.Clone(h.opts.Origins),
 	}
 	for i := range h.endpoints {
 		h.endpoints[i].fresh = h.endpoints[i].fresh || h.opts.Authorize != nil
@@ -218,6 +234,10 @@ func (h *onlineHandler) stats(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return statsOf(s), nil
+}
+
+func statsOf(s OnlineStats) statsAnswer {
 	answer := statsAnswer{
 		Timestamp: s.At, VeryActiveUsers: s.VeryActive, OnlineUsers: s.Online, RecentlyActiveUsers: s.RecentlyActive,
 		TotalActiveSessions: s.ActiveSessions, PeakUsersToday: s.PeakUsers, Status: "success",
@@ -225,7 +245,7 @@ func (h *onlineHandler) stats(c *call) (any, error) {
 	if s.PeakHour >= 0 {
 		answer.PeakHourToday = &s.PeakHour
 	}
-	return answer, nil
+	return answer
 }
 
 type sessionsAnswer struct {

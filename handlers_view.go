@@ -104,12 +104,16 @@ func (h *onlineHandler) userViews(ctx context.Context, page OnlinePage) []online
 
 // status is the word for how long ago a user was last seen.
 func (h *onlineHandler) status(ago time.Duration) string {
+	return statusOf(ago, h.opts.VeryActive, h.opts.Online, h.opts.RecentlyActive)
+}
+
+func statusOf(ago, veryActive, online, recentlyActive time.Duration) string {
 	switch {
-	case ago < h.opts.VeryActive:
+	case ago < veryActive:
 		return "very_active"
-	case ago < h.opts.Online:
+	case ago < online:
 		return "online"
-	case ago < h.opts.RecentlyActive:
+	case ago < recentlyActive:
 		return "recently_active"
 	}
 	return "offline"

@@ -110,7 +110,7 @@ func (t *Tracker) knows(r *http.Request) *tracked {
 // what else may have changed.
 func (t *Tracker) use(r *http.Request, res *resolution) {
 	t.cache.shard(res.entry.handle).requests.Add(1)
-	if t.asks(t.opts.Passive, r) {
+	if opensStream(r) || t.asks(t.opts.Passive, r) {
 		return
 	}
 	if t.touch(r.Context(), res.entry, t.clock.at(res.local)) {

@@ -34,6 +34,7 @@ var (
 	problemLimit         = newProblem(http.StatusForbidden, "session_limit", "The user has as many sessions as are allowed.")
 	problemCrossOrigin   = newProblem(http.StatusForbidden, "cross_origin", "The request comes from another site.")
 	problemUnavailable   = newProblem(http.StatusServiceUnavailable, "store_unavailable", "Sessions cannot be checked at the moment. Try again.")
+	problemTooMany       = newProblem(http.StatusServiceUnavailable, "too_many_streams", "Too many are watching already. Try again.")
 	problemNotFound      = newProblem(http.StatusNotFound, "not_found", "There is no such thing here.")
 	problemMethod        = newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "This path does not know the method.")
 	retryAfter           = strconv.Itoa(1) // seconds: as often as the feed is read

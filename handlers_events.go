@@ -1,0 +1,299 @@
+package sessiontrack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// heartbeat is how often a stream says that it is there when nothing happens.
+	heartbeat = 15 * time.Second
+	// streamPatience bounds each write to a stream, so that a client which does not
+	// read holds nothing for long.
+	streamPatience = 5 * time.Second
+	// guardEvery is how often a stream looks at its own session's limits.
+	guardEvery = time.Second
+	// visibleEvery is how often OnlineOptions.Visible is asked anew for a stream.
+	visibleEvery = 30 * time.Second
+	// maxNamed bounds the users that a request may name.
+	maxNamed = 100
+	// streamBatch is how many events are written before they are flushed.
+	streamBatch = 64
+)
+
+// routeAllEvents is what OnlineAccess.Route says where somebody wants to watch
+// everything; where that is refused, "events" is asked about.
+const routeAllEvents = "events-all"
+
+// eventWriter is a stream's protocol.
+type eventWriter interface {
+	event(e *Event, data []byte) error
+	flush() error
+	beat() error
+	// over tells the client why, and ends what there is to end. A nil why means that
+	// the client has gone or does not read.
+	over(why *streamOver)
+}
+
+// eventStream is one client's stream.
+type eventStream struct {
+	*stream
+	h     *onlineHandler
+	c     *call
+	all   bool     // everything, for administrators
+	named []string // users asked for; nil: none were named
+
+	checkedAt, allowedAt, visibleAt, wroteAt int64 // local times
+}
+
+// events answers with a stream: Server-Sent Events (WHATWG HTML §9.2), or the same by
+// WebSocket (RFC 6455) where the request asks for that.
+func (h *onlineHandler) events(c *call) (any, error) {
+	s := &eventStream{h: h, c: c}
+	after, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	if c.r.Method == http.MethodHead {
+		return served{}, nil
+	}
+	run := h.t.life.enter()
+	if run == nil {
+		return nil, errNotRunning
+	}
+	defer run.leave() // Shutdown waits for streams
+	sub, err := h.t.Subscribe(context.WithoutCancel(c.r.Context()), s.watch(after))
+	if errors.Is(err, errTooMany) {
+		return nil, &problemError{problemTooMany}
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.stream = &stream{Subscription: sub}
+	s.doubt.Store(true) // it may have ended before it was registered
+	h.t.hub.streams.add(c.caller.entry.handle, s.stream)
+	defer func() {
+		sub.Close()
+		h.t.hub.streams.remove(c.caller.entry.handle, s.stream)
+	}()
+	return served{}, s.serve()
+}
+
+// read takes the request apart and decides what of it is allowed.
+func (s *eventStream) read() (after string, err error) {
+	p := parametersOf(s.c.r)
+	after, _ = p.text("last_event_id") // for WebSocket, where a browser sets no headers
+	if values := s.c.r.Header.Values("Last-Event-ID"); len(values) == 1 {
+		after = values[0]
+	}
+	s.named = p.ids("users", maxNamed)
+	if p.err != nil {
+		return "", p.err
+	}
+	if s.all, err = s.h.watchesAll(s.c); err != nil || s.all {
+		return after, err
+	}
+	return after, s.h.authorize(s.c)
+}
+
+// ids reads a list of user ids.
+func (p *parameters) ids(name string, most int) []string {
+	text, ok := p.text(name)
+	if !ok || text == "" {
+		return nil
+	}
+	ids := strings.Split(text, ",")
+	if len(ids) > most || slices.ContainsFunc(ids, func(id string) bool { return !validUserID(id) }) {
+		p.refuse(name + ": want at most " + strconv.Itoa(most) + " user ids with commas between them.")
+		return nil
+	}
+	return ids
+}
+
+// watchesAll reports whether the caller may watch everything.
+func (h *onlineHandler) watchesAll(c *call) (bool, error) {
+	ask := *c
+	ask.endpoint = &endpoint{name: routeAllEvents, admin: true}
+	err := h.mayUse(&ask)
+	c.roles = ask.roles
+	if errors.Is(err, errForbidden) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// watch is the subscription for what is allowed.
+func (s *eventStream) watch(after string) Watch {
+	w := Watch{After: after, Users: s.named}
+	if s.all {
+		return w
+	}
+	w.Types = []EventType{EventOnline, EventOffline}
+	w.Users = []string{s.c.caller.entry.user}
+	if s.named != nil {
+		w.Users = []string{} // until Visible has been asked
+		s.visibleAt = 0
+	}
+	return w
+}
+
+// serve runs the stream in the protocol that the request asks for.
+func (s *eventStream) serve() error {
+	if err := s.see(); err != nil {
+		return err
+	}
+	if isWebSocket(s.c.r) {
+		return s.overWebSocket()
+	}
+	return s.overSSE()
+}
+
+// see asks anew which of the named users the caller may see.
+func (s *eventStream) see() error {
+	s.visibleAt = s.h.t.clock.local()
+	if s.all || s.named == nil {
+		return nil
+	}
+	ids := s.named
+	if s.h.opts.Visible != nil {
+		users := make([]OnlineUser, len(s.named))
+		for i, id := range s.named {
+			users[i].UserID = id
+		}
+		visible, err := s.h.visibleTo(s.c.caller, s.c.caller.entry.user, users)
+		if err != nil {
+			return err
+		}
+		ids = slices.DeleteFunc(slices.Clone(s.named), func(id string) bool {
+			_, ok := visible[id]
+			return !ok
+		})
+	}
+	s.watchUsers(ids)
+	return nil
+}
+
+// pump writes events until the stream is over.
+func (s *eventStream) pump(ctx context.Context, w eventWriter) {
+	why := s.run(ctx, w)
+	var over *streamOver
+	switch {
+	case errors.As(why, &over):
+	case errors.Is(why, errStalled):
+		over = overStalled
+	case errors.Is(why, ErrSubscriptionClosed):
+		over = overShutDown
+	}
+	w.over(over)
+}
+
+// run writes events, and says why it stopped.
+func (s *eventStream) run(ctx context.Context, w eventWriter) error {
+	for {
+		if err := s.guard(ctx); err != nil {
+			return err
+		}
+		turn, cancel := context.WithTimeout(ctx, guardEvery)
+		r, err := s.record(turn)
+		cancel()
+		local := s.h.t.clock.local()
+		switch {
+		case err == nil:
+			err = s.write(w, r)
+		case ctx.Err() != nil || errors.Is(err, ErrSubscriptionClosed):
+		case local-s.wroteAt >= heartbeat.Microseconds():
+			s.wroteAt, err = local, w.beat()
+		default:
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// write sends an event and those that wait behind it, and flushes once.
+func (s *eventStream) write(w eventWriter, r *record) error {
+	for n := 0; r != nil; n++ {
+		data, err := s.h.frame(r)
+		if err == nil {
+			err = w.event(&r.event, data)
+		}
+		if err != nil {
+			return err
+		}
+		if r = nil; n < streamBatch && s.snapshot == "" {
+			r = s.step()
+		}
+	}
+	s.wroteAt = s.h.t.clock.local()
+	return w.flush()
+}
+
+// served is the body of an answer that has been written already.
+type served struct{}
+
+type eventView struct {
+	Type      EventType         `json:"type"`
+	ID        string            `json:"id"`
+	Timestamp time.Time         `json:"timestamp"`
+	Reason    SnapshotReason    `json:"reason,omitempty"`
+	Stats     *statsAnswer      `json:"stats,omitempty"`
+	Session   *adminSessionView `json:"session,omitempty"`
+	User      *onlineUserView   `json:"user,omitempty"`
+}
+
+// frame is an event's JSON, made once for all who get it. Logins and logouts go to
+// administrators only; what the others get has no device and no place.
+func (h *onlineHandler) frame(r *record) ([]byte, error) {
+	var err error
+	r.once.Do(func() { r.json, err = json.Marshal(h.t.eventView(r)) })
+	return r.json, err
+}
+
+func (t *Tracker) eventView(r *record) eventView {
+	e := &r.event
+	v := eventView{Type: e.Type, ID: e.ID, Timestamp: e.Time, Reason: e.Reason}
+	switch e.Type {
+	case EventStats, EventSnapshot:
+		stats := statsOf(e.Stats)
+		v.Stats = &stats
+	case EventLogin, EventLogout:
+		v.Session = t.sessionEvent(e, r.people[e.Session.UserID])
+	case EventOnline, EventOffline:
+		v.User = t.userEvent(e, r.people[e.User.UserID])
+	}
+	return v
+}
+
+// sessionEvent is the session as lists show it to administrators, at the event's
+// moment.
+func (t *Tracker) sessionEvent(e *Event, user UserInfo) *adminSessionView {
+	s, began := e.Session, e.Type == EventLogin
+	v := &adminSessionView{
+		sessionView: sessionView{sessionJSON: s.toJSON(t.jsonUserID(s.UserID), began), Online: began},
+		User:        userView{t.jsonUserID(s.UserID), textOrNil(user.Email), textOrNil(user.FullName)},
+	}
+	if s.EndedBy != "" {
+		v.EndedBy = t.jsonUserID(s.EndedBy)
+	}
+	return v
+}
+
+func (t *Tracker) userEvent(e *Event, user UserInfo) *onlineUserView {
+	status := "offline"
+	if e.Type == EventOnline {
+		status = statusOf(e.Time.Sub(e.User.LastActivity), t.opts.VeryActive, t.opts.Online, t.opts.RecentlyActive)
+	}
+	return &onlineUserView{
+		UserID:   t.jsonUserID(e.User.UserID),
+		Username: textOrNil(user.Username), DisplayName: textOrNil(user.DisplayName), AvatarURL: textOrNil(user.AvatarURL),
+		LastSeen: e.User.LastActivity, SessionCount: e.User.Sessions, Status: status,
+	}
+}

@@ -1,0 +1,145 @@
+package sessiontrack
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// guard looks whether the stream may go on: once a second at what this process knows,
+// and at an interval below MaxStaleness at what the host says of roles. Its own
+// session's end comes by itself, from the feed.
+func (s *eventStream) guard(ctx context.Context) error {
+	t, local := s.h.t, s.h.t.clock.local()
+	if local-s.checkedAt < guardEvery.Microseconds() && !s.doubt.Load() {
+		return nil
+	}
+	s.checkedAt = local
+	if until := s.c.until; !until.IsZero() && t.clock.now() >= micros(until.Add(credentialLeeway)) {
+		return overExpired
+	}
+	if err := s.guardSession(ctx, local); err != nil {
+		return err
+	}
+	if err := s.guardRight(local); err != nil {
+		return err
+	}
+	if s.named != nil && !s.all && local-s.visibleAt >= visibleEvery.Microseconds() {
+		if s.see() != nil {
+			s.watchUsers([]string{}) // nobody, until the host can say
+		}
+	}
+	return nil
+}
+
+// guardSession holds the session to its limits. The store is asked where an end may
+// have been missed, and before it is called idle.
+func (s *eventStream) guardSession(ctx context.Context, local int64) error {
+	t, e := s.h.t, s.c.caller.entry
+	if known := t.cache.get(e.handle); known != nil {
+		e = known
+	}
+	ask := s.doubt.Swap(false) || t.feed == nil && !t.trusted(e, local)
+	if ask {
+		fresh, err := t.read(ctx, e.handle, nil)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			return overEnded
+		case err != nil:
+			s.doubt.Store(true)
+			return s.tolerate(e, local)
+		}
+		e = fresh
+	}
+	s.c.caller.entry = e
+	if !t.tolerated(e, local) {
+		return overUnavailable
+	}
+	_, err := t.judge(ctx, e, t.clock.now())
+	switch {
+	case errors.Is(err, ErrEnded):
+		return overEnded
+	case err != nil:
+		return s.tolerate(e, local)
+	}
+	return nil
+}
+
+// tolerate lets the stream go on while the store is away, as requests may.
+func (s *eventStream) tolerate(e *entry, local int64) error {
+	if !s.h.t.tolerated(e, local) {
+		return overUnavailable
+	}
+	return nil
+}
+
+// guardRight asks anew whether the caller may watch what the stream shows.
+func (s *eventStream) guardRight(local int64) error {
+	t := s.h.t
+	if !s.all && s.h.opts.Authorize == nil {
+		return nil // being signed in is enough
+	}
+	if local-s.allowedAt < (t.opts.MaxStaleness*4/5).Microseconds()-guardEvery.Microseconds() {
+		return nil
+	}
+	s.c.roles = nil
+	err := error(nil)
+	if s.all {
+		var all bool
+		if all, err = s.h.watchesAll(s.c); err == nil && !all {
+			return overForbidden
+		}
+	} else if err = s.h.authorize(s.c); errors.Is(err, errForbidden) {
+		return overForbidden
+	}
+	switch {
+	case err == nil:
+		s.allowedAt = local
+	case local-s.allowedAt > (t.opts.MaxStaleness + t.opts.StaleGrace).Microseconds():
+		return overUnavailable
+	}
+	return nil
+}
+
+// watcher is the caller of a stream, read from the store. Opening a stream is no
+// activity: one that is opened again and again must not keep a session alive that
+// nobody uses.
+func (t *Tracker) watcher(r *http.Request) (*tracked, time.Time, error) {
+	res, err := t.resolve(r, true)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return &tracked{r.Context(), res.entry, t, res.roles}, res.until, nil
+}
+
+// opensStream reports whether a request is for a stream of events.
+func opensStream(r *http.Request) bool {
+	return strings.HasSuffix(r.URL.Path, "/events") && r.Method == http.MethodGet &&
+		(isWebSocket(r) || strings.Contains(r.Header.Get("Accept"), "text/event-stream"))
+}
+
+func isWebSocket(r *http.Request) bool {
+	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
+// foreignSocket reports a WebSocket that a page of another site opens: browsers send
+// cookies with it and do not hold it to the same-origin policy, so the server must
+// (RFC 6455 §10.2, OWASP ASVS 4.4.2). Clients that are no browsers send no Origin.
+func foreignSocket(r *http.Request, origins []string) bool {
+	if !isWebSocket(r) {
+		return false
+	}
+	given := r.Header.Values("Origin")
+	if len(given) == 0 {
+		return false
+	}
+	if len(given) == 1 && slices.Contains(origins, given[0]) {
+		return false
+	}
+	u, err := url.Parse(given[0])
+	return len(given) > 1 || err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
+}
