@@ -14,7 +14,7 @@ modules = $(shell for dir in $$(go list -m -f '{{.Dir}}'); do \
 	[ -z "$$(cd "$$dir" && go list ./... 2>/dev/null)" ] || echo "$$dir"; done)
 staticcheck := $(CURDIR)/bin/staticcheck
 
-.PHONY: help setup test lint tidy fuzz demo
+.PHONY: help setup test lint tidy fuzz demo mutants
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ fuzz: ## run every fuzz target for FUZZTIME
 			echo "== $$package $$target"; \
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
 		done; done; done
+
+mutants: setup ## remove one guard at a time from a copy of the tree; a test must notice each
+	@GOWORK=off go run -C tools ./mutants
 
 demo: ## run the demo on 127.0.0.1:8080 (ARGS='-simulate 50')
 	go run ./examples/demo $(ARGS)

@@ -26,6 +26,7 @@ const (
 	countUnavailable
 	countFailedOpen
 	countUnknown
+	countGuessing
 	countReads
 	countTouches
 	countTouchDropped
@@ -48,6 +49,7 @@ var counterNames = [counters]string{
 	countUnavailable:     "request.unavailable",
 	countFailedOpen:      "request.failed_open",
 	countUnknown:         "request.unknown_session",
+	countGuessing:        "request.guessing",
 	countReads:           "store.reads",
 	countTouches:         "touch.written",
 	countTouchDropped:    "touch.dropped",
@@ -79,7 +81,7 @@ func (t *Tracker) count(c counter, n int) {
 
 // Counters returns what the Tracker has counted since it was made, by name:
 // requests ("request.tracked", ".refused", ".unavailable", ".failed_open",
-// ".unknown_session"), reads of the store that requests caused ("store.reads"),
+// ".unknown_session", and ".guessing" for each minute with 1,000 of those), reads of the store that requests caused ("store.reads"),
 // touches ("touch.written", ".dropped", ".flush_failed"), and what was dropped or
 // failed elsewhere. Their number is fixed.
 func (t *Tracker) Counters() map[string]int64 {

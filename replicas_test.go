@@ -474,3 +474,24 @@ func TestOptionsRefused(t *testing.T) {
 	_, err := New(nil, nil)
 	require.Error(t, err)
 }
+
+// TestGuessingIsReported: once a minute, however many there are.
+func TestGuessingIsReported(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		alerts := 0
+		f := newFixture(t, &Options{Observer: Observer{Count: func(name string, n int) {
+			if name == "request.guessing" {
+				alerts += n
+			}
+		}}}).started(t)
+		for minute := range 3 {
+			for range 2 * guessesAlert {
+				f.get(newToken())
+			}
+			require.Equal(t, minute+1, alerts)
+			time.Sleep(time.Minute)
+		}
+		require.NoError(t, f.Shutdown(t.Context()))
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -289,9 +290,40 @@ func (t *Tracker) notGenuine(ctx context.Context, h handle, c *carriers, hit boo
 // refused remembers a credential that is not good, and counts it.
 func (t *Tracker) refused(key handle) {
 	t.count(countUnknown, 1)
+	local := t.clock.local()
 	if t.life.running() {
-		t.unknown.add(key, t.clock.local())
+		t.unknown.add(key, local)
 	}
+	if n := t.guessing.add(local); n > 0 {
+		t.count(countGuessing, 1)
+		t.opts.Logger.LogAttrs(context.Background(), warn, "sessiontrack: somebody may be guessing session ids", countAttr(n))
+	}
+}
+
+// guesses counts credentials that were refused, a minute at a time.
+type guesses struct {
+	mu    sync.Mutex
+	since int64
+	n     int
+}
+
+// guessesAlert is how many within a minute are worth a word to the operator (OWASP ASVS
+// 6.3.1 asks for defence against guessing): 256 random bits bear any number, and who
+// tries is worth knowing.
+const guessesAlert = 1000
+
+// add counts one more, and returns the number at the moment when it is to be reported:
+// once a minute at the most.
+func (g *guesses) add(local int64) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if local-g.since >= time.Minute.Microseconds() {
+		g.since, g.n = local, 0
+	}
+	if g.n++; g.n == guessesAlert {
+		return g.n
+	}
+	return 0
 }
 
 // cached returns the session from the near cache where that may be trusted, or where

@@ -146,11 +146,6 @@ func deriveHandle(issuer, user, key string) (h handle) {
 	return h
 }
 
-// deriveSessionID is deriveHandle in its text form.
-func deriveSessionID(issuer, user, key string) SessionID {
-	return deriveHandle(issuer, user, key).id()
-}
-
 // sextet maps a byte to its value in base64url, 0xFF where it has none.
 var sextet = func() (t [256]byte) {
 	for i := range t {

@@ -28,15 +28,16 @@ type Tracker struct {
 	jwt         *JWTIdentifier // Options.Identifier where it is exactly that, not a host's type around it
 	touchEvery  int64          // microseconds
 
-	clock   *clock
-	cache   *cache
-	flights *flights
-	unknown unknowns
-	touches *touchBuffer
-	life    life
-	tally   tally
-	samples sampleMemory
-	shared  statsMemory
+	clock    *clock
+	cache    *cache
+	flights  *flights
+	unknown  unknowns
+	guessing guesses
+	touches  *touchBuffer
+	life     life
+	tally    tally
+	samples  sampleMemory
+	shared   statsMemory
 
 	flushing  sync.Mutex // held by the one flush under way; guards flushedAt
 	flushedAt int64
