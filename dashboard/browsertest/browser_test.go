@@ -253,9 +253,14 @@ func outputs() string {
 	return filepath.Join(os.TempDir(), "sessiontrack-dashboard")
 }
 
-func (p *tab) shoot(name string) {
+// shoot keeps a picture of what is on the screen, shootAll of the whole page.
+func (p *tab) shoot(name string) { p.keep(name, chromedp.CaptureScreenshot()) }
+
+func (p *tab) shootAll(name string) { p.keep(name, chromedp.FullScreenshot(100)) }
+
+func (p *tab) keep(name string, take chromedp.Action[[]byte]) {
 	p.t.Helper()
-	picture, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	picture, err := chromedp.Run(p.ctx, take)
 	require.NoError(p.t, err)
 	require.NoError(p.t, os.MkdirAll(outputs(), 0o755))
 	require.NoError(p.t, os.WriteFile(filepath.Join(outputs(), name+".png"), picture, 0o644))

@@ -145,11 +145,7 @@ func (f *fake) history(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	from, _ := time.Parse(time.RFC3339, query.Get("from"))
 	to, _ := time.Parse(time.RFC3339, query.Get("to"))
-	step := map[string]time.Duration{"1m": time.Minute, "1h": time.Hour}[query.Get("step")]
-	if from.IsZero() && to.IsZero() {
-		to = time.Now().UTC()
-		from = to.Add(-24 * time.Hour)
-	}
+	step := map[string]time.Duration{"1m": time.Minute, "1h": time.Hour, "1d": 24 * time.Hour}[query.Get("step")]
 	if step == 0 || from.IsZero() || !to.After(from) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
@@ -158,7 +154,9 @@ func (f *fake) history(w http.ResponseWriter, r *http.Request) {
 	for at := from.Truncate(step); at.Before(to) && !f.quiet; at = at.Add(step) {
 		online := wave(at, f.top())
 		series = append(series, map[string]any{"at": at, "online_users": online, "peak_online_users": online, "active_sessions": online * 5 / 2, "logins": 3, "ends": 2})
-		hours[(int(at.Weekday())+6)%7][at.Hour()] += online / 20
+		for hour := at; hour.Before(at.Add(step)); hour = hour.Add(time.Hour) {
+			hours[(int(hour.Weekday())+6)%7][hour.Hour()] += wave(hour, f.top()) / 20
+		}
 	}
 	body := map[string]any{
 		"from": from, "to": to, "step": query.Get("step"), "time_zone": "UTC", "timestamp": to, "status": "success",

@@ -50,7 +50,7 @@ func TestLooks(t *testing.T) {
 			p.until("document.querySelector('.u-over')")
 			p.click(".choice button", "Day")
 			p.says(".panel-note", "last day")
-			p.shoot(size.name + "-overview")
+			p.shootAll(size.name + "-overview")
 			for _, view := range []struct{ name, hash, shows string }{{"people", "#/people", ""}, {"sessions", "#/sessions", ""}, {"person", "#/person/103", "Idle too long"}} {
 				p.hash(view.hash)
 				p.until("document.querySelectorAll('.rows tbody tr:not(.spacer)').length > 1")

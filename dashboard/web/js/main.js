@@ -16,6 +16,8 @@ import { setLanguage, t } from "./text.js";
 import { Tiles } from "./tiles.js";
 
 const momentsEvery = 5000;
+const weeksEvery = 600000;
+const weeks = 28 * 86400 * 1000;
 
 class Page {
   #config;
@@ -28,6 +30,7 @@ class Page {
   #open = false;
   #zone = "";
   #stats = null;
+  #weeks = null;
 
   constructor(config) {
     this.#config = config;
@@ -42,6 +45,7 @@ class Page {
     window.addEventListener("message", (event) => this.#handed(event));
     byId("sign-out").addEventListener("click", () => this.#signOut());
     setInterval(refreshMoments, momentsEvery);
+    setInterval(() => { if (this.#open) this.#learnWeeks(); }, weeksEvery);
   }
 
   async start() {
@@ -84,15 +88,20 @@ class Page {
     this.#tiles.show(this.#stats, this.#zone);
     this.#stream.start();
     this.#route(false);
-    this.#learnZone();
+    this.#learnWeeks();
   }
 
-  // The hour of the peak is in the server's time zone; without it the tile does
-  // not say which.
-  async #learnZone() {
-    const history = await this.#api.history({ step: "1h" }).catch(() => ({}));
-    this.#zone ||= history.time_zone ?? "";
-    if (this.#open) this.#tiles.show(this.#stats, this.#zone);
+  // The last weeks show at which hours people sign in, and tell the server's time
+  // zone, which the hour of the peak is in. Without them both stay unsaid.
+  async #learnWeeks() {
+    const to = new Date();
+    const query = { from: new Date(to - weeks).toISOString(), to: to.toISOString(), step: "1d" };
+    const history = await this.#api.history(query).catch(() => null);
+    if (!history || !this.#open) return;
+    this.#weeks = history;
+    this.#zone = history.time_zone ?? "";
+    this.#tiles.show(this.#stats, this.#zone);
+    this.#view?.weeks?.(history);
   }
 
   #gate(content) {
@@ -159,12 +168,11 @@ class Page {
     const patterns = new Patterns();
     chart.addEventListener("history", ({ detail }) => {
       patterns.show(detail);
-      this.#zone = detail.time_zone ?? "";
-      if (this.#stats) this.#tiles.show(this.#stats, this.#zone);
     });
+    if (this.#weeks) patterns.showWeeks(this.#weeks);
     const element = h("div", { class: "overview" }, h("h1", { class: "visually-hidden", tabindex: -1, text: t("nav.overview") }),
       h("div", { class: "now" }, chart.element, this.#feed.element), patterns.element);
-    return { element, start: () => chart.start(), stop: () => chart.stop(), event: () => {} };
+    return { element, start: () => chart.start(), stop: () => chart.stop(), event: () => {}, weeks: (history) => patterns.showWeeks(history) };
   }
 
   #event(event) {

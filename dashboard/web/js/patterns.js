@@ -49,16 +49,20 @@ export class Patterns {
         h("div", {}, h("dt", { text: t("durations.ninety") }), this.#ninety)), this.#ended);
   }
 
+  /** showWeeks takes an answer of GET /history over some weeks, for the hours of the week. */
+  showWeeks(history) {
+    this.#hours(history.sign_ins_by_hour ?? []);
+    setText(this.#zone, t("heat.zone", { zone: history.time_zone ?? "UTC" }));
+  }
+
   /** show takes an answer of GET /history and the name of its range. */
   show(history) {
     for (const family of families) this.#share(family, history.shares?.[family] ?? []);
     for (const note of this.#notes) setText(note, t(`shares.note.${history.range}`));
-    this.#hours(history.sign_ins_by_hour ?? []);
     const told = history.durations;
     setText(this.#median, told ? duration(told.median_seconds) : "–");
     setText(this.#ninety, told ? duration(told.p90_seconds) : "–");
     setText(this.#ended, told ? count("durations.ended", told.count) : t("durations.none"));
-    setText(this.#zone, t("heat.zone", { zone: history.time_zone ?? "UTC" }));
   }
 
   #share(family, entries) {

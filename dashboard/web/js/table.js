@@ -28,8 +28,8 @@ export class Table {
     this.#key = key;
     this.#onMore = onMore;
     this.rowClass = rowClass;
-    this.#top = spacer(columns.length);
-    this.#bottom = spacer(columns.length);
+    this.#top = spacer();
+    this.#bottom = spacer();
     this.#body = h("tbody", { role: "rowgroup" }, this.#top, this.#bottom);
     const heads = columns.map((column) => h("th", { role: "columnheader", scope: "col", class: `col-${column.name}` },
       h("span", { class: column.quiet ? "visually-hidden" : null, text: column.label })));
@@ -91,7 +91,7 @@ export class Table {
   /** draw puts the rows near the screen into the document, and changes no others. */
   draw() {
     const height = this.#rowHeight;
-    const above = -this.#top.getBoundingClientRect().top;
+    const above = -this.#body.getBoundingClientRect().top;
     const first = Math.max(0, Math.min(this.#rows.length, Math.floor(above / height)) - overscan);
     const last = Math.min(this.#rows.length, Math.ceil((above + window.innerHeight) / height) + overscan);
     const wanted = new Set();
@@ -145,6 +145,7 @@ export class Table {
   }
 }
 
-function spacer(columns) {
-  return h("tr", { class: "spacer", "aria-hidden": "true", hidden: true }, h("td", { colspan: columns }));
+// One cell only: a wider one would bring back the columns that a narrow page hides.
+function spacer() {
+  return h("tr", { class: "spacer", "aria-hidden": "true", hidden: true }, h("td"));
 }
