@@ -87,6 +87,7 @@ func TestStartIsCheap(t *testing.T) {
 // TestHostileRequestsCostNoMore compares what hostile requests allocate, and ask of the
 // store, with the same requests as honest clients send them.
 func TestHostileRequestsCostNoMore(t *testing.T) {
+	defaultClassifier().warm(t.Context()) // else its making, in the background, is counted
 	identifier, err := NewJWTIdentifier(JWTOptions{Secret: hotSecret})
 	require.NoError(t, err)
 	f := newFixture(t, &Options{Cookie: &CookieOptions{}, SampleInterval: -1, CleanupInterval: -1}).started(t)
