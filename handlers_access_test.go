@@ -334,3 +334,38 @@ func TestCleanupCounts(t *testing.T) {
 		assert.Equal(t, []int{3, 0}, []int{audits[0].Ended, audits[1].Ended})
 	})
 }
+
+// TestEndThatFails: what was not acknowledged is 503 and "failed", though the caller
+// and the target were found.
+func TestEndThatFails(t *testing.T) {
+	t.Parallel()
+	broken := &brokenStore{Store: NewMemoryStore()}
+	s := newSite(t, broken, siteOptions{})
+	sessions := s.signInAll(t, bob, adam)
+	broken.cannot.Store(true)
+	for _, path := range []string{"force-logout/" + string(sessions[bob].ID), "force-logout-user/" + bob, "cleanup-expired"} {
+		requireProblem(t, s.as(adam, "POST", adminPath+path), 503, "store_unavailable")
+		audits := s.audited()
+		require.Len(t, audits, 1)
+		assert.Equal(t, []any{outcomeFailed, 0}, []any{audits[0].Outcome, audits[0].Ended})
+	}
+	requireProblem(t, s.as(bob, "POST", onlinePath+"sessions/end-others"), 503, "store_unavailable")
+	w := s.as(bob, "DELETE", onlinePath+"sessions/"+string(sessions[bob].ID))
+	requireProblem(t, w, 503, "store_unavailable")
+	assert.Empty(t, w.Header().Get("Set-Cookie"), "the session lives")
+	requireProblem(t, s.as(adam, "POST", onlinePath+"cleanup"), 503, "store_unavailable")
+	assert.Empty(t, s.as(bob, "GET", onlinePath+"count").Header().Get("Retry-After"), "bob is still signed in")
+}
+
+// namesOnly is a directory that cannot search.
+type namesOnly struct{ UserDirectory }
+
+// TestSearchWithoutASearcher finds ids and addresses only.
+func TestSearchWithoutASearcher(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, NewMemoryStore(), siteOptions{tracker: func(o *Options) { o.Directory = namesOnly{o.Directory} }})
+	s.signInAll(t, alice, adam)
+	for q, want := range map[string]int{"user1": 0, "1": 1, "192.0.2.1": 2} {
+		assert.Len(t, s.json(t, adam, "GET", adminPath+"active-users?q="+q)["data"], want, q)
+	}
+}

@@ -269,7 +269,8 @@ func (d *testDirectory) SearchUsers(_ context.Context, query string, limit int) 
 // It has no optional capability, so that its site uses the fallbacks.
 type brokenStore struct {
 	Store
-	away atomic.Bool
+	away   atomic.Bool
+	cannot atomic.Bool // end: everything else works
 }
 
 var errSecretive = errors.New(`pq: SELECT secret_hash FROM user_sessions: dial tcp 10.0.0.5:5432: password authentication failed for user "app"`)
@@ -303,8 +304,8 @@ func (b *brokenStore) List(ctx context.Context, q Query) (Page, error) {
 }
 
 func (b *brokenStore) End(ctx context.Context, sel Selector, e Ending) (Ended, error) {
-	if err := b.err(); err != nil {
-		return Ended{}, err
+	if err := b.err(); err != nil || b.cannot.Load() {
+		return Ended{}, errSecretive
 	}
 	return b.Store.End(ctx, sel, e)
 }
