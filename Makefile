@@ -14,7 +14,7 @@ modules = $(shell for dir in $$(go list -m -f '{{.Dir}}'); do \
 	[ -z "$$(cd "$$dir" && go list ./... 2>/dev/null)" ] || echo "$$dir"; done)
 staticcheck := $(CURDIR)/bin/staticcheck
 
-.PHONY: help setup test lint tidy fuzz demo mutants
+.PHONY: help setup test lint tidy fuzz mutants bench bench-db demo
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,14 @@ fuzz: ## run every fuzz target for FUZZTIME
 
 mutants: setup ## remove one guard at a time from a copy of the tree; a test must notice each
 	@GOWORK=off go run -C tools ./mutants
+
+bench: setup ## the request path side by side with its relatives: a table with ratios
+	@cd bench && go test -count=1 -timeout 10m -v -run '^Test(RequestPath|VerifiedTokens|Loopback)$$' . -args -long $(ARGS)
+
+bench-db: setup ## a million sessions on PostgreSQL, an outage under load (ARGS='-sessions 200000')
+	@cd bench && go test -count=1 -timeout 60m -v -run '^Test(Million|Outage|Overlapping)' . -args -long $(ARGS)
+	@go test -count=1 -v -run '^TestStatements' .
+	@go test -count=1 -v -run '^Test(End|Killed|BlackHoled|Flooded)' ./pglisten
 
 demo: ## run the demo on 127.0.0.1:8080 (ARGS='-simulate 50')
 	go run ./examples/demo $(ARGS)

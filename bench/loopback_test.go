@@ -1,0 +1,233 @@
+//go:build unix
+
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+)
+
+const connections = 32
+
+// originalSession is the row that the systems in mission/ read and write with each
+// request.
+type originalSession struct {
+	bun.BaseModel `bun:"table:original_sessions,alias:s"`
+
+	ID           int64 `bun:",pk,autoincrement"`
+	UserID       string
+	SessionID    string
+	IPAddress    string
+	UserAgent    string
+	DeviceType   string
+	IsActive     bool
+	LastActivity time.Time
+	LoginAt      time.Time
+}
+
+// originals is what those systems do: SELECT the session and UPDATE its activity
+// through Bun, before each request is handled.
+func originals(t testing.TB) *stack {
+	t.Helper()
+	db := bun.NewDB(pgtest.Open(t), pgdialect.New())
+	_, err := db.NewCreateTable().Model((*originalSession)(nil)).Exec(t.Context())
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), `CREATE UNIQUE INDEX ON original_sessions (session_id);
+		CREATE INDEX ON original_sessions (user_id); CREATE INDEX ON original_sessions (last_activity);
+		INSERT INTO original_sessions (user_id, session_id, ip_address, user_agent, device_type, is_active, last_activity, login_at)
+		SELECT i, md5(i::text), '192.0.2.1', repeat('x', 120), 'desktop', true, now(), now() FROM generate_series(1, 10000) AS i`)
+	require.NoError(t, err)
+	type key struct{}
+	r := newRequest()
+	r.Header.Set("X-Session-Id", "a1d0c6e83f027327d8461063f4ac58a6") // md5 of 42
+	return &stack{
+		name: "SELECT + UPDATE through Bun", does: "the systems in mission/: every request waits for PostgreSQL twice",
+		wrap: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s := new(originalSession)
+				err := db.NewSelect().Model(s).Where("session_id = ?", r.Header.Get("X-Session-Id")).Where("is_active").Scan(r.Context())
+				if err == nil {
+					_, err = db.NewUpdate().Model(s).Set("last_activity = ?", time.Now()).WherePK().Exec(r.Context())
+				}
+				if err != nil {
+					http.Error(w, "", http.StatusUnauthorized)
+					return
+				}
+				next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key{}, s)))
+			})
+		},
+		user:    func(r *http.Request) string { return r.Context().Value(key{}).(*originalSession).UserID },
+		request: r,
+	}
+}
+
+// bareFor is net/http alone, sent the same bytes as s: a token's header costs something
+// to read, whoever looks at it.
+func bareFor(s *stack, request string) *stack {
+	b := bare()
+	b.name, b.request = "bare net/http, the request with "+request, s.request
+	return b
+}
+
+// rate is how many requests were answered, a second of the clock and a second of this
+// process's own time on the cores: client and server, whatever else the machine did.
+type rate struct{ wall, cpu float64 }
+
+// processTime is what this process has used of the cores.
+func processTime(t testing.TB) time.Duration {
+	t.Helper()
+	var usage syscall.Rusage
+	require.NoError(t, syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// load sends requests over loopback connections for a while.
+func load(t testing.TB, s *stack, d time.Duration) rate {
+	t.Helper()
+	server := httptest.NewServer(s.wrap(inner))
+	defer server.Close()
+	var wire bytes.Buffer
+	r := s.request.Clone(t.Context())
+	r.Host = "localhost"
+	require.NoError(t, r.Write(&wire))
+	var answered atomic.Int64
+	var failed atomic.Value
+	var wait sync.WaitGroup
+	began, used := time.Now(), processTime(t)
+	for range connections {
+		wait.Go(func() {
+			n, err := pump(server.Listener.Addr().String(), wire.Bytes(), began.Add(d))
+			answered.Add(n)
+			if err != nil {
+				failed.Store(err)
+			}
+		})
+	}
+	wait.Wait()
+	require.Nil(t, failed.Load(), s.name)
+	n := float64(answered.Load())
+	return rate{n / time.Since(began).Seconds(), n / (processTime(t) - used).Seconds()}
+}
+
+// pump sends one request after the other on one connection until a moment.
+func pump(address string, request []byte, until time.Time) (n int64, err error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	for time.Now().Before(until) {
+		if _, err := conn.Write(request); err != nil {
+			return n, err
+		}
+		if err := readAnswer(answers); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// readAnswer reads one answer with as little work as that takes, because client and
+// server share the cores.
+func readAnswer(r *bufio.Reader) error {
+	status, err := r.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(status, []byte("HTTP/1.1 20")) {
+		return fmt.Errorf("answered %q", bytes.TrimSpace(status))
+	}
+	length := 0
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if len(line) <= 2 {
+			_, err = r.Discard(length)
+			return err
+		}
+		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// TestLoopback holds whole servers against each other, goal 5.
+func TestLoopback(t *testing.T) {
+	hs := signingKeys(t)[0]
+	store := sessiontrack.NewMemoryStore()
+	header, token := oursInMemory(t, "header"), ours(t, store, "verified JWT", hs.identifier(t, 0), hs)
+	stacks := []*stack{
+		bareFor(header, "header"), header, bareFor(token, "JWT"), token,
+		ours(t, store, "HS256 each time", hs.identifier(t, -1), hs), scsStack(t), gorillaStack(t), originals(t),
+	}
+	for _, s := range stacks {
+		s.prove(t)
+	}
+	turns, each := 1, 50*time.Millisecond
+	if *long {
+		turns, each = 21, 200*time.Millisecond
+	}
+	rates := make([][]rate, len(stacks))
+	for range turns {
+		for i, s := range stacks {
+			rates[i] = append(rates[i], load(t, s, each))
+		}
+	}
+	if !*long {
+		return
+	}
+	share := func(i, of int, by func(rate) float64) float64 {
+		ratios := make([]float64, turns)
+		for turn := range ratios {
+			ratios[turn] = by(rates[i][turn]) / by(rates[of][turn])
+		}
+		return median(ratios)
+	}
+	wall, cpu := func(r rate) float64 { return r.wall }, func(r rate) float64 { return r.cpu }
+	fmt.Printf("\nOver loopback, %d connections, client and server on the same cores\n\n", connections)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "server\trequests/s\tof bare\trequests per CPU second\tof bare\twhat it does, and does not")
+	for i, s := range stacks {
+		walls, cpus := make([]float64, turns), make([]float64, turns)
+		for turn, r := range rates[i] {
+			walls[turn], cpus[turn] = r.wall, r.cpu
+		}
+		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.0f\t%.2f\t%s\n", s.name, median(walls), share(i, 0, wall), median(cpus), share(i, 0, cpu), s.does)
+	}
+	w.Flush()
+	fmt.Printf("\ngoal 5: at least 0.85 of bare net/http, 8 times the SELECT + UPDATE of the originals\n")
+	for _, i := range []int{1, 3} {
+		ofBare, against := share(i, i-1, cpu), share(i, len(stacks)-1, wall)
+		fmt.Printf("  %-28s %.2f of bare with the same request by CPU, %.2f by the clock; %.1f times the originals\n",
+			stacks[i].name, ofBare, share(i, i-1, wall), against)
+		assert.GreaterOrEqual(t, ofBare, 0.85, stacks[i].name)
+		assert.GreaterOrEqual(t, against, 8.0, stacks[i].name)
+	}
+}

@@ -1,0 +1,174 @@
+package bench
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiontrack/sessiontrack"
+)
+
+var (
+	long   = flag.Bool("long", false, "the whole comparison, in place of a short form")
+	rounds = flag.Int("rounds", 41, "how many turns each contender of a comparison has")
+)
+
+// turn is how long a contender runs each time.
+const turn = 15 * time.Millisecond
+
+// row is a contender of a comparison, with what was measured.
+type row struct {
+	name, does    string
+	call          func()
+	nanos         []float64 // one figure a turn
+	allocs, bytes float64
+}
+
+// measure lets the rows run in turns, so that what else the machine does meets all of
+// them, collections of their garbage included.
+func measure(rows []*row, rounds int) {
+	batches := make([]int, len(rows))
+	for i, r := range rows {
+		r.call()
+		n, took := 1, time.Duration(0)
+		for ; took < turn/4; n *= 2 {
+			took = timed(r.call, n)
+		}
+		batches[i] = max(1, int(float64(n/2)*float64(turn)/float64(took)))
+		r.allocs, r.bytes = spent(r.call, min(n, 1000))
+	}
+	for range rounds {
+		for i, r := range rows {
+			r.nanos = append(r.nanos, float64(timed(r.call, batches[i]))/float64(batches[i]))
+		}
+	}
+}
+
+func timed(f func(), n int) time.Duration {
+	began := time.Now()
+	for range n {
+		f()
+	}
+	return time.Since(began)
+}
+
+// spent is what one call allocates: the least of several tries, because what runs in
+// the background allocates too.
+func spent(f func(), n int) (allocs, bytes float64) {
+	var before, after runtime.MemStats
+	for try := range 5 {
+		runtime.ReadMemStats(&before)
+		timed(f, n)
+		runtime.ReadMemStats(&after)
+		a, b := float64(after.Mallocs-before.Mallocs)/float64(n), float64(after.TotalAlloc-before.TotalAlloc)/float64(n)
+		if try == 0 || b < bytes {
+			allocs, bytes = a, b
+		}
+	}
+	return allocs, bytes
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// times is how many times r takes what other takes: the median over the turns, each
+// held against the same one of the other.
+func (r *row) times(other *row) float64 {
+	ratios := make([]float64, len(r.nanos))
+	for i := range ratios {
+		ratios[i] = r.nanos[i] / other.nanos[i]
+	}
+	return median(ratios)
+}
+
+func printRows(title string, rows []*row, base *row) {
+	fmt.Printf("\n%s\n\n", title)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "per request\tns\ttimes\tallocations\tbytes\twhat it does, and does not")
+	for _, r := range rows {
+		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.0f\t%.0f\t%s\n", r.name, median(r.nanos), r.times(base), r.allocs, r.bytes, r.does)
+	}
+	w.Flush()
+}
+
+// TestRequestPath is the table of the request path, goals 1 and 2.
+func TestRequestPath(t *testing.T) {
+	keys := signingKeys(t)
+	hs := keys[0]
+	tracked := []*stack{
+		oursInMemory(t, "header"), oursInMemory(t, "cookie"),
+		ours(t, sessiontrack.NewMemoryStore(), "verified JWT", hs.identifier(t, 0), hs),
+	}
+	stacks := slices.Concat([]*stack{bare(), floor()}, tracked, []*stack{scsStack(t), gorillaStack(t)})
+	for _, key := range keys {
+		each := ours(t, sessiontrack.NewMemoryStore(), key.algorithm+" each time", key.identifier(t, -1), key)
+		each.does = "the same, without the cache of verified tokens"
+		stacks = append(stacks, each)
+	}
+	var rows []*row
+	for _, s := range stacks {
+		s.prove(t)
+		rows = append(rows, &row{name: s.name, does: s.does, call: s.caller(inner)})
+	}
+	rows = append(rows, &row{
+		name: "gofiber v2.52.15 session, memory", call: fiberCaller(t),
+		does: "Get and Save, on fasthttp without net/http; no list, no end from outside",
+	})
+	if !*long {
+		measure(rows, 1)
+		for _, r := range rows[2:5] {
+			assert.Less(t, r.allocs, 2.5, r.name)
+			assert.LessOrEqual(t, r.bytes, 384.0*1.05, r.name)
+		}
+		return
+	}
+	measure(rows, *rounds)
+	base, scs, gorilla := rows[1], rows[5], rows[6]
+	printRows("The request path, one cached session, one core at a time", rows, base)
+	fmt.Printf("\ngoal 1: 2 allocations, at most 384 bytes\ngoal 2: at most 2.5 times the floor; 30 times faster than scs and gorilla\n")
+	for _, r := range rows[2:5] {
+		fmt.Printf("  %-28s %.2f times the floor, %.0f times faster than scs, %.0f than gorilla, %.0f than gofiber\n",
+			r.name, r.times(base), scs.times(r), gorilla.times(r), rows[len(rows)-1].times(r))
+		assert.Less(t, r.allocs, 2.5, r.name)
+		assert.LessOrEqual(t, r.bytes, 384.0*1.02, r.name)
+		assert.LessOrEqual(t, r.times(base), 2.5, r.name)
+		assert.GreaterOrEqual(t, scs.times(r), 30.0, r.name)
+		assert.GreaterOrEqual(t, gorilla.times(r), 30.0, r.name)
+	}
+}
+
+// TestVerifiedTokens holds the cache of verified tokens against none, goal 3.
+func TestVerifiedTokens(t *testing.T) {
+	goals := map[string]float64{"HS256": 10, "RS256": 50, "ES256": 100}
+	if *long {
+		fmt.Printf("\ngoal 3: the cache of verified tokens against none: HS256 10, RS256 50, ES256 100 times\n")
+	}
+	for _, key := range signingKeys(t) {
+		var rows []*row
+		for _, size := range []int{0, -1} {
+			identifier, r := key.identifier(t, size), newRequest()
+			r.Header.Set("Authorization", "Bearer "+key.sign(t, ""))
+			_, err := identifier.Identify(r)
+			require.NoError(t, err)
+			rows = append(rows, &row{call: func() { _, _ = identifier.Identify(r) }})
+		}
+		if !*long {
+			measure(rows, 1)
+			assert.Zero(t, int(rows[0].allocs), key.algorithm)
+			continue
+		}
+		measure(rows, *rounds)
+		fmt.Printf("  %s  %.0f ns against %.0f: %.0f times\n", key.algorithm, median(rows[0].nanos), median(rows[1].nanos), rows[1].times(rows[0]))
+		assert.GreaterOrEqual(t, rows[1].times(rows[0]), goals[key.algorithm], key.algorithm)
+	}
+}
