@@ -67,7 +67,6 @@ func compileDefinitions(definitions []byte) (parser *uaparser.Parser, err error)
 	if definitions == nil {
 		return uaparser.New()
 	}
-	//lint:ignore SA1019 it spares the root module a YAML reader of its own
 	if parser, err = uaparser.NewFromBytes(definitions); err != nil {
 		return nil, err
 	}

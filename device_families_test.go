@@ -23,25 +23,39 @@ func FuzzFamilies(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, agent string) {
-		agent = cleanUserAgent(agent)
-		ours, theirs := parsers()
-		q := question{userAgent: agent, met: ours.index.scan(foldAgent(agent)), work: maxWork}
-		var browser uaparser.UserAgent
-		var system uaparser.Os
-		var device uaparser.Device
-		firstMatch(&q, ours.agents, &browser, func() bool { return browser.Family != "" })
-		firstMatch(&q, ours.systems, &system, func() bool { return system.Family != "" })
-		firstMatch(&q, ours.devices, &device, func() bool { return device.Family != "" })
-		if q.work < 0 {
-			return
-		}
-		want := theirs.Parse(agent)
-		assert.Equal(t, want.UserAgent.Family, orOther(browser.Family))
-		assert.Equal(t, want.UserAgent.ToVersionString(), browser.ToVersionString())
-		assert.Equal(t, want.Os.Family, orOther(system.Family))
-		assert.Equal(t, want.Device.Family, orOther(device.Family))
-		assert.Equal(t, want.Device.Model, device.Model)
+		agreeWithUAP(t, cleanUserAgent(agent))
 	})
+}
+
+// TestFamiliesOfHostileAgents asks the same of agents that no browser sends.
+func TestFamiliesOfHostileAgents(t *testing.T) {
+	t.Parallel()
+	for _, agents := range hostileAgents(t) {
+		for _, agent := range everyNth(agents, 25) {
+			agreeWithUAP(t, cleanUserAgent(agent))
+		}
+	}
+}
+
+func agreeWithUAP(t *testing.T, agent string) {
+	t.Helper()
+	ours, theirs := parsers()
+	q := question{userAgent: agent, met: ours.index.scan(foldAgent(agent)), work: maxWork}
+	var browser uaparser.UserAgent
+	var system uaparser.Os
+	var device uaparser.Device
+	firstMatch(&q, ours.agents, &browser, func() bool { return browser.Family != "" })
+	firstMatch(&q, ours.systems, &system, func() bool { return system.Family != "" })
+	firstMatch(&q, ours.devices, &device, func() bool { return device.Family != "" })
+	if q.work < 0 {
+		return
+	}
+	want := theirs.Parse(agent)
+	assert.Equal(t, want.UserAgent.Family, orOther(browser.Family), agent)
+	assert.Equal(t, want.UserAgent.ToVersionString(), browser.ToVersionString(), agent)
+	assert.Equal(t, want.Os.Family, orOther(system.Family), agent)
+	assert.Equal(t, want.Device.Family, orOther(device.Family), agent)
+	assert.Equal(t, want.Device.Model, device.Model, agent)
 }
 
 func TestRequiredLiterals(t *testing.T) {

@@ -178,7 +178,7 @@ func TestFamiliesOfUAPCore(t *testing.T) {
 	}
 }
 
-func everyNth(rows []labelled, n int) (some []labelled) {
+func everyNth[T any](rows []T, n int) (some []T) {
 	for i := 0; i < len(rows); i += n {
 		some = append(some, rows[i])
 	}

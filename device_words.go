@@ -72,8 +72,8 @@ type wordRow struct {
 // The bots' words build on isbot (Unlicense, https://github.com/omrilotan/isbot).
 var deviceWords = []wordRow{
 	{trait: isInnocent, words: `
-		camscan user_agent: user_agent= alexaservice tablet_pc cubot m_bot kidbot firephp <gsa/ google_pixel google/google
-		botim> turbot lenovo_b service_pack wap_proxy libwww-fm masking-agent yahoomobile robot_phone cloudphone`},
+		developerpreview camscan user_agent: user_agent= alexaservice tablet_pc cubot m_bot kidbot firephp <gsa/ google_pixel
+		google/google botim> turbot lenovo_b service_pack wap_proxy libwww-fm masking-agent yahoomobile robot_phone cloudphone`},
 	{trait: isBot, words: `
 		siteimprove hardenize silktide datanyze linktiger openvas printfriendly securityheaders watchtowr webthumb websnapr
 		thumbor/ zombie.js archivebox search_console searchbyimage page_speed keyword_suggestion duplexweb googlemessages
@@ -121,16 +121,16 @@ var deviceWords = []wordRow{
 		preview/ domain> domains> server> server/ library> collector> collect/ snapshot> services> insight> capture> verify>
 		http_client okhttp ruby> rails> perl> powershell tools/ wordpress> wordpress/ wordpress.com download_manager>`},
 	{trait: isClient, words: `
-		^curl <curl/ libcurl wget python> python/ python-req python-url pycurl aiohttp httpx/ mechanize go_http ^go_# go-resty
-		gohttp fasthttp fiber/ jakarta apache_http okio ^jersey jetty/ reactornetty netty/ async-http ^ahc/ unirest
-		resttemplate retrofit feign/ restsharp rest_client restclient guzzle symfony zend_http phpcrawl php/ cakephp pear_http
-		snoopy libwww-perl w3c-libwww lwp:: lwp_ ^lwp> perl/ ruby/ faraday typhoeus httparty em-http http.rb httprb axios/
-		node-fetch node-super superagent/ undici got_( ^got/ ^node node.js request/ request-promise needle/ hyper/ reqwest
-		ureq/ attohttpc ^rust dart: ^dart/ ^dio/ ^http/ httpie xh/# winhttp wininet microsoft_bits webdav microsoft_data
-		webdrive microsoft-cryptoapi certutil winget nuget chocolatey windows-update-agent msfrontpage ^microsoft_url
-		internetexplorerclient postman insomnia/ soapui jmeter gatling locust apachebench siege/ k6/# vegeta wrk/ hey/#
-		bombardier loadrunner artillery ^fetch/ ^rest grpc- ^grpc curb/ libsoup neon/ serf/ git/# ^git> mercurial ^apt-
-		debian_apt apt-http dnf/ yum/ urlgrabber pip/# ^pip> npm/ yarn/# composer/ cargo> ^bun/ deno/ docker/ containerd
+		updatemanager ^curl <curl/ libcurl wget python> python/ python-req python-url pycurl aiohttp httpx/ mechanize go_http
+		^go_# go-resty gohttp fasthttp fiber/ jakarta apache_http okio ^jersey jetty/ reactornetty netty/ async-http ^ahc/
+		unirest resttemplate retrofit feign/ restsharp rest_client restclient guzzle symfony zend_http phpcrawl php/ cakephp
+		pear_http snoopy libwww-perl w3c-libwww lwp:: lwp_ ^lwp> perl/ ruby/ faraday typhoeus httparty em-http http.rb httprb
+		axios/ node-fetch node-super superagent/ undici got_( ^got/ ^node node.js request/ request-promise needle/ hyper/
+		reqwest ureq/ attohttpc ^rust dart: ^dart/ ^dio/ ^http/ httpie xh/# winhttp wininet microsoft_bits webdav
+		microsoft_data webdrive microsoft-cryptoapi certutil winget nuget chocolatey windows-update-agent msfrontpage
+		^microsoft_url internetexplorerclient postman insomnia/ soapui jmeter gatling locust apachebench siege/ k6/# vegeta
+		wrk/ hey/# bombardier loadrunner artillery ^fetch/ ^rest grpc- ^grpc curb/ libsoup neon/ serf/ git/# ^git> mercurial
+		^apt- debian_apt apt-http dnf/ yum/ urlgrabber pip/# ^pip> npm/ yarn/# composer/ cargo> ^bun/ deno/ docker/ containerd
 		kubernetes kubectl helm/ terraform ansible puppet chef_client vault/ consul> aws-sdk aws-cli <boto> azure- ^azure
 		google-api gcloud lua-resty ngx_lua erlang hackney mojolicious anyevent coldfusion cfhttp cfschedule groovy clj-http
 		http-kit akka-http spray-can scalaj dispatch/# play-ws nghttp2 h2load httpunit htmlunit httpcore indy_lib indy>
@@ -153,16 +153,16 @@ var deviceWords = []wordRow{
 		^dalvik ^androiddownloadmanager androidhttp _android_http ^com. stagefright exoplayer ^apache-http ^volley ^ktor
 		cfnetwork/`},
 	{trait: isTV, words: `
-		opentv otvwebkit hybridcast cinnamon/ mbxtwebkit (hisense smart_tv smarttv smarthub hbbtv google_tv googletv
-		android_tv androidtv apple_tv appletv <tv> <tv_ tvos> netcast web0s webos.tv large_screen crkey chromecast aquos
-		bravia viera <roku/ ^roku <roku> roku# dlnadoc dlna/ nettv/ ce-html inettvbrowser dtvnetbrowser <dtv; tvwith webtv
-		opera_tv <omi/# vidaa vstvb kreatv boxee espial <stb> settop set_top_box stbapp <ott> tvbox tv_box mibox mi_box mitv
-		mi_tv firetv fire_tv maple2 <maple_# maple/ maple; philipstv sonydtv lg_browser lge_tv lg_smart lg_tv lgwebos
-		nexus_player shield_android bdp-s blu_ray bluray netflix netrange sraf/ <ipla> tivo> <tivo dvr> humax> technisat
-		vestel hisense-mt cnv001 sky_stb skystb iptv <mag#00 mag2## mag3## infomir formuler tvheadend netgem gxt_dongle
-		dongle> tv_stick tvstick mini_pc mk8## mk9## h96_ <x96 a95x tx3_ tx5_ m8s_ mxq mxiii mx_plus minix neo-x neo_u m9s
-		s905 s912 amlogic xgimi projector starboard cobalt/ changhong skyworth <haier_tv tcl_tv hitv kdl-## kd-## _tv/
-		googlecast wiidolphin dstv freebox orange_stb airties bbox zidoo beelink ugoos nvidia_shield adt-# sei_robotics
+		tpm1## vizio smartcast opentv otvwebkit hybridcast cinnamon/ mbxtwebkit (hisense smart_tv smarttv smarthub hbbtv
+		google_tv googletv android_tv androidtv apple_tv appletv <tv> <tv_ tvos> netcast web0s webos.tv large_screen crkey
+		chromecast aquos bravia viera <roku/ ^roku <roku> roku# dlnadoc dlna/ nettv/ ce-html inettvbrowser dtvnetbrowser <dtv;
+		tvwith webtv opera_tv <omi/# vidaa vstvb kreatv boxee espial <stb> settop set_top_box stbapp <ott> tvbox tv_box mibox
+		mi_box mitv mi_tv firetv fire_tv maple2 <maple_# maple/ maple; philipstv sonydtv lg_browser lge_tv lg_smart lg_tv
+		lgwebos nexus_player shield_android bdp-s blu_ray bluray netflix netrange sraf/ <ipla> tivo> <tivo dvr> humax>
+		technisat vestel hisense-mt cnv001 sky_stb skystb iptv <mag#00 mag2## mag3## infomir formuler tvheadend netgem
+		gxt_dongle dongle> tv_stick tvstick mini_pc mk8## mk9## h96_ <x96 a95x tx3_ tx5_ m8s_ mxq mxiii mx_plus minix neo-x
+		neo_u m9s s905 s912 amlogic xgimi projector starboard cobalt/ changhong skyworth <haier_tv tcl_tv hitv kdl-## kd-##
+		_tv/ googlecast wiidolphin dstv freebox orange_stb airties bbox zidoo beelink ugoos nvidia_shield adt-# sei_robotics
 		<sti#### dtt coolcloud kiosktv videoweb`},
 	{trait: isTV, modelOnly: true, words: `<aft <gtv# <t95 _box> konka <lebox letv`},
 	{trait: isTVHint, words: `(linux_armv7l linux_armv6l linux_armv5 linux_mips linux_sh4`},
@@ -183,21 +183,21 @@ var deviceWords = []wordRow{
 		psion zaurus qtopia billboard signage brightsign kiosk> infotainment coolpix galaxy_camera ek-gc### sm-c101 photoframe
 		photo_frame`},
 	{trait: isPhone, words: `
-		htc_ htc/ miuibrowser tizen ppc;_# ninesky msft-wp ucbrowser/ ^lg_# epoc32 wapbrowser ^lge ^lgu ^lgl# jig_browser
-		foma> foma; wpdesktop windows_phone windowsphone lumia windows_ce windows_mobile wince> wp7 xblwp zunewp pocketpc
-		pocket_pc wm5_ smartphone midp cldc j2me up.browser up.link opera_mini opera_mobi ucweb symbian series60 series_60
-		series40 series80 series90 s60; s60/ <s40 nokia> nokia# nokia_ nokiabrowser nokiae nokian nokiac nokiax maemo meego
-		harmattan blackberry bb10; <bb10 docomo kddi softbank vodafone/ j-phone willcom ddipocket_ ddipocket; emobile profile/
-		configuration/ brew_ brew/ brew> brew; palmos palm_os <palm palmsource webos/1 webos/2 webos; bada/ bada; bada>
-		dolfin/ netfront/2 obigo teleca semc- sonyeric ericsson ^mot- ^mot_ motorola-v motorolav ^lg- ^lge- ^lg/ ^lge_ ^lg#
-		^sie- ^samsung- ^sec- ^sgh- ^sch- ^sph- sgh-# ^alcatel- ^alcatel_ ^benq ^panasonic- ^philips ^sagem- ^sanyo ^sharp-
-		^gx- ^toshiba- ^pantech ^nec- ^kyocera ^qc- ^htc ^zte ^huawei ^lenovo- ^lenovo_ ^gionee ^oppo ^vivo ^k-touch ^tianyu
-		^hisense ^coolpad ^dopod ^micromax ^karbonn ^spice ^lava- ^fly_ ^i-mate ^hp_ipaq ^haier- ^amoi ^bird ^cect ^nokia
-		^asus- ^acer- ^palm avantgo blazer/ blazer_ elaine/ eudoraweb minimo xiino plucker reqwireless regking jbrowser
-		webpro/ hiptop mmp/ wap/ _wap wap1 wap2 wml> maui_ jasmine polaris nucleus/ mtk_ <mre/ mre_ mocordroid
-		fennec kaios firefoxos mobile;_rv (mobile; sailfish jolla ubuntu_mobile ubuntu;_mobile ubuntu_touch spreadtrum vre;
-		(vre iuc( juc( skyfire teashark bolt/ iris/ tear/ microb/ novarra <maui> wtai novafone phone> phone; _phone/ gt-s####
-		gt-i#### gt-b#### gt-c#### gt-e#### gt-m####`},
+		^kwc- ^audiovox <lg-@# windowsce mqqbrowser/mini htc_ htc/ miuibrowser tizen ppc;_# ninesky msft-wp ucbrowser/ ^lg_
+		epoc32 wapbrowser ^lge ^lgu ^lgl# jig_browser foma> foma; wpdesktop windows_phone windowsphone lumia windows_ce
+		windows_mobile wince> wp7 xblwp zunewp pocketpc pocket_pc wm5_ smartphone midp cldc j2me up.browser up.link opera_mini
+		opera_mobi ucweb symbian series60 series_60 series40 series80 series90 s60; s60/ <s40 nokia> nokia# nokia_
+		nokiabrowser nokiae nokian nokiac nokiax maemo meego harmattan blackberry bb10; <bb10 docomo kddi softbank vodafone/
+		j-phone willcom ddipocket_ ddipocket; emobile profile/ configuration/ brew_ brew/ brew> brew; palmos palm_os <palm
+		palmsource webos/1 webos/2 webos; bada/ bada; bada> dolfin/ netfront/2 obigo teleca semc- sonyeric ericsson ^mot-
+		^mot_ motorola-v motorolav ^lg- ^lge- ^lg/ ^lg# ^sie- ^samsung- ^sec- ^sgh- ^sch- ^sph- sgh-# ^alcatel- ^alcatel_
+		^benq ^panasonic- ^philips ^sagem- ^sanyo ^sharp- ^gx- ^toshiba- ^pantech ^nec- ^kyocera ^qc- ^htc ^zte ^huawei
+		^lenovo- ^lenovo_ ^gionee ^oppo ^vivo ^k-touch ^tianyu ^hisense ^coolpad ^dopod ^micromax ^karbonn ^spice ^lava- ^fly_
+		^i-mate ^hp_ipaq ^haier- ^amoi ^bird ^cect ^nokia ^asus- ^acer- ^palm avantgo blazer/ blazer_ elaine/ eudoraweb minimo
+		xiino plucker reqwireless regking jbrowser webpro/ hiptop mmp/ wap/ _wap wap1 wap2 wml> maui_ jasmine polaris nucleus/
+		mtk_ <mre/ mre_ mocordroid fennec kaios firefoxos mobile;_rv (mobile; sailfish jolla ubuntu_mobile ubuntu;_mobile
+		ubuntu_touch spreadtrum vre; (vre iuc( juc( skyfire teashark bolt/ iris/ tear/ microb/ novarra <maui> wtai novafone
+		phone> phone; _phone/ gt-s#### gt-i#### gt-b#### gt-c#### gt-e#### gt-m####`},
 	{trait: isPuffin, words: `puffin/`},
 	{trait: puffinPhone, words: `#ap> #ip> #wp>`},
 	{trait: puffinTablet, words: `#at> #it>`},
@@ -224,19 +224,20 @@ var deviceWords = []wordRow{
 		epad apad gpad noblex zenpad rca_ rct#### <rct6 trio_stealth digma_plane plane_ explay_tornado irbis_t# bravis_np
 		globex_gu playtab polypad turbopad goodpad mytab mypad yarvik`},
 	{trait: isTabletCode, modelOnly: true, words: `
-		sm-t### sm-x### sm-p# gt-p#### gt-n51## gt-n80## sch-i800 sgh-i987 sph-p100 shw-m180 shv-e140 shw-m380 shw-m480
-		shw-m485 sgh-t849 sgh-t859 sch-i905 sch-i815 sc-01c shv-e150 <tb-# <tb# lenovotb <tb@### b6000 b8000 b8080 a1-# a2107
-		a2109 a3000 a3300 a3500 a5500 a7600 a7-# a10-## s6000 s5000 a8-50 yt3- yt-x yt-j yt-k yoga_book kfapwa kfar kfas kfjwa
-		kfjwi kfot kfsawa kfthwa kftt kfrasi kf@@wi kf@@@wi <kf@@@@> <ags- <ags#- ags-@ bah- bah#- kob- kob#- <agr- <agm- bzt-
-		bzk- bzi- scmr- scm- mrx- mrr- dby- dby#- wgr- wgrr- dbr- btk- bto- btv- bgo- bg2- jdn- jdn#- sht- vrd- cpn- hdn- hey-
-		krj- dbyr- got- agr#- s7-### s8-### s10-### t1-### m2-a m2-8 btkr- <p0## <p00@ <p01@ <p02@ <p1d <k0## <k00@ <k01@
-		me173 me301 me302 me371 me372 me102 me103 me171 me172 me176 me180 me181 me400 tf101 tf103 tf201 tf300 tf303 tf502
-		tf600 tf700 tf701 z170 z300 z370 z380 z500 z580 z581 sgp### sgpt## xperia_z2_tab sot## xperia_tab <v4## <v5## lg-vk###
-		lg-v# <vk### <vs-v onetouch_t one_touch_t one_touch_evo7 9005x alcatel_one_touch_p a3-a## b1-7## b1-8## b1-a## b3-a
-		a50# a100> a101> a200> a210> a211> a510> a511> a700> a701> w4-8 nx008 lifetab_ mz6## mz5## xt9000 qtaqz qtair qtax
-		qtasun <qm# htc_flyer htc_p# htc_jetstream flyer> nexus_9 fz-a fz-m fz-x jt-b1 toughpad hp_slate hp_7 hp_8 hp_10
-		slate_7 dmtab at1## at2## at3## at10 at7 thrive folio at-as at400 wax> venue ns-15 ns-14 ns-p bntv nuvision tm800
-		tm101 tmax sm-w### rm-#### ebx <x30 ktab aoc_ hannspad hsg sn10t`},
+		<opd2### <pa2### <rmp2### <rod- <eln- <gdi- <brt- <xyao- <yt- 2####rp <d-##@ lgt3# iplay_ iplay# hipad sm-t### sm-x###
+		sm-p# gt-p#### gt-n51## gt-n80## sch-i800 sgh-i987 sph-p100 shw-m180 shv-e140 shw-m380 shw-m480 shw-m485 sgh-t849
+		sgh-t859 sch-i905 sch-i815 sc-01c shv-e150 <tb-# <tb# lenovotb <tb@### b6000 b8000 b8080 a1-# a2107 a2109 a3000 a3300
+		a3500 a5500 a7600 a7-# a10-## s6000 s5000 a8-50 yt3- yt-x yt-j yt-k yoga_book kfapwa kfar kfas kfjwa kfjwi kfot kfsawa
+		kfthwa kftt kfrasi kf@@wi kf@@@wi <kf@@@@> <ags- <ags#- ags-@ bah- bah#- kob- kob#- <agr- <agm- bzt- bzk- bzi- scmr-
+		scm- mrx- mrr- dby- dby#- wgr- wgrr- dbr- btk- bto- btv- bgo- bg2- jdn- jdn#- sht- vrd- cpn- hdn- hey- krj- dbyr- got-
+		agr#- s7-### s8-### s10-### t1-### m2-a m2-8 btkr- <p0## <p00@ <p01@ <p02@ <p1d <k0## <k00@ <k01@ me173 me301 me302
+		me371 me372 me102 me103 me171 me172 me176 me180 me181 me400 tf101 tf103 tf201 tf300 tf303 tf502 tf600 tf700 tf701 z170
+		z300 z370 z380 z500 z580 z581 sgp### sgpt## xperia_z2_tab sot## xperia_tab <v4## <v5## lg-vk### lg-v# <vk### <vs-v
+		onetouch_t one_touch_t one_touch_evo7 9005x alcatel_one_touch_p a3-a## b1-7## b1-8## b1-a## b3-a a50# a100> a101>
+		a200> a210> a211> a510> a511> a700> a701> w4-8 nx008 lifetab_ mz6## mz5## xt9000 qtaqz qtair qtax qtasun <qm#
+		htc_flyer htc_p# htc_jetstream flyer> nexus_9 fz-a fz-m fz-x jt-b1 toughpad hp_slate hp_7 hp_8 hp_10 slate_7 dmtab
+		at1## at2## at3## at10 at7 thrive folio at-as at400 wax> venue ns-15 ns-14 ns-p bntv nuvision tm800 tm101 tmax sm-w###
+		rm-#### ebx <x30 ktab aoc_ hannspad hsg sn10t`},
 	{trait: isPhoneCode, words: `
 		oneplus lm-@### micromax_a micromaxa xolo_a padfone coolpad passport multiphone nexus_s keypad> launchpad ipaddress
 		padgett tabris sm-g### sm-j### sm-a### sm-n### sm-m### sm-s### sm-e### sm-f7## sm-c### gt-i#### gt-s#### gt-n7###
