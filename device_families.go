@@ -30,7 +30,7 @@ type expression[T any] struct {
 // of the expressions tried on it. Of all agents that were seen one in ten
 // thousand needs two thirds of it; one that is stuffed with the words of
 // hundreds of others stays without names rather than cost tens of milliseconds.
-const maxWork = 9 << 19
+const maxWork = 4 << 20
 
 // newFamilies compiles uap-core's definitions (regexes.yaml); nil stands for
 // those embedded in uap-go.
