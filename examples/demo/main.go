@@ -89,6 +89,7 @@ func serve(ctx context.Context, config config, app *application, stdout io.Write
 		IdleTimeout:       time.Minute,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+	server.RegisterOnShutdown(app.tracker.EndStreams) // they would not end by themselves
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 
@@ -102,7 +103,7 @@ func serve(ctx context.Context, config config, app *application, stdout io.Write
 	return errors.Join(err, shutdown(ctx, server))
 }
 
-// shutdown lets requests finish; streams, which do not by themselves, are cut off.
+// shutdown lets requests finish, and cuts off what does not.
 func shutdown(ctx context.Context, server *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience/2)
 	defer cancel()

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
 // sessionsOf lists the active sessions, as administrators see them.
@@ -30,7 +32,7 @@ func TestSimulatedUsersComeFromManyPlacesAndDevices(t *testing.T) {
 		from string
 	}{
 		"directly":       {nil, "127.0.0.0/8"},
-		"behind a proxy": {[]string{"-trusted-proxies", "127.0.0.0/8"}, ""},
+		"behind a proxy": {[]string{"-trusted-proxies", "127.0.0.0/8", "-store", pgtest.DSN(t)}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -41,11 +43,13 @@ func TestSimulatedUsersComeFromManyPlacesAndDevices(t *testing.T) {
 				list = sessionsOf(t, d, admin)
 				return len(list) >= 15
 			})
+			types := map[string]bool{}
 			addresses, agents, people := map[string]bool{}, map[string]bool{}, map[string]bool{}
 			for _, session := range list {
 				address := session["ipAddress"].(string)
 				addresses[address] = true
 				agents[session["userAgent"].(string)] = true
+				types[session["deviceType"].(string)] = true
 				email := session["user"].(map[string]any)["email"].(string)
 				people[email] = true
 				assert.Regexp(t, `^sim\d+@example\.com$`, email)
@@ -54,6 +58,7 @@ func TestSimulatedUsersComeFromManyPlacesAndDevices(t *testing.T) {
 			assert.GreaterOrEqual(t, len(addresses), 15)
 			assert.GreaterOrEqual(t, len(people), 12)
 			assert.GreaterOrEqual(t, len(agents), 8)
+			assert.True(t, types["desktop"] && types["mobile"], "%v", types)
 		})
 	}
 }
