@@ -26,7 +26,7 @@ func heap() uint64 {
 
 // TestCachedSessionsFitInMemory fills caches of several sizes, because a map's load
 // depends on it: a sixteenth of the shards as they are when all are full. Users have
-// their own strings, devices and places are shared. make bench-db fills a whole one.
+// their own strings, devices and places are shared.
 func TestCachedSessionsFitInMemory(t *testing.T) {
 	for _, size := range []int{1_000_000, 700_000} {
 		before := heap()
