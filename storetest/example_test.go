@@ -1,0 +1,52 @@
+package storetest_test
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/storetest"
+)
+
+// countingStore is a Store of one's own: the seven methods, here another store's, and
+// something of its own.
+type countingStore struct {
+	sessiontrack.Store
+	logins atomic.Int64
+}
+
+func (s *countingStore) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+	created, err := s.Store.Create(ctx, n)
+	if err == nil {
+		s.logins.Add(1)
+	}
+	return created, err
+}
+
+// A test of the store's package proves it: this is all there is to write.
+func TestCountingStore(t *testing.T) {
+	storetest.Run(t, func(*testing.T) sessiontrack.Store {
+		return &countingStore{Store: sessiontrack.NewMemoryStore()}
+	})
+}
+
+// A Store of one's own, under a Tracker. It has none of the optional capabilities, and
+// every question is answered all the same: TestCountingStore in this file proves it with
+// storetest.Run.
+func ExampleRun() {
+	store := &countingStore{Store: sessiontrack.NewMemoryStore()}
+	tracker, err := sessiontrack.New(store, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, user := range []string{"1", "2", "2"} {
+		_, _, _ = tracker.Login(httptest.NewRecorder(), httptest.NewRequest("POST", "/login", nil), user)
+	}
+	stats, err := tracker.OnlineStats(context.Background())
+	fmt.Println(store.logins.Load(), "sign-ins,", stats.Online, "users,", stats.ActiveSessions, "sessions", err)
+	// Output: 3 sign-ins, 2 users, 3 sessions <nil>
+}
