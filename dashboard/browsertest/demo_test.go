@@ -243,11 +243,12 @@ func TestTheConnectionIsLostAndRegained(t *testing.T) {
 
 func TestSimulatedUsersAppear(t *testing.T) {
 	t.Parallel()
-	d := startDemo(t, "-simulate", "30")
+	d := startDemo(t, "-simulate", "30", "-trusted-proxies", "127.0.0.0/8")
 	p := newTab(t, 1360, 900, scheme("light"))
 	p.open(d.wire.URL+"/dashboard/#/people", "admin@example.com")
 	p.says(".rows", "sim")
 	p.until(rows + " > 3")
+	p.says("td.col-place", "Indonesia")
 	before := eval[int](p, rows)
 	p.until(fmt.Sprintf("%s > %d", rows, before))
 	p.hash("#/")

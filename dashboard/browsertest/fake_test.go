@@ -300,7 +300,7 @@ func (f *fake) publish(kind string, body map[string]any) {
 
 func (f *fake) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
-	messages := make(chan string, 256)
+	messages := make(chan string, 4096)
 	f.mu.Lock()
 	f.readers[messages] = true
 	f.mu.Unlock()

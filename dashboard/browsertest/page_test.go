@@ -150,6 +150,31 @@ func TestAHundredThousandSessions(t *testing.T) {
 	p.clean()
 }
 
+// A storm of sign-ins neither moves what is read, nor fills the page.
+func TestManyEvents(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, 300)
+	p := newTab(t, 1360, 900, scheme("light"))
+	p.open(f.URL+"/dashboard/#/sessions", "admin@example.com")
+	p.until(rows + " > 10")
+	eval[bool](p, "(scrollTo(0, 1400), true)")
+	p.until("document.querySelector('.rows tbody tr:not(.spacer)').ariaRowIndex > 3")
+	const first = "[...document.querySelectorAll('.rows tbody tr:not(.spacer)')].find((row) => row.getBoundingClientRect().top > 200).textContent"
+	before := eval[string](p, "[...document.querySelectorAll('.rows tbody tr:not(.spacer)')].find((row) => row.getBoundingClientRect().top > 200).querySelector('.address').textContent")
+	for i := range 1000 {
+		s := f.session(i % 300)
+		s["sessionId"] = fmt.Sprintf("n%021d", i)
+		f.publish("login", map[string]any{"session": s})
+	}
+	p.says(".is-new-rows", "Show 1,000 new")
+	require.Contains(t, eval[string](p, first), before)
+	p.click(".is-new-rows", "Show")
+	p.until("scrollY === 0 && document.querySelector('.is-new-rows').hidden")
+	p.hash("#/")
+	p.until("document.querySelectorAll('.feed-item').length === 100")
+	p.clean()
+}
+
 func TestKeyboard(t *testing.T) {
 	t.Parallel()
 	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
@@ -233,7 +258,7 @@ func TestCredentialsFromTheHost(t *testing.T) {
 		p.says("a", "Go to sign-in")
 		// Another origin is not listened to.
 		eval[bool](p, fmt.Sprintf(`(dispatchEvent(new MessageEvent("message", {origin: "https://evil.example", data: {type: "sessiontrack:credentials", token: %q, sessionId: "handle.secret"}})), true)`, fakeToken))
-		eval[bool](p, fmt.Sprintf(`(postMessage({type: "sessiontrack:credentials", token: "wrong"}, location.origin), true)`))
+		eval[bool](p, `(postMessage({type: "sessiontrack:credentials", token: "wrong"}, location.origin), true)`)
 		p.says("h1", "Sign in")
 		eval[bool](p, fmt.Sprintf(`(postMessage({type: "sessiontrack:credentials", token: %q, sessionId: "handle.secret"}, location.origin), true)`, fakeToken))
 		p.says("#connection-text", "Live")

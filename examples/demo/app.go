@@ -32,6 +32,7 @@ func newApplication(config config, store sessiontrack.Store, log *slog.Logger) (
 		Skip:           sessiontrack.SkipPrefixes("/static/", "/docs"),
 		Public:         sessiontrack.SkipPrefixes("/", "/login", "/healthz", "/dashboard/"),
 		Directory:      a.users,
+		Locator:        places{},
 		Roles:          a.users.Roles,
 		NumericUserIDs: true,
 		Logger:         log,

@@ -84,7 +84,7 @@ export class Chart extends EventTarget {
       this.dispatchEvent(new CustomEvent("history", { detail: { ...answer, range: this.#range } }));
     } catch (problem) {
       if (abort.signal.aborted) return;
-      if (this.#data[0].length === 0) this.#say(explain(problem));
+      if (this.#data[0].length === 0) this.#fail(problem.status === 404 ? t("chart.none") : explain(problem));
     }
     this.#timer = setTimeout(() => this.load(), range.every);
   }
@@ -114,6 +114,11 @@ export class Chart extends EventTarget {
     setText(this.#note, text);
     this.#note.hidden = false;
     this.#holder.hidden = true;
+  }
+
+  #fail(text) {
+    this.#say(text);
+    this.dispatchEvent(new CustomEvent("failed", { detail: text }));
   }
 
   #describe(values) {

@@ -20,6 +20,8 @@ export class Explorer {
   #table;
   #filters = { q: "", device: "", within: "" };
   #count = h("p", { class: "list-count", role: "status" });
+  #more = h("button", { type: "button", class: "button is-small is-new-rows", hidden: true, on: { click: () => this.#showNew() } });
+  #held = 0;
   #timer = 0;
   #pause = 0;
   #fresh = new Set();
@@ -35,7 +37,7 @@ export class Explorer {
       onMore: () => this.#pages?.load(),
     });
     this.element = h("section", { class: "panel list", "aria-labelledby": "list-title" },
-      h("header", { class: "panel-head" }, h("h1", { id: "list-title", tabindex: -1, text: t(`nav.${kind}`) }), this.#count), this.#controls(), this.#table.element);
+      h("header", { class: "panel-head" }, h("h1", { id: "list-title", tabindex: -1, text: t(`nav.${kind}`) }), this.#count, this.#more), this.#controls(), this.#table.element);
   }
 
   start() {
@@ -78,9 +80,11 @@ export class Explorer {
 
   #ask() {
     this.#pages?.stop();
+    this.#hold(0);
     const asked = Object.fromEntries(Object.entries(this.#filters).filter(([, value]) => value !== ""));
     this.#pages = new Pages((query, signal) => this.#api.sessions({ ...query, ...asked }, signal), (row) => row.sessionId);
     this.#pages.addEventListener("change", () => this.#show());
+    this.#show();
     this.#pages.load();
   }
 
@@ -114,14 +118,33 @@ export class Explorer {
   }
 
   #keepFresh() {
-    if (document.visibilityState === "visible" && !document.querySelector("dialog[open]") && this.#pages?.state === "ready") this.#pages.refresh();
+    if (document.visibilityState === "visible" && !document.querySelector("dialog[open]") && this.#pages?.state === "ready") {
+      if (this.#table.atTop) this.#hold(0);
+      this.#pages.refresh(this.#table.atTop);
+    }
+  }
+
+  // New rows would push what is read further down: they wait, and say how many.
+  #hold(held) {
+    this.#held = held;
+    this.#more.hidden = held === 0;
+    if (held > 0) this.#more.textContent = count("list.new", held);
+  }
+
+  #showNew() {
+    window.scrollTo(0, 0);
+    this.#hold(0);
+    this.#pages.refresh(true);
+    this.element.querySelector("h1").focus({ preventScroll: true });
   }
 
   /** event takes an event of the stream: rows come and end as they happen. */
   event({ type, session }) {
     if (type === "snapshot") this.#keepFresh();
     if (type === "logout") this.#pages.change(session.sessionId, { ...session, isActive: false });
-    if (type === "login" && this.#matches(session)) {
+    if (type !== "login" || !this.#matches(session)) return;
+    if (!this.#table.atTop) this.#hold(this.#held + 1);
+    else {
       this.#fresh.add(session.sessionId);
       setTimeout(() => this.#fresh.delete(session.sessionId), 4000);
       this.#pages.put(session);
@@ -170,7 +193,7 @@ export class Explorer {
     const name = personName(row.user, row.id);
     return h("button", { type: "button", class: "button is-row", "aria-label": t("action.logoutAll.label", { name }), text: t("action.logout"), on: { click: async () => {
       const ended = await endUser(this.#api, { id: row.id, user: row.user, sessions: row.sessions.length, own: row.sessions.some((session) => session.current) });
-      if (ended !== null) this.#pages.refresh();
+      if (ended !== null) this.#pages.refresh(this.#table.atTop);
     } } });
   }
 }

@@ -14,6 +14,7 @@ export class Pages extends EventTarget {
   #abort = new AbortController();
   #started = false;
   #busy = false;
+  #frame = 0;
   rows = [];
   state = "loading";
   problem = null;
@@ -47,14 +48,14 @@ export class Pages extends EventTarget {
   }
 
   /**
-   * refresh fetches the first page again. Where only that one was loaded it takes
-   * its order; otherwise rows that are known are renewed in their places, so that
-   * nothing moves under somebody who reads further down.
+   * refresh fetches the first page again. For somebody who looks at it, the list
+   * begins anew with that page; otherwise rows that are known are renewed in their
+   * places, so that nothing moves under somebody who reads further down.
    */
-  async refresh() {
+  async refresh(anew) {
     if (this.#busy || !this.#started) return;
     await this.#ask(null, (answer) => {
-      if (this.rows.length <= pageSize + 20) {
+      if (anew) {
         this.rows = answer.data;
         this.#next = answer.next || null;
         return;
@@ -101,5 +102,11 @@ export class Pages extends EventTarget {
     this.#emit();
   }
 
-  #emit() { this.dispatchEvent(new Event("change")); }
+  // Many changes at once are one to those who draw them.
+  #emit() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      if (!this.#abort.signal.aborted) this.dispatchEvent(new Event("change"));
+    });
+  }
 }

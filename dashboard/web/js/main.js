@@ -169,6 +169,7 @@ class Page {
     chart.addEventListener("history", ({ detail }) => {
       patterns.show(detail);
     });
+    chart.addEventListener("failed", ({ detail }) => patterns.fail(detail));
     if (this.#weeks) patterns.showWeeks(this.#weeks);
     const element = h("div", { class: "overview" }, h("h1", { class: "visually-hidden", tabindex: -1, text: t("nav.overview") }),
       h("div", { class: "now" }, chart.element, this.#feed.element), patterns.element);

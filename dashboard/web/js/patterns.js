@@ -19,7 +19,7 @@ export class Patterns {
 
   constructor() {
     const shares = families.map((family) => {
-      const list = h("ul", { class: "shares" });
+      const list = h("ul", { class: "shares" }, h("li", { class: "share-none", text: t("list.loading") }));
       const note = h("p", { class: "panel-note", text: t("shares.note.hour") });
       this.#lists.set(family, list);
       this.#notes.push(note);
@@ -53,6 +53,11 @@ export class Patterns {
   showWeeks(history) {
     this.#hours(history.sign_ins_by_hour ?? []);
     setText(this.#zone, t("heat.zone", { zone: history.time_zone ?? "UTC" }));
+  }
+
+  /** fail says why there is nothing to show. */
+  fail(text) {
+    for (const list of this.#lists.values()) list.replaceChildren(h("li", { class: "share-none", text }));
   }
 
   /** show takes an answer of GET /history and the name of its range. */

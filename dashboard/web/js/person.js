@@ -46,7 +46,7 @@ export class Person {
   }
 
   #keepFresh() {
-    if (document.visibilityState === "visible" && !document.querySelector("dialog[open]") && this.#pages.state === "ready") this.#pages.refresh();
+    if (document.visibilityState === "visible" && !document.querySelector("dialog[open]") && this.#pages.state === "ready") this.#pages.refresh(this.#table.atTop);
   }
 
   get #live() { return this.#pages?.rows.filter((row) => !row.logoutAt) ?? []; }
@@ -119,7 +119,7 @@ export class Person {
   async #endAll() {
     const live = this.#live;
     const ended = await endUser(this.#api, { id: this.#id, user: this.#user, sessions: live.length, own: live.some((row) => row.current) });
-    if (ended !== null) this.#pages.refresh();
+    if (ended !== null) this.#pages.refresh(this.#table.atTop);
   }
 }
 

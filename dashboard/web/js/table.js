@@ -88,6 +88,11 @@ export class Table {
     return isCompact() ? 92 : 48;
   }
 
+  /** atTop says whether the first rows are on the screen. */
+  get atTop() {
+    return this.#body.getBoundingClientRect().top > -2 * this.#rowHeight;
+  }
+
   /** draw puts the rows near the screen into the document, and changes no others. */
   draw() {
     const height = this.#rowHeight;
