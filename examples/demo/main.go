@@ -67,11 +67,18 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err := app.tracker.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
+	stopListening, err := listen(context.WithoutCancel(ctx), config.store, app.tracker.Kick, log)
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
+		if stopListening != nil {
+			err = errors.Join(err, stopListening(ctx))
+		}
 		err = errors.Join(err, app.tracker.Shutdown(ctx)) // after the server: no request may touch later
 	}()
+	if err != nil {
+		return err
+	}
 	return serve(ctx, config, app, stdout, log)
 }
 
