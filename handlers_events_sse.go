@@ -2,7 +2,6 @@ package sessiontrack
 
 import (
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
@@ -24,7 +23,7 @@ func (s *eventStream) overSSE() error {
 	h.Set("X-Content-Type-Options", "nosniff")
 	w := &sse{w: s.c.w, control: http.NewResponseController(s.c.w)}
 	// Clients of a server that restarts come back at different moments.
-	w.buffer = append(w.buffer, "retry: "+strconv.Itoa(1000+rand.IntN(4000))+"\n\n"...)
+	w.buffer = append(w.buffer, "retry: "+strconv.Itoa(1000+time.Now().Nanosecond()/1000%4000)+"\n\n"...)
 	s.c.w.WriteHeader(http.StatusOK)
 	if w.flush() == nil {
 		s.pump(s.c.r.Context(), w)

@@ -162,9 +162,9 @@ func (s Session) toJSON(userID any, active bool) sessionJSON {
 	out := sessionJSON{
 		ID: s.Serial, UserID: userID, SessionID: s.ID,
 		UserAgent: s.UserAgent, DeviceType: s.Device.Type,
-		Browser:  joined(s.Device.Browser, s.Device.BrowserVersion),
-		OS:       joined(s.Device.OS, s.Device.OSVersion),
-		Device:   joined(s.Device.Brand, s.Device.Model),
+		Browser:  joinWords(readable(s.Device.Browser), majorVersion(s.Device.BrowserVersion)),
+		OS:       joinWords(readable(s.Device.OS), s.Device.systemVersion()),
+		Device:   s.Device.modelName(),
 		IsActive: active, LastActivity: s.LastActivity, LoginAt: s.LoginAt,
 		LogoutAt: timeOrNil(s.LogoutAt), ExpiresAt: timeOrNil(s.ExpiresAt),
 	}
@@ -191,13 +191,6 @@ func (s Session) toJSON(userID any, active bool) sessionJSON {
 // the session has not been ended. It holds nothing that authenticates.
 func (s Session) MarshalJSON() ([]byte, error) {
 	return json.Marshal(s.toJSON(s.UserID, !s.Ended()))
-}
-
-func joined(name, detail string) string {
-	if name == "" || detail == "" {
-		return name + detail
-	}
-	return name + " " + detail
 }
 
 func timeOrNil(t time.Time) *time.Time {
