@@ -8,8 +8,10 @@ import (
 
 const (
 	// cleanupWalk is how many rows one step looks at, and purgeBatch how many it
-	// deletes: small enough for no lock to last.
+	// deletes: small enough for no lock to last. A step that fails is tried with fewer
+	// rows while there are more than leastWalk.
 	cleanupWalk = 5000
+	leastWalk   = 100
 	purgeBatch  = 1000
 )
 
@@ -44,21 +46,33 @@ func (t *Tracker) endPast(ctx context.Context) (ended int, err error) {
 		if !limit.on {
 			continue
 		}
-		for after := int64(0); ; {
-			step, err := t.end(ctx, limit.sel.Walk(after, cleanupWalk), Ending{Reason: limit.reason})
-			if err != nil {
-				return ended, err
-			}
-			ended += len(step.Sessions)
-			if step.Next == 0 {
-				break
-			}
-			if after = step.Next; ctx.Err() != nil {
-				return ended, ctx.Err()
-			}
+		n, err := t.walk(ctx, limit.sel, limit.reason)
+		if ended += n; err != nil {
+			return ended, err
 		}
 	}
 	return ended, nil
+}
+
+// walk ends what sel selects, step by step. A step that a busy store did not finish in
+// its time is tried again with fewer rows, or no cleanup would ever get past it.
+func (t *Tracker) walk(ctx context.Context, sel Selector, reason EndReason) (ended int, err error) {
+	rows := cleanupWalk
+	for after := int64(0); ; {
+		step, err := t.end(ctx, sel.Walk(after, rows), Ending{Reason: reason})
+		switch {
+		case ctx.Err() != nil:
+			return ended + len(step.Sessions), ctx.Err()
+		case err != nil && rows > leastWalk && !t.down.Load():
+			rows /= 4
+			continue
+		case err != nil:
+			return ended, err
+		}
+		if ended, after = ended+len(step.Sessions), step.Next; after == 0 {
+			return ended, nil
+		}
+	}
 }
 
 func (t *Tracker) purge(ctx context.Context) error {

@@ -145,10 +145,9 @@ func testFlush(t *testing.T, f *filled) {
 	for range flushes {
 		touches := f.sample(batch)
 		began := time.Now()
-		alive, err := f.store.Touch(t.Context(), touches, day) // presence does not move: its cost is told apart
+		alive := f.flush(t, touches, day) // presence does not move: its cost is told apart
 		took += time.Since(began)
-		require.NoError(t, err)
-		require.Len(t, alive, batch)
+		require.Equal(t, batch, alive)
 	}
 	rows := int64(flushes * batch)
 	walRow := float64(f.number(t, wal)-walBefore) / float64(rows)
@@ -158,8 +157,7 @@ func testFlush(t *testing.T, f *filled) {
 	rate := float64(rows) / took.Seconds()
 
 	walBefore = f.number(t, wal)
-	_, err := f.store.Touch(t.Context(), f.sample(batch), time.Millisecond)
-	require.NoError(t, err)
+	f.flush(t, f.sample(batch), time.Millisecond)
 	withPresence := float64(f.number(t, wal)-walBefore) / float64(batch)
 
 	single := f.singleUpdates(t, min(1000, batch))
@@ -174,6 +172,21 @@ func testFlush(t *testing.T, f *filled) {
 		assert.GreaterOrEqual(t, rate/single, 10.0, "against single UPDATEs")
 		if imagesErr == nil {
 			assert.LessOrEqual(t, walRow, 200.0, "WAL")
+		}
+	}
+}
+
+// flush writes touches and returns how many sessions are alive. As a Tracker does, it
+// tries again what the machine was too busy for.
+func (f *filled) flush(t *testing.T, touches []sessiontrack.Touch, step time.Duration) int {
+	for try := 1; ; try++ {
+		alive, err := f.store.Touch(t.Context(), touches, step)
+		if err == nil {
+			return len(alive)
+		}
+		say("  a flush is tried again: %v", err)
+		if !assert.Less(t, try, 5) {
+			return 0
 		}
 	}
 }
@@ -200,8 +213,7 @@ func testOverlap(t *testing.T, f *filled) {
 				mine := slices.Clone(touches)
 				rand.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
 				for batch := range slices.Chunk(mine, 1000) {
-					_, err := f.store.Touch(t.Context(), batch, 0)
-					assert.NoError(t, err)
+					f.flush(t, batch, 0)
 				}
 			}
 		})
