@@ -22,10 +22,11 @@ type OnlineOptions struct {
 	Visible func(ctx context.Context, viewer string, ids []string) ([]string, error)
 	// Authorize decides, for every route, whether a signed-in caller may use it; an
 	// error means 503. With it, callers' sessions are read from the store for each
-	// request. Default: cleanup takes one of Roles, the others are for everybody who
+	// request. Default: cleanup, history and all events take one of Roles, the others are for everybody who
 	// is signed in.
 	Authorize func(ctx context.Context, a OnlineAccess) (bool, error)
-	// Roles are those that may clean up where Authorize is nil, compared exactly.
+	// Roles are those that may clean up, read the history and watch everything where
+	// Authorize is nil, compared exactly.
 	// Default "admin" and "superadmin"; an empty list that is not nil: nobody.
 	Roles []string
 	// Origins are other sites whose pages may open events by WebSocket:
@@ -40,10 +41,10 @@ type OnlineOptions struct {
 // OnlineAccess is what OnlineOptions.Authorize decides about.
 type OnlineAccess struct {
 	// Route is "count", "users", "stats", "sessions", "end" (one of the caller's own
-	// sessions), "end-others", "cleanup", "events-all" (to watch logins, logouts and
-	// figures) or "events" (to watch who comes and goes, asked where "events-all" is
-	// refused). A stream's snapshots carry what stats answers. Later versions add
-	// names: refuse those that you do not know.
+	// sessions), "end-others", "cleanup", "history", "events-all" (to watch logins,
+	// logouts and figures) or "events" (to watch who comes and goes, asked where
+	// "events-all" is refused). A stream's snapshots carry what stats answers. Later
+	// versions add names: refuse those that you do not know.
 	Route string
 	// Session is the caller's.
 	Session Session
@@ -69,6 +70,7 @@ type onlineHandler struct {
 //	DELETE sessions/{sessionId}   one of the caller's own
 //	POST   sessions/end-others
 //	POST   cleanup                administrators only
+//	GET    history                ?from= &to= &step=1m|1h|1d &tz=, administrators only
 //	GET    events                 ?users= &last_event_id=, header Last-Event-ID
 //
 // Events are Server-Sent Events, or one text frame each by WebSocket. Administrators
@@ -103,6 +105,7 @@ func (t *Tracker) OnlineHandler(o *OnlineOptions) http.Handler {
 			{name: "end-others", method: http.MethodPost, path: []string{"sessions", "end-others"}, serve: h.endOthers, fresh: true},
 			{name: "end", method: http.MethodDelete, path: []string{"sessions", anyID}, serve: h.end, fresh: true},
 			{name: "cleanup", method: http.MethodPost, path: []string{"cleanup"}, serve: h.cleanup, fresh: true, admin: true, action: actionCleanup},
+			{name: "history", method: http.MethodGet, path: []string{"history"}, serve: h.history, fresh: true, admin: true},
 			{name: "events", method: http.MethodGet, path: []string{"events"}, serve: h.events, stream: true},
 		},
 		origins: slices.Clone(h.opts.Origins),

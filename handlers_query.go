@@ -90,7 +90,8 @@ func (p *parameters) within() time.Duration {
 	return d
 }
 
-var deviceTypes = []DeviceType{
+// deviceTypes are in the order of the counts that are stored: it never changes.
+var deviceTypes = [...]DeviceType{
 	DeviceDesktop, DeviceMobile, DeviceTablet, DeviceBot, DeviceTV, DeviceConsole, DeviceWearable, DeviceOther, DeviceUnknown,
 }
 
@@ -104,7 +105,7 @@ var wantDevice = func() string {
 
 func (p *parameters) device() DeviceType {
 	text, _ := p.text("device")
-	if text != "" && !slices.Contains(deviceTypes, DeviceType(text)) {
+	if text != "" && !slices.Contains(deviceTypes[:], DeviceType(text)) {
 		p.refuse(wantDevice)
 	}
 	return DeviceType(text)

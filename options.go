@@ -72,6 +72,9 @@ type Options struct {
 	// KeepEnded is how long the end of a derived session is remembered where its
 	// credential's own end cannot be known. Default 400 days, at least Retention.
 	KeepEnded time.Duration
+	// HistoryRetention is how long samples and counts for history are kept; they name
+	// nobody. Default 400 days, at least 2; a MemoryStore keeps 31 days at the most.
+	HistoryRetention time.Duration
 	// StoreTimeout bounds each call of the store that a request waits for. Default
 	// 500 ms. Calls that write more than one row get four times as long.
 	StoreTimeout time.Duration
@@ -217,7 +220,7 @@ func (o *Options) defaultDurations() {
 		{&o.PresenceStep, 30 * time.Second}, {&o.FeedInterval, time.Second},
 		{&o.MaxStaleness, 5 * time.Second}, {&o.StaleGrace, 30 * time.Second},
 		{&o.SampleInterval, time.Minute}, {&o.CleanupInterval, 10 * time.Minute},
-		{&o.Retention, 180 * day}, {&o.KeepEnded, 400 * day},
+		{&o.Retention, 180 * day}, {&o.KeepEnded, 400 * day}, {&o.HistoryRetention, 400 * day},
 		{&o.StoreTimeout, 500 * time.Millisecond},
 		{&o.VeryActive, 5 * time.Minute}, {&o.Online, 15 * time.Minute}, {&o.RecentlyActive, time.Hour},
 	} {
@@ -272,6 +275,7 @@ func (o *Options) checkDurations() error {
 		{o.Lifetime == 0 || o.Lifetime > lag+time.Second, "Lifetime", o.Lifetime, fmt.Sprintf("more than TouchInterval + FlushInterval + 1s (%v), or negative for none", lag+time.Second)},
 		{o.Retention < 0 || o.Retention >= time.Minute, "Retention", o.Retention, "at least 1m0s, or negative to keep for ever"},
 		{o.KeepEnded >= o.Retention, "KeepEnded", o.KeepEnded, fmt.Sprintf("at least Retention (%v)", o.Retention)},
+		{o.HistoryRetention >= 48*time.Hour, "HistoryRetention", o.HistoryRetention, "at least 48h0m0s"},
 		{o.SampleInterval < 0 || o.SampleInterval <= time.Minute, "SampleInterval", o.SampleInterval, "at most 1m0s, or negative for none"},
 	})
 }

@@ -148,7 +148,11 @@ func (t *Tracker) sample(ctx context.Context) {
 	storeCtx, cancel := t.writeContext(ctx)
 	defer cancel()
 	if t.sampler != nil {
-		if _, _, err := t.sampler.Sample(storeCtx, t.statsQuery()); err != nil && ctx.Err() == nil {
+		_, taken, err := t.sampler.Sample(storeCtx, t.statsQuery())
+		if err == nil && taken {
+			err = t.rollUp(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: no sample taken", errAttr(err))
 		}
 		return
@@ -160,4 +164,15 @@ func (t *Tracker) sample(ctx context.Context) {
 	t.samples.add(Sample{
 		At: c.Now.Truncate(time.Minute), VeryActive: c.Online[0], Online: c.Online[1], RecentlyActive: c.Online[2], Sessions: c.Sessions,
 	})
+}
+
+// rollUp adds up what began and ended, on the replica that took the minute's sample.
+func (t *Tracker) rollUp(ctx context.Context) error {
+	recorder, ok := t.store.(HistoryRecorder)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, historyPatience)
+	defer cancel()
+	return recorder.RollUp(ctx, t.opts.HistoryRetention)
 }

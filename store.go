@@ -314,4 +314,6 @@ type Sample struct {
 	Online         int       // users within the second
 	RecentlyActive int       // users within the third
 	Sessions       int       // active sessions, exactly
+	// Devices are the active sessions by device type; all zero where that is not told.
+	Devices DeviceCounts
 }

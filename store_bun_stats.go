@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
 // sampleTimeout bounds the exact count of active sessions, which looks at every
@@ -34,15 +35,28 @@ LEFT JOIN (SELECT at, taken_at, sessions FROM online_samples ORDER BY at DESC LI
 const sinceColumn = `(SELECT count(*) FROM user_sessions WHERE login_at > ?)
 	- (SELECT count(*) FROM user_sessions WHERE logout_at > ? AND end_reason NOT IN (?, ?)) AS sessions`
 
-const peakSQL = `SELECT at, very_active, online, recently_active, sessions FROM online_samples
+const peakSQL = `SELECT ` + sampleColumns + ` FROM online_samples
 WHERE at >= ? ORDER BY online DESC, at LIMIT 1`
 
-// sampleSQL counts at most once a minute: where the minute has its sample, no
-// count is made.
-const sampleSQL = `INSERT INTO online_samples AS o (at, taken_at, very_active, online, recently_active, sessions)
-SELECT date_trunc('minute', statement_timestamp(), 'UTC'), statement_timestamp(), ` + onlineColumns + `, ` + activeColumn + `
+// sampleSQL counts at most once a minute: where the minute has its sample, no count
+// is made. Live sessions are looked at once for the total and the device types, whose
+// names are the last argument, in the order of [DeviceCounts].
+const sampleSQL = `WITH live AS MATERIALIZED (
+	SELECT CASE WHEN device_type = '' THEN 'unknown' WHEN device_type = ANY(?4::text[]) THEN device_type ELSE 'other' END AS kind, count(*) AS n
+	FROM user_sessions WHERE logout_at IS NULL AND (expires_at IS NULL OR expires_at > statement_timestamp())
+		AND (?3 = 0 OR last_activity > statement_timestamp() - ?3 * interval '1 microsecond') GROUP BY 1
+)
+INSERT INTO online_samples AS o (at, taken_at, very_active, online, recently_active, sessions, devices)
+SELECT date_trunc('minute', statement_timestamp(), 'UTC'), statement_timestamp(),
+	(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ?0 * interval '1 microsecond'),
+	(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ?1 * interval '1 microsecond'),
+	(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ?2 * interval '1 microsecond'),
+	(SELECT coalesce(sum(n), 0) FROM live),
+	ARRAY(SELECT coalesce((SELECT n FROM live WHERE kind = t.name), 0) FROM unnest(?4::text[]) WITH ORDINALITY AS t(name, place) ORDER BY t.place)
 WHERE NOT EXISTS (SELECT 1 FROM online_samples WHERE at >= date_trunc('minute', statement_timestamp(), 'UTC'))
-ON CONFLICT (at) DO NOTHING RETURNING o.at, o.very_active, o.online, o.recently_active, o.sessions`
+ON CONFLICT (at) DO NOTHING RETURNING ` + sampleColumns
+
+const sampleColumns = `at, very_active, online, recently_active, sessions, devices`
 
 // bunCounts is a row of counts.
 type bunCounts struct {
@@ -53,10 +67,15 @@ type bunCounts struct {
 	Online         int       `bun:"online"`
 	RecentlyActive int       `bun:"recently_active"`
 	Sessions       int       `bun:"sessions"`
+	Devices        []int64   `bun:"devices,array"`
 }
 
 func (c *bunCounts) sample() Sample {
-	return Sample{At: utc(c.At), VeryActive: c.VeryActive, Online: c.Online, RecentlyActive: c.RecentlyActive, Sessions: c.Sessions}
+	sample := Sample{At: utc(c.At), VeryActive: c.VeryActive, Online: c.Online, RecentlyActive: c.RecentlyActive, Sessions: c.Sessions}
+	for i := range min(len(c.Devices), len(sample.Devices)) {
+		sample.Devices[i] = int(c.Devices[i])
+	}
+	return sample
 }
 
 // CountStats implements [StatsCounter].
@@ -122,12 +141,12 @@ func (s *BunStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, erro
 func takeSample(ctx context.Context, tx bun.Tx, q StatsQuery) (Sample, bool, error) {
 	w, idle := q.Windows, inMicros(q.IdleTimeout)
 	var rows []bunCounts
-	err := tx.NewRaw(sampleSQL, inMicros(w[0]), inMicros(w[1]), inMicros(w[2]), idle, idle).Scan(ctx, &rows)
+	err := tx.NewRaw(sampleSQL, inMicros(w[0]), inMicros(w[1]), inMicros(w[2]), idle, pgdialect.Array(deviceTypes[:])).Scan(ctx, &rows)
 	if err == nil && len(rows) > 0 {
 		return rows[0].sample(), true, nil
 	}
 	if err == nil {
-		err = tx.NewRaw("SELECT at, very_active, online, recently_active, sessions FROM online_samples ORDER BY at DESC LIMIT 1").Scan(ctx, &rows)
+		err = tx.NewRaw("SELECT "+sampleColumns+" FROM online_samples ORDER BY at DESC LIMIT 1").Scan(ctx, &rows)
 	}
 	if err != nil || len(rows) == 0 {
 		return Sample{}, false, err

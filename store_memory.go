@@ -45,7 +45,9 @@ type MemoryStore struct {
 
 	ended  endedRows
 	counts memoryCounts
-	fences map[string]fence
+
+	history rolledUp
+	fences  map[string]fence
 }
 
 // fence is when all of a user's sessions were ended last, and why.

@@ -2,12 +2,13 @@ package sessiontrack
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
-// maxSamples bounds the samples that a MemoryStore keeps: two days of minutes, so
-// that the longest "today" of any time zone is covered.
-const maxSamples = 2 * 24 * 60
+// maxSamples bounds the samples that a MemoryStore keeps: a month of minutes, at
+// about 130 bytes each.
+const maxSamples = int(memoryKeep / time.Minute)
 
 // memoryCounts keeps the samples, and how the number of active sessions has moved
 // since the latest.
@@ -36,8 +37,11 @@ func (c *memoryCounts) latest() (Sample, bool) {
 // peak returns the sample since midnight with the most online users, the earliest
 // of equals.
 func (c *memoryCounts) peak(midnight time.Time) (peak Sample) {
-	for _, sample := range c.samples {
-		if !sample.At.Before(midnight) && (peak.At.IsZero() || sample.Online > peak.Online) {
+	for _, sample := range slices.Backward(c.samples) {
+		if sample.At.Before(midnight) {
+			break
+		}
+		if peak.At.IsZero() || sample.Online >= peak.Online {
 			peak = sample
 		}
 	}
@@ -86,6 +90,16 @@ func (s *MemoryStore) activeSessions(now time.Time, idle time.Duration) (n int) 
 	return n
 }
 
+// activeDevices counts them by device type.
+func (s *MemoryStore) activeDevices(now time.Time, idle time.Duration) (c DeviceCounts) {
+	for row := range s.live.from(&memoryRow{}) {
+		if row.active(now, idle) {
+			c.Add(row.Device.Type, 1)
+		}
+	}
+	return c
+}
+
 // Sample implements [Sampler].
 func (s *MemoryStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, error) {
 	if err := canceled(ctx, "sample"); err != nil {
@@ -106,7 +120,10 @@ func (s *MemoryStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, e
 		VeryActive:     s.onlineWithin(now, q.Windows[0]),
 		Online:         s.onlineWithin(now, q.Windows[1]),
 		RecentlyActive: s.onlineWithin(now, q.Windows[2]),
-		Sessions:       s.activeSessions(now, q.IdleTimeout),
+		Devices:        s.activeDevices(now, q.IdleTimeout),
+	}
+	for _, n := range sample.Devices {
+		sample.Sessions += n
 	}
 	if len(s.counts.samples) == maxSamples {
 		s.counts.samples = append(s.counts.samples[:0], s.counts.samples[1:]...)

@@ -1,0 +1,144 @@
+package sessiontrack
+
+import (
+	"errors"
+	"time"
+)
+
+type historyAnswer struct {
+	From      time.Time       `json:"from"`
+	To        time.Time       `json:"to"`
+	Step      HistoryStepSize `json:"step"`
+	TimeZone  string          `json:"time_zone"`
+	Timestamp time.Time       `json:"timestamp"`
+	Status    string          `json:"status"`
+	Series    []pointView     `json:"series"`
+	Peaks     []peakView      `json:"peaks"`
+	Durations durationsView   `json:"durations"`
+	SignIns   [7][24]int      `json:"sign_ins_by_hour"`
+	Shares    sharesView      `json:"shares"`
+}
+
+type pointView struct {
+	At              time.Time          `json:"at"`
+	OnlineUsers     int                `json:"online_users"`
+	PeakOnlineUsers int                `json:"peak_online_users"`
+	ActiveSessions  int                `json:"active_sessions"`
+	Logins          int                `json:"logins"`
+	Ends            int                `json:"ends"`
+	Devices         map[DeviceType]int `json:"devices"`
+}
+
+type peakView struct {
+	Date  string    `json:"date"`
+	Users int       `json:"users"`
+	At    time.Time `json:"at"`
+}
+
+type durationsView struct {
+	Count         int    `json:"count"`
+	MedianSeconds *int64 `json:"median_seconds"`
+	P90Seconds    *int64 `json:"p90_seconds"`
+}
+
+type sharesView struct {
+	Device  []shareView `json:"device"`
+	Browser []shareView `json:"browser"`
+	OS      []shareView `json:"os"`
+	Country []shareView `json:"country"`
+}
+
+type shareView struct {
+	Name  string `json:"name"`
+	Count int    `json:"count"`
+}
+
+// history answers with series for plots, for administrators.
+func (h *onlineHandler) history(c *call) (any, error) {
+	p := parametersOf(c.r)
+	r := HistoryRange{From: p.moment("from"), To: p.moment("to"), Step: p.step(), Zone: p.zone("tz")}
+	if p.err != nil {
+		return nil, p.err
+	}
+	history, err := h.t.History(c.r.Context(), r)
+	for _, mistake := range []error{errHistoryRange, errHistoryStep, errHistoryPoints} {
+		if errors.Is(err, mistake) {
+			return nil, &problemError{badRequest(mistake.Error() + ".")}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return viewOf(&history), nil
+}
+
+// moment is a time of RFC 3339 between the years 1970 and 9999, zero where it is not
+// given.
+func (p *parameters) moment(name string) time.Time {
+	text, _ := p.text(name)
+	if text == "" {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil || at.Unix() <= 0 || at.UTC().Year() > 9999 {
+		p.refuse(name + ": want a time such as 2026-11-22T00:00:00Z.")
+		return time.Time{}
+	}
+	return at.UTC()
+}
+
+func (p *parameters) step() HistoryStepSize {
+	text, _ := p.text("step")
+	return HistoryStepSize(text)
+}
+
+// zone is an IANA time zone, nil where none is given. "Local" is the server's own
+// business.
+func (p *parameters) zone(name string) *time.Location {
+	text, _ := p.text(name)
+	if text == "" {
+		return nil
+	}
+	zone, err := time.LoadLocation(text)
+	if err != nil || text == "Local" || len(text) > 64 {
+		p.refuse(name + ": want an IANA time zone such as Asia/Jakarta.")
+		return nil
+	}
+	return zone
+}
+
+func viewOf(h *History) historyAnswer {
+	a := historyAnswer{
+		From: h.From.UTC(), To: h.To.UTC(), Step: h.Step, TimeZone: h.Zone.String(), Timestamp: h.At, Status: "success",
+		Series: make([]pointView, len(h.Points)), Peaks: make([]peakView, len(h.Peaks)),
+		Durations: durationsView{Count: h.Durations.Count}, SignIns: h.SignIns,
+		Shares: sharesView{shareViews(h.Devices), shareViews(h.Browsers), shareViews(h.Systems), shareViews(h.Countries)},
+	}
+	for i := range h.Points {
+		p := &h.Points[i]
+		a.Series[i] = pointView{
+			p.At.UTC(), p.OnlineUsers, p.PeakOnlineUsers, p.ActiveSessions, p.Logins, p.Ends, make(map[DeviceType]int),
+		}
+		for j, n := range p.Devices {
+			if n > 0 {
+				a.Series[i].Devices[deviceTypes[j]] = n
+			}
+		}
+	}
+	for i, peak := range h.Peaks {
+		a.Peaks[i] = peakView{peak.Day.Format(time.DateOnly), peak.Users, peak.At}
+	}
+	if h.Durations.Count > 0 {
+		median, p90 := int64(h.Durations.Median/time.Second), int64(h.Durations.P90/time.Second)
+		a.Durations.MedianSeconds, a.Durations.P90Seconds = &median, &p90
+	}
+	return a
+}
+
+func shareViews(shares []Share) []shareView {
+	views := make([]shareView, len(shares))
+	for i, s := range shares {
+		views[i] = shareView(s)
+	}
+	return views
+}

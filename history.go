@@ -1,0 +1,357 @@
+package sessiontrack
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// HistoryStepSize is how long the steps of a history are.
+type HistoryStepSize string
+
+// The sizes of steps. Hours and days are those of the question's time zone: a day has
+// 23, 24 or 25 hours.
+const (
+	ByMinute HistoryStepSize = "1m"
+	ByHour   HistoryStepSize = "1h"
+	ByDay    HistoryStepSize = "1d"
+)
+
+// HistoryRange says which history is wanted.
+type HistoryRange struct {
+	// From and To are the range; it is widened to whole steps. Default: the 24 hours
+	// before the store's time.
+	From, To time.Time
+	// Step is the size of the steps. Default [ByHour]. At most 2,000 fit into a
+	// range.
+	Step HistoryStepSize
+	// Zone is where hours and days begin. Default: Options.TimeZone.
+	Zone *time.Location
+}
+
+// History is what happened over a range.
+type History struct {
+	From, To time.Time // as asked
+	Step     HistoryStepSize
+	Zone     *time.Location
+	At       time.Time // the store's time of the answer
+	// Points are the steps of which there are samples.
+	Points []HistoryPoint
+	// Peaks are the days of which there are samples, with the highest of them.
+	Peaks []DayPeak
+	// Durations are of the sessions that ended in the range.
+	Durations Durations
+	// SignIns are the sessions that began in the range by day of week, Monday first,
+	// and hour of day.
+	SignIns [7][24]int
+	// Devices, Browsers, Systems and Countries are the sessions that began in the
+	// range, the most frequent first: at most 20 names, the rest as "other"; unknown
+	// is "unknown". Like Durations and SignIns they are kept by quarters of an hour:
+	// the range is widened to whole ones for them.
+	Devices, Browsers, Systems, Countries []Share
+}
+
+// HistoryPoint is one step.
+type HistoryPoint struct {
+	At time.Time // its beginning
+	// OnlineUsers, ActiveSessions and Devices are means of its samples, one a minute,
+	// rounded; PeakOnlineUsers is the highest of them.
+	OnlineUsers, PeakOnlineUsers, ActiveSessions int
+	Devices                                      DeviceCounts
+	// Logins and Ends are the sessions that began and ended in it. The last two
+	// minutes are not counted yet.
+	Logins, Ends int
+}
+
+// DayPeak is the moment of a day at which most users were online.
+type DayPeak struct {
+	Day   time.Time // its beginning in the zone
+	Users int
+	At    time.Time
+}
+
+// Durations sum up how long sessions lasted: from the sign-in to the end, or to the
+// latest activity where it ended as idle. Quantiles are known to within a fifth (see
+// [DurationBuckets]) and 0 where Count is.
+type Durations struct {
+	Count       int
+	Median, P90 time.Duration
+}
+
+// Share is how many sessions have a name.
+type Share struct {
+	Name  string
+	Count int
+}
+
+// History returns what happened over a range: online users and active sessions as they
+// were sampled once a minute, and what began and ended as it was added up then. It
+// goes back to Options.HistoryRetention at most. Sessions are not looked at.
+//
+// Over a store without [HistoryReader] only this process's own samples of the last two
+// days are told.
+func (t *Tracker) History(ctx context.Context, r HistoryRange) (History, error) {
+	t.defaultRange(&r)
+	q, err := r.query()
+	if err != nil {
+		return History{}, fmt.Errorf("sessiontrack: History: %w", err)
+	}
+	data, err := t.readHistory(ctx, q)
+	if err != nil {
+		return History{}, wrapped("History", err)
+	}
+	return r.historyOf(&q, &data), nil
+}
+
+// historyPatience bounds a question about a year.
+const historyPatience = 10 * time.Second
+
+func (t *Tracker) readHistory(ctx context.Context, q HistoryQuery) (HistoryData, error) {
+	reader, ok := t.store.(HistoryReader)
+	if !ok {
+		return t.samples.history(q, fromMicros(t.clock.now())), nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, historyPatience)
+	defer cancel()
+	return reader.ReadHistory(ctx, q)
+}
+
+// history answers from this process's own samples.
+func (m *sampleMemory) history(q HistoryQuery, now time.Time) HistoryData {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h := q.historyOf(m.samples)
+	h.Now = now
+	return h
+}
+
+func (t *Tracker) defaultRange(r *HistoryRange) {
+	if r.To.IsZero() {
+		r.To = fromMicros(t.clock.now())
+	}
+	if r.From.IsZero() {
+		r.From = r.To.Add(-24 * time.Hour)
+	}
+	if r.Step == "" {
+		r.Step = ByHour
+	}
+	if r.Zone == nil {
+		r.Zone = t.zone
+	}
+}
+
+// query lays the steps and days over the range.
+func (r *HistoryRange) query() (q HistoryQuery, err error) {
+	if !r.From.Before(r.To) {
+		return q, errHistoryRange
+	}
+	if !slices.Contains([]HistoryStepSize{ByMinute, ByHour, ByDay}, r.Step) {
+		return q, errHistoryStep
+	}
+	if q.Steps, err = bounds(r.From, r.To, r.firstOf, r.nextOf); err != nil {
+		return q, err
+	}
+	from, to := q.span()
+	q.Days, err = bounds(from, to, r.dayOf, r.dayAfter)
+	return q, err
+}
+
+var (
+	errHistoryRange  = fmt.Errorf("from: want a time before to")
+	errHistoryStep   = fmt.Errorf("step: want 1m, 1h or 1d")
+	errHistoryPoints = fmt.Errorf("step: the range has more than %d of them", maxHistorySteps)
+)
+
+// bounds are the beginnings from that of from up to the first that is not before to.
+func bounds(from, to time.Time, first, next func(time.Time) time.Time) ([]time.Time, error) {
+	out := []time.Time{first(from)}
+	for last := out[0]; last.Before(to); {
+		if len(out) > maxHistorySteps {
+			return nil, errHistoryPoints
+		}
+		last = next(last)
+		out = append(out, last)
+	}
+	return out, nil
+}
+
+// firstOf is the beginning of the step that holds at.
+func (r *HistoryRange) firstOf(at time.Time) time.Time {
+	switch r.Step {
+	case ByMinute:
+		return at.Truncate(time.Minute)
+	case ByDay:
+		return r.dayOf(at)
+	}
+	return hourOf(at.In(r.Zone))
+}
+
+// nextOf is the beginning of the step behind the one that begins at at.
+func (r *HistoryRange) nextOf(at time.Time) time.Time {
+	switch r.Step {
+	case ByMinute:
+		return at.Add(time.Minute)
+	case ByDay:
+		return r.dayAfter(at)
+	}
+	next := hourOf(at.Add(time.Hour).In(r.Zone))
+	if !next.After(at) { // clocks went back by less than an hour
+		next = at.Add(time.Hour)
+	}
+	return next
+}
+
+// hourOf is the beginning of the hour on at's own clock.
+func hourOf(at time.Time) time.Time {
+	return at.Add(-time.Duration(at.Minute())*time.Minute - time.Duration(at.Second())*time.Second - time.Duration(at.Nanosecond()))
+}
+
+func (r *HistoryRange) dayOf(at time.Time) time.Time {
+	year, month, day := at.In(r.Zone).Date()
+	return startOfDay(year, month, day, r.Zone)
+}
+
+func (r *HistoryRange) dayAfter(at time.Time) time.Time {
+	year, month, day := at.In(r.Zone).Date()
+	return startOfDay(year, month, day+1, r.Zone)
+}
+
+// startOfDay is the first moment of a day: not midnight where clocks skip it, and the
+// earlier one where they show it twice.
+func startOfDay(year int, month time.Month, day int, zone *time.Location) time.Time {
+	noon := time.Date(year, month, day, 12, 0, 0, 0, zone)
+	at := time.Date(noon.Year(), noon.Month(), noon.Day(), 0, 0, 0, 0, zone)
+	if at.Day() != noon.Day() { // before the gap
+		_, at = at.ZoneBounds()
+	}
+	changed, _ := at.ZoneBounds()
+	if changed.IsZero() || at.Sub(changed) > 3*time.Hour {
+		return at
+	}
+	_, after := at.Zone()
+	_, before := changed.Add(-time.Nanosecond).In(zone).Zone()
+	if earlier := at.Add(time.Duration(after-before) * time.Second); before > after && earlier.Before(changed) {
+		return earlier
+	}
+	return at
+}
+
+// historyOf makes the answer of what the store has told.
+func (r *HistoryRange) historyOf(q *HistoryQuery, data *HistoryData) History {
+	h := History{From: r.From, To: r.To, Step: r.Step, Zone: r.Zone, At: data.Now}
+	for i := range data.Steps {
+		if s := &data.Steps[i]; s.Samples > 0 {
+			h.Points = append(h.Points, s.point(q.Steps[i]))
+		}
+	}
+	for i, peak := range data.Peaks {
+		if !peak.At.IsZero() {
+			h.Peaks = append(h.Peaks, DayPeak{Day: q.Days[i], Users: peak.Online, At: peak.At})
+		}
+	}
+	var all HistoryCounts
+	for i := range data.Quarters {
+		quarter := &data.Quarters[i]
+		all.sum(&quarter.Counts)
+		local := quarter.At.In(r.Zone)
+		h.SignIns[(local.Weekday()+6)%7][local.Hour()] += quarter.Logins
+	}
+	h.Durations = durationsOf(all.Durations)
+	h.Devices, h.Browsers = sharesOf(all.Device), sharesOf(all.Browser)
+	h.Systems, h.Countries = sharesOf(all.OS), sharesOf(all.Country)
+	return h
+}
+
+func (s *HistoryStep) point(at time.Time) HistoryPoint {
+	p := HistoryPoint{
+		At: at, OnlineUsers: mean(s.Online, s.Samples), PeakOnlineUsers: s.PeakOnline,
+		ActiveSessions: mean(s.Sessions, s.Samples), Logins: s.Logins, Ends: s.Ends,
+	}
+	for i, sum := range s.Devices {
+		p.Devices[i] = mean(sum, s.DeviceSamples)
+	}
+	return p
+}
+
+// mean rounds half up.
+func mean(sum, n int) int {
+	if n == 0 {
+		return 0
+	}
+	return (2*sum + n) / (2 * n)
+}
+
+// sum adds other's counts without a bound on the names: sharesOf has one.
+func (c *HistoryCounts) sum(other *HistoryCounts) {
+	for _, kind := range []struct {
+		into *map[string]int
+		from map[string]int
+	}{{&c.Device, other.Device}, {&c.Browser, other.Browser}, {&c.OS, other.OS}, {&c.Country, other.Country}} {
+		for name, n := range kind.from {
+			if *kind.into == nil {
+				*kind.into = make(map[string]int)
+			}
+			(*kind.into)[name] += n
+		}
+	}
+	for bucket, n := range other.Durations {
+		c.addDuration(bucket, n)
+	}
+}
+
+// maxShares bounds the names of one kind in an answer.
+const maxShares = 20
+
+// sharesOf sorts names by their count, and those of one count by name. "other" holds
+// what is left out, and comes last where it was made for that.
+func sharesOf(counts map[string]int) []Share {
+	all := make([]Share, 0, len(counts))
+	for name, n := range counts {
+		if name == "" {
+			name = string(DeviceUnknown)
+		}
+		all = append(all, Share{name, n})
+	}
+	slices.SortFunc(all, func(a, b Share) int { return cmp.Or(b.Count-a.Count, cmp.Compare(a.Name, b.Name)) })
+	if len(all) <= maxShares {
+		return all
+	}
+	rest := Share{Name: otherName}
+	kept := make([]Share, 0, maxShares+1)
+	for _, share := range all {
+		if len(kept) < maxShares && share.Name != otherName {
+			kept = append(kept, share)
+		} else {
+			rest.Count += share.Count
+		}
+	}
+	return append(kept, rest)
+}
+
+// durationsOf finds quantiles in buckets.
+func durationsOf(buckets map[int]int) (d Durations) {
+	for _, n := range buckets {
+		d.Count += n
+	}
+	d.Median, d.P90 = quantile(buckets, d.Count, 0.5), quantile(buckets, d.Count, 0.9)
+	return d
+}
+
+// quantile is the middle, by ratio, of the bucket that holds the duration of that rank.
+func quantile(buckets map[int]int, count int, q float64) time.Duration {
+	rank := int(math.Ceil(q * float64(count)))
+	for i := 0; i <= len(durationBounds) && count > 0; i++ {
+		if rank -= buckets[i]; rank > 0 {
+			continue
+		}
+		lower, upper := durationBounds[max(i-1, 0)], durationBounds[min(i, len(durationBounds)-1)]
+		if i == 0 {
+			lower = upper / 4
+		}
+		return time.Duration(math.Sqrt(float64(lower)*float64(upper))) * time.Microsecond
+	}
+	return 0
+}

@@ -1,0 +1,410 @@
+package sessiontrack
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+)
+
+// traffic is what happened to a site, as it was made: the oracle's only source.
+type traffic struct {
+	sessions []Session
+	samples  []Sample
+}
+
+var (
+	someBrowsers  = []string{"Firefox", "Chrome", "Safari", ""}
+	someSystems   = []string{"Linux", "Windows", "iOS"}
+	someCountries = []string{"ID", "NP", "DE", "US", ""}
+	someDevices   = []DeviceType{DeviceDesktop, DeviceMobile, "", "fridge"}
+)
+
+// randomTraffic makes sessions over some days.
+func randomTraffic(r *rand.Rand, from time.Time, days, sessions int) *traffic {
+	t := &traffic{}
+	for i := range sessions {
+		s := Session{ID: newHandle().id(), UserID: fmt.Sprint(i % 40)}
+		s.LoginAt = from.Add(time.Duration(r.Int64N(int64(days) * int64(24*time.Hour)))).Truncate(time.Microsecond)
+		s.Device = Device{Type: pick(r, someDevices), Browser: pick(r, someBrowsers), OS: pick(r, someSystems), Source: "user_agent"}
+		s.Location.CountryCode = pick(r, someCountries)
+		lasted := time.Duration(float64(time.Second) * float64(uint64(1)<<r.IntN(17)) * (1 + r.Float64()))
+		s.LastActivity = s.LoginAt.Add(lasted.Truncate(time.Microsecond))
+		if s.LogoutAt, s.EndReason = s.LastActivity, ByLogout; r.IntN(4) == 0 {
+			s.LogoutAt, s.EndReason = s.LastActivity.Add(24*time.Hour), ByIdle
+		}
+		t.sessions = append(t.sessions, s)
+	}
+	slices.SortFunc(t.sessions, func(a, b Session) int { return a.LoginAt.Compare(b.LoginAt) })
+	return t
+}
+
+func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
+
+// oracle answers by looking at everything, minute by minute, on the zone's own clock.
+type oracle struct {
+	*traffic
+	r        HistoryRange
+	inside   map[string]bool // steps that the range touches, by their name
+	from, to time.Time       // of those steps
+}
+
+func (o *oracle) name(at time.Time) string {
+	layout := map[HistoryStepSize]string{ByMinute: "2006-01-02 15:04 -0700", ByHour: "2006-01-02 15 -0700", ByDay: "2006-01-02"}[o.r.Step]
+	return at.In(o.r.Zone).Format(layout)
+}
+
+func newOracle(t *traffic, r HistoryRange) *oracle {
+	o := &oracle{traffic: t, r: r, inside: map[string]bool{}}
+	for at := r.From.Truncate(time.Minute); at.Before(r.To); at = at.Add(time.Minute) {
+		o.inside[o.name(at)] = true
+	}
+	first := r.From.Truncate(time.Minute)
+	for o.from = first; o.inside[o.name(o.from.Add(-time.Minute))]; {
+		o.from = o.from.Add(-time.Minute)
+	}
+	for o.to = r.To.Add(-time.Nanosecond).Truncate(time.Minute); o.inside[o.name(o.to)]; {
+		o.to = o.to.Add(time.Minute)
+	}
+	return o
+}
+
+// quarterInside reports whether a moment's quarter of an hour overlaps the steps.
+func (o *oracle) quarterInside(at time.Time) bool {
+	q := at.Truncate(15 * time.Minute)
+	return q.Add(15*time.Minute).After(o.from) && q.Before(o.to)
+}
+
+func (o *oracle) check(t *testing.T, h *History) {
+	t.Helper()
+	o.checkPoints(t, h)
+	o.checkPeaks(t, h)
+	begun, hours, durations := map[string]map[string]int{"device": {}, "browser": {}, "os": {}, "country": {}}, [7][24]int{}, []time.Duration(nil)
+	known := func(name string) string { return cmp.Or(name, "unknown") }
+	for i := range o.sessions {
+		s := &o.sessions[i]
+		if o.quarterInside(s.LoginAt) {
+			device := known(string(s.Device.Type))
+			if device == "fridge" {
+				device = "other"
+			}
+			begun["device"][device]++
+			begun["browser"][known(s.Device.Browser)]++
+			begun["os"][known(s.Device.OS)]++
+			begun["country"][known(s.Location.CountryCode)]++
+			local := s.LoginAt.In(o.r.Zone)
+			hours[(local.Weekday()+6)%7][local.Hour()]++
+		}
+		if o.quarterInside(s.LogoutAt) {
+			durations = append(durations, s.LastActivity.Sub(s.LoginAt))
+		}
+	}
+	for kind, shares := range map[string][]Share{"device": h.Devices, "browser": h.Browsers, "os": h.Systems, "country": h.Countries} {
+		got := map[string]int{}
+		for _, share := range shares {
+			got[share.Name] += share.Count
+		}
+		require.Equal(t, begun[kind], got, kind)
+	}
+	require.Equal(t, hours, h.SignIns)
+	require.Equal(t, len(durations), h.Durations.Count)
+	slices.Sort(durations)
+	for q, got := range map[int]time.Duration{50: h.Durations.Median, 90: h.Durations.P90} {
+		if len(durations) == 0 {
+			require.Zero(t, got)
+			continue
+		}
+		exact := durations[(q*len(durations)+99)/100-1]
+		require.InDelta(t, durationBucket(exact), durationBucket(got), 1, "%d %%: %v for %v", q, got, exact)
+	}
+}
+
+func (o *oracle) checkPoints(t *testing.T, h *History) {
+	t.Helper()
+	type sums struct{ n, online, peak, sessions, mobile, logins, ends int }
+	want := map[string]*sums{}
+	for _, s := range o.samples {
+		name := o.name(s.At)
+		if !o.inside[name] {
+			continue
+		}
+		if want[name] == nil {
+			want[name] = &sums{}
+		}
+		w := want[name]
+		w.n, w.online, w.peak, w.sessions = w.n+1, w.online+s.Online, max(w.peak, s.Online), w.sessions+s.Sessions
+		w.mobile += s.Devices.Of(DeviceMobile)
+	}
+	for _, s := range o.sessions {
+		if w := want[o.name(s.LoginAt)]; w != nil {
+			w.logins++
+		}
+		if w := want[o.name(s.LogoutAt)]; w != nil {
+			w.ends++
+		}
+	}
+	require.Len(t, h.Points, len(want))
+	for i, p := range h.Points {
+		if i > 0 {
+			require.True(t, p.At.After(h.Points[i-1].At))
+		}
+		require.NotEqual(t, o.name(p.At), o.name(p.At.Add(-time.Nanosecond)), "a step's first moment")
+		w := want[o.name(p.At)]
+		require.NotNil(t, w, p.At)
+		near := func(sum, got int) { require.InDelta(t, float64(sum)/float64(w.n), got, 0.5) }
+		near(w.online, p.OnlineUsers)
+		near(w.sessions, p.ActiveSessions)
+		near(w.mobile, p.Devices.Of(DeviceMobile))
+		require.Equal(t, [3]int{w.peak, w.logins, w.ends}, [3]int{p.PeakOnlineUsers, p.Logins, p.Ends}, o.name(p.At))
+	}
+}
+
+func (o *oracle) checkPeaks(t *testing.T, h *History) {
+	t.Helper()
+	want := map[string]Sample{}
+	for _, s := range o.samples {
+		day := s.At.In(o.r.Zone).Format(time.DateOnly)
+		if old, ok := want[day]; o.inside[o.name(s.At)] && (!ok || s.Online > old.Online) {
+			want[day] = s
+		}
+	}
+	require.Len(t, h.Peaks, len(want))
+	for _, p := range h.Peaks {
+		w := want[p.Day.Format(time.DateOnly)]
+		require.Equal(t, [2]any{w.Online, w.At}, [2]any{p.Users, p.At})
+	}
+}
+
+// askAtRandom holds answers about random ranges against the oracle.
+func askAtRandom(t *testing.T, r *rand.Rand, tracker *Tracker, all *traffic, from time.Time, days int, zones ...string) {
+	t.Helper()
+	for i := range 30 {
+		zone, err := time.LoadLocation(zones[i%len(zones)])
+		require.NoError(t, err)
+		q := HistoryRange{Zone: zone, Step: []HistoryStepSize{ByMinute, ByHour, ByDay}[r.IntN(3)]}
+		q.From = from.Add(time.Duration(r.Int64N(int64(days) * int64(24*time.Hour))))
+		most := int64(days) * int64(24*time.Hour)
+		if q.Step == ByMinute {
+			most = int64(30 * time.Hour)
+		}
+		q.To = q.From.Add(time.Duration(1 + r.Int64N(most)))
+		h, err := tracker.History(t.Context(), q)
+		require.NoError(t, err)
+		newOracle(all, q).check(t, &h)
+	}
+}
+
+// daylight are spans in which clocks change: forward and back, by an hour, by half of
+// one, at midnight; and zones that have no whole hours.
+var daylight = []struct {
+	zone string
+	from time.Time
+}{
+	{"Europe/Berlin", time.Date(2000, 3, 25, 0, 0, 0, 0, time.UTC)},
+	{"America/New_York", time.Date(2000, 10, 28, 0, 0, 0, 0, time.UTC)},
+	{"America/Havana", time.Date(2000, 10, 28, 0, 0, 0, 0, time.UTC)},
+	{"America/Sao_Paulo", time.Date(2000, 10, 7, 0, 0, 0, 0, time.UTC)},
+	{"Australia/Lord_Howe", time.Date(2000, 3, 25, 0, 0, 0, 0, time.UTC)},
+}
+
+// TestHistoryAgainstAnOracle drives a MemoryStore through days of virtual time.
+func TestHistoryAgainstAnOracle(t *testing.T) {
+	t.Parallel()
+	for i, span := range daylight {
+		t.Run(span.zone, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := rand.New(rand.NewPCG(7, uint64(i)))
+				all := randomTraffic(r, span.from.Add(time.Hour), 3, 700)
+				store := NewMemoryStore()
+				all.replay(t, store, span.from.Add(9*24*time.Hour))
+				tracker, err := New(store, &Options{Logger: quiet})
+				require.NoError(t, err)
+				askAtRandom(t, r, tracker, all, span.from, 4, span.zone, "Asia/Kathmandu", "UTC")
+			})
+		})
+	}
+}
+
+// replay has everything happen in its time, and samples taken each minute.
+func (all *traffic) replay(t *testing.T, store *MemoryStore, until time.Time) {
+	t.Helper()
+	time.Sleep(time.Until(all.sessions[0].LoginAt.Truncate(time.Minute)))
+	type act struct {
+		at time.Time
+		do func()
+	}
+	var acts []act
+	ctx := context.Background()
+	for i := range all.sessions {
+		s := &all.sessions[i]
+		acts = append(acts, act{s.LoginAt, func() {
+			created, err := store.Create(ctx, NewSession{Session: *s})
+			require.NoError(t, err)
+			require.Equal(t, s.LoginAt, created.Session.LoginAt)
+		}}, act{s.LastActivity, func() {
+			_, err := store.Touch(ctx, []Touch{{s.ID, s.LastActivity}}, 0)
+			require.NoError(t, err)
+		}}, act{s.LogoutAt, func() {
+			ended, err := store.End(ctx, IDs(s.ID), Ending{Reason: s.EndReason})
+			require.NoError(t, err)
+			require.Len(t, ended.Sessions, 1)
+			s.LogoutAt = ended.Sessions[0].LogoutAt
+		}})
+	}
+	for at := all.sessions[0].LoginAt.Truncate(time.Minute).Add(17 * time.Second); at.Before(until); at = at.Add(time.Minute) {
+		acts = append(acts, act{at, func() {
+			sample, taken, err := store.Sample(ctx, StatsQuery{Windows: [3]time.Duration{5 * time.Minute, 15 * time.Minute, time.Hour}})
+			require.NoError(t, err)
+			require.True(t, taken)
+			all.samples = append(all.samples, sample)
+			require.NoError(t, store.RollUp(ctx, 400*24*time.Hour))
+		}})
+	}
+	slices.SortStableFunc(acts, func(a, b act) int { return a.at.Compare(b.at) })
+	for _, a := range acts {
+		time.Sleep(time.Until(a.at))
+		a.do()
+	}
+}
+
+// TestHistoryOnPostgres holds the same against a database that was given the same.
+func TestHistoryOnPostgres(t *testing.T) {
+	t.Parallel()
+	s := newBunStore(t)
+	tracker, err := New(s, &Options{Logger: quiet})
+	require.NoError(t, err)
+	for i, span := range daylight[:2] {
+		r := rand.New(rand.NewPCG(9, uint64(i)))
+		all := randomTraffic(r, span.from.Add(time.Hour), 3, 700)
+		all.insert(t, r, s, span.from)
+		askAtRandom(t, r, tracker, all, span.from, 4, span.zone, "Asia/Kathmandu", "UTC")
+	}
+}
+
+// insert writes sessions and samples as they would have come to be, and adds them up.
+func (all *traffic) insert(t *testing.T, r *rand.Rand, s *BunStore, from time.Time) {
+	t.Helper()
+	for at := from; at.Before(from.Add(5 * 24 * time.Hour)); at = at.Add(time.Minute) {
+		if r.IntN(20) == 0 {
+			continue // nobody was running
+		}
+		sample := Sample{At: at, Online: r.IntN(50), Sessions: 0}
+		for i := range sample.Devices {
+			sample.Devices[i] = r.IntN(9)
+			sample.Sessions += sample.Devices[i]
+		}
+		all.samples = append(all.samples, sample)
+	}
+	ctx := t.Context()
+	var rows strings.Builder
+	for i, sample := range all.samples {
+		if i > 0 {
+			rows.WriteString(", ")
+		}
+		devices := strings.Join(strings.Fields(strings.Trim(fmt.Sprint(sample.Devices), "[]")), ",")
+		at := sample.At.Format("'2006-01-02 15:04:05Z'")
+		fmt.Fprintf(&rows, "(%s, %s, 0, %d, 0, %d, '{%s}')", at, at, sample.Online, sample.Sessions, devices)
+	}
+	_, err := s.db.ExecContext(ctx, "INSERT INTO online_samples (at, taken_at, very_active, online, recently_active, sessions, devices) VALUES "+rows.String())
+	require.NoError(t, err)
+	for _, e := range all.sessions {
+		_, err := s.db.ExecContext(ctx, `INSERT INTO user_sessions (user_id, session_id, device_type, browser, os, country_code,
+			login_at, last_activity, logout_at, end_reason, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, now(), now())`,
+			e.UserID, string(e.ID), string(e.Device.Type), e.Device.Browser, e.Device.OS, e.Location.CountryCode,
+			e.LoginAt, e.LastActivity, e.LogoutAt, string(e.EndReason))
+		require.NoError(t, err)
+	}
+	// In pieces that begin and end within quarters of an hour.
+	for at := from; at.Before(from.Add(9 * 24 * time.Hour)); at = at.Add(3*time.Hour + 7*time.Minute) {
+		err := s.transaction(ctx, sampleTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+			return rollUpMinutes(ctx, tx, at, at.Add(3*time.Hour+7*time.Minute))
+		})
+		require.NoError(t, err)
+	}
+}
+
+// TestRollUpOnPostgres: many replicas add up each minute once, catch up after a pause,
+// and forget what is too old.
+func TestRollUpOnPostgres(t *testing.T) {
+	t.Parallel()
+	s, ctx := newBunStore(t), t.Context()
+	fill(t, s, 5000, 100) // one session a second, some ended a second later
+	_, err := s.db.ExecContext(ctx, `INSERT INTO session_minutes SELECT date_trunc('minute', now() - interval '2 hours', 'UTC'), 0, 0`)
+	require.NoError(t, err)
+	_, err = s.db.ExecContext(ctx, `INSERT INTO session_minutes SELECT now() - interval '900 days', 1, 1`)
+	require.NoError(t, err)
+	parallel(4, func(int) { assert.NoError(t, s.RollUp(ctx, 400*24*time.Hour)) })
+	require.NoError(t, s.RollUp(ctx, 400*24*time.Hour))
+	var got struct {
+		Minutes, Logins, Ends, Quarters, Old int
+	}
+	require.NoError(t, s.db.NewRaw(`SELECT count(*) AS minutes, sum(logins) AS logins, sum(ends) AS ends,
+		(SELECT sum(logins) FROM session_quarters) AS quarters, count(*) FILTER (WHERE at < now() - interval '400 days') AS old FROM session_minutes`).Scan(ctx, &got))
+	var want struct{ Logins, Ends int }
+	require.NoError(t, s.db.NewRaw(`SELECT (SELECT count(*) FROM user_sessions WHERE login_at < m.until) AS logins, (SELECT count(*) FROM user_sessions WHERE logout_at < m.until) AS ends
+		FROM (SELECT max(at) + interval '1 minute' AS until FROM session_minutes) AS m`).Scan(ctx, &want))
+	assert.Equal(t, want.Logins, got.Logins)
+	assert.Equal(t, want.Logins, got.Quarters)
+	assert.Equal(t, want.Ends, got.Ends)
+	assert.GreaterOrEqual(t, got.Minutes, 119)
+	assert.Zero(t, got.Old)
+	plan, err := s.db.QueryContext(ctx, "EXPLAIN "+begunByQuarterSQL, time.Now().Add(-time.Minute), time.Now())
+	require.NoError(t, err)
+	text := ""
+	for plan.Next() {
+		var line string
+		require.NoError(t, plan.Scan(&line))
+		text += line + "\n"
+	}
+	require.NoError(t, plan.Err())
+	assert.Contains(t, text, "user_sessions_login_at", "never by scanning sessions")
+}
+
+func TestHistoryRefusesWhatCannotBe(t *testing.T) {
+	t.Parallel()
+	tracker, err := New(NewMemoryStore(), nil)
+	require.NoError(t, err)
+	now := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	for name, q := range map[string]HistoryRange{
+		"nothing":  {From: now, To: now},
+		"backward": {From: now, To: now.Add(-time.Hour)},
+		"step":     {From: now, To: now.Add(time.Hour), Step: "2h"},
+		"points":   {From: now, To: now.Add(2001 * time.Minute), Step: ByMinute},
+		"days":     {From: now.AddDate(-6, 0, 0), To: now, Step: ByDay},
+	} {
+		_, err := tracker.History(t.Context(), q)
+		require.Error(t, err, name)
+	}
+	h, err := tracker.History(t.Context(), HistoryRange{From: now, To: now.Add(2000 * time.Minute), Step: ByMinute})
+	require.NoError(t, err)
+	require.Empty(t, h.Points)
+	require.Zero(t, h.Durations)
+}
+
+func TestStartOfDay(t *testing.T) {
+	t.Parallel()
+	for zone, tests := range map[string]map[string]string{
+		"America/Sao_Paulo": {"2018-11-04": "2018-11-04T01:00:00-02:00", "2018-02-18": "2018-02-18T00:00:00-03:00"},
+		"America/Havana":    {"2025-11-02": "2025-11-02T00:00:00-04:00", "2025-03-09": "2025-03-09T01:00:00-04:00"},
+		"Asia/Kathmandu":    {"2026-01-31": "2026-01-31T00:00:00+05:45"},
+		"Europe/Berlin":     {"2026-03-29": "2026-03-29T00:00:00+01:00", "2026-10-25": "2026-10-25T00:00:00+02:00", "2026-10-26": "2026-10-26T00:00:00+01:00"},
+	} {
+		location, err := time.LoadLocation(zone)
+		require.NoError(t, err)
+		for day, want := range tests {
+			at, err := time.Parse(time.DateOnly, day)
+			require.NoError(t, err)
+			assert.Equal(t, want, startOfDay(at.Year(), at.Month(), at.Day(), location).Format(time.RFC3339), "%s %s", zone, day)
+		}
+	}
+}
