@@ -237,6 +237,8 @@ func TestBunStoreServerAway(t *testing.T) {
 	s := bunStoreOver(t, cluster.Open())
 	require.NoError(t, s.Migrate(t.Context()))
 	id := bunCreate(t, s, "1").ID
+	_, err := s.db.ExecContext(t.Context(), "CHECKPOINT") // the test's server commits without flushing
+	require.NoError(t, err)
 	get := func(wait time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), wait)
 		defer cancel()
