@@ -88,7 +88,7 @@ func TestCapabilitiesAreSkippedWhereTheStoreHasNone(t *testing.T) {
 			skipped++
 		}
 	}
-	assert.Equal(t, len(feedCases)+len(changeCases)+len(onlineCases)+len(statsCases)+len(historyCases), skipped)
+	assert.Equal(t, len(feedCases)+len(changeCases)+len(onlineCases)+len(statsCases)+len(historyCases)+len(leaseCases), skipped)
 }
 
 // A suite that no broken store fails proves nothing: each of these has a bug that
