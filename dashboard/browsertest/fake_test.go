@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	_ "time/tzdata"
 
 	"github.com/sessiontrack/sessiontrack/dashboard"
 )
@@ -22,6 +23,7 @@ type fake struct {
 	sessions int
 	quiet    bool // no history, no figures
 	now      time.Time
+	zone     *time.Location
 
 	mu      sync.Mutex
 	ended   map[int]bool
@@ -53,6 +55,7 @@ func newFake(t *testing.T, sessions int) *fake {
 func newFakeWith(t *testing.T, sessions int, o dashboard.Options) *fake {
 	t.Helper()
 	f := &fake{sessions: sessions, quiet: sessions == 0, now: time.Now().UTC(), ended: map[int]bool{}, readers: map[chan string]bool{}}
+	f.zone = afternoon(f.now)
 	mux := http.NewServeMux()
 	mux.Handle("/dashboard/", dashboard.Handler(&o))
 	mux.HandleFunc("POST /login", f.login)
@@ -112,8 +115,23 @@ func (f *fake) login(w http.ResponseWriter, r *http.Request) {
 	answer(w, map[string]any{"token": map[string]string{"token": fakeToken}, "sessionId": "handle.secret"})
 }
 
-// wave is a day's rhythm with a little noise that is the same in each run.
-func wave(at time.Time, top float64) int {
+// afternoon is a time zone in which it is afternoon or nearly so: what the page
+// looks like must not depend on when it is looked at.
+func afternoon(now time.Time) *time.Location {
+	best, distance := time.UTC, 24
+	for _, name := range []string{"America/Los_Angeles", "America/New_York", "America/Sao_Paulo", "Europe/Berlin", "Asia/Dubai", "Asia/Kolkata", "Asia/Jakarta", "Asia/Tokyo", "Pacific/Auckland"} {
+		zone, err := time.LoadLocation(name)
+		if away := now.In(zone).Hour() - 15; err == nil && max(away, -away) < distance {
+			best, distance = zone, max(away, -away)
+		}
+	}
+	return best
+}
+
+// wave is a day's rhythm with a little noise.
+func (f *fake) wave(at time.Time) int {
+	top := math.Max(40, float64(f.sessions)*0.8)
+	at = at.In(f.zone)
 	hours := float64(at.Hour()) + float64(at.Minute())/60
 	rhythm := 0.55 - 0.4*math.Cos((hours-3)/24*2*math.Pi)
 	if day := at.Weekday(); day == time.Saturday || day == time.Sunday {
@@ -123,8 +141,6 @@ func wave(at time.Time, top float64) int {
 	return int(top * (rhythm + 0.02*noise))
 }
 
-func (f *fake) top() float64 { return math.Max(40, float64(f.sessions)*0.8) }
-
 func (f *fake) figures() map[string]any {
 	if f.quiet {
 		return map[string]any{
@@ -132,10 +148,10 @@ func (f *fake) figures() map[string]any {
 			"total_active_sessions": 0, "peak_hour_today": nil, "peak_users_today": 0, "status": "success",
 		}
 	}
-	online := wave(f.now, f.top())
+	online := f.wave(f.now)
 	return map[string]any{
-		"timestamp": time.Now().UTC(), "very_active_users": online * 2 / 5, "online_users": online, "recently_active_users": online * 17 / 10,
-		"total_active_sessions": online * 5 / 2, "peak_hour_today": 14, "peak_users_today": wave(f.now.Truncate(24*time.Hour).Add(14*time.Hour), f.top()), "status": "success",
+		"timestamp": time.Now().UTC(), "very_active_users": online * 2 / 5, "online_users": online, "recently_active_users": online * 14 / 10,
+		"total_active_sessions": online * 5 / 2, "peak_hour_today": f.now.In(f.zone).Add(-time.Hour).Hour(), "peak_users_today": online + 7, "status": "success",
 	}
 }
 
@@ -152,14 +168,15 @@ func (f *fake) history(w http.ResponseWriter, r *http.Request) {
 	}
 	series, hours := []map[string]any{}, [7][24]int{}
 	for at := from.Truncate(step); at.Before(to) && !f.quiet; at = at.Add(step) {
-		online := wave(at, f.top())
+		online := f.wave(at)
 		series = append(series, map[string]any{"at": at, "online_users": online, "peak_online_users": online, "active_sessions": online * 5 / 2, "logins": 3, "ends": 2})
 		for hour := at; hour.Before(at.Add(step)); hour = hour.Add(time.Hour) {
-			hours[(int(hour.Weekday())+6)%7][hour.Hour()] += wave(hour, f.top()) / 20
+			local := hour.In(f.zone)
+			hours[(int(local.Weekday())+6)%7][local.Hour()] += f.wave(hour) / 20
 		}
 	}
 	body := map[string]any{
-		"from": from, "to": to, "step": query.Get("step"), "time_zone": "UTC", "timestamp": to, "status": "success",
+		"from": from, "to": to, "step": query.Get("step"), "time_zone": f.zone.String(), "timestamp": to, "status": "success",
 		"series": series, "peaks": []any{}, "durations": nil, "sign_ins_by_hour": hours,
 		"shares": map[string]any{"device": []any{}, "browser": []any{}, "os": []any{}, "country": []any{}},
 	}

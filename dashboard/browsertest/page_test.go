@@ -55,7 +55,7 @@ func TestAxeFindsNothing(t *testing.T) {
 			p.says("h1", "Sign in")
 			p.accessible("sign-in")
 			p.open(f.URL+"/dashboard/", "admin@example.com")
-			p.says(".panel-note", "hours in UTC")
+			p.says(".panel-note", "last four weeks")
 			p.accessible("overview, nothing happened")
 			if form.sessions > 0 {
 				f.script()

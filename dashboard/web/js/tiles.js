@@ -3,6 +3,9 @@
 import { h, setText } from "./dom.js";
 import { hour, number, t } from "./text.js";
 
+// A time zone is worth saying where it is not the viewer's own.
+const viewerZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
 const figures = [
   ["online", "online_users"],
   ["veryActive", "very_active_users"],
@@ -33,6 +36,6 @@ export class Tiles {
     for (const [field, node] of this.#values) setText(node, number(stats[field] ?? 0));
     const at = stats.peak_hour_today;
     setText(this.#peakNote, at === null || at === undefined ? t("tile.peak.note")
-      : t("tile.peak.when", { from: hour(at), to: hour((at + 1) % 24), zone: timeZone ?? "" }).trim());
+      : t("tile.peak.when", { from: hour(at), to: hour((at + 1) % 24), zone: timeZone === viewerZone ? "" : timeZone ?? "" }).trim());
   }
 }
