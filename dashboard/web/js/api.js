@@ -83,8 +83,6 @@ export class API extends EventTarget {
     return this.#admin(`user/${encodeURIComponent(userId)}/sessions?${new URLSearchParams(query)}`, { signal });
   }
 
-  people(query, signal) { return this.#online(`users?${new URLSearchParams(query)}`, { signal }); }
-
   endSession(sessionId) { return this.#admin(`force-logout/${encodeURIComponent(sessionId)}`, { method: "POST" }); }
 
   endUser(userId) { return this.#admin(`force-logout-user/${encodeURIComponent(userId)}`, { method: "POST" }); }

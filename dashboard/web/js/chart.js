@@ -11,6 +11,8 @@ const ranges = {
   week: { seconds: 7 * 86400, step: "1h", gap: 2 * 3600, every: 300 * 1000 },
 };
 const height = 232;
+// A line of one or two points would hardly be seen.
+const points = { show: (plot) => plot.data[0].length < 3 };
 
 /** Chart draws online users and active sessions, and tells the rest of the page of its answers. */
 export class Chart extends EventTarget {
@@ -163,8 +165,8 @@ export class Chart extends EventTarget {
       ],
       series: [
         {},
-        { label: t("chart.online"), stroke: colour("--accent"), width: 2, fill: colour("--accent-wash"), points: { show: false } },
-        { label: t("chart.sessions"), stroke: colour("--second"), width: 1.5, dash: [4, 3], points: { show: false } },
+        { label: t("chart.online"), stroke: colour("--accent"), width: 2, fill: colour("--accent-wash"), points },
+        { label: t("chart.sessions"), stroke: colour("--second"), width: 1.5, dash: [4, 3], points },
       ],
     };
   }

@@ -16,7 +16,7 @@ import { setLanguage, t } from "./text.js";
 import { Tiles } from "./tiles.js";
 
 const momentsEvery = 5000;
-const weeksEvery = 600000;
+const weeksEvery = 120000;
 const weeks = 28 * 86400 * 1000;
 
 class Page {
