@@ -151,8 +151,8 @@ func sessionDuration(s *Session) time.Duration {
 // add counts a beginning.
 func (c *HistoryCounts) add(device DeviceType, browser, os, country string, n int) {
 	countName(&c.Device, string(deviceTypes[deviceIndex(device)]), n)
-	countName(&c.Browser, browser, n)
-	countName(&c.OS, os, n)
+	countName(&c.Browser, readable(browser), n)
+	countName(&c.OS, readable(os), n)
 	countName(&c.Country, country, n)
 }
 
