@@ -26,12 +26,13 @@ RETURNING s.session_id, s.user_id, s.last_activity`
 
 // presenceSQL moves the users of touched sessions forward, in their order. Those
 // that are not behind by a step are left out beforehand: a conflict that changes
-// nothing would still lock and write the row. A user without a row has just gone
-// offline or is a hole that somebody else has made; either way this session lives.
+// nothing would still lock and write the row. They are asked for one by one, because
+// a join makes the planner read the whole table for a batch of some thousand users.
+// A user without a row has just gone offline or is a hole that somebody else has made; either way this session lives.
 const presenceSQL = `INSERT INTO user_presence AS p (user_id, last_activity)
 SELECT v.user_id, v.at FROM unnest(?::text[], ?::timestamptz[]) AS v(user_id, at)
-LEFT JOIN user_presence AS o ON o.user_id = v.user_id
-WHERE o.user_id IS NULL OR (o.last_activity < v.at AND o.last_activity <= v.at - ? * interval '1 microsecond')
+WHERE coalesce((SELECT o.last_activity < v.at AND o.last_activity <= v.at - ? * interval '1 microsecond'
+	FROM user_presence AS o WHERE o.user_id = v.user_id), true)
 ORDER BY v.user_id COLLATE "C"
 ON CONFLICT (user_id) DO UPDATE SET last_activity = greatest(p.last_activity, excluded.last_activity)`
 

@@ -2,10 +2,12 @@ package bench
 
 import (
 	"context"
+	"database/sql"
 	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -51,11 +53,20 @@ func storeOver(t testing.TB, db *bun.DB) *sessiontrack.BunStore {
 	return store
 }
 
+// openDatabase returns a database of a server that loses nothing, where a private one
+// can be had: single commits cost what they do in production.
+func openDatabase(t *testing.T) *sql.DB {
+	if !*long || os.Getenv(pgtest.EnvDSN) != "" {
+		return pgtest.Open(t)
+	}
+	return pgtest.NewCluster(t, "fsync=on", "synchronous_commit=on", "shared_buffers=256MB", "max_wal_size=4GB").Open()
+}
+
 // fillDatabase makes sessions, all live, last active at any moment of two hours, and
 // their users' presence, and shows how far it is.
 func fillDatabase(t *testing.T, sessions int) *filled {
 	t.Helper()
-	f := &filled{db: bun.NewDB(pgtest.Open(t), pgdialect.New())}
+	f := &filled{db: bun.NewDB(openDatabase(t), pgdialect.New())}
 	f.store = storeOver(t, f.db)
 	require.NoError(t, f.store.Migrate(t.Context()))
 	began := time.Now()
@@ -131,6 +142,7 @@ func testFlush(t *testing.T, f *filled) {
 	_, imagesErr := f.db.ExecContext(t.Context(), "ALTER SYSTEM SET full_page_writes = off")
 	if imagesErr == nil {
 		f.exec(t, "SELECT pg_reload_conf()")
+		f.exec(t, "CHECKPOINT") // by the process that has to notice first
 		defer func() { f.exec(t, "ALTER SYSTEM RESET full_page_writes"); f.exec(t, "SELECT pg_reload_conf()") }()
 	}
 	batch := min(flushBatch, len(f.ids)/20)

@@ -30,11 +30,12 @@ type Cluster struct {
 
 // NewCluster starts a server that also listens on a free port of 127.0.0.1,
 // the same one after each start. It needs the local binaries, whatever
-// SESSIONTRACK_TEST_DSN says, and is gone when the test ends.
-func NewCluster(t testing.TB) *Cluster {
+// SESSIONTRACK_TEST_DSN says, and is gone when the test ends. Settings such as
+// "fsync=on" are added to those of every private server, and override them.
+func NewCluster(t testing.TB, settings ...string) *Cluster {
 	t.Helper()
 	requireBinaries(t)
-	s, err := startServer(true)
+	s, err := startServer(true, settings...)
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}

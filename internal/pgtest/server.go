@@ -57,13 +57,14 @@ type server struct {
 	password string // for TCP; the socket is guarded by its folder's mode
 	port     int
 	tcp      bool
+	settings []string
 	guardian io.Closer
 	process  *exec.Cmd
 	exited   chan struct{} // closed when process has ended
 }
 
 // startServer makes a cluster and starts it.
-func startServer(tcp bool) (*server, error) {
+func startServer(tcp bool, settings ...string) (*server, error) {
 	bin, err := findBinaries()
 	if err != nil {
 		return nil, err
@@ -72,7 +73,7 @@ func startServer(tcp bool) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{folder: folder, bin: bin, password: rand.Text(), port: socketPort, tcp: tcp}
+	s := &server{folder: folder, bin: bin, password: rand.Text(), port: socketPort, tcp: tcp, settings: settings}
 	if err := s.create(); err != nil {
 		_ = os.RemoveAll(folder)
 		return nil, err
@@ -161,6 +162,9 @@ func (s *server) start() error {
 		"-p", strconv.Itoa(s.port), "-c", "listen_addresses="+listen,
 		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "max_connections=200",
 		"-c", "shared_buffers=64MB", "-c", "log_line_prefix=%m [%p] %e ")
+	for _, setting := range s.settings {
+		cmd.Args = append(cmd.Args, "-c", setting)
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return err
