@@ -249,11 +249,20 @@ func TestSimulatedUsersAppear(t *testing.T) {
 	p.says(".rows", "sim")
 	p.until(rows + " > 3")
 	p.says("td.col-place", "Indonesia")
-	p.until("parseInt(document.querySelector('.list-count').textContent) === 31") // the administrator, too
+	const people = "parseInt(document.querySelector('.list-count').textContent)"
+	before := eval[int](p, people)
+	p.until(fmt.Sprintf("%s > %d", people, before))
 	p.hash("#/")
 	p.says(".feed-list", "signed in")
 	p.says(".is-online .tile-value", "1")
-	p.shoot("demo-overview")
+	p.until("document.querySelector('.u-over')") // the first samples are drawn
+	p.says(".heat-panel", "hours in UTC")
+	for _, note := range []string{"day", "week", "hour"} {
+		p.click(".choice button", strings.ToUpper(note[:1])+note[1:])
+		p.says(".panel-note", "sign-ins of the last "+note)
+		p.until("document.querySelector('.plot').ariaLabel.includes('highest')")
+	}
+	p.shootAll("demo-overview")
 	p.clean()
 }
 

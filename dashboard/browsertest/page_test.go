@@ -125,14 +125,15 @@ func TestAHundredThousandSessions(t *testing.T) {
 	}
 	eval[bool](p, "(scrollTo(0, document.documentElement.scrollHeight / 2), true)")
 	p.until("document.querySelector('.rows tbody tr:not(.spacer)').ariaRowIndex > 500")
-	indices := eval[[]int](p, "[...document.querySelectorAll('.rows tbody tr:not(.spacer)')].map((row) => Number(row.ariaRowIndex))")
-	for i, index := range indices {
-		require.Equal(t, indices[0]+i, index, "rows stand in their order")
-	}
-	// What stands in a row is what belongs there: its address follows from its place.
-	texts := eval[[]string](p, "[...document.querySelectorAll('.rows tbody tr:not(.spacer)')].map((row) => row.querySelector('.address').textContent)")
-	for i, text := range texts {
-		require.Equal(t, fmt.Sprintf("192.0.2.%d", (indices[i]-2)%254+1), text)
+	// Rows stand in their order, and what stands in a row is what belongs there: its
+	// address follows from its place.
+	shown := eval[[]struct {
+		Index   int
+		Address string
+	}](p, "[...document.querySelectorAll('.rows tbody tr:not(.spacer)')].map((row) => ({Index: Number(row.ariaRowIndex), Address: row.querySelector('.address').textContent}))")
+	for i, row := range shown {
+		require.Equal(t, shown[0].Index+i, row.Index)
+		require.Equal(t, fmt.Sprintf("192.0.2.%d", (row.Index-2)%254+1), row.Address)
 	}
 	f.mu.Lock()
 	asked := map[string]int{}
