@@ -89,32 +89,23 @@ func (s *BunStore) transaction(ctx context.Context, limit time.Duration, fn func
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-	if err != nil {
-		return err
-	}
-	done := false
-	defer func() {
-		if !done {
-			_ = tx.Rollback() // the connection is gone, or the cause is returned
+	return s.inTx(ctx, func(tx bun.Tx) error {
+		var now time.Time
+		var statement, idle string
+		err := tx.NewRaw("SELECT clock_timestamp(), set_config('statement_timeout', ?, true), "+
+			"set_config('idle_in_transaction_session_timeout', ?, true)",
+			milliseconds(limit), milliseconds(idleInTransaction)).Scan(ctx, &now, &statement, &idle)
+		if err != nil {
+			return err
 		}
-	}()
-	var now time.Time
-	var statement, idle string
-	err = tx.NewRaw("SELECT clock_timestamp(), set_config('statement_timeout', ?, true), "+
-		"set_config('idle_in_transaction_session_timeout', ?, true)",
-		milliseconds(limit), milliseconds(idleInTransaction)).Scan(ctx, &now, &statement, &idle)
-	if err != nil {
-		return err
-	}
-	if err := fn(ctx, tx, now.UTC()); err != nil {
-		return err
-	}
-	if took := time.Since(began); took > limit {
-		return fmt.Errorf("transaction took %v, want at most %v", took, limit)
-	}
-	done = true
-	return tx.Commit()
+		if err := fn(ctx, tx, now.UTC()); err != nil {
+			return err
+		}
+		if took := time.Since(began); took > limit {
+			return fmt.Errorf("transaction took %v, want at most %v", took, limit)
+		}
+		return nil
+	})
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

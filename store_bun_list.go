@@ -136,10 +136,17 @@ func (s *BunStore) EndedSince(ctx context.Context, since time.Time, limit int) (
 		return EndedPage{Now: now}, failed("ended since", err)
 	}
 	var rows []bunRow
-	err := s.db.NewRaw("SELECT statement_timestamp() AS now, e.* FROM (SELECT 1) AS one LEFT JOIN "+
-		"(SELECT s.id, s.session_id, s.user_id, s.derived, s.logout_at, s.end_reason, s.ended_by FROM user_sessions AS s "+
-		"WHERE s.logout_at > ? ORDER BY s.logout_at, s.id LIMIT ?) AS e ON true ORDER BY e.logout_at, e.id",
-		columnTime(since), limit+1).Scan(ctx, &rows)
+	err := s.onConn(ctx, func(conn bun.Conn) error {
+		rows = nil
+		err := conn.NewRaw("SELECT statement_timestamp() AS now, pg_is_in_recovery() AS standby, e.* FROM (SELECT 1) AS one LEFT JOIN "+
+			"(SELECT s.id, s.session_id, s.user_id, s.derived, s.logout_at, s.end_reason, s.ended_by FROM user_sessions AS s "+
+			"WHERE s.logout_at > ? ORDER BY s.logout_at, s.id LIMIT ?) AS e ON true ORDER BY e.logout_at, e.id",
+			columnTime(since), limit+1).Scan(ctx, &rows)
+		if err == nil && rows[0].Standby {
+			return errStandby
+		}
+		return err
+	})
 	if err != nil {
 		return EndedPage{}, failed("ended since", err)
 	}

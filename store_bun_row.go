@@ -57,9 +57,10 @@ type bunRow struct {
 	EndReason       string    `bun:"end_reason"`
 	EndedBy         string    `bun:"ended_by"`
 
-	Now    time.Time `bun:"now"`    // the store's time
-	Seen   time.Time `bun:"seen"`   // the user's presence
-	Counts bool      `bun:"counts"` // whether it counts towards a limit
+	Now     time.Time `bun:"now"`     // the store's time
+	Standby bool      `bun:"standby"` // the server is one, and must not be asked
+	Seen    time.Time `bun:"seen"`    // the user's presence
+	Counts  bool      `bun:"counts"`  // whether it counts towards a limit
 }
 
 // session returns the row's public part.

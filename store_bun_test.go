@@ -198,9 +198,11 @@ func TestBunStoreFailuresAreUnavailable(t *testing.T) {
 	noTables := bunStoreOver(t, pgtest.Open(t))
 	noServer := bunStoreOver(t, pgtest.OpenDSN(t, "postgres://x@127.0.0.1:1/x?sslmode=disable&connect_timeout=2"))
 	readOnly := newBunStore(t)
-	readOnly.db.SetMaxOpenConns(1)
-	_, err := readOnly.db.ExecContext(t.Context(), "SET default_transaction_read_only = on")
+	var database string
+	require.NoError(t, readOnly.db.NewRaw("SELECT current_database()").Scan(t.Context(), &database))
+	_, err := readOnly.db.ExecContext(t.Context(), "ALTER DATABASE "+database+" SET default_transaction_read_only = on")
 	require.NoError(t, err)
+	readOnly.db.SetMaxIdleConns(0) // connections from now on
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 

@@ -128,7 +128,8 @@ func (t *Tracker) Start(ctx context.Context) error {
 	return nil
 }
 
-// greet asks the store for its time, the first reading of the feed where it has one.
+// greet asks the store for its time and reads its sessions once, the feed where it has
+// one.
 func (t *Tracker) greet(ctx context.Context) error {
 	ctx, cancel := t.writeContext(ctx)
 	defer cancel()
@@ -139,13 +140,17 @@ func (t *Tracker) greet(ctx context.Context) error {
 		return err
 	}
 	page, err := t.feed.EndedSince(ctx, time.Time{}, 1)
+	after := t.clock.local()
+	if err == nil { // the time alone would not show that a table is missing
+		_, err = t.feed.EndedSince(ctx, page.Now, 1)
+	}
 	if err != nil {
 		return err
 	}
 	t.life.mu.Lock() // two Starts at once: one of them wins below
 	defer t.life.mu.Unlock()
 	if t.life.current == nil {
-		t.clock.learn(page.Now, before, t.clock.local())
+		t.clock.learn(page.Now, before, after)
 		t.lease = lease{since: page.Now.Add(-feedOverlap), lastGood: before}
 		t.trustedUntil.Store(before + t.opts.MaxStaleness.Microseconds())
 		t.down.Store(false)
