@@ -13,7 +13,7 @@ import (
 // called from any goroutine.
 type Proxy struct {
 	listener net.Listener
-	target   string
+	target   atomic.Pointer[string]
 	refuse   atomic.Bool
 	swallow  atomic.Bool
 
@@ -31,7 +31,8 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	p := &Proxy{listener: listener, target: target, open: make(map[net.Conn]struct{})}
+	p := &Proxy{listener: listener, open: make(map[net.Conn]struct{})}
+	p.Retarget(target)
 	p.wait.Add(1)
 	go p.accept()
 	t.Cleanup(p.close)
@@ -40,6 +41,9 @@ func NewProxy(t testing.TB, target string) *Proxy {
 
 // Addr is where the proxy listens.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Retarget makes new connections lead to another server, as a name that moves does.
+func (p *Proxy) Retarget(target string) { p.target.Store(&target) }
 
 // Refuse makes the proxy close each new connection at once, or no longer.
 func (p *Proxy) Refuse(on bool) { p.refuse.Store(on) }
@@ -104,7 +108,7 @@ func (p *Proxy) drop(conn net.Conn) {
 func (p *Proxy) serve(client net.Conn) {
 	defer p.wait.Done()
 	defer p.drop(client)
-	server, err := net.Dial("tcp", p.target)
+	server, err := net.Dial("tcp", *p.target.Load())
 	if err != nil {
 		return
 	}
