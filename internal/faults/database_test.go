@@ -1,0 +1,164 @@
+package faults
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	st "github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+)
+
+// TestF01DatabaseThatCannotWork: without a server, tables or rights Start says so at
+// once, and requests are answered with 503: nobody gets in, nobody is thrown out.
+func TestF01DatabaseThatCannotWork(t *testing.T) {
+	t.Parallel()
+	const token = "AAAAAAAAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	for name, broken := range map[string]func(t *testing.T) *st.BunStore{
+		"closed port": func(t *testing.T) *st.BunStore {
+			return storeOver(t, pgtest.OpenDSN(t, "postgres://nobody@127.0.0.1:1/none?sslmode=disable"))
+		},
+		"missing tables": func(t *testing.T) *st.BunStore { return storeOver(t, pgtest.Open(t)) },
+		"missing rights": func(t *testing.T) *st.BunStore {
+			db := pgtest.Open(t)
+			store := storeOver(t, db)
+			require.NoError(t, store.Migrate(t.Context()))
+			db.SetMaxOpenConns(1)
+			role := "weak_" + one[string](t, db, "SELECT substr(md5(random()::text), 1, 12)")
+			exec(t, db, "CREATE ROLE "+role)
+			t.Cleanup(func() { exec(t, db, "RESET ROLE"); exec(t, db, "DROP ROLE "+role) })
+			exec(t, db, "SET ROLE "+role)
+			return store
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := over(t, broken(t), background(st.Options{}))
+			began := time.Now()
+			err := r.Start(t.Context())
+			took := time.Since(began)
+			require.ErrorIs(t, err, st.ErrUnavailable)
+			assert.Less(t, took, 5*time.Second)
+			for range 50 {
+				require.Equal(t, http.StatusServiceUnavailable, r.get(token))
+			}
+			_, _, err = r.Login(httptest.NewRecorder(), request("POST", "/login"), "1")
+			require.ErrorIs(t, err, st.ErrUnavailable)
+			require.Equal(t, http.StatusOK, func() int {
+				w := httptest.NewRecorder()
+				r.handler.ServeHTTP(w, request("GET", "/"))
+				return w.Code
+			}(), "without a credential no store is needed")
+			t.Logf("F01: Start failed after %v: %v", took.Round(time.Millisecond), err)
+		})
+	}
+}
+
+// TestF02Crash crashes the server under load, twice: nobody is thrown out, and nobody
+// has to do anything for it to go on.
+func TestF02Crash(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.NewCluster(t)
+	// a short grace, so that the outage is seen from both sides of it
+	r := replicasAt(t, durable(cluster.DSN()), 1, background(st.Options{StaleGrace: -1, MaxStaleness: 2 * time.Second}))[0]
+	_, tokens := r.logins(t, 40, func(i int) string { return string(rune('a' + i%20)) })
+	a, stop := load(r, tokens, scaled(200, 500))
+	defer stop()
+	recovery := scaled(15*time.Second, 5*time.Second)
+	for range scaled(1, 4) {
+		cluster.Stop(pgtest.Immediate)
+		eventually(t, patience, "the outage is seen", func() bool { return r.get(tokens[0]) == http.StatusServiceUnavailable })
+		cluster.Start()
+		healed := eventually(t, recovery, "back by itself", func() bool {
+			for _, token := range tokens {
+				if r.get(token) != http.StatusOK {
+					return false
+				}
+			}
+			return true
+		})
+		_, _, err := r.Login(httptest.NewRecorder(), request("POST", "/login"), "new")
+		require.NoError(t, err)
+		t.Logf("F02: recovered %v after the server accepted", healed.Round(time.Millisecond))
+	}
+	stop()
+	t.Logf("F02: %v", a)
+	for code := range a.codes {
+		assert.Contains(t, []int{http.StatusOK, http.StatusServiceUnavailable}, code)
+	}
+	assert.Positive(t, a.codes[http.StatusOK])
+}
+
+// TestF03Hang freezes the server, and swallows its answers on the way: a request
+// waits for the store's timeout at the most, and soon for nothing.
+func TestF03Hang(t *testing.T) {
+	const timeout = 500 * time.Millisecond
+	slack := scaled(500*time.Millisecond, 50*time.Millisecond)
+	cluster := pgtest.NewCluster(t)
+	proxy := pgtest.NewProxy(t, cluster.Addr())
+	for name, hang := range map[string]struct{ on, off func() }{
+		"frozen":     {cluster.Freeze, cluster.Thaw},
+		"black hole": {func() { proxy.Swallow(true) }, func() { proxy.Swallow(false); proxy.Cut() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn := cluster.DSNAt(proxy.Addr())
+			r := replicasAt(t, dsn, 1, background(st.Options{StoreTimeout: timeout}))[0]
+			_, warm := r.logins(t, 50, func(int) string { return "1" })
+			cold := over(t, storeOver(t, pgtest.OpenDSN(t, dsn)), background(st.Options{}))
+			_, unknown := cold.logins(t, 50, func(int) string { return "2" })
+			baseline := runtime.NumGoroutine()
+			a, stop := load(r, append(warm, unknown...), scaled(200, 500))
+			defer stop()
+			hang.on()
+			began := time.Now()
+			opened := eventually(t, 5*time.Second, "the breaker opens", func() bool { return r.Counters()["feed.failed"] > 0 })
+			most := 0
+			for time.Since(began) < scaled(3*time.Second, 30*time.Second) {
+				most = max(most, runtime.NumGoroutine())
+				<-time.After(pollEvery)
+			}
+			stop()
+			hang.off()
+			t.Logf("F03 %s: %v; breaker after %v; goroutines %d to %d", name, a, opened.Round(time.Millisecond), baseline, most)
+			assert.LessOrEqual(t, a.quantile(0.99), timeout+slack)
+			assert.LessOrEqual(t, a.quantile(1), 2*(timeout+slack), "and none much longer")
+			assert.LessOrEqual(t, opened, 2*time.Second+slack)
+			assert.LessOrEqual(t, most, baseline+64*4+50, "bounded by the reads under way, not by the requests")
+			assert.Zero(t, a.codes[http.StatusUnauthorized])
+			assert.Positive(t, a.codes[http.StatusServiceUnavailable])
+			eventually(t, patience, "it heals", func() bool { return r.get(unknown[0]) == http.StatusOK && r.get(warm[0]) == http.StatusOK })
+		})
+	}
+}
+
+// TestF11PoolExhausted takes the only connection of the pool: requests are refused
+// within the timeout and served again when it is given back.
+func TestF11PoolExhausted(t *testing.T) {
+	t.Parallel()
+	r := replicas(t, 1, background(st.Options{StaleGrace: -1, MaxStaleness: 2 * time.Second}))[0]
+	_, tokens := r.logins(t, 20, func(int) string { return "1" })
+	r.db.SetMaxOpenConns(1)
+	held, err := r.db.Conn(t.Context())
+	require.NoError(t, err)
+	a, stop := load(r, tokens, 200)
+	defer stop()
+	eventually(t, patience, "refused", func() bool { return r.get(tokens[0]) == http.StatusServiceUnavailable })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	began := time.Now()
+	_, err = r.End(ctx, st.User("1"), byAdmin)
+	require.ErrorIs(t, err, st.ErrUnavailable, "what was not done is not acknowledged")
+	assert.Less(t, time.Since(began), 3*time.Second)
+	require.NoError(t, held.Close())
+	healed := eventually(t, patience, "served again", func() bool { return r.get(tokens[0]) == http.StatusOK })
+	stop()
+	t.Logf("F11: %v; healed after %v", a, healed.Round(time.Millisecond))
+	assert.Zero(t, a.codes[http.StatusUnauthorized])
+	assert.LessOrEqual(t, a.quantile(1), 500*time.Millisecond+scaled(time.Second, 100*time.Millisecond))
+}

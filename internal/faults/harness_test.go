@@ -1,0 +1,266 @@
+package faults
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	st "github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+)
+
+const (
+	// EnvLong asks for the long form of every test, EnvSoak for the soak's length.
+	envLong = "SESSIONTRACK_LONG"
+	envSoak = "SESSIONTRACK_SOAK"
+
+	patience  = 30 * time.Second
+	pollEvery = 5 * time.Millisecond
+)
+
+var (
+	long    = os.Getenv(envLong) != ""
+	quiet   = slog.New(slog.DiscardHandler)
+	byAdmin = st.Ending{Reason: st.ByAdmin, By: "7"}
+)
+
+// scaled picks the long form's figure or the short one's.
+func scaled[T any](short, full T) T {
+	if long {
+		return full
+	}
+	return short
+}
+
+// storeOver returns a store over one more pool of a database.
+func storeOver(t testing.TB, db *sql.DB) *st.BunStore {
+	t.Helper()
+	s, err := st.NewBunStore(bun.NewDB(db, pgdialect.New()), nil)
+	require.NoError(t, err)
+	return s
+}
+
+// replica is one process of the application, as far as this library is concerned.
+type replica struct {
+	*st.Tracker
+	db      *sql.DB
+	store   st.Store
+	handler http.Handler
+}
+
+// over makes a replica over a store, not started.
+func over(t testing.TB, store st.Store, opts st.Options) *replica {
+	t.Helper()
+	if opts.Logger == nil {
+		opts.Logger = quiet
+	}
+	tracker, err := st.New(store, &opts)
+	require.NoError(t, err)
+	r := &replica{Tracker: tracker, store: store}
+	r.handler = tracker.Middleware(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	return r
+}
+
+// start begins the replica's background work; it ends with the test.
+func (r *replica) start(t testing.TB) *replica {
+	t.Helper()
+	require.NoError(t, r.Start(t.Context()))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = r.Shutdown(ctx) // a test that wants its answer calls it itself
+	})
+	return r
+}
+
+// replicas starts n of them over one fresh database, each with a pool of its own.
+func replicas(t testing.TB, n int, opts st.Options) []*replica {
+	t.Helper()
+	return replicasAt(t, pgtest.DSN(t), n, opts)
+}
+
+func replicasAt(t testing.TB, dsn string, n int, opts st.Options) []*replica {
+	t.Helper()
+	all := make([]*replica, n)
+	for i := range all {
+		db := pgtest.OpenDSN(t, dsn)
+		store := storeOver(t, db)
+		if i == 0 {
+			require.NoError(t, store.Migrate(t.Context()))
+		}
+		all[i] = over(t, store, opts)
+		all[i].db = db
+		all[i].start(t)
+	}
+	return all
+}
+
+// durable makes commits wait for their log, which test servers do not by themselves:
+// what was acknowledged must outlive a crash.
+func durable(dsn string) string { return dsn + "&synchronous_commit=on" }
+
+// background switches off what a test does not want to meet by chance.
+func background(o st.Options) st.Options {
+	o.SampleInterval, o.CleanupInterval = -1, -1
+	return o
+}
+
+func request(method, path string, headers ...string) *http.Request {
+	r := httptest.NewRequest(method, path, nil)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	return r
+}
+
+// get sends one request of a session and returns the status.
+func (r *replica) get(token string) int {
+	w := httptest.NewRecorder()
+	r.handler.ServeHTTP(w, request(http.MethodGet, "/", "X-Session-Id", token))
+	return w.Code
+}
+
+// login signs a user in; the test's own goroutine only.
+func (r *replica) login(t testing.TB, user string) (st.Session, string) {
+	t.Helper()
+	s, token, err := r.Login(httptest.NewRecorder(), request(http.MethodPost, "/login"), user)
+	require.NoError(t, err)
+	return s, token.Reveal()
+}
+
+// logins signs many users in, a few at a time, and returns handles and tokens.
+func (r *replica) logins(t testing.TB, n int, user func(i int) string) (ids []st.SessionID, tokens []string) {
+	t.Helper()
+	ids, tokens = make([]st.SessionID, n), make([]string, n)
+	const workers = 8
+	together(workers, func(w int) {
+		for i := w; i < n; i += workers {
+			s, token, err := r.Login(httptest.NewRecorder(), request(http.MethodPost, "/login"), user(i))
+			if !assert.NoError(t, err) {
+				return
+			}
+			ids[i], tokens[i] = s.ID, token.Reveal()
+		}
+	})
+	require.False(t, t.Failed())
+	return ids, tokens
+}
+
+// together runs f n times at once, from one barrier, and waits.
+func together(n int, f func(i int)) {
+	var wait sync.WaitGroup
+	start := make(chan struct{})
+	for i := range n {
+		wait.Go(func() { <-start; f(i) })
+	}
+	close(start)
+	wait.Wait()
+}
+
+// eventually polls until ok, and returns how long that took.
+func eventually(t testing.TB, bound time.Duration, what string, ok func() bool) time.Duration {
+	t.Helper()
+	began := time.Now()
+	require.Eventually(t, ok, bound, pollEvery, what)
+	return time.Since(began)
+}
+
+// one reads one value from the database.
+func one[T any](t testing.TB, db *sql.DB, query string, args ...any) (v T) {
+	t.Helper()
+	require.NoError(t, db.QueryRowContext(context.WithoutCancel(t.Context()), query, args...).Scan(&v))
+	return v
+}
+
+func exec(t testing.TB, db *sql.DB, query string, args ...any) {
+	t.Helper()
+	_, err := db.ExecContext(context.WithoutCancel(t.Context()), query, args...)
+	require.NoError(t, err)
+}
+
+// requireNoDeadlocks asks the server's own counter.
+func requireNoDeadlocks(t testing.TB, db *sql.DB) {
+	t.Helper()
+	require.Zero(t, one[int](t, db, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), "deadlocks (40P01)")
+}
+
+// answers is what a load of requests was answered with.
+type answers struct {
+	mu    sync.Mutex
+	codes map[int]int
+	took  []time.Duration
+	last  map[string]time.Time // the latest request of a token that was answered 200
+}
+
+func newAnswers() *answers {
+	return &answers{codes: make(map[int]int), last: make(map[string]time.Time)}
+}
+
+// send makes one request and notes its answer.
+func (a *answers) send(r *replica, token string) int {
+	began := time.Now()
+	code := r.get(token)
+	took := time.Since(began)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.codes[code]++
+	a.took = append(a.took, took)
+	if code == http.StatusOK {
+		a.last[token] = began
+	}
+	return code
+}
+
+// quantile of the times so far.
+func (a *answers) quantile(q float64) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.took) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(a.took))
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
+
+func (a *answers) String() string {
+	p99 := a.quantile(0.99)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return fmt.Sprintf("%d answers %v, p99 %v", len(a.took), a.codes, p99.Round(time.Microsecond))
+}
+
+// load sends requests for tokens in turn, rate a second in all, until stop.
+func load(r *replica, tokens []string, rate int) (a *answers, stop func()) {
+	const workers = 16
+	a = newAnswers()
+	quit := make(chan struct{})
+	var wait sync.WaitGroup
+	for w := range workers {
+		wait.Go(func() {
+			ticker := time.NewTicker(workers * time.Second / time.Duration(rate))
+			defer ticker.Stop()
+			for i := w; ; i += workers {
+				select {
+				case <-quit:
+					return
+				case <-ticker.C:
+					a.send(r, tokens[i%len(tokens)])
+				}
+			}
+		})
+	}
+	return a, sync.OnceFunc(func() { close(quit); wait.Wait() })
+}

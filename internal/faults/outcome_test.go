@@ -1,0 +1,148 @@
+package faults
+
+import (
+	"context"
+	"database/sql"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	st "github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+)
+
+// TestF08ShutdownWithoutDatabase: Shutdown writes everything, and where it cannot it
+// says how much, in time.
+func TestF08ShutdownWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.NewCluster(t)
+	n := scaled(200, 5_000)
+	opts := background(st.Options{TouchInterval: -1, FlushInterval: time.Minute})
+	r := replicasAt(t, cluster.DSN(), 1, opts)[0]
+	_, tokens := r.logins(t, n, func(int) string { return "1" })
+	use := func() time.Time {
+		began := time.Now()
+		for _, token := range tokens {
+			require.Equal(t, http.StatusOK, r.get(token))
+		}
+		return began
+	}
+	used := use()
+	require.NoError(t, r.Shutdown(t.Context()))
+	// the database's clock is this machine's
+	require.Equal(t, n, one[int](t, r.db, "SELECT count(*) FROM user_sessions WHERE last_activity >= $1", used.Add(-time.Millisecond)))
+
+	require.NoError(t, r.Start(t.Context()))
+	use()
+	cluster.Freeze()
+	const patience = 300 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	began := time.Now()
+	err := r.Shutdown(ctx)
+	took := time.Since(began)
+	cluster.Thaw()
+	require.ErrorIs(t, err, st.ErrUnavailable)
+	require.ErrorContains(t, err, scaled("200 touches not written", "5000 touches not written"))
+	t.Logf("F08: %d of %d flushed; without the database %v after %v: %v", n, n, patience, took.Round(time.Millisecond), err)
+	assert.LessOrEqual(t, took, patience+scaled(time.Second, 100*time.Millisecond))
+}
+
+// commitHook calls itself before each COMMIT.
+type commitHook func()
+
+func (f commitHook) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
+	if strings.EqualFold(e.Query, "COMMIT") {
+		f()
+	}
+	return ctx
+}
+
+func (f commitHook) AfterQuery(context.Context, *bun.QueryEvent) {}
+
+// TestF09ReplyLost loses the answer to COMMIT, and has the application say everything
+// again, as it must: each session ends once, is reported at most once, and no login
+// makes two sessions that work.
+func TestF09ReplyLost(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.NewCluster(t)
+	proxy := pgtest.NewProxy(t, cluster.Addr())
+	var armed atomic.Bool
+	db := bun.NewDB(pgtest.OpenDSN(t, cluster.DSNAt(proxy.Addr())), pgdialect.New()).WithQueryHook(commitHook(func() {
+		if armed.CompareAndSwap(true, false) {
+			proxy.Swallow(true)
+		}
+	}))
+	store, err := st.NewBunStore(db, nil)
+	require.NoError(t, err)
+	require.NoError(t, store.Migrate(t.Context()))
+	var events atomic.Int64
+	opts := background(st.Options{FeedInterval: 30 * time.Second, MaxStaleness: time.Minute, IdleTimeout: time.Hour, TouchInterval: -1})
+	opts.Hooks.End = func(context.Context, st.Session) { events.Add(1) }
+	r := over(t, store, opts).start(t)
+	direct := cluster.Open()
+	lose := func(call func() error) {
+		armed.Store(true)
+		assert.ErrorIs(t, call(), st.ErrUnavailable, "an unknown outcome is not acknowledged")
+		require.False(t, armed.Load(), "it came to COMMIT")
+		proxy.Swallow(false)
+		proxy.Cut()
+	}
+	for range scaled(1, 20) {
+		events.Store(0)
+		exec(t, direct, "TRUNCATE user_sessions, user_presence")
+		lose(func() error {
+			_, _, err := r.Login(httptest.NewRecorder(), request("POST", "/login"), "1")
+			return err
+		})
+		s, token := r.login(t, "1")
+		_, err := r.End(t.Context(), st.User("1").Except(s.ID), byAdmin)
+		require.NoError(t, err, "the row of the lost answer: nobody has its token")
+		require.LessOrEqual(t, one[int](t, direct, "SELECT count(*) FROM user_sessions"), 2)
+		events.Store(0)
+
+		require.Equal(t, http.StatusOK, r.get(token))
+		before := one[time.Time](t, direct, "SELECT last_activity FROM user_sessions WHERE session_id = $1", string(s.ID))
+		touch := []st.Touch{{ID: s.ID, At: time.Now()}}
+		lose(func() error { _, err := store.Touch(t.Context(), touch, 0); return err })
+		_, err = store.Touch(t.Context(), touch, 0)
+		require.NoError(t, err)
+		after := one[time.Time](t, direct, "SELECT last_activity FROM user_sessions WHERE session_id = $1", string(s.ID))
+		require.False(t, after.Before(before))
+
+		lose(func() error { _, err := r.End(t.Context(), st.IDs(s.ID), byAdmin); return err })
+		ended := rowOf(t, direct, s.ID)
+		again, err := r.End(t.Context(), st.IDs(s.ID), st.Ending{Reason: st.ByUser})
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(again), 1)
+		if ended != "" {
+			require.Empty(t, again)
+			require.Equal(t, ended, rowOf(t, direct, s.ID), "said again, it changes nothing")
+		}
+		require.Equal(t, http.StatusUnauthorized, r.get(token))
+
+		backdated(t, direct, 50, 2*time.Hour, "idle")
+		lose(func() error { _, err := r.Cleanup(t.Context()); return err })
+		rest, err := r.Cleanup(t.Context())
+		require.NoError(t, err)
+		require.LessOrEqual(t, rest, 50)
+		require.Zero(t, one[int](t, direct, "SELECT count(*) FROM user_sessions WHERE user_id = 'idle' AND logout_at IS NULL"))
+		require.LessOrEqual(t, events.Load(), int64(51), "at most one event for each")
+	}
+	t.Logf("F09: %d rounds of create, touch, end and cleanup with the answer lost, each said again", scaled(1, 20))
+}
+
+// rowOf is the end of a session as stored, empty while it lives.
+func rowOf(t testing.TB, db *sql.DB, id st.SessionID) string {
+	t.Helper()
+	return one[string](t, db, "SELECT coalesce(logout_at || ' ' || end_reason || ' ' || ended_by || ' ' || last_activity, '') "+
+		"FROM user_sessions WHERE session_id = $1", string(id))
+}
