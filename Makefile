@@ -7,6 +7,7 @@ BROWSER ?= 1
 RACE ?= -race
 TEST_TIMEOUT ?= 8m
 FUZZTIME ?= 10s
+SOAK ?= 30m
 
 # The modules of go.work that hold packages, as folders. The tools are a module
 # outside of it, so that their requirements are nobody's else.
@@ -14,7 +15,7 @@ modules = $(shell for dir in $$(go list -m -f '{{.Dir}}'); do \
 	[ -z "$$(cd "$$dir" && go list ./... 2>/dev/null)" ] || echo "$$dir"; done)
 staticcheck := $(CURDIR)/bin/staticcheck
 
-.PHONY: help setup test lint tidy fuzz mutants bench bench-db demo
+.PHONY: help setup test lint tidy fuzz mutants bench bench-db demo faults soak
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +60,12 @@ bench-db: setup ## a million sessions on PostgreSQL, an outage under load (ARGS=
 	@cd bench && go test -count=1 -timeout 60m -v -run '^Test(Million|Outage|Overlapping)' . -args -long $(ARGS)
 	@go test -count=1 -v -run '^TestStatements' .
 	@go test -count=1 -v -run '^Test(End|Killed|BlackHoled|Flooded)' ./pglisten
+
+faults: ## what holds while databases fail, clocks disagree and replicas race, in full
+	SESSIONTRACK_LONG=1 go test -timeout 3h -v -skip TestL08 ./internal/faults ./pglisten
+
+soak: ## three replicas under random faults for SOAK (default 30m)
+	SESSIONTRACK_LONG=1 SESSIONTRACK_SOAK=$(SOAK) go test -timeout 24h -v -run TestL08 ./internal/faults
 
 demo: ## run the demo on 127.0.0.1:8080 (ARGS='-simulate 50')
 	go run ./examples/demo $(ARGS)

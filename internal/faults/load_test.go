@@ -1,0 +1,200 @@
+package faults
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	st "github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+)
+
+const mebibyte = 1 << 20
+
+// heap is what is in use after a collection.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func guess() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b)
+	return newHandle() + "." + base64.RawURLEncoding.EncodeToString(b)
+}
+
+// TestL01RandomIDs floods a replica with well-formed tokens that nobody issued, and
+// with malformed ones, while real users go on. Not parallel: it looks at the heap.
+func TestL01RandomIDs(t *testing.T) {
+	r := replicas(t, 1, background(st.Options{}))[0]
+	_, tokens := r.logins(t, 100, func(i int) string { return fmt.Sprint("user", i) })
+	quietly, stop := load(r, tokens, 100)
+	<-time.After(scaled(2*time.Second, 10*time.Second))
+	stop()
+	before, counters := heap(), r.Counters()
+	real, stop := load(r, tokens, 100)
+	n, began := scaled(5_000, 1_000_000), time.Now()
+	pace := time.NewTicker(20 * time.Millisecond) // 100 at a time: 5,000 a second
+	defer pace.Stop()
+	var refused atomic.Int64
+	for sent := 0; sent < n; sent += 100 {
+		<-pace.C
+		together(20, func(int) {
+			for range 5 {
+				if code := r.get(guess()); code != http.StatusOK {
+					refused.Add(1)
+				}
+			}
+		})
+	}
+	took := time.Since(began)
+	stop()
+	grown := heap() - before
+	after := r.Counters()
+	t.Logf("L01: %d guesses at %.0f/s; heap %+.1f MiB; real users p99 %v, without the flood %v; counted %d",
+		n, float64(n)/took.Seconds(), float64(grown)/mebibyte, real.quantile(0.99), quietly.quantile(0.99),
+		after["request.unknown_session"]-counters["request.unknown_session"])
+	assert.EqualValues(t, n, refused.Load())
+	assert.LessOrEqual(t, grown, int64(16*mebibyte))
+	assert.EqualValues(t, len(real.took), real.codes[http.StatusOK], "%v", real)
+	assert.GreaterOrEqual(t, after["request.unknown_session"]-counters["request.unknown_session"]+after["request.unavailable"], int64(n))
+	assert.Positive(t, after["request.guessing"], "an operator is told")
+
+	reads := after["store.reads"]
+	for i := range 2_000 {
+		for _, malformed := range []string{"x", newHandle(), guess() + "=", guess()[:65], fmt.Sprint(i), "' OR 1=1 --"} {
+			require.Equal(t, http.StatusUnauthorized, r.get(malformed))
+		}
+	}
+	assert.Equal(t, reads, r.Counters()["store.reads"], "what cannot be a token asks nobody")
+}
+
+// TestL02ForgedTokens floods with forged JWTs under user agents that never repeat: no
+// query, and little work.
+func TestL02ForgedTokens(t *testing.T) {
+	identifier, err := st.NewJWTIdentifier(st.JWTOptions{Secret: []byte("0123456789abcdef0123456789abcdef"), Algorithms: []string{"HS256"}})
+	require.NoError(t, err)
+	r := over(t, st.NewMemoryStore(), background(st.Options{Identifier: identifier})).start(t)
+	header := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`))
+	n, before := scaled(5_000, 200_000), heap()
+	requests := make([]*http.Request, 1_000)
+	for i := range requests {
+		claims := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"sub":"1","exp":4102444800,"jti":%q}`, rand.Text()))
+		forged := header + "." + claims + "." + base64.RawURLEncoding.EncodeToString([]byte(rand.Text() + rand.Text())[:32])
+		requests[i] = request("GET", "/", "Authorization", "Bearer "+forged, "User-Agent", rand.Text()+fmt.Sprintf("%512d", i))
+	}
+	began := time.Now()
+	for i := range n {
+		w := httptest.NewRecorder()
+		r.handler.ServeHTTP(w, requests[i%len(requests)])
+		require.Equal(t, http.StatusUnauthorized, w.Code)
+	}
+	each := time.Since(began) / time.Duration(n)
+	t.Logf("L02: %d forged tokens, %v each, %d queries, heap %+.1f MiB", n, each, r.Counters()["store.reads"], float64(heap()-before)/mebibyte)
+	assert.Zero(t, r.Counters()["store.reads"])
+	assert.LessOrEqual(t, each, scaled(2*time.Millisecond, 100*time.Microsecond), "the short form runs beside others, and under the race detector")
+}
+
+// TestL03OutageUnderLoad keeps requests coming through an outage: what is held for the
+// database is one time a session, and is written soon after its return.
+func TestL03OutageUnderLoad(t *testing.T) {
+	cluster := pgtest.NewCluster(t)
+	outage := scaled(3*time.Second, 10*time.Minute)
+	opts := background(st.Options{StaleGrace: min(outage+time.Minute, time.Hour), TouchInterval: -1})
+	r := replicasAt(t, durable(cluster.DSN()), 1, opts)[0]
+	n, rate := scaled(500, 50_000), scaled(500, 5_000)
+	_, tokens := r.logins(t, n, func(i int) string { return fmt.Sprint("user", i) })
+	before := heap()
+	cluster.Stop(pgtest.Immediate)
+	a, stop := load(r, tokens, rate)
+	<-time.After(outage)
+	stop()
+	grown := heap() - before - int64(len(a.took)*8+len(a.last)*200) // less what this test notes
+	require.Zero(t, a.codes[http.StatusUnauthorized])
+	require.Positive(t, a.codes[http.StatusOK])
+	cluster.Start()
+	var behind int
+	drained := eventually(t, patience, "drained", func() bool {
+		behind = 0
+		stored := map[string]time.Time{}
+		rows, err := r.db.QueryContext(t.Context(), "SELECT session_id, last_activity FROM user_sessions")
+		if err != nil {
+			return false
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id string
+			var at time.Time
+			if rows.Scan(&id, &at) != nil {
+				return false
+			}
+			stored[id] = at
+		}
+		for token, at := range a.last {
+			if stored[token[:22]].Before(at.Add(-time.Second)) {
+				behind++
+			}
+		}
+		return rows.Err() == nil && behind == 0
+	})
+	t.Logf("L03: %v of outage at %d/s over %d sessions: %v; heap %+.1f MiB; drained %v after the return; %d dropped",
+		outage, rate, n, a, float64(grown)/mebibyte, drained.Round(time.Millisecond), r.Counters()["touch.dropped"])
+	assert.LessOrEqual(t, grown, int64(64*mebibyte))
+	assert.LessOrEqual(t, drained, scaled(patience, 10*time.Second))
+	assert.Zero(t, r.Counters()["touch.dropped"])
+}
+
+// TestL06CleanupOfMany cleans up beside requests that read the store each time, and
+// looks how long any of its transactions lasts.
+func TestL06CleanupOfMany(t *testing.T) {
+	opts := background(st.Options{IdleTimeout: time.Hour, CacheSize: -1})
+	r := replicas(t, 1, opts)[0]
+	n := scaled(10_000, 1_000_000)
+	backdated(t, r.db, n, 2*time.Hour, "1")
+	exec(t, r.db, "ANALYZE user_sessions")
+	_, tokens := r.logins(t, 50, func(int) string { return "2" })
+	calm, stop := load(r, tokens, 200)
+	<-time.After(scaled(time.Second, 10*time.Second))
+	stop()
+	beside, stop := load(r, tokens, 200)
+	ctx, quit := context.WithCancel(t.Context())
+	var longest atomic.Int64
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		for ctx.Err() == nil {
+			var micros int64
+			err := r.db.QueryRowContext(context.WithoutCancel(ctx), `SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)) * 1e6, 0)::bigint
+				FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xid IS NOT NULL`).Scan(&micros)
+			if err == nil {
+				longest.Store(max(longest.Load(), micros))
+			}
+			<-time.After(2 * time.Millisecond)
+		}
+	}()
+	began := time.Now()
+	ended, err := r.Cleanup(t.Context())
+	took := time.Since(began)
+	stop()
+	quit()
+	<-looked
+	require.NoError(t, err)
+	require.Equal(t, n, ended)
+	held := time.Duration(longest.Load()) * time.Microsecond
+	t.Logf("L06: %d rows in %v; longest writing transaction %v; p99 beside it %v, calm %v", n, took.Round(time.Millisecond), held, beside.quantile(0.99), calm.quantile(0.99))
+	assert.EqualValues(t, len(beside.took), beside.codes[http.StatusOK], "%v", beside)
+	assert.LessOrEqual(t, held, scaled(2*time.Second, 400*time.Millisecond))
+}
