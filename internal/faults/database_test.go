@@ -31,9 +31,9 @@ func TestF01DatabaseThatCannotWork(t *testing.T) {
 			require.NoError(t, store.Migrate(t.Context()))
 			db.SetMaxOpenConns(1)
 			role := "weak_" + one[string](t, db, "SELECT substr(md5(random()::text), 1, 12)")
-			exec(t, db, "CREATE ROLE "+role)
-			t.Cleanup(func() { exec(t, db, "RESET ROLE"); exec(t, db, "DROP ROLE "+role) })
-			exec(t, db, "SET ROLE "+role)
+			execute(t, db, "CREATE ROLE "+role)
+			t.Cleanup(func() { execute(t, db, "RESET ROLE"); execute(t, db, "DROP ROLE "+role) })
+			execute(t, db, "SET ROLE "+role)
 			return store
 		},
 	} {

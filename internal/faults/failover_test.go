@@ -26,14 +26,14 @@ func TestF10ReadOnlyServer(t *testing.T) {
 		return err
 	}
 	for range 3 {
-		exec(t, r.db, "SET default_transaction_read_only = on")
+		execute(t, r.db, "SET default_transaction_read_only = on")
 		pid := one[int](t, r.db, "SELECT pg_backend_pid()")
 		require.ErrorIs(t, signIn(), st.ErrUnavailable)
 		require.Equal(t, http.StatusOK, r.get(token), "nothing was said about the session")
 		assert.NotEqual(t, pid, one[int](t, r.db, "SELECT pg_backend_pid()"), "the connection is given up")
 		require.NoError(t, signIn(), "and the next one writes")
 	}
-	exec(t, r.db, "SET default_transaction_read_only = on")
+	execute(t, r.db, "SET default_transaction_read_only = on")
 	_, err := r.End(t.Context(), st.IDs(s.ID), byAdmin)
 	require.ErrorIs(t, err, st.ErrUnavailable, "an end that was not written is not acknowledged")
 	require.Equal(t, http.StatusOK, r.get(token))
@@ -49,14 +49,14 @@ func TestF10StandbyFeedsNobody(t *testing.T) {
 	r := replicas(t, 1, background(st.Options{}))[0]
 	r.db.SetMaxOpenConns(1)
 	_, token := r.login(t, "1")
-	exec(t, r.db, "CREATE FUNCTION public.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'")
-	exec(t, r.db, "SET search_path = public, pg_catalog")
+	execute(t, r.db, "CREATE FUNCTION public.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'")
+	execute(t, r.db, "SET search_path = public, pg_catalog")
 	eventually(t, patience, "the feed is refused", func() bool { return r.Counters()["feed.failed"] > 0 })
 	eventually(t, patience, "another connection is taken", func() bool {
 		return one[string](t, r.db, "SHOW search_path") != "public, pg_catalog" && r.get(token) == http.StatusOK
 	})
 
-	exec(t, r.db, "SET search_path = public, pg_catalog")
+	execute(t, r.db, "SET search_path = public, pg_catalog")
 	other := over(t, r.store, background(st.Options{}))
 	require.ErrorIs(t, other.Start(t.Context()), st.ErrUnavailable, "nor does anybody start there")
 }
@@ -74,8 +74,8 @@ func TestF10Failover(t *testing.T) {
 	proxy := pgtest.NewProxy(t, primary.Addr())
 	r := replicasAt(t, primary.DSNAt(proxy.Addr())+"&synchronous_commit=remote_apply", 1, background(st.Options{}))[0]
 	admin := primary.Open()
-	exec(t, admin, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")
-	exec(t, admin, "SELECT pg_reload_conf()")
+	execute(t, admin, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+	execute(t, admin, "SELECT pg_reload_conf()")
 	eventually(t, patience, "synchronous", func() bool {
 		return one[int](t, admin, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == 1
 	})

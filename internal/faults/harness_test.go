@@ -185,7 +185,7 @@ func one[T any](t testing.TB, db *sql.DB, query string, args ...any) (v T) {
 	return v
 }
 
-func exec(t testing.TB, db *sql.DB, query string, args ...any) {
+func execute(t testing.TB, db *sql.DB, query string, args ...any) {
 	t.Helper()
 	_, err := db.ExecContext(context.WithoutCancel(t.Context()), query, args...)
 	require.NoError(t, err)

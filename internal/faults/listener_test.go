@@ -100,7 +100,7 @@ func TestF06Notifications(t *testing.T) {
 	require.Equal(t, http.StatusOK, there.get(bystander))
 
 	for _, payload := range []string{"", "junk", "r:AAAAAAAAAAAAAAAAAAAAAA", "\\x00'; DROP TABLE user_sessions; --"} {
-		exec(t, here.db, "SELECT pg_notify($1, $2), pg_notify($1, repeat('x', 7999)) FROM generate_series(1, 100)", st.NotifyChannel, payload)
+		execute(t, here.db, "SELECT pg_notify($1, $2), pg_notify($1, repeat('x', 7999)) FROM generate_series(1, 100)", st.NotifyChannel, payload)
 	}
 	_, err := here.db.ExecContext(t.Context(), "SELECT pg_notify($1, repeat('x', 8000))", st.NotifyChannel)
 	require.Error(t, err, "the server's own bound")

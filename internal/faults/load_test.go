@@ -164,7 +164,7 @@ func TestL06CleanupOfMany(t *testing.T) {
 	r := replicas(t, 1, opts)[0]
 	n := scaled(10_000, 1_000_000)
 	backdated(t, r.db, n, 2*time.Hour, "1")
-	exec(t, r.db, "ANALYZE user_sessions")
+	execute(t, r.db, "ANALYZE user_sessions")
 	_, tokens := r.logins(t, 50, func(int) string { return "2" })
 	calm, stop := load(r, tokens, 200)
 	<-time.After(scaled(time.Second, 10*time.Second))

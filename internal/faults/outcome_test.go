@@ -98,7 +98,7 @@ func TestF09ReplyLost(t *testing.T) {
 	}
 	for range scaled(1, 20) {
 		events.Store(0)
-		exec(t, direct, "TRUNCATE user_sessions, user_presence")
+		execute(t, direct, "TRUNCATE user_sessions, user_presence")
 		lose(func() error {
 			_, _, err := r.Login(httptest.NewRecorder(), request("POST", "/login"), "1")
 			return err

@@ -69,12 +69,12 @@ func TestC02LateTouch(t *testing.T) {
 func TestC04StampsOnlyMoveForward(t *testing.T) {
 	t.Parallel()
 	all := replicas(t, 3, background(st.Options{}))
-	exec(t, all[0].db, `CREATE TABLE seen (wrong text NOT NULL)`)
-	exec(t, all[0].db, `CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	execute(t, all[0].db, `CREATE TABLE seen (wrong text NOT NULL)`)
+	execute(t, all[0].db, `CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 		IF NEW.last_activity < OLD.last_activity THEN INSERT INTO seen VALUES ('backwards'); END IF;
 		IF NEW.last_activity > clock_timestamp() THEN INSERT INTO seen VALUES ('ahead'); END IF;
 		RETURN NULL; END $$`)
-	exec(t, all[0].db, `CREATE TRIGGER watch AFTER UPDATE ON user_sessions FOR EACH ROW EXECUTE FUNCTION watch()`)
+	execute(t, all[0].db, `CREATE TRIGGER watch AFTER UPDATE ON user_sessions FOR EACH ROW EXECUTE FUNCTION watch()`)
 	const sessions = 100
 	ids := backdated(t, all[0].db, sessions, 3*time.Hour, "1")
 	touches := scaled(3_000, 30_000)
@@ -137,7 +137,7 @@ func TestC05CleanupSparesWhatIsTouched(t *testing.T) {
 		})
 		spared += sessions - ended
 		require.GreaterOrEqual(t, ended, sessions/2, "those that nobody touched")
-		exec(t, all[0].db, "DELETE FROM user_sessions WHERE logout_at IS NULL")
+		execute(t, all[0].db, "DELETE FROM user_sessions WHERE logout_at IS NULL")
 	}
 	wrong := one[int](t, all[0].db, "SELECT count(*) FROM user_sessions WHERE end_reason = 'idle' AND logout_at - last_activity < interval '1 hour'")
 	require.Zero(t, wrong)

@@ -27,11 +27,11 @@ func backdated(t testing.TB, db *sql.DB, n int, age time.Duration, user string) 
 		names[i] = newHandle()
 		ids[i] = st.SessionID(names[i])
 	}
-	exec(t, db, `INSERT INTO user_sessions (user_id, session_id, secret_hash, login_at, last_activity, created_at, updated_at, expires_at)
+	execute(t, db, `INSERT INTO user_sessions (user_id, session_id, secret_hash, login_at, last_activity, created_at, updated_at, expires_at)
 		SELECT $1, h, '\x00', at, at, at, at, at + interval '30 days'
 		FROM unnest($2::text[]) AS h, (SELECT clock_timestamp() - $3 * interval '1 microsecond' AS at) AS past`,
 		user, names, age.Microseconds())
-	exec(t, db, `INSERT INTO user_presence SELECT user_id, max(last_activity) FROM user_sessions WHERE user_id = $1 AND logout_at IS NULL
+	execute(t, db, `INSERT INTO user_presence SELECT user_id, max(last_activity) FROM user_sessions WHERE user_id = $1 AND logout_at IS NULL
 		GROUP BY user_id ON CONFLICT (user_id) DO UPDATE SET last_activity = excluded.last_activity`, user)
 	require.False(t, t.Failed())
 	return ids

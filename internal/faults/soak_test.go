@@ -1,0 +1,186 @@
+package faults
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	st "github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+)
+
+// newServer serves a handler on the loopback until the test ends.
+func newServer(t *testing.T, handler http.Handler) (url string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Second}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return "http://" + listener.Addr().String()
+}
+
+// slope is the change of a series over ten minutes, as a share of its mean, by least
+// squares.
+func slope(at []time.Duration, values []float64) float64 {
+	var x, y, xy, xx float64
+	n := float64(len(at))
+	for i := range at {
+		minutes := at[i].Minutes()
+		x, y, xy, xx = x+minutes, y+values[i], xy+minutes*values[i], xx+minutes*minutes
+	}
+	return 10 * (n*xy - x*y) / (n*xx - x*x) / (y / n)
+}
+
+// visitor is one client of the soak: it knows what it may expect.
+type visitor struct {
+	all    []*replica
+	random *rand.Rand
+	wrong  *atomic.Int64 // 401 for a session that lives, or 200 for one that has ended
+	visits *atomic.Int64
+}
+
+// live is one session from its login to its end, and a look after its end.
+func (v *visitor) live(user string, stop <-chan struct{}) {
+	pick := func() *replica { return v.all[v.random.IntN(len(v.all))] }
+	s, token, err := pick().Login(httptest.NewRecorder(), request("POST", "/login"), user)
+	if err != nil {
+		<-time.After(50 * time.Millisecond)
+		return
+	}
+	for range 20 {
+		select {
+		case <-stop:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+		v.visits.Add(1)
+		if pick().get(token.Reveal()) == http.StatusUnauthorized {
+			v.wrong.Add(1)
+		}
+	}
+	ender := pick()
+	ctx := request("GET", "/").Context()
+	if _, err := ender.End(ctx, st.IDs(s.ID), byAdmin); err == nil && ender.get(token.Reveal()) == http.StatusOK {
+		v.wrong.Add(1)
+	}
+}
+
+// TestL08Soak runs three replicas under faults that come at random: what they hold
+// does not grow, and the promises hold to the end.
+func TestL08Soak(t *testing.T) {
+	lasts := 5 * time.Second
+	if text := os.Getenv(envSoak); long && text != "" {
+		var err error
+		lasts, err = time.ParseDuration(text)
+		require.NoError(t, err)
+	} else if long {
+		lasts = 5 * time.Minute
+	}
+	cluster := pgtest.NewCluster(t)
+	admin := cluster.Open()
+	require.NoError(t, storeOver(t, admin).Migrate(t.Context()))
+	var proxies []*pgtest.Proxy
+	var all []*replica
+	for range 3 {
+		proxy := pgtest.NewProxy(t, cluster.Addr())
+		opts := background(st.Options{TouchInterval: 100 * time.Millisecond, FlushInterval: 200 * time.Millisecond, Retention: time.Minute, CacheSize: 2_000})
+		opts.CleanupInterval = 10 * time.Second
+		all = append(all, over(t, storeOver(t, pgtest.OpenDSN(t, cluster.DSNAt(proxy.Addr()))), opts).start(t))
+		proxies = append(proxies, proxy)
+	}
+	stop := make(chan struct{})
+	var wrong, visits, faults atomic.Int64
+	var wait sync.WaitGroup
+	for i := range 12 {
+		v := &visitor{all, rand.New(rand.NewPCG(8, uint64(i))), &wrong, &visits}
+		wait.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+					v.live(fmt.Sprintf("user%d-%d", i, n%50), stop)
+				}
+			}
+		})
+	}
+	wait.Go(func() { inject(proxies, stop, &faults) })
+	var at []time.Duration
+	var heaps, goroutines, conns []float64
+	began, every := time.Now(), max(lasts/200, 250*time.Millisecond)
+	for time.Since(began) < lasts {
+		<-time.After(every)
+		if time.Since(began) < lasts/5 {
+			continue // warming up
+		}
+		at = append(at, time.Since(began))
+		heaps = append(heaps, float64(heap()))
+		goroutines = append(goroutines, float64(runtime.NumGoroutine()))
+		conns = append(conns, float64(one[int](t, admin, "SELECT count(*) FROM pg_stat_activity")))
+	}
+	close(stop)
+	wait.Wait()
+	slopes := [3]float64{slope(at, heaps), slope(at, goroutines), slope(at, conns)}
+	t.Logf("L08: %v, %d requests, %d faults; slopes in 10 min of heap %+.1f %%, goroutines %+.1f %%, connections %+.1f %%; %d wrong answers",
+		lasts, visits.Load(), faults.Load(), 100*slopes[0], 100*slopes[1], 100*slopes[2], wrong.Load())
+	assert.Zero(t, wrong.Load())
+	assert.Positive(t, visits.Load())
+	if lasts >= 10*time.Minute { // over less the noise of the faults is larger
+		for _, s := range slopes {
+			assert.LessOrEqual(t, s, 0.01)
+		}
+	}
+	for _, r := range all {
+		require.NoError(t, r.Shutdown(t.Context()))
+	}
+	requireNoDeadlocks(t, admin)
+	assert.Zero(t, one[int](t, admin, "SELECT count(*) FROM user_sessions WHERE last_activity > coalesce(logout_at, clock_timestamp())"), "I5")
+	assert.Zero(t, one[int](t, admin, `SELECT count(*) FROM user_presence AS p FULL JOIN
+		(SELECT DISTINCT user_id FROM user_sessions WHERE logout_at IS NULL) AS l USING (user_id) WHERE p.user_id IS NULL OR l.user_id IS NULL`), "I23")
+}
+
+// inject breaks one connection or the other, and heals it before the patience of the
+// caches ends.
+func inject(proxies []*pgtest.Proxy, stop <-chan struct{}, n *atomic.Int64) {
+	for {
+		p := proxies[rand.IntN(len(proxies))]
+		heal := func() {}
+		switch rand.IntN(3) {
+		case 0:
+			p.Cut()
+		case 1:
+			p.Refuse(true)
+			p.Cut()
+			heal = func() { p.Refuse(false) }
+		case 2:
+			p.Swallow(true)
+			heal = func() { p.Swallow(false); p.Cut() }
+		}
+		n.Add(1)
+		pause := func(d time.Duration) bool {
+			select {
+			case <-stop:
+				return false
+			case <-time.After(d):
+				return true
+			}
+		}
+		on := pause(time.Duration(rand.IntN(800)) * time.Millisecond)
+		heal()
+		if !on || !pause(time.Duration(rand.IntN(1000))*time.Millisecond) {
+			return
+		}
+	}
+}
