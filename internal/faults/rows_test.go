@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	st "github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
 func newHandle() string {
@@ -35,4 +36,12 @@ func backdated(t testing.TB, db *sql.DB, n int, age time.Duration, user string) 
 		GROUP BY user_id ON CONFLICT (user_id) DO UPDATE SET last_activity = excluded.last_activity`, user)
 	require.False(t, t.Failed())
 	return ids
+}
+
+// migrated is a pool over a fresh database with its tables.
+func migrated(t testing.TB) *sql.DB {
+	t.Helper()
+	db := pgtest.Open(t)
+	require.NoError(t, storeOver(t, db).Migrate(t.Context()))
+	return db
 }
