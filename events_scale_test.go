@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -213,10 +214,19 @@ func TestFeedCostsOneStatement(t *testing.T) {
 	idle := seen.take()
 	require.Len(t, idle, 1)
 	require.NotContains(t, idle[0], "login_at >")
-	tracker.hub.watching.Store(&watching{since: time.Now().Add(-time.Hour), ask: []string{"1", "2"}})
+	tracker.hub.watching.Store(&watching{since: time.Now().Add(-time.Minute), ask: []string{"1", "2"}})
 	require.NoError(t, tracker.poll(t.Context()))
 	watched := seen.take()
 	require.Len(t, watched, 1)
 	require.Contains(t, watched[0], "login_at")
 	require.Contains(t, watched[0], "user_presence")
+
+	fill(t, store, 20_000, 5_000)
+	var plan []string
+	require.NoError(t, store.db.NewRaw("EXPLAIN "+strings.ReplaceAll(watched[0], "?", "\\?")).Scan(t.Context(), &plan))
+	text := strings.Join(plan, "\n")
+	for _, index := range []string{"user_sessions_logout_at", "user_presence_last_activity"} {
+		require.Contains(t, text, index)
+	}
+	require.NotContains(t, text, "Seq Scan on user_sessions", text)
 }
