@@ -242,7 +242,10 @@ func TestOverlappingReplicas(t *testing.T) {
 			}
 			slices.Reverse(ids)
 			_, err := trackers[i/10%2].End(t.Context(), sessiontrack.IDs(ids...), sessiontrack.Ending{Reason: sessiontrack.ByAdmin})
-			assert.NoError(t, err)
+			if err != nil { // behind two writers that never rest an end may not come to its turn in time
+				assert.ErrorIs(t, err, sessiontrack.ErrUnavailable)
+				i -= 10
+			}
 			time.Sleep(d / time.Duration(sessions/10))
 		}
 	})
