@@ -2,15 +2,52 @@ package sessiontrack
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
+	"unicode"
 )
 
 // Log keys follow OpenTelemetry's semantic conventions; a session is logged by its
 // handle only.
 func sessionAttr(h handle) slog.Attr { return slog.String("session.id", string(h.id())) }
-func errAttr(err error) slog.Attr    { return slog.Any("error", err) }
 func countAttr(n int) slog.Attr      { return slog.Int("count", n) }
+
+// errAttr logs an error as it is, for handlers that look into it, but for characters
+// that no terminal may act upon.
+func errAttr(err error) slog.Attr {
+	if text := err.Error(); printable(text) != text {
+		err = printableError{err}
+	}
+	return slog.Any("error", err)
+}
+
+type printableError struct{ error }
+
+func (e printableError) Error() string { return printable(e.error.Error()) }
+func (e printableError) Unwrap() error { return e.error }
+
+// printable escapes what begins a line, moves the cursor or turns the direction of the
+// text (OWASP ASVS 16.4.1). slog's handlers do so for some of these characters, and not
+// for the same ones.
+func printable(text string) string {
+	plain := func(r rune) bool { return !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
+	if strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if plain(r) {
+			b.WriteRune(r)
+			continue
+		}
+		fmt.Fprintf(&b, "\\u{%x}", r)
+	}
+	return b.String()
+}
+
+func textAttr(key, text string) slog.Attr { return slog.String(key, printable(text)) }
 
 const (
 	info = slog.LevelInfo
@@ -99,7 +136,7 @@ func (t *Tracker) contain(name string, f func()) (ok bool) {
 		if p := recover(); p != nil {
 			t.tally[countPanics].Add(1)
 			t.opts.Logger.LogAttrs(context.Background(), slog.LevelError, "sessiontrack: a function of the host panicked",
-				slog.String("function", name), slog.Any("panic", p))
+				slog.String("function", name), textAttr("panic", fmt.Sprint(p)))
 			ok = false
 		}
 	}()
@@ -136,8 +173,8 @@ func (t *Tracker) audit(ctx context.Context, a AdminAction) {
 		level = warn
 	}
 	t.opts.Logger.LogAttrs(ctx, level, "sessiontrack: admin action",
-		slog.String("action", a.Action), slog.String("actor.id", a.Actor), slog.String("actor.session.id", string(a.ActorSession)),
-		slog.String("session.id", string(a.TargetSession)), slog.String("user.id", a.TargetUser),
+		slog.String("action", a.Action), textAttr("actor.id", a.Actor), slog.String("actor.session.id", string(a.ActorSession)),
+		slog.String("session.id", string(a.TargetSession)), textAttr("user.id", a.TargetUser),
 		slog.String("reason", string(a.Reason)), slog.String("outcome", a.Outcome), slog.Int("ended", a.Ended))
 	if observe := t.opts.Observer.AdminAction; observe != nil {
 		t.contain("Observer.AdminAction", func() { observe(ctx, a) })

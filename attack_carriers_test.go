@@ -1,0 +1,330 @@
+package sessiontrack
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// carriersApp is a replica that knows every carrier, over a store that others share.
+func carriersApp(t *testing.T, store Store, alone bool) *outcomes {
+	t.Helper()
+	identifier, err := NewJWTIdentifier(JWTOptions{Secret: outcomesKey})
+	require.NoError(t, err)
+	o := &outcomes{}
+	o.Tracker, err = New(store, &Options{Identifier: identifier, SessionAlone: alone, Cookie: &CookieOptions{}})
+	require.NoError(t, err)
+	o.handler = o.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s, ok := FromContext(r.Context()); ok {
+			_, _ = w.Write([]byte(s.UserID))
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	return o
+}
+
+// states are what a session of user A can be in, with what A is told of it.
+var states = map[string]string{
+	"active": "user A", "revoked": "session_ended admin", "expired": "session_ended lifetime", "absent": "session_invalid",
+}
+
+// matrix is the tokens and the credentials of their own of user A, by state.
+type matrix struct {
+	tokens  map[string]Token
+	bearers map[string]func(user string) string
+}
+
+func newMatrix(t *testing.T, o *outcomes, store Store) matrix {
+	t.Helper()
+	m := matrix{map[string]Token{}, map[string]func(string) string{}}
+	for state := range states {
+		m.bearers[state] = func(user string) string { return bearerOf(t, user, time.Hour, "jti", state) }
+		derived := deriveHandle("", "A", state).id()
+		switch state {
+		case "active", "revoked":
+			m.tokens[state] = o.signIn(t, "A")
+			require.Equal(t, "user A", outcome(t, ask(o.handler, "GET", "/", "Authorization", m.bearers[state]("A"))))
+		case "expired":
+			m.tokens[state] = newToken()
+			for _, n := range []NewSession{
+				{Session: Session{ID: m.tokens[state].ID(), UserID: "A"}, SecretHash: hashOf(m.tokens[state])},
+				{Session: Session{ID: derived, UserID: "A", Derived: true}},
+			} {
+				n.Lifetime = time.Microsecond
+				_, err := store.Create(t.Context(), n)
+				require.NoError(t, err)
+			}
+		case "absent":
+			m.tokens[state] = newToken()
+		}
+		if state == "revoked" {
+			ended, err := o.End(t.Context(), IDs(m.tokens[state].ID(), derived), Ending{Reason: ByAdmin, By: "7"})
+			require.NoError(t, err)
+			require.Len(t, ended, 2)
+		}
+	}
+	return m
+}
+
+func hashOf(token Token) [32]byte { return token.hash() }
+
+// TestCarriersMatrix walks users, carriers and states (TRUST S04): 32 cells, on the
+// replica that knows them and on one that has just been started. In none of them does
+// one user's credential open another user's session.
+func TestCarriersMatrix(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, store Store) {
+		o := carriersApp(t, store, false)
+		m := newMatrix(t, o, store)
+		cells := 0
+		for _, app := range []*outcomes{o, carriersApp(t, store, false)} {
+			for state, told := range states {
+				for _, user := range []string{"A", "B"} {
+					plain := bearerOf(t, user, time.Hour)
+					for carrier, headers := range map[string][]string{
+						"header":          {"Authorization", plain, headerName, m.tokens[state].Reveal()},
+						"cookie":          {"Authorization", plain, "Cookie", cookieOf(m.tokens[state])},
+						"JWT sid":         {"Authorization", bearerOf(t, user, time.Hour, "sid", string(m.tokens[state].ID()))},
+						"JWT without sid": {"Authorization", m.bearers[state](user)},
+					} {
+						want := told
+						switch {
+						case carrier == "JWT without sid" && (user == "B" || state == "absent"):
+							want = "user " + user // a session of one's own, whatever A's is called
+						case user == "B":
+							want = "session_invalid"
+						}
+						assert.Equal(t, want, outcome(t, ask(app.handler, "GET", "/", headers...)), "%s by %s of %s", state, carrier, user)
+						cells++
+					}
+				}
+			}
+		}
+		assert.Equal(t, 2*32, cells)
+	})
+}
+
+// TestContradictingCarriers sends every combination of no, one, another and two values
+// of each carrier over a real connection (TRUST S05). The oracle: each carrier comes
+// once, and all of them name one session; never "the first wins".
+func TestContradictingCarriers(t *testing.T) {
+	t.Parallel()
+	o := carriersApp(t, NewMemoryStore(), true)
+	server := httptest.NewServer(o.handler)
+	defer server.Close()
+	one, two, other := o.signIn(t, "A"), o.signIn(t, "A"), o.signIn(t, "B")
+	tokens := []Token{one, two, other}
+	sid := func(token Token, user string) string {
+		return bearerOf(t, user, time.Hour, "sid", string(token.ID()))
+	}
+	bearers := []string{sid(one, "A"), sid(two, "A"), sid(other, "B")}
+	values := [][]int{{}, {0}, {1}, {2}, {0, 0}, {0, 1}, {1, 0}, {0, 2}}
+	cells, accepted := 0, 0
+	for _, header := range values {
+		for _, cookie := range values {
+			for _, authorization := range values {
+				for _, joined := range []bool{false, true} { // two values on one line
+					r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL, nil)
+					require.NoError(t, err)
+					for _, i := range header {
+						r.Header.Add(headerName, tokens[i].Reveal())
+					}
+					var pairs, lines []string
+					for _, i := range cookie {
+						pairs = append(pairs, cookieOf(tokens[i]))
+					}
+					for _, i := range authorization {
+						lines = append(lines, bearers[i])
+					}
+					if joined {
+						pairs, lines = joinedLine(pairs, "; "), joinedLine(lines, ", ")
+					}
+					for _, pair := range pairs {
+						r.Header.Add("Cookie", pair)
+					}
+					for _, line := range lines {
+						r.Header.Add("Authorization", line)
+					}
+					want, all := http.StatusUnauthorized, slices.Concat(header, cookie, authorization)
+					switch {
+					case len(all) == 0:
+						want = http.StatusNoContent
+					case len(header) < 2 && len(cookie) < 2 && len(authorization) < 2 && slices.Min(all) == slices.Max(all):
+						want = http.StatusOK
+						accepted++
+					}
+					w, err := server.Client().Do(r)
+					require.NoError(t, err)
+					require.NoError(t, w.Body.Close())
+					assert.Equal(t, want, w.StatusCode, "header %v, cookie %v, authorization %v", header, cookie, authorization)
+					cells++
+				}
+			}
+		}
+	}
+	assert.Equal(t, 2*8*8*8, cells)
+	assert.Equal(t, 2*3*7, accepted, "three sessions, seven sets of carriers")
+}
+
+func joinedLine(values []string, separator string) []string {
+	if len(values) == 0 {
+		return nil
+	}
+	return []string{strings.Join(values, separator)}
+}
+
+// TestUnknownIDsAreNeverAdopted presents 1,000 well-formed ids that nobody minted, by
+// every carrier and during sign-in (TRUST S02, CVE-2024-38513): no row, no echo, and
+// nothing that a client sent becomes part of what it gets.
+func TestUnknownIDsAreNeverAdopted(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, store Store) {
+		o := carriersApp(t, store, true)
+		for i := range 1000 {
+			token := newToken()
+			headers := [][]string{
+				{headerName, token.Reveal()}, {"Cookie", cookieOf(token)},
+				{"Authorization", bearerOf(t, "A", time.Hour, "sid", string(token.ID()))},
+			}[i%3]
+			w := ask(o.handler, "GET", "/", headers...)
+			require.Equal(t, "session_invalid", outcome(t, w))
+			require.NotContains(t, fmt.Sprint(w.Header())+w.Body.String(), string(token.ID()))
+			if i%50 != 0 {
+				continue
+			}
+			session, minted, err := o.Login(httptest.NewRecorder(), request("POST", "/login", headers...), "A")
+			require.NoError(t, err)
+			require.NotEqual(t, token.handle, minted.handle)
+			require.NotEqual(t, token.secret, minted.secret)
+			require.Equal(t, "session_invalid", outcome(t, ask(o.handler, "GET", "/", headers...)), "not even after it")
+			_, err = o.End(context.Background(), IDs(session.ID), Ending{Reason: ByLogout})
+			require.NoError(t, err)
+		}
+		page, err := o.List(t.Context(), Query{Live: true, Limit: 1})
+		require.NoError(t, err)
+		require.Empty(t, page.Sessions, "0 rows created")
+	})
+}
+
+// TestWhatIsStoredAuthenticatesNobody presents every spelling of a stored hash in the
+// secret's place (TRUST S13): reading the table is not signing in.
+func TestWhatIsStoredAuthenticatesNobody(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, store Store) {
+		o := carriersApp(t, store, true)
+		token := o.signIn(t, "A")
+		record, err := store.Get(t.Context(), token.ID())
+		require.NoError(t, err)
+		hash := record.SecretHash[:]
+		require.NotEmpty(t, hash)
+		for _, secret := range []string{
+			rawURL.EncodeToString(hash), hex.EncodeToString(hash), base64.StdEncoding.EncodeToString(hash), string(hash), `\x` + hex.EncodeToString(hash),
+		} {
+			for _, value := range []string{string(token.ID()) + "." + secret, secret} {
+				for _, headers := range [][]string{{headerName, value}, {"Cookie", "__Host-session=" + value}, {"Authorization", "Bearer " + value}} {
+					assert.Equal(t, "session_invalid", outcome(t, ask(o.handler, "GET", "/", headers...)))
+				}
+			}
+		}
+		assert.Equal(t, "user A", outcome(t, ask(o.handler, "GET", "/", headerName, token.Reveal())))
+	})
+}
+
+// TestTokensAreUniform counts the bits of tokens (TRUST S01): none is minted twice, and
+// each bit is set in half of them. The bound is five standard deviations and more.
+func TestTokensAreUniform(t *testing.T) {
+	const n = 1_000_000
+	seen := make(map[handle]struct{}, n)
+	var values [handleBytes + secretBytes][256]int
+	count := func(token *Token) {
+		for i, b := range token.handle {
+			values[i][b]++
+		}
+		for i, b := range token.secret {
+			values[handleBytes+i][b]++
+		}
+	}
+	const all = 2 * n
+	for i := range all {
+		token := newToken()
+		if i < n {
+			seen[token.handle] = struct{}{}
+		}
+		count(&token)
+	}
+	assert.Len(t, seen, n, "handles minted twice")
+	worst := 0.0
+	for i := range values {
+		for bit := range 8 {
+			set := 0
+			for value, times := range values[i] {
+				if value>>bit&1 == 1 {
+					set += times
+				}
+			}
+			worst = max(worst, max(float64(set)/all, 1-float64(set)/all)-0.5)
+		}
+	}
+	t.Logf("figure S01: the bit furthest from a half is off by %.5f", worst)
+	assert.Less(t, worst, 0.002)
+	secret, err := rawURL.DecodeString(newToken().Reveal()[handleChars+1:])
+	require.NoError(t, err)
+	assert.Len(t, secret, 32, "256 bits")
+}
+
+// TestRefusalsTakeAsLong measures what an unknown handle costs and what a known one
+// with a wrong secret does (TRUST S15): 200 of each, one after the other in turn.
+func TestRefusalsTakeAsLong(t *testing.T) {
+	s := newBunStore(t)
+	f := &fixture{}
+	var err error
+	f.Tracker, err = New(s, &Options{SampleInterval: -1, CleanupInterval: -1})
+	require.NoError(t, err)
+	f.handler = f.Middleware(f.echo())
+	f.started(t)
+	_, live := f.login(t, "1")
+	ended, gone := f.login(t, "1")
+	_, err = f.End(t.Context(), IDs(ended.ID), Ending{Reason: ByUser})
+	require.NoError(t, err)
+	wrong := func(of Token) Token { return Token{handle: of.handle, secret: newToken().secret} }
+	cases := map[string]func() Token{
+		"unknown": newToken,
+		"live":    func() Token { return wrong(live) },
+		"ended":   func() Token { return wrong(gone) },
+	}
+	const rounds = 200
+	took, bodies := map[string][]time.Duration{}, map[string]bool{}
+	for i := range rounds + 20 {
+		for name, token := range cases {
+			r := request("GET", "/", headerName, token().Reveal())
+			w := httptest.NewRecorder()
+			began := time.Now()
+			f.handler.ServeHTTP(w, r)
+			if i >= 20 {
+				took[name] = append(took[name], time.Since(began))
+			}
+			bodies[fmt.Sprint(w.Code, w.Header(), w.Body)] = true
+		}
+	}
+	assert.Len(t, bodies, 1, "one answer, to the byte")
+	median := func(name string) time.Duration {
+		slices.Sort(took[name])
+		return took[name][rounds/2]
+	}
+	unknown := median("unknown")
+	for _, name := range []string{"live", "ended"} {
+		t.Logf("figure S15: medians of %v (unknown) and %v (%s, wrong secret)", unknown, median(name), name)
+		assert.InDelta(t, unknown, median(name), max(float64(unknown)/5, float64(200*time.Microsecond)), name)
+	}
+}
