@@ -189,7 +189,8 @@ func (f *family) audit(c *call, err error) {
 			a.TargetSession = SessionID(c.id)
 		}
 	case actionForceLogoutUser:
-		if validUserID(c.id) {
+		// A token that was pasted in a user's place is a secret and nobody's name.
+		if _, secret := parseToken(c.id); !secret && validUserID(c.id) {
 			a.TargetUser = c.id
 		}
 	}
