@@ -15,7 +15,7 @@ modules = $(shell for dir in $$(go list -m -f '{{.Dir}}'); do \
 	[ -z "$$(cd "$$dir" && go list ./... 2>/dev/null)" ] || echo "$$dir"; done)
 staticcheck := $(CURDIR)/bin/staticcheck
 
-.PHONY: help setup test lint tidy fuzz mutants bench bench-db demo faults soak
+.PHONY: help setup test lint tidy fuzz trust mutants bench bench-db demo faults soak
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ fuzz: ## run every fuzz target for FUZZTIME
 			echo "== $$package $$target"; \
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
 		done; done; done
+
+trust: setup ## run the tests of SECURITY.md's table, print it with what was measured (ARGS='-only S04,P01')
+	@GOWORK=off go run -C tools ./trust -update $(ARGS)
 
 mutants: setup ## remove one guard at a time from a copy of the tree; a test must notice each
 	@GOWORK=off go run -C tools ./mutants

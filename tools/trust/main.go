@@ -3,13 +3,11 @@
 //
 //	go run -C tools ./trust              all of them
 //	go run -C tools ./trust -only S04    one check, or several: S04,P01
-//	go run -C tools ./trust -update      and write the table into SECURITY.md
+//	go run -C tools ./trust -update      and write the tables into SECURITY.md
 //	go run -C tools ./trust -list        no test is run: what the table says, and its size
 package main
 
 import (
-	"bufio"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,13 +27,12 @@ import (
 func main() {
 	root := flag.String("root", "..", "`folder` of the tree")
 	only := flag.String("only", "", "`ids` of the checks to run, separated by commas")
-	update := flag.Bool("update", false, "write the table into SECURITY.md")
+	update := flag.Bool("update", false, "write the tables into SECURITY.md")
 	list := flag.Bool("list", false, "run nothing")
-	race := flag.Bool("race", false, "run the tests with the race detector")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Stdout, settings{root: *root, only: *only, update: *update, list: *list, race: *race}); err != nil {
+	if err := run(ctx, os.Stdout, settings{root: *root, only: *only, update: *update, list: *list}); err != nil {
 		fmt.Fprintln(os.Stderr, "trust:", err)
 		stop()
 		os.Exit(1)
@@ -43,8 +40,8 @@ func main() {
 }
 
 type settings struct {
-	root, only         string
-	update, list, race bool
+	root, only   string
+	update, list bool
 }
 
 func run(ctx context.Context, out io.Writer, s settings) error {
@@ -57,7 +54,7 @@ func run(ctx context.Context, out io.Writer, s settings) error {
 		return err
 	}
 	if s.update {
-		if err := writeTable(filepath.Join(s.root, "SECURITY.md"), checks); err != nil {
+		if err := writeTables(filepath.Join(s.root, "SECURITY.md"), checks); err != nil {
 			return err
 		}
 	}
@@ -78,10 +75,16 @@ func run(ctx context.Context, out io.Writer, s settings) error {
 	return report(out, checks, found)
 }
 
-// outcomes are what tests came to, by package and name: "pass", "fail" or "skip"; and
+// suite is what is run in one go: a package, with the race detector or without.
+type suite struct {
+	pkg  string
+	race bool
+}
+
+// outcomes are what tests came to, by suite and name: "pass", "fail" or "skip"; and
 // the figures that they logged, by check.
 type outcomes struct {
-	results map[string]map[string]string
+	results map[suite]map[string]string
 	figures map[string][]string
 }
 
@@ -124,7 +127,7 @@ func (o *outcomes) verdict(c check) string {
 	worst := "pass"
 	for _, group := range c.groups {
 		for _, name := range group.tests {
-			switch result := o.results[group.pkg][name]; result {
+			switch result := o.results[suite{group.pkg, group.race}][name]; result {
 			case "pass":
 			case "skip":
 				if worst == "pass" {
@@ -138,39 +141,49 @@ func (o *outcomes) verdict(c check) string {
 	return worst
 }
 
-// runTests runs each package's tests, one package after the other.
-func runTests(ctx context.Context, out io.Writer, s settings, checks []check) (*outcomes, error) {
-	wanted := map[string][]string{}
+// plan is the tests of a suite, and what go test is told besides.
+type plan struct {
+	suite
+	tests, args []string
+}
+
+// plans gathers the suites that checks need, in order.
+func plans(checks []check) (all []*plan) {
 	for _, c := range checks {
-		for _, group := range c.groups {
-			for _, name := range group.tests {
-				if top, _, _ := strings.Cut(name, "/"); !slices.Contains(wanted[group.pkg], top) {
-					wanted[group.pkg] = append(wanted[group.pkg], top)
+		for _, g := range c.groups {
+			of := suite{g.pkg, g.race}
+			i := slices.IndexFunc(all, func(p *plan) bool { return p.suite == of })
+			if i < 0 {
+				i, all = len(all), append(all, &plan{suite: of})
+			}
+			for _, name := range g.tests {
+				if top, _, _ := strings.Cut(name, "/"); !slices.Contains(all[i].tests, top) {
+					all[i].tests = append(all[i].tests, top)
+				}
+			}
+			for _, arg := range c.args[g.pkg] {
+				if !slices.Contains(all[i].args, arg) {
+					all[i].args = append(all[i].args, arg)
 				}
 			}
 		}
 	}
-	found := &outcomes{map[string]map[string]string{}, map[string][]string{}}
-	for _, pkg := range slices.Sorted(keys(wanted)) {
-		began := time.Now()
-		results, err := found.runPackage(ctx, s, pkg, wanted[pkg])
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", pkg, err)
-		}
-		found.results[pkg] = results
-		fmt.Fprintf(out, "== %s: %d tests in %.0f s\n", pkg, len(wanted[pkg]), time.Since(began).Seconds())
-	}
-	return found, nil
+	return all
 }
 
-func keys[V any](m map[string]V) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
+// runTests runs each suite, one after the other.
+func runTests(ctx context.Context, out io.Writer, s settings, checks []check) (*outcomes, error) {
+	found := &outcomes{map[suite]map[string]string{}, map[string][]string{}}
+	for _, p := range plans(checks) {
+		began := time.Now()
+		results, err := found.runSuite(ctx, s, p)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.pkg, err)
 		}
+		found.results[p.suite] = results
+		fmt.Fprintf(out, "== %s: %d tests in %.0f s\n", p.pkg, len(p.tests), time.Since(began).Seconds())
 	}
+	return found, nil
 }
 
 // event is a line of go test -json.
@@ -178,14 +191,14 @@ type event struct{ Action, Test, Output string }
 
 var figureLine = regexp.MustCompile(`figure ([A-Z]\d\d): (.*)`)
 
-// runPackage runs the named tests of one package, in the module that it belongs to.
-func (o *outcomes) runPackage(ctx context.Context, s settings, pkg string, tests []string) (map[string]string, error) {
-	args := []string{"test", "-json", "-count=1", "-timeout=30m", "-run", "^(" + strings.Join(tests, "|") + ")$"}
-	if s.race {
-		args = append(args, "-race")
+// runSuite runs a suite in the module that its package belongs to.
+func (o *outcomes) runSuite(ctx context.Context, s settings, p *plan) (map[string]string, error) {
+	args := []string{"test", "-json", "-count=1", "-timeout=60m", "-run", "^(" + strings.Join(p.tests, "|") + ")$"}
+	if p.race {
+		args = append(args, "-race", "-cpu=1,2,4")
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
-	cmd.Dir, cmd.Stderr = filepath.Join(s.root, pkg), os.Stderr
+	cmd := exec.CommandContext(ctx, "go", append(append(args, "."), p.args...)...)
+	cmd.Dir, cmd.Stderr = filepath.Join(s.root, p.pkg), os.Stderr
 	cmd.Env = append(os.Environ(), "GOWORK=off", "SESSIONTRACK_LONG=1")
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
@@ -194,37 +207,45 @@ func (o *outcomes) runPackage(ctx context.Context, s settings, pkg string, tests
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	results, output := map[string]string{}, map[string]*strings.Builder{}
-	lines := bufio.NewScanner(pipe)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
+	results := o.read(pipe)
+	err = cmd.Wait()
+	var exit *exec.ExitError
+	switch {
+	case err != nil && !errors.As(err, &exit):
+		return nil, err
+	case err != nil && len(results) == 0:
+		return nil, errors.New("does not build, or ran nothing")
+	}
+	return results, ctx.Err()
+}
+
+// read takes the results and the figures from what go test says, and passes on what
+// tests said that failed. Where a test runs more than once, its worst counts.
+func (o *outcomes) read(pipe io.Reader) map[string]string {
+	results, said := map[string]string{}, map[string]string{}
+	lines := json.NewDecoder(pipe)
+	for {
 		var e event
-		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			continue
+		if lines.Decode(&e) != nil {
+			_, _ = io.Copy(io.Discard, pipe)
+			return results
 		}
 		switch e.Action {
 		case "pass", "fail", "skip":
-			results[e.Test] = e.Action
-			if e.Action == "fail" && output[e.Test] != nil {
-				fmt.Fprint(os.Stderr, output[e.Test])
+			if results[e.Test] != "fail" {
+				results[e.Test] = e.Action
 			}
-			delete(output, e.Test)
+			if e.Action == "fail" {
+				fmt.Fprint(os.Stderr, said[e.Test])
+			}
+			delete(said, e.Test)
 		case "output":
-			if output[e.Test] == nil {
-				output[e.Test] = &strings.Builder{}
-			}
-			if output[e.Test].Len() < 20_000 {
-				output[e.Test].WriteString(e.Output)
+			if len(said[e.Test]) < 20_000 {
+				said[e.Test] += e.Output
 			}
 			if match := figureLine.FindStringSubmatch(strings.TrimSpace(e.Output)); match != nil {
 				o.figures[match[1]] = append(o.figures[match[1]], match[2])
 			}
 		}
 	}
-	err = cmd.Wait()
-	var exit *exec.ExitError
-	if err != nil && (!errors.As(err, &exit) || len(results) == 0) {
-		return nil, err
-	}
-	return results, cmp.Or(lines.Err(), ctx.Err())
 }

@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -18,20 +21,25 @@ const (
 // hold it to.
 type check struct {
 	id, status, requirement string
+	asvs                    []string // sections of OWASP ASVS 5.0
 	groups                  []group
-	figure                  string // of what is proved
-	why                     string // of what is not
+	args                    map[string][]string // by package
+	figure                  string              // of what is proved
+	why                     string              // of what is not
 }
 
+// group is tests of one package; those of race run under the race detector.
 type group struct {
 	pkg   string
+	race  bool
 	tests []string
 }
 
 var firstLine = regexp.MustCompile(`^([SCFLP]\d\d) (proved|open|n/a) (\S.*)$`)
 
 // parse reads checks.txt. A check begins with its id, status and requirement at the
-// margin; below it, indented, "test FOLDER NAME…", "figure TEXT" or "why TEXT". Lines
+// margin; below it, indented, "asvs SECTION…", "test FOLDER NAME…", "race FOLDER NAME…",
+// "args FOLDER ARGUMENT…", "figure TEXT" or "why TEXT". Lines
 // that begin with # are comments.
 func parse(text string) (checks []check, err error) {
 	for number, line := range strings.Split(text, "\n") {
@@ -56,14 +64,18 @@ func parse(text string) (checks []check, err error) {
 		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		fields := strings.Fields(rest)
 		switch {
-		case word == "test" && len(fields) > 1:
-			c.groups = append(c.groups, group{fields[0], fields[1:]})
+		case (word == "test" || word == "race") && len(fields) > 1:
+			c.groups = append(c.groups, group{fields[0], word == "race", fields[1:]})
+		case word == "asvs" && len(fields) > 0:
+			c.asvs = fields
+		case word == "args" && len(fields) > 1:
+			c.args = map[string][]string{fields[0]: fields[1:]}
 		case word == "figure" && rest != "":
 			c.figure = rest
 		case word == "why" && rest != "":
 			c.why = rest
 		default:
-			return bad("want test, figure or why")
+			return bad("want asvs, test, race, args, figure or why")
 		}
 	}
 	return checks, validate(checks)
@@ -99,11 +111,6 @@ func (c check) names() string {
 	return strings.Join(all, ", ")
 }
 
-const (
-	tableBegins = "<!-- checks: written by go run -C tools ./trust -update -->"
-	tableEnds   = "<!-- end of checks -->"
-)
-
 // table is SECURITY.md's, a row a check.
 func table(checks []check) string {
 	var b strings.Builder
@@ -111,8 +118,9 @@ func table(checks []check) string {
 	counts := map[string]int{}
 	for _, c := range checks {
 		counts[c.status]++
-		tests := ""
-		for i, g := range c.groups {
+		tests, groups := "", slices.Clone(c.groups)
+		slices.SortStableFunc(groups, func(a, b group) int { return strings.Compare(a.pkg, b.pkg) }) // "." first
+		for i, g := range groups {
 			if i > 0 {
 				tests += ", "
 			}
@@ -129,16 +137,56 @@ func table(checks []check) string {
 
 func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
 
-// writeTable replaces what is between the marks.
-func writeTable(path string, checks []check) error {
-	text, err := os.ReadFile(path)
+// byASVS maps the sections of OWASP ASVS 5.0 to checks and their tests.
+func byASVS(checks []check) string {
+	of := map[string][]check{}
+	for _, c := range checks {
+		for _, section := range c.asvs {
+			of[section] = append(of[section], c)
+		}
+	}
+	var b strings.Builder
+	b.WriteString("| section | checks | first of their tests |\n| --- | --- | --- |\n")
+	for _, section := range slices.SortedFunc(maps.Keys(of), bySection) {
+		var ids, tests []string
+		for _, c := range of[section] {
+			ids = append(ids, c.id)
+			if len(c.groups) > 0 {
+				tests = append(tests, "`"+c.groups[0].tests[0]+"`")
+			}
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", section, strings.Join(ids, ", "), strings.Join(tests, ", "))
+	}
+	return b.String()
+}
+
+// bySection orders 3.4.3 before 11.2.4.
+func bySection(a, b string) int {
+	numbers := func(s string) (n []int) {
+		for part := range strings.SplitSeq(s, ".") {
+			i, _ := strconv.Atoi(part)
+			n = append(n, i)
+		}
+		return n
+	}
+	return slices.Compare(numbers(a), numbers(b))
+}
+
+// writeTables replaces what is between the marks in SECURITY.md.
+func writeTables(path string, checks []check) error {
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	before, rest, begins := strings.Cut(string(text), tableBegins)
-	_, after, ends := strings.Cut(rest, tableEnds)
-	if !begins || !ends {
-		return fmt.Errorf("%s holds no %q … %q", path, tableBegins, tableEnds)
+	text := string(content)
+	for name, table := range map[string]string{"checks": table(checks), "asvs": byASVS(checks)} {
+		begins, ends := "<!-- "+name+": written by make trust -->", "<!-- end of "+name+" -->"
+		before, rest, began := strings.Cut(text, begins)
+		_, after, ended := strings.Cut(rest, ends)
+		if !began || !ended {
+			return fmt.Errorf("%s holds no %q … %q", path, begins, ends)
+		}
+		text = before + begins + "\n\n" + table + "\n" + ends + after
 	}
-	return os.WriteFile(path, []byte(before+tableBegins+"\n\n"+table(checks)+"\n"+tableEnds+after), 0o644)
+	return os.WriteFile(path, []byte(text), 0o644)
 }
