@@ -153,7 +153,7 @@ func TestFillDoesNotResurrect(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newFaultStore()
 				f, other := replica(t, store, nil).started(t), replica(t, store, nil)
-				for range 50 {
+				for round := range 50 {
 					s, token := other.login(t, "42")
 					read, resume := make(chan struct{}), make(chan struct{})
 					var once sync.Once
@@ -171,7 +171,9 @@ func TestFillDoesNotResurrect(t *testing.T) {
 					if !here {
 						require.NoError(t, f.poll(t.Context()))
 					}
-					assert.Equal(t, 401, f.get(token).Code, "a request after the end does not join the read from before it")
+					if round%2 == 0 { // else nothing but the read from before the end fills the cache
+						assert.Equal(t, 401, f.get(token).Code, "a request after the end does not join that read")
+					}
 					close(resume)
 					<-first
 					require.Equal(t, 401, f.get(token).Code)
