@@ -21,7 +21,7 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
-// long makes what is sampled in the usual run complete: make trust sets it.
+// long asks for the long form of what is sampled in the usual run.
 var long = os.Getenv("SESSIONTRACK_LONG") != ""
 
 // sqlPieces are what hostile texts are put together from.

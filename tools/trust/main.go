@@ -1,5 +1,6 @@
 // Trust runs the tests that prove the checks of internal/trust/checks.txt and prints
-// them as a table. Each package is run once, with every test that a check names.
+// them as a table. Each package is run once, with every test that a check names. With
+// SESSIONTRACK_LONG=1 the tests that have a long form run in it.
 //
 //	go run -C tools ./trust              all of them
 //	go run -C tools ./trust -only S04    one check, or several: S04,P01
@@ -199,7 +200,7 @@ func (o *outcomes) runSuite(ctx context.Context, s settings, p *plan) (map[strin
 	}
 	cmd := exec.CommandContext(ctx, "go", append(append(args, "."), p.args...)...)
 	cmd.Dir, cmd.Stderr = filepath.Join(s.root, p.pkg), os.Stderr
-	cmd.Env = append(os.Environ(), "GOWORK=off", "SESSIONTRACK_LONG=1")
+	cmd.Env = append(os.Environ(), "GOWORK=off")
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
