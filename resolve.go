@@ -2,6 +2,7 @@ package sessiontrack
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -257,16 +258,22 @@ func genuine(e *entry, c *carriers, derived bool) bool {
 	return !c.verified || e.user == c.identity().UserID
 }
 
-// refusalKey is what a credential that was refused is remembered by: the handle, and
-// the secret that came with it.
+// refusalKey is what a credential that was refused is remembered by: the handle, the
+// secret and the user that came with it. The refusal of one says nothing of another.
 func (c *carriers) refusalKey(h handle) handle {
 	if c.header || c.cookie {
-		sum := c.token.hash()
-		for i := range h {
-			h[i] ^= sum[i]
-		}
+		h.mix(c.token.hash())
+	}
+	if c.verified {
+		h.mix(sha256.Sum256([]byte(c.identity().UserID)))
 	}
 	return h
+}
+
+func (h *handle) mix(sum [sha256.Size]byte) {
+	for i := range h {
+		h[i] ^= sum[i]
+	}
 }
 
 // notGenuine refuses a credential that does not prove the session it names. It costs

@@ -3,6 +3,7 @@ package sessiontrack
 import (
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -69,4 +70,23 @@ func TestEndKeepsTheExceptedInTheCache(t *testing.T) {
 	reads := f.tally[countReads].Load()
 	assert.Equal(t, 200, f.get(token).Code)
 	assert.Equal(t, reads, f.tally[countReads].Load())
+}
+
+// TestRefusalIsOfTheWholeRequest: a session's own token that came with somebody else's
+// credential is refused, and is good again with the right one, or alone, at once. Found
+// by the state machine.
+func TestRefusalIsOfTheWholeRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newFaultStore()
+		f := replica(t, store, &Options{Identifier: byUser, SessionAlone: true}).started(t)
+		_, token := replica(t, store, nil).login(t, "42")
+		require.Equal(t, 401, f.do("GET", "/", headerName, token.Reveal(), "X-User", "43").Code)
+		f.cache.clear() // what the cache held is gone, by an overflow of the feed for one
+		require.Equal(t, 200, f.do("GET", "/", headerName, token.Reveal()).Code)
+		f.cache.clear()
+		require.Equal(t, 200, f.do("GET", "/", headerName, token.Reveal(), "X-User", "42").Code)
+		require.Equal(t, 401, f.do("GET", "/", headerName, token.Reveal(), "X-User", "43").Code)
+		require.NoError(t, f.Shutdown(t.Context()))
+	})
 }
