@@ -3,7 +3,6 @@ package sessiontrack
 import (
 	"context"
 	"fmt"
-	"time"
 )
 
 const (
@@ -40,7 +39,7 @@ func (t *Tracker) endPast(ctx context.Context) (ended int, err error) {
 		reason EndReason
 	}{
 		{t.opts.Lifetime > 0, Expired(), ByLifetime},
-		{t.opts.IdleTimeout > 0, Idle(t.opts.IdleTimeout + t.opts.TouchInterval + t.opts.FlushInterval + time.Second), ByIdle},
+		{t.opts.IdleTimeout > 0, Idle(t.opts.IdleTimeout + t.opts.lag()), ByIdle},
 	}
 	for _, limit := range limits {
 		if !limit.on {

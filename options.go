@@ -39,7 +39,8 @@ type Options struct {
 	// negative: never (OWASP ASVS 7.3.2).
 	Lifetime time.Duration
 	// MaxSessions is how many sessions a user may hold at once. Default 0: any
-	// number (OWASP ASVS 7.1.2).
+	// number (OWASP ASVS 7.1.2). One that has become idle counts for TouchInterval +
+	// FlushInterval + 1 s longer, because its latest activity may be on its way.
 	MaxSessions int
 	// LimitPolicy says what a sign-in at MaxSessions does. Default [EndOldest].
 	LimitPolicy LimitPolicy
@@ -254,9 +255,12 @@ func check(needs []need) error {
 	return nil
 }
 
+// lag is how long activity may be on its way to the store, and what clocks may differ.
+func (o *Options) lag() time.Duration { return o.TouchInterval + o.FlushInterval + time.Second }
+
 // checkDurations holds the durations against each other.
 func (o *Options) checkDurations() error {
-	lag := o.TouchInterval + o.FlushInterval
+	lag := o.lag()
 	return check([]need{
 		{o.FlushInterval > 0, "FlushInterval", o.FlushInterval, "more than 0"},
 		{o.FeedInterval > 0, "FeedInterval", o.FeedInterval, "more than 0"},
@@ -271,8 +275,8 @@ func (o *Options) checkDurations() error {
 		{o.FlushInterval < o.VeryActive/2, "FlushInterval", o.FlushInterval, fmt.Sprintf("less than half of VeryActive (%v), the smallest online window", o.VeryActive)},
 		{o.TouchInterval < o.VeryActive/2, "TouchInterval", o.TouchInterval, fmt.Sprintf("less than half of VeryActive (%v), the smallest online window", o.VeryActive)},
 		{o.PresenceStep < o.VeryActive/2, "PresenceStep", o.PresenceStep, fmt.Sprintf("less than half of VeryActive (%v), the smallest online window", o.VeryActive)},
-		{o.IdleTimeout == 0 || o.IdleTimeout > lag+time.Second, "IdleTimeout", o.IdleTimeout, fmt.Sprintf("more than TouchInterval + FlushInterval + 1s (%v), or negative for none", lag+time.Second)},
-		{o.Lifetime == 0 || o.Lifetime > lag+time.Second, "Lifetime", o.Lifetime, fmt.Sprintf("more than TouchInterval + FlushInterval + 1s (%v), or negative for none", lag+time.Second)},
+		{o.IdleTimeout == 0 || o.IdleTimeout > lag, "IdleTimeout", o.IdleTimeout, fmt.Sprintf("more than TouchInterval + FlushInterval + 1s (%v), or negative for none", lag)},
+		{o.Lifetime == 0 || o.Lifetime > lag, "Lifetime", o.Lifetime, fmt.Sprintf("more than TouchInterval + FlushInterval + 1s (%v), or negative for none", lag)},
 		{o.Retention < 0 || o.Retention >= time.Minute, "Retention", o.Retention, "at least 1m0s, or negative to keep for ever"},
 		{o.KeepEnded >= o.Retention, "KeepEnded", o.KeepEnded, fmt.Sprintf("at least Retention (%v)", o.Retention)},
 		{o.HistoryRetention >= 48*time.Hour, "HistoryRetention", o.HistoryRetention, "at least 48h0m0s"},

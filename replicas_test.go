@@ -386,6 +386,34 @@ func TestMaxSessions(t *testing.T) {
 	assert.Equal(t, 200, deny.get(renewed).Code, "what is replaced does not count")
 }
 
+// TestLimitCountsActivityOnItsWay: a session that the store takes for idle, but that
+// another replica has just accepted, still counts: else its activity, written a moment
+// later, would bring it back above the limit. Found by the state machine.
+func TestLimitCountsActivityOnItsWay(t *testing.T) {
+	t.Parallel()
+	for policy, want := range map[LimitPolicy]error{EndOldest: nil, DenyNew: ErrLimit} {
+		synctest.Test(t, func(t *testing.T) {
+			store, o := newFaultStore(), &Options{IdleTimeout: time.Hour, MaxSessions: 1, LimitPolicy: policy}
+			a, b := replica(t, store, o).started(t), replica(t, store, o).started(t)
+			time.Sleep(1500 * time.Millisecond)
+			_, token := a.login(t, "42")
+			time.Sleep(time.Hour - time.Second)
+			require.Equal(t, 200, a.get(token).Code)
+			time.Sleep(1100 * time.Millisecond)
+			_, _, err := b.Login(httptest.NewRecorder(), request("POST", "/"), "42")
+			require.ErrorIs(t, err, want)
+			time.Sleep(3 * time.Second)
+			page, err := a.List(t.Context(), Query{UserID: "42", Live: true})
+			require.NoError(t, err)
+			require.Len(t, page.Sessions, 1)
+			time.Sleep(time.Hour + 20*time.Second)
+			b.login(t, "42") // an idle session is in nobody's way
+			require.NoError(t, a.Shutdown(t.Context()))
+			require.NoError(t, b.Shutdown(t.Context()))
+		})
+	}
+}
+
 func TestLogout(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, &Options{Cookie: &CookieOptions{}}).started(t)
