@@ -1,7 +1,9 @@
 package sessiontrack
 
 import (
+	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -43,4 +45,50 @@ func TestFence(t *testing.T) {
 	require.Equal(t, "ok", get(later))
 	require.Equal(t, "ok", get(ours), "a token that carries a session of Login's is judged by its session alone")
 	require.LessOrEqual(t, f.store.creates.Load(), int64(5), "what is refused by the fence is cached")
+}
+
+// TestFenceIsOfOneToken: where a provider's session is one for several tokens, a token
+// issued after the fence is good also where an earlier one was refused. Found by the
+// state machine.
+func TestFenceIsOfOneToken(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, &Options{Identifier: newJWT(t, func(o *JWTOptions) { o.IssuerSessions = true })}).started(t)
+	now := time.Now()
+	token := func(issued time.Time) string {
+		return "Bearer " + jwtWith(t, jwt.MapClaims{"sub": "42", "exp": now.Add(time.Hour).Unix(), "iat": issued.Unix(), "sid": "the provider's"})
+	}
+	_, err := f.End(t.Context(), User("42"), Ending{Reason: ByPassword})
+	require.NoError(t, err)
+	for range 2 {
+		require.Contains(t, f.do("GET", "/", "Authorization", token(now.Add(-time.Minute))).Body.String(), `"reason":"password"`)
+	}
+	require.Equal(t, 200, f.do("GET", "/", "Authorization", token(now.Add(5*time.Second))).Code)
+}
+
+// TestEndOutlivesLaterCredentials: where credentials name the user only, all of them are
+// one derived session, and the end of the first says nothing about the others': they do
+// not bring back what was ended. Found by the state machine.
+func TestEndOutlivesLaterCredentials(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var expires time.Time
+		identify := IdentifierFunc(func(*http.Request) (Identity, error) {
+			return Identity{UserID: "42", ExpiresAt: expires}, nil
+		})
+		f := newFixture(t, &Options{Identifier: identify, Retention: time.Minute, CleanupInterval: -1}).started(t)
+		expires = time.Now().Add(time.Minute)
+		require.Equal(t, 200, f.do("GET", "/").Code)
+		page, err := f.List(t.Context(), Query{UserID: "42"})
+		require.NoError(t, err)
+		_, err = f.End(t.Context(), IDs(page.Sessions[0].ID), Ending{Reason: ByAdmin})
+		require.NoError(t, err)
+		expires = time.Now().Add(time.Hour)
+		require.Equal(t, 401, f.do("GET", "/").Code)
+		time.Sleep(10 * time.Minute)
+		_, err = f.Cleanup(t.Context())
+		require.NoError(t, err)
+		f.cache.clear()
+		require.Equal(t, 401, f.do("GET", "/").Code)
+		require.NoError(t, f.Shutdown(t.Context()))
+	})
 }

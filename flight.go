@@ -54,6 +54,9 @@ func (t *Tracker) read(ctx context.Context, h handle, create *NewSession) (*entr
 	}
 	select {
 	case <-f.done:
+		if !mine && f.err == nil && f.entry.fenced() && create.shared() {
+			return t.readStore(ctx, h, create) // that was about another's credential
+		}
 		return f.entry, f.err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
@@ -93,7 +96,7 @@ func (t *Tracker) fly(ctx context.Context, f *flight, h handle, create *NewSessi
 		return
 	}
 	f.entry, f.err = t.readStore(ctx, h, create)
-	if f.err == nil {
+	if f.err == nil && !(f.entry.fenced() && create.shared()) {
 		t.cache.put(f.entry, f.generation)
 	}
 }
@@ -151,7 +154,8 @@ func (t *Tracker) createDerived(ctx context.Context, h handle, n *NewSession) (*
 }
 
 // fencedEntry stands for the session of a credential that came too late: it has ended
-// before it began, and is cached like any other that has.
+// before it began. It is cached like any other that has where the session has no other
+// credential, whose answer may be another one.
 func fencedEntry(h handle, n *NewSession, reason EndReason, readAt int64) *entry {
 	e := &entry{
 		handle: h, user: n.Session.UserID, derived: true, readAt: readAt,
@@ -160,6 +164,11 @@ func fencedEntry(h handle, n *NewSession, reason EndReason, readAt int64) *entry
 	e.ending.Store(&ending{reason: reason})
 	return e
 }
+
+func (e *entry) fenced() bool { return e.loginAt == 0 && e.serial == 0 }
+
+// shared reports whether several credentials may name the session to be made.
+func (n *NewSession) shared() bool { return n != nil && !n.oneToken }
 
 // asUnavailable makes every error of a store one that this package knows: what is
 // neither an answer nor known means that the store could not say.

@@ -352,8 +352,8 @@ func (t *Tracker) miss(r *http.Request, h handle, derived bool, c *carriers, fre
 	var create *NewSession
 	if derived {
 		n := t.newSession(r, id.UserID, h)
-		n.Session.Derived, n.IssuedAt = true, id.IssuedAt
-		if id.Key == "" && !id.ExpiresAt.IsZero() {
+		n.Session.Derived, n.IssuedAt, n.oneToken = true, id.IssuedAt, id.Key == "" && id.derived != handle{}
+		if n.oneToken && !id.ExpiresAt.IsZero() {
 			n.Session.CredentialUntil = id.ExpiresAt.Add(credentialLeeway).UTC().Truncate(time.Microsecond)
 		}
 		create = &n

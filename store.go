@@ -99,6 +99,9 @@ type NewSession struct {
 	// agent and hints are the client's own words, for the classifier; what of them
 	// may be kept is in Session.
 	agent, hints string
+	// oneToken says that a derived session's handle is made of one credential, whose
+	// end is the session's last.
+	oneToken bool
 }
 
 // LimitPolicy is what happens when a user signs in at the limit.
