@@ -70,6 +70,13 @@ func (l *ledger) fail(invariant, format string, args ...any) {
 	}
 }
 
+// found returns what has been recorded.
+func (l *ledger) found() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.problems)
+}
+
 func stamp(t time.Time) string { return t.UTC().Format("02T15:04:05.000000") }
 
 func (l *ledger) live(id sessiontrack.SessionID) *row {

@@ -121,13 +121,13 @@ func run(t *testing.T, s script, p plant) (problems []string) {
 			m.do(step)
 			synctest.Wait()
 			m.check()
-			if len(m.ledger.problems) > 0 {
-				m.ledger.problems = append(m.ledger.problems, fmt.Sprintf("after step %d: %v", i, step))
+			if len(m.ledger.found()) > 0 {
+				m.problem("step", "%d: %v", i, step)
 				break
 			}
 		}
 		m.finish()
-		problems = m.ledger.problems
+		problems = m.ledger.found()
 	})
 	return problems
 }
