@@ -278,7 +278,7 @@ func (t *Tracker) sessionEvent(e *Event, user UserInfo) *adminSessionView {
 	s, began := e.Session, e.Type == EventLogin
 	v := &adminSessionView{
 		sessionView: sessionView{sessionJSON: s.toJSON(t.jsonUserID(s.UserID), began), Online: began},
-		User:        userView{t.jsonUserID(s.UserID), textOrNil(user.Email), textOrNil(user.FullName)},
+		User:        userView{ID: t.jsonUserID(s.UserID), FullName: textOrNil(user.FullName)}, // events carry no e-mail
 	}
 	if s.EndedBy != "" {
 		v.EndedBy = t.jsonUserID(s.EndedBy)
