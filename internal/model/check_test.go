@@ -246,7 +246,7 @@ func (m *machine) judgeEnded(q question, a answer, row *row) {
 		m.answeredEnded(r, row)
 	case reason == sessiontrack.ByIdle && a.began.Sub(a.lastBefore) >= o.IdleTimeout-eps:
 	case reason == sessiontrack.ByIdle && !r.link.sound(a.began):
-	case q.derived && (r.fenced[q.id] || a.rowBefore == nil || a.rowBefore != row): // it was fenced, or purged, when this replica looked
+	case q.derived && (r.fenced[q.id] || a.rowBefore != row || row.again): // it was fenced, or ended and since forgotten, when this replica looked
 	default:
 		l.fail("I18", "r%d called %s ended for %q; ended %t for %q, last %s, expires %s", r.n, q.id, reason,
 			row.Ended(), row.EndReason, stamp(row.LastActivity), stamp(row.ExpiresAt))

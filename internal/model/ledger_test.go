@@ -28,6 +28,7 @@ type row struct {
 	committed time.Time // when the end was committed
 	gone      bool      // purged
 	blanked   bool
+	again     bool // an earlier session of that name has ended, and was forgotten in time
 	// acked is when each life of a replica was told that the session had ended: events
 	// of one instant are told apart by their number.
 	acked map[*replica]int64
@@ -166,7 +167,7 @@ func (l *ledger) Create(ctx context.Context, n sessiontrack.NewSession) (session
 		l.fail("I10", "create of %s passed the limit %d", n.Session.ID, n.Limit)
 	}
 	l.expectEnded("I15", created.Ended, append(slices.Clone(replaced), over...), now)
-	l.rows[n.Session.ID] = &row{Session: created.Session, acked: make(map[*replica]int64)}
+	l.rows[n.Session.ID] = &row{Session: created.Session, again: old != nil, acked: make(map[*replica]int64)}
 	s := created.Session
 	if s.LoginAt.Before(now.Truncate(time.Microsecond)) || s.LoginAt.After(now.Add(clockEps)) || s.Ended() || s.UserID != n.Session.UserID ||
 		n.Lifetime > 0 && !s.ExpiresAt.Equal(s.LoginAt.Add(n.Lifetime)) {
