@@ -3,6 +3,7 @@ module github.com/sessiontrack/sessiontrack
 go 1.25.1
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/coder/websocket v1.8.15
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/jackc/pgx/v5 v5.12.0
