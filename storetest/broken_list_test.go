@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sessiontrack/sessiontrack"
 )
@@ -92,7 +93,7 @@ var brokenStores = map[string]brokenStore{
 	"a touch that loses its batch to one bad handle": {[]string{"touch/poisoned handles do not lose the batch"},
 		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error) {
 			for _, t := range batch {
-				if strings.ContainsAny(string(t.ID), "\x00\xff") {
+				if strings.Contains(string(t.ID), "\x00") || !utf8.ValidString(string(t.ID)) {
 					return nil, sessiontrack.ErrUnavailable
 				}
 			}

@@ -279,9 +279,6 @@ func (m *machine) judgeFenced(q question, a answer) {
 	}
 }
 
-// defaults are the options with the defaults that the bounds are made of.
-func (m *machine) defaults() sessiontrack.Options { return m.ledger.options }
-
 // check holds the store against the model after each step, and what each replica has
 // accepted against the store (I6).
 func (m *machine) check() {
