@@ -29,6 +29,7 @@ const (
 	opList // a user's live sessions, uncached
 	opKick
 	opCleanup
+	opStray // a touch of any session by a process whose clock is an hour off
 	opMint  // a new credential
 	opRenew // a later end for a credential of the same derived session
 	opCut   // the replica's calls do not reach the store
@@ -45,13 +46,13 @@ const (
 
 var kindNames = [kinds]string{
 	"request", "passive", "bearer", "both", "forge", "login", "replace", "logout", "end", "endUser", "endOthers",
-	"get", "list", "kick", "cleanup", "mint", "renew", "cut", "lose", "hang", "slowReads", "slowAll", "heal", "crash", "restart", "sleep",
+	"get", "list", "kick", "cleanup", "stray", "mint", "renew", "cut", "lose", "hang", "slowReads", "slowAll", "heal", "crash", "restart", "sleep",
 }
 
 // weights say how often each kind comes.
 var weights = [kinds]int{
 	opRequest: 16, opPassive: 2, opBearer: 10, opBoth: 2, opForge: 2, opLogin: 8, opReplace: 2, opLogout: 2, opEnd: 5, opEndUser: 2, opEndOthers: 2,
-	opGet: 2, opList: 1, opKick: 2, opCleanup: 2, opMint: 2, opRenew: 1, opCut: 2, opLose: 1, opHang: 1, opSlowReads: 3, opSlowAll: 1, opHeal: 5, opCrash: 1, opRestart: 1, opSleep: 24,
+	opGet: 2, opList: 1, opKick: 2, opCleanup: 2, opStray: 1, opMint: 2, opRenew: 1, opCut: 2, opLose: 1, opHang: 1, opSlowReads: 3, opSlowAll: 1, opHeal: 5, opCrash: 1, opRestart: 1, opSleep: 24,
 }
 
 // step is one operation. Its numbers are taken modulo what there is at that moment, so
@@ -221,6 +222,7 @@ func old(o *sessiontrack.Options) time.Duration   { return o.Retention }
 var scenes = [][]beat{
 	{{kind: opLogin}, {kind: opSlowReads, where: there}, {kind: opRequest, where: there}, {kind: opEnd}, {sleep: short}, {kind: opHeal, where: there}, {sleep: bound}, {kind: opRequest, where: there}},
 	{{kind: opLogin}, {kind: opRequest, where: there}, {kind: opCut, where: there}, {kind: opEnd}, {sleep: grace}, {kind: opRequest, where: there}},
+	{{kind: opLogin}, {kind: opRequest, where: there}, {kind: opSlowAll, where: there}, {sleep: bound}, {kind: opCut, where: there}, {kind: opEnd}, {sleep: grace}, {kind: opRequest, where: there}},
 	{{kind: opRequest}, {sleep: flush}, {kind: opRequest}, {kind: opEnd, where: there}, {sleep: flush}, {kind: opRequest}},
 	{{kind: opRequest, where: there}, {kind: opRequest}, {sleep: idle}, {kind: opRequest, where: there}, {kind: opRequest}},
 	{{kind: opMint}, {kind: opBearer}, {kind: opEndUser, where: there}, {sleep: old}, {kind: opCleanup}, {sleep: bound}, {kind: opBearer, where: there}},
