@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// contract is one row of HTTP.md's tables A and B: what is asked, by whom, and what
+// contract is one row of the two families' tables: what is asked, by whom, and what
 // the answer must be.
 type contract struct {
 	name   string

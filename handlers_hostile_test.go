@@ -15,7 +15,7 @@ import (
 )
 
 // TestNothingThatIsShownAuthenticates presents every string of every answer, and the
-// pairs of a handle with another string, as header, cookie and bearer (TRUST S14,
+// pairs of a handle with another string, as header, cookie and bearer (SECURITY.md S14,
 // I13).
 func TestNothingThatIsShownAuthenticates(t *testing.T) {
 	t.Parallel()
@@ -79,7 +79,7 @@ var hostileIDs = map[string]string{
 }
 
 // TestHostilePathIDs: an id in a path is one user or nobody, whatever its bytes: no
-// foreign rows, no 5xx, and the next request works (TRUST S17, S29).
+// foreign rows, no 5xx, and the next request works (SECURITY.md S17, S29).
 func TestHostilePathIDs(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
@@ -264,7 +264,7 @@ func TestPaging(t *testing.T) {
 }
 
 // TestHandlersWhileTheStoreIsAway: while the store cannot say, everything is 503 with Retry-After:
-// never an empty list, never 401, and none of the store's words (TRUST S25, I18).
+// never an empty list, never 401, and none of the store's words (SECURITY.md S25, I18).
 func TestHandlersWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	broken := &brokenStore{Store: NewMemoryStore()}

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestHeldIsBounded is TRUST I20: whatever comes, what a Tracker holds is bounded, and nothing
+// TestHeldIsBounded is invariant I20: whatever comes, what a Tracker holds is bounded, and nothing
 // is left of it after Shutdown; that no goroutine is, the bubble checks.
 func TestHeldIsBounded(t *testing.T) {
 	t.Parallel()

@@ -224,7 +224,7 @@ func TestTokenCacheRace(t *testing.T) {
 	wg.Wait()
 }
 
-// BenchmarkJWT compares a remembered token with one that is verified each time (PERFORMANCE.md goal 3).
+// BenchmarkJWT compares a remembered token with one that is verified each time.
 func BenchmarkJWT(b *testing.B) {
 	rsaPair, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(b, err)

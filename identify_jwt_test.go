@@ -85,7 +85,7 @@ func TestJWTOptionsRefused(t *testing.T) {
 	}
 }
 
-// TestJWTAuthorizationLines is HTTP.md section C for this carrier.
+// TestJWTAuthorizationLines is the middleware's table of outcomes for this carrier.
 func TestJWTAuthorizationLines(t *testing.T) {
 	t.Parallel()
 	j := newJWT(t, nil)
@@ -279,7 +279,7 @@ func TestJWTExpires(t *testing.T) {
 	}
 }
 
-// TestJWTHostile holds TRUST S12: what a hostile Authorization line may cost.
+// TestJWTHostile holds SECURITY.md S12: what a hostile Authorization line may cost.
 func TestJWTHostile(t *testing.T) {
 	j := newJWT(t, nil)
 	forged := jwtWith(t, jwt.MapClaims{"sub": "42"})

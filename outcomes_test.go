@@ -63,7 +63,7 @@ func bearerOf(t *testing.T, user string, expires time.Duration, claims ...string
 
 func cookieOf(token Token) string { return "__Host-session=" + token.Reveal() }
 
-// TestMiddlewareOutcomes checks every row of HTTP.md's table C on both stores.
+// TestMiddlewareOutcomes checks every row of the table of outcomes on both stores.
 func TestMiddlewareOutcomes(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {

@@ -11,7 +11,7 @@ import (
 
 // TestFreshReadTellsTheCache: once this process has answered that a session has ended,
 // it never answers that it has not, though its cache has not learnt of the end by any
-// other way (TRUST I4).
+// other way (invariant I4).
 func TestFreshReadTellsTheCache(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil).started(t)
@@ -29,7 +29,7 @@ func TestFreshReadTellsTheCache(t *testing.T) {
 
 // TestEndHoldsHereForWhatEndedElsewhere: once End has returned, this process refuses
 // every session that was selected, also one that another process had ended a moment
-// before and that this one has not learnt of yet (TRUST I3).
+// before and that this one has not learnt of yet (invariant I3).
 func TestEndHoldsHereForWhatEndedElsewhere(t *testing.T) {
 	t.Parallel()
 	for name, sel := range map[string]func(SessionID) Selector{

@@ -84,7 +84,7 @@ func (r *recorder) some(random *rand.Rand) (sessiontrack.Token, uint64, bool) {
 }
 
 // resolve gives each session in an answer its bit, and says what ending all of a user's
-// sessions was about: those whose login had returned before (TRUST I16). Of those whose
+// sessions was about: those whose login had returned before (invariant I16). Of those whose
 // login was under way it may have ended some, and then the answer names them.
 func (r *recorder) resolve(history []porcupine.Operation) (resolved []porcupine.Operation) {
 	for _, o := range history {

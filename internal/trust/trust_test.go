@@ -120,7 +120,7 @@ var floors = map[string]string{
 	"github.com/oschwald/geoip2-golang/v2":     "v2.5.0",
 }
 
-// TestRequirementsAreAtOrAboveTheirFloors reads the go.mod of every module (TRUST S33,
+// TestRequirementsAreAtOrAboveTheirFloors reads the go.mod of every module (SECURITY.md S33,
 // ASVS 15.2.1).
 func TestRequirementsAreAtOrAboveTheirFloors(t *testing.T) {
 	t.Parallel()
