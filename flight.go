@@ -36,7 +36,10 @@ func newFlights() *flights {
 // read gets a session from the store, or makes it where create is not nil and there
 // is none. A read that began before the latest invalidation is never joined: it may
 // not have seen the end that the caller has been promised.
-func (t *Tracker) read(ctx context.Context, h handle, create *NewSession) (*entry, error) {
+//
+// missed says that the cache had no answer a moment ago; another request's read may have
+// brought it since.
+func (t *Tracker) read(ctx context.Context, h handle, create *NewSession, missed bool) (*entry, error) {
 	run := t.life.enter()
 	if run == nil { // before Start, after Shutdown: nothing is shared or kept
 		ctx, cancel := t.requestContext(ctx)
@@ -49,7 +52,7 @@ func (t *Tracker) read(ctx context.Context, h handle, create *NewSession) (*entr
 	} else {
 		go func() {
 			defer run.leave()
-			t.fly(context.WithoutCancel(ctx), f, h, create)
+			t.fly(context.WithoutCancel(ctx), f, h, create, missed)
 		}()
 	}
 	select {
@@ -77,7 +80,7 @@ func (t *Tracker) join(h handle) (*flight, bool) {
 }
 
 // fly reads on behalf of all who wait, and keeps what it read.
-func (t *Tracker) fly(ctx context.Context, f *flight, h handle, create *NewSession) {
+func (t *Tracker) fly(ctx context.Context, f *flight, h handle, create *NewSession, missed bool) {
 	defer func() {
 		t.flights.mu.Lock()
 		if t.flights.pending[h] == f {
@@ -86,6 +89,11 @@ func (t *Tracker) fly(ctx context.Context, f *flight, h handle, create *NewSessi
 		t.flights.mu.Unlock()
 		close(f.done)
 	}()
+	if missed {
+		if f.entry = t.cached(h, t.clock.local()); f.entry != nil {
+			return // a read that ended between the look and this flight's beginning brought it
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, t.opts.StoreTimeout)
 	defer cancel()
 	select {

@@ -45,7 +45,7 @@ func (s *eventStream) guardSession(ctx context.Context, local int64) error {
 	}
 	ask := s.doubt.Swap(false) || t.feed == nil && !t.trusted(e, local)
 	if ask {
-		fresh, err := t.read(ctx, e.handle, nil)
+		fresh, err := t.read(ctx, e.handle, nil, false)
 		switch {
 		case errors.Is(err, ErrNotFound):
 			return overEnded

@@ -286,7 +286,7 @@ func (t *Tracker) notGenuine(ctx context.Context, h handle, c *carriers, hit boo
 		if t.down.Load() {
 			return fmt.Errorf("%w: known to be away", ErrUnavailable)
 		}
-		if _, err := t.read(ctx, h, nil); err != nil && !errors.Is(err, ErrNotFound) {
+		if _, err := t.read(ctx, h, nil, false); err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 	}
@@ -377,7 +377,7 @@ func (t *Tracker) miss(r *http.Request, h handle, derived bool, c *carriers, fre
 // question, else together with the other requests that miss this session.
 func (t *Tracker) fetch(ctx context.Context, h handle, create *NewSession, fresh bool) (*entry, error) {
 	if !fresh {
-		return t.read(ctx, h, create)
+		return t.read(ctx, h, create, true)
 	}
 	ctx, cancel := t.requestContext(ctx)
 	defer cancel()
@@ -431,7 +431,7 @@ func (t *Tracker) reread(ctx context.Context, e *entry) (*entry, error) {
 	if t.down.Load() {
 		return nil, fmt.Errorf("%w: known to be away", ErrUnavailable)
 	}
-	fresh, err := t.read(ctx, e.handle, nil)
+	fresh, err := t.read(ctx, e.handle, nil, false)
 	if errors.Is(err, ErrNotFound) {
 		return e, nil // purged meanwhile: as idle as it was
 	}

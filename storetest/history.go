@@ -58,10 +58,8 @@ var historyCases = []testCase{
 	}},
 	{"history/the current minute is not over", "a minute that is added up twice, or too soon, is wrong for ever", func(c *check) {
 		c.end(sessiontrack.IDs(c.create("user-1").ID))
-		began := c.now()
-		together(4, func(int) {
-			assert.NoError(c, capability[sessiontrack.HistoryRecorder](c).RollUp(c.Context(), year))
-		})
+		began, store := c.now(), capability[sessiontrack.HistoryRecorder](c)
+		together(4, func(int) { assert.NoError(c, store.RollUp(c.Context(), year)) })
 		c.rollUp()
 		logins := 0
 		for _, s := range c.history().Steps {
