@@ -250,8 +250,9 @@ func TestSimulatedUsersAppear(t *testing.T) {
 	p.until(rows + " > 3")
 	p.says("td.col-place", "Indonesia")
 	const people = "parseInt(document.querySelector('.list-count').textContent)"
-	before := eval[int](p, people)
-	p.until(fmt.Sprintf("%s > %d", people, before))
+	if before := eval[int](p, people); before < 25 { // else nearly everybody has arrived already
+		p.until(fmt.Sprintf("%s > %d", people, before))
+	}
 	p.hash("#/")
 	p.says(".feed-list", "signed in")
 	p.says(".is-online .tile-value", "1")
