@@ -1,0 +1,85 @@
+package sessiontrack
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// refusalKey is what a credential that was refused is remembered by: the handle, the
+// secret and the user that came with it. The refusal of one says nothing of another.
+func (c *carriers) refusalKey(h handle) handle {
+	if c.header || c.cookie {
+		h.mix(c.token.hash())
+	}
+	if c.verified {
+		h.mix(sha256.Sum256([]byte(c.identity().UserID)))
+	}
+	return h
+}
+
+func (h *handle) mix(sum [sha256.Size]byte) {
+	for i := range h {
+		h[i] ^= sum[i]
+	}
+}
+
+// notGenuine refuses a credential that does not prove the session it names. It costs
+// what an unknown handle costs, one read of the store and then a place in the memory
+// of what was refused, so that nobody can tell by the time, or by the answer during an
+// outage, which handles exist.
+func (t *Tracker) notGenuine(ctx context.Context, h handle, c *carriers, hit bool) error {
+	key := c.refusalKey(h)
+	if hit && !t.unknown.has(key, t.clock.local()) {
+		if t.down.Load() {
+			return fmt.Errorf("%w: known to be away", ErrUnavailable)
+		}
+		if _, err := t.read(ctx, h, nil, false); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	t.refused(key)
+	return ErrInvalidCredential
+}
+
+// refused remembers a credential that is not good, and counts it.
+func (t *Tracker) refused(key handle) {
+	t.count(countUnknown, 1)
+	local := t.clock.local()
+	if t.life.running() {
+		t.unknown.add(key, local)
+	}
+	if n := t.guessing.add(local); n > 0 {
+		t.count(countGuessing, 1)
+		t.opts.Logger.LogAttrs(context.Background(), warn, "sessiontrack: somebody may be guessing session ids", countAttr(n))
+	}
+}
+
+// guesses counts credentials that were refused, a minute at a time.
+type guesses struct {
+	mu    sync.Mutex
+	since int64
+	n     int
+}
+
+// guessesAlert is how many within a minute are worth a word to the operator (OWASP ASVS
+// 6.3.1 asks for defence against guessing): 256 random bits bear any number, and who
+// tries is worth knowing.
+const guessesAlert = 1000
+
+// add counts one more, and returns the number at the moment when it is to be reported:
+// once a minute at the most.
+func (g *guesses) add(local int64) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if local-g.since >= time.Minute.Microseconds() {
+		g.since, g.n = local, 0
+	}
+	if g.n++; g.n == guessesAlert {
+		return g.n
+	}
+	return 0
+}
