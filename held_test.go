@@ -1,6 +1,8 @@
 package sessiontrack
 
 import (
+	"context"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,4 +34,38 @@ func TestHeldIsBounded(t *testing.T) {
 		require.Empty(t, f.flights.pending)
 		require.Empty(t, f.flights.slots)
 	})
+}
+
+// TestShutdownDoesNotOutliveItsContext: a flush that waits for a store which does not
+// answer holds up neither Shutdown, past its context, nor virtual time. Found by the
+// state machine.
+func TestShutdownDoesNotOutliveItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &hangingTouches{MemoryStore: NewMemoryStore()}
+		tracker, err := New(store, nil)
+		require.NoError(t, err)
+		require.NoError(t, tracker.Start(t.Context()))
+		s, _, err := tracker.Login(httptest.NewRecorder(), request("POST", "/"), "42")
+		require.NoError(t, err)
+		h, _ := parseHandle(s.ID)
+		require.True(t, tracker.touches.add(h, tracker.clock.now()))
+		time.Sleep(2100 * time.Millisecond) // the flush has begun, and gets 2 s
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		require.Error(t, tracker.Shutdown(ctx))
+		require.LessOrEqual(t, time.Since(began), 200*time.Millisecond)
+		time.Sleep(3 * time.Second) // for the flush to give up
+	})
+}
+
+// hangingTouches does not answer touches until their context is done, whatever it says
+// before: a connection that has to be waited for.
+type hangingTouches struct{ *MemoryStore }
+
+func (s *hangingTouches) Touch(ctx context.Context, _ []Touch, _ time.Duration) ([]SessionID, error) {
+	deadline, _ := ctx.Deadline()
+	time.Sleep(time.Until(deadline))
+	return nil, ErrUnavailable
 }

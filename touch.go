@@ -110,9 +110,11 @@ func (t *Tracker) touchNow(ctx context.Context, e *entry, now int64) {
 // flush writes what the buffer holds. It returns the number of touches that are
 // still unwritten, with the store's error. Flushes run one at a time.
 func (t *Tracker) flush(ctx context.Context) (int, error) {
-	t.flushing.Lock()
-	defer t.flushing.Unlock()
-	t.flushedAt = t.clock.local()
+	if !acquire(ctx, t.flushing) { // a flush that waits for the store holds nobody up past ctx
+		return t.touches.len(), ctx.Err()
+	}
+	defer func() { <-t.flushing }()
+	t.flushedAt.Store(t.clock.local())
 	if t.touches.len() == 0 {
 		return 0, nil
 	}
@@ -130,6 +132,22 @@ func (t *Tracker) flush(ctx context.Context) (int, error) {
 	}
 	t.touches.done(batch[written:])
 	return len(batch) - written, err
+}
+
+// acquire takes the place in a channel of one, and reports false where ctx is done
+// before it is free.
+func acquire(ctx context.Context, place chan struct{}) bool {
+	select {
+	case place <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case place <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // writeTouches writes one batch and forgets the sessions that it did not bring
@@ -164,9 +182,7 @@ func (t *Tracker) writeTouches(ctx context.Context, batch []Touch) error {
 // settle writes what this process holds before an online question is answered, at
 // most once a second. That it could not is no reason not to answer.
 func (t *Tracker) settle(ctx context.Context) {
-	t.flushing.Lock()
-	fresh := t.clock.local()-t.flushedAt < time.Second.Microseconds()
-	t.flushing.Unlock()
+	fresh := t.clock.local()-t.flushedAt.Load() < time.Second.Microseconds()
 	if fresh || t.down.Load() {
 		return
 	}

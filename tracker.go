@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -39,8 +38,8 @@ type Tracker struct {
 	samples  sampleMemory
 	shared   statsMemory
 
-	flushing  sync.Mutex // held by the one flush under way; guards flushedAt
-	flushedAt int64
+	flushing  chan struct{} // holds the one flush under way
+	flushedAt atomic.Int64
 	flushKick chan struct{}
 
 	feedKick     chan struct{}
@@ -76,8 +75,8 @@ func New(store Store, opts *Options) (*Tracker, error) {
 		opts: o, store: store, zone: zone, crossOrigin: http.NewCrossOriginProtection(),
 		touchEvery: o.TouchInterval.Microseconds(),
 		clock:      newClock(), cache: newCache(o.CacheSize), flights: newFlights(),
-		touches:   newTouchBuffer(max(4*o.CacheSize, 100_000)),
-		flushKick: make(chan struct{}, 1), feedKick: make(chan struct{}, 1),
+		touches:  newTouchBuffer(max(4*o.CacheSize, 100_000)),
+		flushing: make(chan struct{}, 1), flushKick: make(chan struct{}, 1), feedKick: make(chan struct{}, 1),
 		describing: make(chan *describeJob, describeQueue), hooks: make(chan func(context.Context), hookQueue),
 	}
 	for _, origin := range o.TrustedOrigins {
