@@ -169,7 +169,7 @@ func hostileCalls(t *testing.T, s *site, store *BunStore, text string) {
 	}
 	device := Device{Type: DeviceType(text), Browser: text, OS: text, Model: text, Brand: text, Source: DeviceSource(text)}
 	require.NoError(t, store.Describe(ctx, []Facts{{ID: session.ID, Device: &device, Network: &Network{Source: text, Location: Location{City: text, Country: text}}}, {ID: SessionID(text), Device: &device}}))
-	_, err = store.Touch(ctx, []Touch{{SessionID(text), time.Now()}, {session.ID, time.Now()}}, 0)
+	_, err = store.Touch(ctx, []Touch{{ID: SessionID(text), At: time.Now()}, {ID: session.ID, At: time.Now()}}, 0)
 	require.NoError(t, err)
 	for _, selector := range []Selector{IDs(SessionID(text)), User(text), User("victim").Except(SessionID(text))} {
 		_, err = s.End(context.WithoutCancel(ctx), selector, Ending{Reason: ByAdmin, By: text})

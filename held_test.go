@@ -49,7 +49,7 @@ func TestShutdownDoesNotOutliveItsContext(t *testing.T) {
 		s, _, err := tracker.Login(httptest.NewRecorder(), request("POST", "/"), "42")
 		require.NoError(t, err)
 		h, _ := parseHandle(s.ID)
-		require.True(t, tracker.touches.add(h, tracker.clock.now()))
+		require.True(t, tracker.touches.add(h, activity{at: tracker.clock.now()}))
 		time.Sleep(2100 * time.Millisecond) // the flush has begun, and gets 2 s
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()

@@ -250,7 +250,7 @@ func (all *traffic) replay(t *testing.T, store *MemoryStore, until time.Time) {
 			require.NoError(t, err)
 			require.Equal(t, s.LoginAt, created.Session.LoginAt)
 		}}, act{s.LastActivity, func() {
-			_, err := store.Touch(ctx, []Touch{{s.ID, s.LastActivity}}, 0)
+			_, err := store.Touch(ctx, []Touch{{ID: s.ID, At: s.LastActivity}}, 0)
 			require.NoError(t, err)
 		}}, act{s.LogoutAt, func() {
 			ended, err := store.End(ctx, IDs(s.ID), Ending{Reason: s.EndReason})

@@ -127,6 +127,10 @@ type Created struct {
 type Touch struct {
 	ID SessionID
 	At time.Time
+	// Serial is the session's where the caller knows it, else zero. It selects
+	// nothing: a store may write those next to each other together that lie next to
+	// each other.
+	Serial int64
 }
 
 // Facts is what Describe adds to one session. A nil or zero field leaves what is

@@ -209,7 +209,7 @@ func TestBunStoreUnknownOutcomeBearsRepetition(t *testing.T) {
 	_, err = direct.Create(ctx, n)
 	require.ErrorIs(t, err, ErrExists)
 
-	touch := []Touch{{n.Session.ID, time.Now().Add(time.Hour)}}
+	touch := []Touch{{ID: n.Session.ID, At: time.Now().Add(time.Hour)}}
 	_, err = cut.Touch(ctx, touch, 0)
 	require.ErrorIs(t, err, ErrUnavailable)
 	heal()

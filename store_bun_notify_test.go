@@ -42,7 +42,7 @@ func TestBunStoreNotifiesOnlyWhenSessionsEnd(t *testing.T) {
 	limited := func(n *NewSession) { n.Limit, n.Policy = 1, EndOldest }
 	first := bunCreate(t, s, "1")
 	bunCreate(t, s, "1")
-	_, err = s.Touch(t.Context(), []Touch{{first.ID, time.Now()}}, 0)
+	_, err = s.Touch(t.Context(), []Touch{{ID: first.ID, At: time.Now()}}, 0)
 	require.NoError(t, err)
 	require.NoError(t, s.Describe(t.Context(), []Facts{{ID: first.ID, Device: &Device{Type: "mobile"}}}))
 	assert.Zero(t, received(), "sign-ins, touches and facts end nothing")

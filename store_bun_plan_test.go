@@ -100,7 +100,7 @@ func TestBunStoreWritesByIndex(t *testing.T) {
 	hook := watch(s)
 	batch := make([]Touch, 100)
 	for i := range batch {
-		batch[i] = Touch{ids[i*20], time.Now()}
+		batch[i] = Touch{ID: ids[i*20], At: time.Now()}
 	}
 	for name, call := range map[string]func(context.Context) error{
 		"touch": func(ctx context.Context) error { _, err := s.Touch(ctx, batch, time.Second); return err },

@@ -94,7 +94,7 @@ func TestBunStoreWorksInEveryQueryMode(t *testing.T) {
 			require.NoError(t, s.Migrate(ctx))
 			old := bunCreate(t, s, "1")
 			row := bunCreate(t, s, "1", func(n *NewSession) { n.Replaces, n.Limit = old.ID, 1 })
-			alive, err := s.Touch(ctx, []Touch{{old.ID, time.Now()}, {row.ID, time.Now()}}, 0)
+			alive, err := s.Touch(ctx, []Touch{{ID: old.ID, At: time.Now()}, {ID: row.ID, At: time.Now()}}, 0)
 			require.NoError(t, err)
 			assert.Equal(t, []SessionID{row.ID}, alive)
 			require.NoError(t, s.Describe(ctx, []Facts{{ID: row.ID, Device: &Device{Type: DeviceTV}}}))
@@ -135,7 +135,7 @@ func FuzzBunStoreText(f *testing.F) {
 		require.Equal(t, column(text, maxUserAgent), row.UserAgent)
 		require.Equal(t, shortColumn(text), row.Location.City)
 
-		alive, err := s.Touch(ctx, []Touch{{SessionID(text), time.Now()}, {row.ID, time.Now()}}, 0)
+		alive, err := s.Touch(ctx, []Touch{{ID: SessionID(text), At: time.Now()}, {ID: row.ID, At: time.Now()}}, 0)
 		require.NoError(t, err)
 		require.Contains(t, alive, row.ID)
 		require.NoError(t, s.Describe(ctx, []Facts{{ID: row.ID, Device: &Device{Model: text}, Network: &Network{Source: text}}}))

@@ -42,18 +42,21 @@ func (s *BunStore) Touch(ctx context.Context, batch []Touch, presenceStep time.D
 	if err := notNegative("touch", span{"presenceStep", presenceStep}); err != nil {
 		return nil, err
 	}
-	latest := make(map[SessionID]time.Time, len(batch))
+	latest := make(map[SessionID]Touch, len(batch))
 	for _, t := range batch {
 		if _, ok := parseHandle(t.ID); !ok {
 			continue // cannot be a session's, and must not spoil the batch
 		}
-		if at, again := latest[t.ID]; !again || t.At.After(at) {
-			latest[t.ID] = t.At
+		if known, again := latest[t.ID]; !again || t.At.After(known.At) {
+			latest[t.ID] = t
 		}
 	}
+	// Rows are laid down by Serial: in that order a transaction visits few pages, each
+	// once, and each visit of a page writes a log record to tidy it.
+	ordered := slices.SortedFunc(maps.Values(latest), bySerials)
 	alive := make([]SessionID, 0, len(latest))
-	for ids := range slices.Chunk(slices.Collect(maps.Keys(latest)), s.touchBatch) {
-		touched, err := s.touch(ctx, ids, latest, presenceStep)
+	for touches := range slices.Chunk(ordered, s.touchBatch) {
+		touched, err := s.touch(ctx, touches, presenceStep)
 		if err != nil {
 			return nil, failed("touch", err)
 		}
@@ -63,10 +66,10 @@ func (s *BunStore) Touch(ctx context.Context, batch []Touch, presenceStep time.D
 }
 
 // touch writes one batch: sessions first, then their users.
-func (s *BunStore) touch(ctx context.Context, ids []SessionID, latest map[SessionID]time.Time, step time.Duration) ([]SessionID, error) {
-	names, times := make([]string, len(ids)), make([]time.Time, len(ids))
-	for i, id := range ids {
-		names[i], times[i] = string(id), columnTime(latest[id])
+func (s *BunStore) touch(ctx context.Context, batch []Touch, step time.Duration) ([]SessionID, error) {
+	names, times := make([]string, len(batch)), make([]time.Time, len(batch))
+	for i, t := range batch {
+		names[i], times[i] = string(t.ID), columnTime(t.At)
 	}
 	var rows []bunRow
 	err := s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {

@@ -37,14 +37,14 @@ func TestBunStoreTouchIsOneUpdate(t *testing.T) {
 	hook := watch(s)
 	batch := make([]Touch, len(ids))
 	for i, id := range ids {
-		batch[i] = Touch{id, time.Now()}
+		batch[i] = Touch{ID: id, At: time.Now()}
 	}
 	alive, err := s.Touch(t.Context(), batch, 0)
 	require.NoError(t, err)
 	assert.Len(t, alive, len(ids))
 	assert.Equal(t, []string{"UPDATE user_sessions", "INSERT"}, verbs(hook.take()))
 
-	_, err = s.Touch(t.Context(), []Touch{{newHandle().id(), time.Now()}}, 0)
+	_, err = s.Touch(t.Context(), []Touch{{ID: newHandle().id(), At: time.Now()}}, 0)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"UPDATE user_sessions"}, verbs(hook.take()), "nobody alive, no presence")
 
@@ -70,13 +70,13 @@ func TestBunStorePresenceMovesInSteps(t *testing.T) {
 		return v
 	}
 	before := version()
-	_, err := s.Touch(ctx, []Touch{{row.ID, time.Now()}}, 30*time.Second)
+	_, err := s.Touch(ctx, []Touch{{ID: row.ID, At: time.Now()}}, 30*time.Second)
 	require.NoError(t, err)
 	assert.Equal(t, before, version(), "less than a step behind: the row is neither written nor locked")
 
 	_, err = s.db.ExecContext(ctx, "UPDATE user_presence SET last_activity = last_activity - interval '31 seconds'")
 	require.NoError(t, err)
-	_, err = s.Touch(ctx, []Touch{{row.ID, time.Now()}}, 30*time.Second)
+	_, err = s.Touch(ctx, []Touch{{ID: row.ID, At: time.Now()}}, 30*time.Second)
 	require.NoError(t, err)
 	touched, err := s.Get(ctx, row.ID)
 	require.NoError(t, err)
@@ -107,7 +107,7 @@ func TestBunStoreTouchIsHeapOnly(t *testing.T) {
 	flush := func() {
 		batch := make([]Touch, size)
 		for i, at := range rand.Perm(len(ids))[:size] {
-			batch[i] = Touch{ids[at], time.Now()}
+			batch[i] = Touch{ID: ids[at], At: time.Now()}
 		}
 		_, err := s.Touch(ctx, batch, time.Hour)
 		require.NoError(t, err)
@@ -215,7 +215,7 @@ func TestBunStoreUsersAreLockedInOrder(t *testing.T) {
 func shuffled(random *rand.Rand, ids []SessionID, at time.Time) []Touch {
 	batch := make([]Touch, len(ids))
 	for i, j := range random.Perm(len(ids)) {
-		batch[i] = Touch{ids[j], at}
+		batch[i] = Touch{ID: ids[j], At: at}
 	}
 	return batch
 }
@@ -252,7 +252,7 @@ func TestBunStoreLateTouchRevivesNothing(t *testing.T) {
 			}
 			for more := 2; more > 0; {
 				late := over.Load()
-				alive, err := s.Touch(ctx, []Touch{{id, time.Now().Add(time.Hour)}}, 0)
+				alive, err := s.Touch(ctx, []Touch{{ID: id, At: time.Now().Add(time.Hour)}}, 0)
 				if !assert.NoError(t, err) {
 					return
 				}

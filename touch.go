@@ -1,7 +1,9 @@
 package sessiontrack
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,24 +17,27 @@ const touchBatch = 5000
 // being used.
 type touchBuffer struct {
 	mu      sync.Mutex
-	pending map[handle]int64
-	writing map[handle]int64 // what the flush under way has taken
+	pending map[handle]activity
+	writing map[handle]activity // what the flush under way has taken
 	limit   int
 }
 
+// activity is the latest use of a session, and the session's Serial.
+type activity struct{ at, serial int64 }
+
 func newTouchBuffer(limit int) *touchBuffer {
-	return &touchBuffer{pending: make(map[handle]int64), limit: limit}
+	return &touchBuffer{pending: make(map[handle]activity), limit: limit}
 }
 
 // add records activity; false means that the buffer is full and it was dropped.
-func (b *touchBuffer) add(h handle, at int64) bool {
+func (b *touchBuffer) add(h handle, a activity) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	known, ok := b.pending[h]
 	if !ok && len(b.pending) >= b.limit {
 		return false
 	}
-	b.pending[h] = max(known, at)
+	b.pending[h] = activity{max(known.at, a.at), a.serial}
 	return true
 }
 
@@ -40,15 +45,15 @@ func (b *touchBuffer) add(h handle, at int64) bool {
 func (b *touchBuffer) latest(h handle) int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return max(b.pending[h], b.writing[h])
+	return max(b.pending[h].at, b.writing[h].at)
 }
 
 // take empties the buffer into the caller's hands, who gives back what it could not
 // write. Calls are serialised by the flusher.
-func (b *touchBuffer) take() map[handle]int64 {
+func (b *touchBuffer) take() map[handle]activity {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.writing, b.pending = b.pending, make(map[handle]int64, len(b.pending)/2)
+	b.writing, b.pending = b.pending, make(map[handle]activity, len(b.pending)/2)
 	return b.writing
 }
 
@@ -59,7 +64,7 @@ func (b *touchBuffer) done(unwritten []Touch) {
 	b.writing = nil
 	for _, touch := range unwritten {
 		if h, ok := parseHandle(touch.ID); ok {
-			b.pending[h] = max(b.pending[h], micros(touch.At))
+			b.pending[h] = activity{max(b.pending[h].at, micros(touch.At)), touch.Serial}
 		}
 	}
 }
@@ -90,7 +95,7 @@ func (t *Tracker) touch(ctx context.Context, e *entry, now int64) bool {
 		return true
 	}
 	defer run.leave() // the last flush waits for it
-	if !t.touches.add(e.handle, now) {
+	if !t.touches.add(e.handle, activity{now, e.serial}) {
 		t.count(countTouchDropped, 1)
 	}
 	return true
@@ -100,7 +105,7 @@ func (t *Tracker) touch(ctx context.Context, e *entry, now int64) bool {
 func (t *Tracker) touchNow(ctx context.Context, e *entry, now int64) {
 	ctx, cancel := t.requestContext(ctx)
 	defer cancel()
-	_, err := t.store.Touch(ctx, []Touch{{e.handle.id(), fromMicros(now)}}, t.opts.PresenceStep)
+	_, err := t.store.Touch(ctx, []Touch{{e.handle.id(), fromMicros(now), e.serial}}, t.opts.PresenceStep)
 	if err != nil {
 		t.count(countTouchDropped, 1)
 		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: activity not recorded", sessionAttr(e.handle), errAttr(err))
@@ -120,9 +125,10 @@ func (t *Tracker) flush(ctx context.Context) (int, error) {
 	}
 	taken := t.touches.take()
 	batch := make([]Touch, 0, len(taken))
-	for h, at := range taken {
-		batch = append(batch, Touch{h.id(), fromMicros(at)})
+	for h, a := range taken {
+		batch = append(batch, Touch{h.id(), fromMicros(a.at), a.serial})
 	}
+	slices.SortFunc(batch, bySerials) // before it is cut: see Touch.Serial
 	written, err := 0, error(nil)
 	for written < len(batch) && err == nil {
 		end := min(written+touchBatch, len(batch))
@@ -133,6 +139,8 @@ func (t *Tracker) flush(ctx context.Context) (int, error) {
 	t.touches.done(batch[written:])
 	return len(batch) - written, err
 }
+
+func bySerials(a, b Touch) int { return cmp.Compare(a.Serial, b.Serial) }
 
 // acquire takes the place in a channel of one, and reports false where ctx is done
 // before it is free.

@@ -131,7 +131,7 @@ func TestMillion(t *testing.T) {
 func (f *filled) sample(n int) []sessiontrack.Touch {
 	touches := make([]sessiontrack.Touch, 0, n)
 	for _, i := range rand.Perm(len(f.ids))[:n] {
-		touches = append(touches, sessiontrack.Touch{ID: f.ids[i], At: time.Now()})
+		touches = append(touches, sessiontrack.Touch{ID: f.ids[i], At: time.Now(), Serial: int64(i + 1)}) // as a Tracker does
 	}
 	return touches
 }

@@ -107,6 +107,19 @@ var brokenStores = map[string]brokenStore{
 			_, err = p.MemoryStore.Touch(ctx, batch, step)
 			return all, err
 		})},
+	"a touch that goes by the serial": {[]string{"touch/a wrong serial selects nothing"},
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error) {
+			all, _ := p.MemoryStore.List(ctx, sessiontrack.Query{Limit: 100})
+			batch = slices.Clone(batch)
+			for i, t := range batch {
+				for _, s := range all.Sessions {
+					if s.Serial == t.Serial {
+						batch[i].ID = s.ID
+					}
+				}
+			}
+			return p.MemoryStore.Touch(ctx, batch, step)
+		})},
 	"presence without steps": {[]string{"touch/moves presence in steps only"},
 		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.Touch, _ time.Duration) ([]sessiontrack.SessionID, error) {
 			return p.MemoryStore.Touch(ctx, batch, 0)

@@ -89,6 +89,16 @@ var touchCases = []testCase{
 			assert.Equal(c, now, c.get(s.ID).LastActivity)
 		}
 	}},
+	{"touch/a wrong serial selects nothing", "Serial is a hint of where the row lies; the handle names it", func(c *check) {
+		a, b := c.create("user-1"), c.create("user-2")
+		c.pass(b.LoginAt)
+		now := c.now()
+		alive, err := c.store.Touch(c.Context(), []sessiontrack.Touch{{ID: a.ID, At: now, Serial: b.Serial}, {ID: newID(), At: now, Serial: b.Serial}}, 0)
+		require.NoError(c, err)
+		assert.Equal(c, []sessiontrack.SessionID{a.ID}, alive)
+		assert.Equal(c, now, c.get(a.ID).LastActivity)
+		assert.Equal(c, b.LastActivity, c.get(b.ID).LastActivity)
+	}},
 	{"touch/bears repetition", "a batch whose answer was lost is sent again (F09)", func(c *check) {
 		s := c.create("user-1")
 		now := c.now()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,6 +52,7 @@ func TestC02LateTouch(t *testing.T) {
 			case i < 8: // through the middleware, written by the flusher
 				for !over.Load() {
 					r.get(token)
+					runtime.Gosched() // the end waits for the network, and must get a turn
 				}
 			default: // late ones, written at once
 				for late := 0; late < 2; {
