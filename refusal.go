@@ -58,6 +58,47 @@ func (t *Tracker) refused(key handle) {
 	}
 }
 
+// unknowns remembers credentials that were refused, for one to two seconds, so that a
+// client which repeats one costs no second read. Two generations bound it.
+type unknowns struct {
+	mu       sync.Mutex
+	young    map[handle]struct{}
+	old      map[handle]struct{}
+	turnedAt int64
+}
+
+const (
+	maxUnknown = 8192 // a generation; at most two are kept
+	unknownFor = int64(time.Second / time.Microsecond)
+)
+
+func (u *unknowns) add(h handle, local int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.turn(local)
+	u.young[h] = struct{}{}
+}
+
+func (u *unknowns) has(h handle, local int64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.turn(local)
+	_, young := u.young[h]
+	_, old := u.old[h]
+	return young || old
+}
+
+// turn forgets what is older than one generation.
+func (u *unknowns) turn(local int64) {
+	if u.young != nil && local-u.turnedAt < unknownFor && len(u.young) < maxUnknown {
+		return
+	}
+	if local-u.turnedAt >= 2*unknownFor {
+		u.young = nil
+	}
+	u.old, u.young, u.turnedAt = u.young, make(map[handle]struct{}), local
+}
+
 // guesses counts credentials that were refused, a minute at a time.
 type guesses struct {
 	mu    sync.Mutex

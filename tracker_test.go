@@ -1,0 +1,149 @@
+package sessiontrack
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestLimitsAreExact(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, started := range []bool{true, false} {
+			f := newFixture(t, &Options{IdleTimeout: time.Hour, Lifetime: 3 * time.Hour, CleanupInterval: -1})
+			if started {
+				f.started(t)
+			}
+			_, token := f.login(t, "42")
+			for range 2 {
+				time.Sleep(time.Hour - time.Microsecond)
+				require.Equal(t, 200, f.get(token).Code, "just inside the idle timeout")
+			}
+			_, late := f.login(t, "42")
+			time.Sleep(time.Hour - time.Microsecond)
+			require.Equal(t, 200, f.get(late).Code)
+			time.Sleep(time.Hour)
+			require.Contains(t, f.get(late).Body.String(), `"reason":"idle"`)
+
+			_, long := f.login(t, "42")
+			for range 5 {
+				time.Sleep(30 * time.Minute)
+				require.Equal(t, 200, f.get(long).Code)
+			}
+			time.Sleep(30*time.Minute - time.Microsecond)
+			require.Equal(t, 200, f.get(long).Code, "just inside the lifetime")
+			time.Sleep(time.Microsecond)
+			require.Contains(t, f.get(long).Body.String(), `"reason":"lifetime"`)
+			require.NoError(t, f.Shutdown(t.Context()))
+		}
+	})
+}
+
+func TestShutdownWritesWhatItHolds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, nil).started(t)
+		s, token := f.login(t, "42")
+		time.Sleep(time.Minute)
+		require.Equal(t, 200, f.get(token).Code)
+		at := time.Now()
+		require.NoError(t, f.Shutdown(t.Context()))
+		got, err := f.Get(t.Context(), s.ID)
+		require.NoError(t, err)
+		require.WithinDuration(t, at, got.LastActivity, time.Millisecond)
+		require.NoError(t, f.Shutdown(t.Context()), "twice")
+		require.Equal(t, 200, f.get(token).Code, "requests that come later are served without a cache")
+
+		require.NoError(t, f.Start(t.Context()))
+		time.Sleep(time.Minute)
+		require.Equal(t, 200, f.get(token).Code)
+		f.store.down.Store(true)
+		err = f.Shutdown(t.Context())
+		require.ErrorIs(t, err, ErrUnavailable)
+		require.ErrorContains(t, err, "1 touches not written")
+	})
+}
+
+// TestStartAndShutdownInAnyOrder relies on synctest: the bubble fails where a
+// goroutine is left.
+func TestStartAndShutdownInAnyOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, nil)
+		require.NoError(t, f.Shutdown(t.Context()), "before Start")
+		require.NoError(t, f.Start(t.Context()))
+		require.Error(t, f.Start(t.Context()), "twice")
+		require.NoError(t, f.Shutdown(t.Context()))
+		f.store.down.Store(true)
+		require.ErrorIs(t, f.Start(t.Context()), ErrUnavailable)
+		f.store.down.Store(false)
+		var group sync.WaitGroup
+		for range 10 {
+			group.Go(func() {
+				for range 50 {
+					_ = f.Start(t.Context())
+					_ = f.Shutdown(t.Context())
+				}
+			})
+		}
+		group.Wait()
+		require.NoError(t, f.Shutdown(t.Context()))
+	})
+}
+
+func TestStartEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		f := newFixture(t, nil)
+		require.NoError(t, f.Start(ctx))
+		_, token := f.login(t, "42")
+		cancel()
+		time.Sleep(time.Minute)
+		require.Equal(t, 200, f.get(token).Code)
+		require.NoError(t, f.Shutdown(t.Context()))
+	})
+}
+
+func TestHooks(t *testing.T) {
+	t.Parallel()
+	for name, running := range map[string]bool{"started": true, "not started": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var f *fixture
+				var calls []string
+				f = newFixture(t, &Options{Hooks: Hooks{
+					Login: func(ctx context.Context, s Session) {
+						calls = append(calls, "login "+s.UserID)
+						_, err := f.List(ctx, Query{UserID: s.UserID})
+						assert.NoError(t, err, "a hook may call the Tracker")
+						panic("contained")
+					},
+					End: func(ctx context.Context, s Session) {
+						calls = append(calls, "end "+string(s.EndReason))
+						if s.EndReason == ByAdmin {
+							assert.NoError(t, f.Shutdown(ctx), "even its Shutdown")
+						}
+					},
+				}})
+				if running {
+					require.NoError(t, f.Start(t.Context()))
+				}
+				_, token := f.login(t, "1")
+				f.login(t, "2", headerName, token.Reveal())
+				_, err := f.End(t.Context(), User("2"), Ending{Reason: ByAdmin})
+				require.NoError(t, err)
+				synctest.Wait()
+				require.NoError(t, f.Shutdown(t.Context()))
+				assert.ElementsMatch(t, []string{"login 1", "login 2", "end replaced", "end admin"}, calls)
+				assert.EqualValues(t, 2, f.Counters()["callback.panics"])
+			})
+		})
+	}
+}
