@@ -64,7 +64,7 @@ func TestNoTextReachesSQL(t *testing.T) {
 
 	texts := 200
 	if long {
-		texts = 2000
+		texts = 10_000
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range texts {

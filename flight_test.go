@@ -21,7 +21,7 @@ func TestFillDoesNotResurrect(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newFaultStore()
 				f, other := replica(t, store, nil).started(t), replica(t, store, nil)
-				for round := range 50 {
+				for round := range 1000 {
 					s, token := other.login(t, "42")
 					read, resume := make(chan struct{}), make(chan struct{})
 					var once sync.Once

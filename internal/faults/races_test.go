@@ -164,7 +164,7 @@ func TestC05CleanupSparesWhatIsTouched(t *testing.T) {
 // looks at every snapshot that it can get.
 func TestC06LimitIsExact(t *testing.T) {
 	t.Parallel()
-	rounds := scaled(3, 100)
+	rounds := scaled(3, 200)
 	for _, policy := range []st.LimitPolicy{st.DenyNew, st.EndOldest} {
 		for _, limit := range []int{1, 2, 5} {
 			t.Run(fmt.Sprintf("policy %d limit %d", policy, limit), func(t *testing.T) {
