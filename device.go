@@ -15,7 +15,7 @@ type DeviceType string
 const (
 	DeviceDesktop  DeviceType = "desktop"  // computers, laptops and Chromebooks
 	DeviceMobile   DeviceType = "mobile"   // phones, smart or not, and music players with a phone's system
-	DeviceTablet   DeviceType = "tablet"   //
+	DeviceTablet   DeviceType = "tablet"   // tablets, with and without a keyboard
 	DeviceBot      DeviceType = "bot"      // crawlers, checkers, HTTP libraries and command-line clients
 	DeviceTV       DeviceType = "tv"       // televisions, set-top boxes and sticks
 	DeviceConsole  DeviceType = "console"  // game consoles, also those one holds in hand

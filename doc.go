@@ -38,7 +38,7 @@
 //
 // Answers are application/problem+json (RFC 9457) with the code. The handlers add
 // unauthenticated (401), forbidden (403), bad_request (400), not_found (404),
-// method_not_allowed (405) and internal (500).
+// method_not_allowed (405), too_many_streams (503) and internal (500).
 //
 // # Several processes
 //

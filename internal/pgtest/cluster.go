@@ -43,15 +43,8 @@ func NewCluster(t testing.TB, settings ...string) *Cluster {
 	return &Cluster{t: t, s: s}
 }
 
-// DSN names the cluster's own database (postgres) over its socket. Tests that
-// share the cluster with others take [Cluster.NewDatabase].
+// DSN names the cluster's own database (postgres) over its socket.
 func (c *Cluster) DSN() string { return c.s.dsn("postgres") }
-
-// NewDatabase creates an empty database and returns its DSN.
-func (c *Cluster) NewDatabase() string {
-	c.t.Helper()
-	return createDatabase(c.t, c.DSN())
-}
 
 // Open returns a pool over [Cluster.DSN], as [Open] does.
 func (c *Cluster) Open() *sql.DB {
