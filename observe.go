@@ -112,15 +112,31 @@ func (t *Tracker) count(c counter, n int) {
 	}
 	t.tally[c].Add(int64(n))
 	if observe := t.opts.Observer.Count; observe != nil {
-		t.contain("Observer.Count", func() { observe(counterNames[c], n) })
+		t.contain(observerCount, func() { observe(counterNames[c], n) })
 	}
 }
 
 // Counters returns what the Tracker has counted since it was made, by name:
-// requests ("request.tracked", ".refused", ".unavailable", ".failed_open",
-// ".unknown_session", and ".guessing" for each minute with 1,000 of those), reads of the store that requests caused ("store.reads"),
-// touches ("touch.written", ".dropped", ".flush_failed"), and what was dropped or
-// failed elsewhere. Their number is fixed.
+//
+//	request.tracked          requests that had a good session
+//	request.refused          requests answered with 401 or 403 for what they carried
+//	request.unavailable      requests answered with 503: the store could not say
+//	request.failed_open      requests that passed in its place (Options.InsecureFailOpen)
+//	request.unknown_session  credentials that name no session, or prove none
+//	request.guessing         minutes with 1,000 of those
+//	store.reads              reads of the store that requests caused
+//	touch.written            sessions whose activity was written
+//	touch.dropped            activity that found no room, or no store
+//	touch.flush_failed       writes of activity that failed and are tried again
+//	feed.failed              reads of the feed of ended sessions that failed
+//	describe.dropped         devices and places to be looked up again later
+//	hook.dropped             calls of Hooks that found no room
+//	callback.panics          panics of the host's functions
+//	session.logins           sessions made here, by Login or from a credential
+//	session.ended            sessions ended here
+//	session.purged           ended sessions deleted or blanked after their retention
+//	event.dropped            events above the rate that subscriptions are told
+//	event.readers_stalled    subscriptions closed because nobody read them
 func (t *Tracker) Counters() map[string]int64 {
 	out := make(map[string]int64, counters)
 	for c, name := range counterNames {
@@ -130,11 +146,17 @@ func (t *Tracker) Counters() map[string]int64 {
 	return out
 }
 
+const observerCount = "Observer.Count"
+
 // contain calls a function of the host and keeps its panic from the request.
 func (t *Tracker) contain(name string, f func()) (ok bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			t.tally[countPanics].Add(1)
+			if name == observerCount { // which is not called about itself
+				t.tally[countPanics].Add(1)
+			} else {
+				t.count(countPanics, 1)
+			}
 			t.opts.Logger.LogAttrs(context.Background(), slog.LevelError, "sessiontrack: a function of the host panicked",
 				slog.String("function", name), textAttr("panic", fmt.Sprint(p)))
 			ok = false
