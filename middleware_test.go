@@ -299,6 +299,59 @@ func TestRequire(t *testing.T) {
 	}
 }
 
+// TestAuthenticate finds the session for hosts that serve without the middleware, and
+// behind it what the middleware has found.
+func TestAuthenticate(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, &Options{Cookie: &CookieOptions{}, TouchInterval: -1})
+	want, token := f.login(t, "1")
+	got, err := f.Authenticate(request("GET", "/", headerName, token.Reveal()))
+	require.NoError(t, err)
+	assert.Equal(t, want.ID, got.ID)
+	assert.EqualValues(t, 1, f.store.touches.Load(), "it is activity")
+	for name, test := range map[string]struct {
+		headers []string
+		want    error
+	}{
+		"nothing":           {nil, ErrNoCredential},
+		"unknown":           {[]string{headerName, newToken().Reveal()}, ErrInvalidCredential},
+		"from another site": {[]string{"Cookie", "__Host-session=" + token.Reveal(), "Sec-Fetch-Site", "cross-site"}, errCrossOrigin},
+	} {
+		_, err := f.Authenticate(request("POST", "/", test.headers...))
+		assert.ErrorIs(t, err, test.want, name)
+	}
+
+	reads := f.store.gets.Load()
+	behind := f.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		s, err := f.Authenticate(r)
+		assert.NoError(t, err)
+		assert.Equal(t, want.ID, s.ID)
+	}))
+	behind.ServeHTTP(httptest.NewRecorder(), request("GET", "/", headerName, token.Reveal()))
+	assert.Equal(t, reads+1, f.store.gets.Load(), "the session is looked for once")
+
+	_, err = f.End(t.Context(), IDs(want.ID), Ending{Reason: ByAdmin})
+	require.NoError(t, err)
+	_, err = f.Authenticate(request("GET", "/", headerName, token.Reveal()))
+	var ended *EndedError
+	require.ErrorAs(t, err, &ended)
+	assert.Equal(t, ByAdmin, ended.Reason)
+	f.store.down.Store(true)
+	_, err = f.Authenticate(request("GET", "/", headerName, token.Reveal()))
+	assert.ErrorIs(t, err, ErrUnavailable)
+}
+
+func TestRolesFromContext(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, &Options{Identifier: byUser})
+	var seen []string
+	handler := f.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = RolesFromContext(r.Context()) }))
+	handler.ServeHTTP(httptest.NewRecorder(), request("GET", "/", "X-User", "1", "X-Role", "x", "X-Role", "admin"))
+	assert.Equal(t, []string{"x", "admin"}, seen)
+	handler.ServeHTTP(httptest.NewRecorder(), request("GET", "/"))
+	assert.Nil(t, seen)
+}
+
 func TestSkipPrefixes(t *testing.T) {
 	t.Parallel()
 	skip := SkipPrefixes("/static/", "/docs", "/")
