@@ -17,10 +17,11 @@ type UserInfo struct {
 	AvatarURL   string
 }
 
-// UserDirectory brings users' names and pictures: one call for a whole page. Users
-// that it does not know are left out of its answer. An error, or a panic, means a
-// page without names.
+// UserDirectory brings users' names and pictures. An error, or a panic, means a page
+// without names.
 type UserDirectory interface {
+	// Users answers for a whole page, by id; users that it does not know are left out.
+	// It is called from many goroutines at once, and the answer waits for it.
 	Users(ctx context.Context, ids []string) (map[string]UserInfo, error)
 }
 

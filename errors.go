@@ -48,7 +48,7 @@ type expiredCredential struct{}
 func (expiredCredential) Error() string { return "sessiontrack: expired credential" }
 func (expiredCredential) Unwrap() error { return ErrInvalidCredential }
 
-// EndedError tells why a session is no longer good. It is told only to who
+// EndedError tells why a session is no longer good. It is told only to whoever
 // proved that the session was theirs (OWASP ASVS 16.5.1). It matches [ErrEnded].
 type EndedError struct {
 	// Reason is the reason of the end; [ByIdle] or [ByLifetime] where a limit of

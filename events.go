@@ -15,9 +15,9 @@ type EventType string
 
 // The types of events.
 const (
-	// EventLogin: a session began. Session is it.
+	// EventLogin: a session began. Session is which.
 	EventLogin EventType = "login"
-	// EventLogout: a session ended, for whatever reason. Session is it, with
+	// EventLogout: a session ended, for whatever reason. Session is which, with
 	// LogoutAt, EndReason and EndedBy. It is the session's last event.
 	EventLogout EventType = "logout"
 	// EventOnline: a user was away and is online. User is who.
@@ -26,7 +26,7 @@ const (
 	// has begun for ten seconds, or nothing was heard for Options.Online. User is
 	// who, LastActivity when they were last seen.
 	EventOffline EventType = "offline"
-	// EventStats: figures have changed. Stats are they.
+	// EventStats: figures have changed. Stats has them.
 	EventStats EventType = "stats"
 	// EventSnapshot: begin anew from here. Stats are the figures, Reason says why.
 	EventSnapshot EventType = "snapshot"

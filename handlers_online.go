@@ -22,12 +22,12 @@ type OnlineOptions struct {
 	Visible func(ctx context.Context, viewer string, ids []string) ([]string, error)
 	// Authorize decides, for every route, whether a signed-in caller may use it; an
 	// error means 503. With it, callers' sessions are read from the store for each
-	// request. Default: cleanup, history and all events take one of Roles, the others are for everybody who
-	// is signed in.
+	// request. Default: cleanup, history and all events take one of Roles, the others
+	// are for everybody who is signed in.
 	Authorize func(ctx context.Context, a OnlineAccess) (bool, error)
 	// Roles are those that may clean up, read the history and watch everything where
-	// Authorize is nil, compared exactly.
-	// Default "admin" and "superadmin"; an empty list that is not nil: nobody.
+	// Authorize is nil, compared exactly. Default "admin" and "superadmin"; an empty
+	// list that is not nil lets nobody.
 	Roles []string
 	// Origins are other sites whose pages may open events by WebSocket:
 	// "https://app.example.com". Default: only the site of the request itself.

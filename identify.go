@@ -72,8 +72,9 @@ type IdentifierFunc func(r *http.Request) (Identity, error)
 // Identify calls f.
 func (f IdentifierFunc) Identify(r *http.Request) (Identity, error) { return f(r) }
 
-// Locator tells where an address is. It is asked off the request path, for public
-// addresses only; a panic or an error means that the place is unknown.
+// Locator tells where an address is. A Tracker asks it off the request path, for public
+// addresses only, one at a time, and gives it two seconds; a panic or an error means
+// that the place is unknown.
 type Locator interface {
 	Locate(ctx context.Context, addr netip.Addr) (Location, error)
 }

@@ -90,6 +90,9 @@ type JWTOptions struct {
 // JWTIdentifier is an [Identifier] for JSON Web Tokens in the Authorization
 // header (RFC 6750 §2.1). Build it with [NewJWTIdentifier]. It is safe for
 // concurrent use.
+//
+// Tokens should have iat: one without counts as issued before every end of all its
+// user's sessions, so that it is refused after one where it begins a session.
 type JWTIdentifier struct {
 	verifier       *jwtverify.Verifier
 	cache          *tokenCache

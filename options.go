@@ -14,7 +14,8 @@ import (
 // Options configure a Tracker. The zero value, or nil, gives sessions made by
 // Login and carried by the x-session-id header. Every duration of zero means its
 // default and a negative one switches off what it governs, where that is
-// possible. New copies the struct; later changes to it have no effect.
+// possible. New copies the struct; later changes to it have no effect. The host's
+// functions are called from many goroutines at once.
 type Options struct {
 	// Identifier verifies the application's own credential, such as a JWT (see
 	// [NewJWTIdentifier]). Default: none, the session token alone authenticates.

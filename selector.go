@@ -82,9 +82,9 @@ func (s Selector) Criteria() (Criteria, error) {
 // Cursor is a place in an ordered list: the key of the last row of a page. Its
 // text form is opaque to clients, carries no secret and no authority.
 type Cursor struct {
-	At     time.Time
-	UserID string
-	Serial int64
+	At     time.Time // the row's time in the list's order: a sign-in, or a user's latest activity
+	UserID string    // where the list is ordered by users
+	Serial int64     // where its rows are sessions
 }
 
 // maxCursor bounds a cursor's text form: a user id, of whose bytes JSON may write each

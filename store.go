@@ -128,8 +128,7 @@ type Touch struct {
 	ID SessionID
 	At time.Time
 	// Serial is the session's where the caller knows it, else zero. It selects
-	// nothing: a store may write those next to each other together that lie next to
-	// each other.
+	// nothing: by it a store may write rows together that lie together.
 	Serial int64
 }
 
@@ -147,8 +146,8 @@ type Facts struct {
 // Network is where a session was last used from.
 type Network struct {
 	Address  netip.Addr
-	Source   string
-	Location Location
+	Source   string   // as [ClientAddress].Source
+	Location Location // of Address
 }
 
 // Ending is how sessions end. Reason is required.

@@ -43,7 +43,7 @@ func (q *ChangeQuery) check() error {
 	return nil
 }
 
-// Changes is the answer.
+// Changes is the answer to a [ChangeQuery].
 type Changes struct {
 	// Ended and Begun are sessions in full, by LogoutAt or LoginAt, then Serial.
 	Ended, Begun []Session

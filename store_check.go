@@ -76,10 +76,10 @@ func (n *NewSession) check() error {
 
 func (e Ending) check() error {
 	if !e.Reason.valid() {
-		return fmt.Errorf("sessiontrack: end: Reason %.40q: want 1 to 32 characters of a-z, 0-9, '_' and '-'", string(e.Reason))
+		return fmt.Errorf("sessiontrack: end: Ending.Reason is %.40q: want 1 to 32 characters of a-z, 0-9, '_' and '-'", string(e.Reason))
 	}
 	if e.By != "" && !validUserID(e.By) {
-		return fmt.Errorf("sessiontrack: end: By: want at most %d bytes of valid UTF-8 without control characters", maxUserID)
+		return fmt.Errorf("sessiontrack: end: Ending.By: want a user id of at most %d bytes of valid UTF-8 without control characters", maxUserID)
 	}
 	return nil
 }

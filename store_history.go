@@ -23,7 +23,7 @@ type HistoryRecorder interface {
 
 // HistoryReader answers from what was sampled and added up.
 type HistoryReader interface {
-	// ReadHistory returns what lies in q's steps, days and quarters; see there.
+	// ReadHistory returns what lies in q's steps and days, as [HistoryData] says.
 	ReadHistory(ctx context.Context, q HistoryQuery) (HistoryData, error)
 }
 
@@ -34,7 +34,7 @@ type HistoryQuery struct {
 	Days  []time.Time // 2 to 2,002, around the steps
 }
 
-// HistoryData is the answer.
+// HistoryData is the answer to a [HistoryQuery].
 type HistoryData struct {
 	// Steps has an element for each of the query's.
 	Steps []HistoryStep

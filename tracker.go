@@ -198,11 +198,8 @@ func (t *Tracker) every(interval time.Duration, f func(context.Context)) func(co
 // An error means that nothing was acknowledged, though the store may have carried it
 // out; ending again does no harm.
 func (t *Tracker) End(ctx context.Context, sel Selector, e Ending) ([]Session, error) {
-	if !e.Reason.valid() {
-		return nil, fmt.Errorf("sessiontrack: End: Ending.Reason is %q: want 1 to 32 characters of a-z, 0-9, '_' and '-'", e.Reason)
-	}
-	if e.By != "" && !validUserID(e.By) {
-		return nil, fmt.Errorf("sessiontrack: End: Ending.By: want a user id of at most %d bytes without control characters", maxUserID)
+	if err := e.check(); err != nil {
+		return nil, err
 	}
 	if _, err := sel.Criteria(); err != nil {
 		return nil, err
