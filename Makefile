@@ -56,8 +56,8 @@ fuzz: ## run every fuzz target for FUZZTIME
 trust: setup ## run the tests of SECURITY.md's table, print it with what was measured (ARGS='-only S04,P01')
 	@GOWORK=off go run -C tools ./trust -update $(ARGS)
 
-mutants: setup ## remove one guard at a time from a copy of the tree; a test must notice each
-	@GOWORK=off go run -C tools ./mutants
+mutants: setup ## remove one guard at a time from a copy of the tree; a test must notice each (ARGS='-only clamp')
+	@GOWORK=off go run -C tools ./mutants $(ARGS)
 
 bench: setup ## the request path side by side with its relatives: a table with ratios
 	@cd bench && go test -count=1 -timeout 10m -v -run '^Test(RequestPath|VerifiedTokens|Loopback)$$' . -args -long $(ARGS)

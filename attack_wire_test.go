@@ -54,7 +54,8 @@ func TestNoAnswerIsKept(t *testing.T) {
 		}
 		assert.Equal(t, "no-store", s.as("", "GET", "/required").Header().Get("Cache-Control"))
 	}
-	t.Logf("figure S22: no-store in %d answers of %d", walked, walked)
+	assert.Greater(t, walked, 1000)
+	t.Logf("figure S22: no-store in each of %d answers", walked)
 }
 
 // TestNoTokenInAURL: what authenticates by header or cookie is nothing in a query, a

@@ -1,8 +1,8 @@
 // Mutants removes one guard at a time from a copy of the tree and runs the tests that
 // must then fail. A guard whose removal no test notices is a promise that nobody keeps.
 //
-//	go run -C tools ./mutants            all of them
-//	go run -C tools ./mutants -only clamp
+//	make mutants                       all of them
+//	make mutants ARGS='-only clamp'
 package main
 
 import (

@@ -2,10 +2,11 @@
 // them as a table. Each package is run once, with every test that a check names. With
 // SESSIONTRACK_LONG=1 the tests that have a long form run in it.
 //
-//	go run -C tools ./trust              all of them
-//	go run -C tools ./trust -only S04    one check, or several: S04,P01
-//	go run -C tools ./trust -update      and write the tables into SECURITY.md
-//	go run -C tools ./trust -list        no test is run: what the table says, and its size
+//	make trust                     all of them
+//	make trust ARGS='-only S04'    one check, or several: S04,P01
+//	make trust ARGS=-list          no test is run: what the table says, and its size
+//
+// make adds -update: the tables are written into SECURITY.md, whatever is run.
 package main
 
 import (
