@@ -56,13 +56,25 @@ func (t *Tracker) read(ctx context.Context, h handle, create *NewSession, missed
 	}
 	select {
 	case <-f.done:
-		if !mine && f.err == nil && f.entry.fenced() && create.shared() {
-			return t.readStore(ctx, h, create) // that was about another's credential
+		if !mine && f.anothers(create) {
+			ctx, cancel := t.requestContext(ctx)
+			defer cancel()
+			return t.readStore(ctx, h, create)
 		}
 		return f.entry, f.err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
 	}
+}
+
+// anothers reports whether what a flight found is about the credential of whoever began
+// it: nothing, for one that makes no session, or a fence that another credential for the
+// same session need not meet.
+func (f *flight) anothers(create *NewSession) bool {
+	if f.err != nil {
+		return create != nil && errors.Is(f.err, ErrNotFound)
+	}
+	return f.entry.fenced() && create.shared()
 }
 
 // join returns the flight for h and whether the caller has to fly it.

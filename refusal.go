@@ -10,21 +10,24 @@ import (
 )
 
 // refusalKey is what a credential that was refused is remembered by: the handle, the
-// secret and the user that came with it. The refusal of one says nothing of another.
-func (c *carriers) refusalKey(h handle) handle {
+// secret and the user that came with it. The refusal of one says nothing of another, and
+// because all of it goes through one hash nobody can choose a handle that is remembered
+// in the place of somebody else's credential.
+func (c *carriers) refusalKey(h handle) (key handle) {
+	var room [handleBytes + 1 + sha256.Size + maxUserID]byte
+	text := append(append(room[:0], h[:]...), 0)
 	if c.header || c.cookie {
-		h.mix(c.token.hash())
+		hash := c.token.hash()
+		text = append(text, hash[:]...)
+		text[handleBytes] |= 1
 	}
 	if c.verified {
-		h.mix(sha256.Sum256([]byte(c.identity().UserID)))
+		text = append(text, c.identity().UserID...)
+		text[handleBytes] |= 2
 	}
-	return h
-}
-
-func (h *handle) mix(sum [sha256.Size]byte) {
-	for i := range h {
-		h[i] ^= sum[i]
-	}
+	sum := sha256.Sum256(text)
+	copy(key[:], sum[:])
+	return key
 }
 
 // notGenuine refuses a credential that does not prove the session it names. It costs

@@ -1,0 +1,87 @@
+package sessiontrack
+
+import (
+	"crypto/sha256"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestNobodyHasAnothersCredentialRefused: what is remembered of refused credentials
+// cannot be aimed at somebody. The attacker knows the victim's handle and user id, which
+// are no secrets, chooses a secret of their own, and solves for a handle that is
+// remembered in the same place.
+func TestNobodyHasAnothersCredentialRefused(t *testing.T) {
+	t.Parallel()
+	forged := func(victim SessionID, users ...string) string {
+		token := newToken()
+		aimed, _ := parseHandle(victim)
+		mix := func(sum [sha256.Size]byte) {
+			for i := range aimed {
+				aimed[i] ^= sum[i]
+			}
+		}
+		mix(token.hash())
+		for _, user := range users {
+			mix(sha256.Sum256([]byte(user)))
+		}
+		return Token{handle: aimed, secret: token.secret}.Reveal()
+	}
+	for _, attack := range []struct {
+		name    string
+		alone   bool
+		headers func(victim SessionID) []string
+	}{
+		{"by a header alone", true, func(victim SessionID) []string {
+			return []string{headerName, forged(victim, "42")}
+		}},
+		{"with a credential of one's own", false, func(victim SessionID) []string {
+			return []string{headerName, forged(victim, "42", "666"), "X-User", "666"}
+		}},
+	} {
+		t.Run(attack.name, func(t *testing.T) {
+			t.Parallel()
+			store := newFaultStore()
+			f := replica(t, store, &Options{Identifier: byUser, SessionAlone: attack.alone}).started(t)
+			s, _ := replica(t, store, nil).login(t, "42") // on another replica: not cached here
+			require.Equal(t, 401, f.do("GET", "/", attack.headers(s.ID)...).Code)
+
+			victim := []string{"X-User", "42", "X-Sid", string(s.ID)}
+			_, err := f.caller(request("POST", "/", victim...), true)
+			require.NoError(t, err, "a decision that reads the store")
+			require.Equal(t, 200, f.do("GET", "/", victim...).Code)
+		})
+	}
+}
+
+// TestNobodyJoinsAnothersRefusal: a read that somebody's forged token began finds no
+// session where a genuine credential would have made one; whoever waits for that read
+// with the genuine one is not told what the forger is.
+func TestNobodyJoinsAnothersRefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, &Options{Identifier: byUser, SessionAlone: true}).started(t)
+		hold := make(chan struct{})
+		f.store.hook(func() { <-hold })
+		codes := make(chan [2]int, 2)
+		send := func(who int, headers ...string) {
+			go func() { codes <- [2]int{who, f.do("GET", "/", headers...).Code} }()
+			synctest.Wait()
+		}
+		forged := newToken()
+		forged.handle = deriveHandle("", "42", "k")
+		send(0, headerName, forged.Reveal())
+		send(1, "X-User", "42", "X-Key", "k")
+		f.store.hook(nil)
+		close(hold)
+		got := map[int]int{}
+		for range 2 {
+			code := <-codes
+			got[code[0]] = code[1]
+		}
+		assert.Equal(t, map[int]int{0: 401, 1: 200}, got)
+		require.NoError(t, f.Shutdown(t.Context()))
+	})
+}
