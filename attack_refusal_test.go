@@ -2,6 +2,8 @@ package sessiontrack
 
 import (
 	"crypto/sha256"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 
@@ -84,4 +86,26 @@ func TestNobodyJoinsAnothersRefusal(t *testing.T) {
 		assert.Equal(t, map[int]int{0: 401, 1: 200}, got)
 		require.NoError(t, f.Shutdown(t.Context()))
 	})
+}
+
+// TestLogoutIsUnsafe: a link, a picture or a prefetch of another site signs nobody out,
+// also where the handler is mounted without a method (OWASP ASVS 3.5.3).
+func TestLogoutIsUnsafe(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, &Options{Cookie: &CookieOptions{}}).started(t)
+	_, token := f.login(t, "42")
+	handler := f.Middleware(http.HandlerFunc(f.Logout))
+	for method, site := range map[string]string{"GET": "cross-site", "HEAD": "cross-site", "OPTIONS": "cross-site", "TRACE": "none"} {
+		r := request(method, "/logout", "Cookie", "__Host-session="+token.Reveal(), "Sec-Fetch-Site", site)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		requireProblem(t, w, 405, "method_not_allowed")
+		assert.Equal(t, "POST", w.Header().Get("Allow"))
+		assert.Empty(t, w.Header().Values("Set-Cookie"))
+	}
+	assert.Equal(t, 200, f.get(token).Code)
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, request("POST", "/logout", headerName, token.Reveal()))
+	assert.Equal(t, 204, w.Code)
+	assert.Equal(t, 401, f.get(token).Code)
 }

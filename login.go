@@ -87,9 +87,16 @@ func (t *Tracker) created(ctx context.Context, n *NewSession, c Created, before 
 
 // Logout is a handler that ends the caller's session, clears the cookie and answers
 // 204; also where there is no session to end. It works behind the middleware and
-// without it.
+// without it. Safe methods get 405 wherever it is mounted: a link or a picture of another
+// site must sign nobody out (RFC 9110 §9.2.1, OWASP ASVS 3.5.3).
 func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
+	switch r.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		w.Header().Set("Allow", http.MethodPost)
+		writeProblem(w, problemMethod)
+		return
+	}
 	caller, err := t.caller(r, false)
 	switch {
 	case errors.Is(err, ErrNoCredential):
