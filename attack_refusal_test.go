@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -108,4 +109,24 @@ func TestLogoutIsUnsafe(t *testing.T) {
 	handler.ServeHTTP(w, request("POST", "/logout", headerName, token.Reveal()))
 	assert.Equal(t, 204, w.Code)
 	assert.Equal(t, 401, f.get(token).Code)
+}
+
+// TestKeyOfTheHostCounts: an Identifier of the host's that asks ours and then names the
+// session itself is taken at its word: one Key is one session, whatever tokens it had.
+func TestKeyOfTheHostCounts(t *testing.T) {
+	t.Parallel()
+	ours := newJWT(t, nil)
+	f := newFixture(t, &Options{Identifier: IdentifierFunc(func(r *http.Request) (Identity, error) {
+		id, err := ours.Identify(r)
+		id.Key = r.Header.Get("X-Key")
+		return id, err
+	})}).started(t)
+	get := func(token, key string) string {
+		w := f.do("GET", "/", "Authorization", "Bearer "+jwtWith(t, jwt.MapClaims{"sub": "42", "jti": token}), "X-Key", key)
+		require.Equal(t, 200, w.Code)
+		return w.Body.String()
+	}
+	assert.Equal(t, get("one", "phone"), get("two", "phone"))
+	assert.NotEqual(t, get("one", "phone"), get("one", "desk"))
+	assert.NotEqual(t, get("one", ""), get("two", ""), "without a Key it is the token that names the session")
 }

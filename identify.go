@@ -40,7 +40,8 @@ type Identity struct {
 	Issuer string
 
 	// derived is the derived session's handle where the identifier has computed
-	// it from the credential itself (a JWT's jti or its signed part).
+	// it from the credential itself (a JWT's jti or its signed part). A Key that a
+	// host has given to its copy counts in its place.
 	derived handle
 	// ours is SessionID's handle, which a JWTIdentifier decodes once for each token.
 	// It counts only in what that identifier holds itself: a host may have copied the

@@ -181,7 +181,7 @@ func (t *Tracker) target(c *carriers) (h handle, derived bool, err error) {
 		return c.token.handle, false, nil
 	case t.opts.ExplicitOnly:
 		return h, false, ErrInvalidCredential
-	case id.derived != handle{}:
+	case id.derived != handle{} && (c.shared != nil || id.Key == ""):
 		return id.derived, true, nil
 	}
 	return deriveHandle(id.Issuer, id.UserID, id.Key), true, nil
