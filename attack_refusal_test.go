@@ -1,6 +1,7 @@
 package sessiontrack
 
 import (
+	"context"
 	"crypto/sha256"
 	"net/http"
 	"net/http/httptest"
@@ -129,4 +130,39 @@ func TestKeyOfTheHostCounts(t *testing.T) {
 	assert.Equal(t, get("one", "phone"), get("two", "phone"))
 	assert.NotEqual(t, get("one", "phone"), get("one", "desk"))
 	assert.NotEqual(t, get("one", ""), get("two", ""), "without a Key it is the token that names the session")
+}
+
+// TestForceLogoutReachesUnseenTokens: a token that nobody has presented yet is refused
+// once an administrator has signed its user out, also where the user has never been here.
+func TestForceLogoutReachesUnseenTokens(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, store Store) {
+		var failed string
+		s := newSite(t, store, siteOptions{tracker: func(o *Options) {
+			o.Identifier, o.SessionAlone = newJWT(t, nil), true
+			roles := o.Roles
+			o.Roles = func(ctx context.Context, user string) ([]string, error) {
+				if user == failed {
+					return nil, assert.AnError
+				}
+				return roles(ctx, user)
+			}
+		}})
+		s.signIn(t, adam)
+		present := func(user string) int {
+			token := jwtWith(t, jwt.MapClaims{"sub": user, "jti": "stolen from " + user})
+			return s.as("", "GET", onlinePath+"count", "Authorization", "Bearer "+token).Code
+		}
+		force := adminPath + "force-logout-user/"
+		body := s.json(t, adam, "POST", force+bob)
+		assert.Equal(t, map[string]any{"ended": 0.0}, body["data"])
+		assert.Equal(t, 401, present(bob))
+
+		requireProblem(t, s.as(adam, "POST", force+ruth), 403, "forbidden") // not before a superadmin's first visit either
+		assert.Equal(t, 200, present(ruth))
+
+		failed = "404" // a host whose Roles errs for whom it does not know
+		body = s.json(t, adam, "POST", force+failed)
+		assert.Equal(t, map[string]any{"ended": 0.0}, body["data"])
+	})
 }

@@ -2,6 +2,7 @@ package sessiontrack
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -186,14 +187,11 @@ func (h *adminHandler) forceLogout(c *call) (any, error) {
 }
 
 func (h *adminHandler) forceLogoutUser(c *call) (any, error) {
-	known, err := h.knownUser(c)
+	reach, err := h.reaches(c)
 	if err != nil {
 		return nil, err
 	}
-	if known {
-		if err := h.maySignOut(c, c.id); err != nil {
-			return nil, err
-		}
+	if reach {
 		ended, err := h.t.end(c.r.Context(), User(c.id), h.ending(c))
 		if err != nil {
 			return nil, err
@@ -207,15 +205,23 @@ func (h *adminHandler) forceLogoutUser(c *call) (any, error) {
 	return adminAnswer{Success: true, Message: message, Data: endedCount{c.action.Ended}}, nil
 }
 
-// knownUser reports whether a user has, or had, any session. Nobody else is asked
-// about one who has none: the host's Roles need not know every name that a path can
-// hold.
-func (h *adminHandler) knownUser(c *call) (bool, error) {
+// reaches reports whether a user's sessions are to be ended, or why they may not be.
+// Somebody who never had one is signed out all the same: credentials that nobody has
+// presented yet are refused from then on. But the host's Roles need not know every name
+// that a path can hold, so what it fails to say about such a name is no outage.
+func (h *adminHandler) reaches(c *call) (bool, error) {
 	if !validUserID(c.id) {
 		return false, nil
 	}
 	page, err := h.t.List(c.r.Context(), Query{UserID: c.id, Limit: 1})
-	return len(page.Sessions) > 0, err
+	if err != nil {
+		return false, err
+	}
+	err = h.maySignOut(c, c.id)
+	if len(page.Sessions) == 0 && errors.Is(err, ErrUnavailable) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // maySignOut refuses to end the session of somebody protected, by somebody who is
