@@ -63,7 +63,7 @@ func (s *BunStore) changeParts(q *ChangeQuery) (parts []*bun.SelectQuery) {
 	sessions := func(part int, column string, since time.Time) {
 		parts = append(parts, s.db.NewSelect().TableExpr("user_sessions AS s").
 			ColumnExpr("? AS part, 0::bigint AS sessions, "+sessionColumns, part).
-			Where("s.? > ?", bun.Ident(column), columnTime(since)).
+			Where("s.?0 > ?1 AND s.?0 < 'infinity'", bun.Ident(column), columnTime(since)).
 			OrderExpr("s.?, s.id", bun.Ident(column)).Limit(int64(q.Limit)+1))
 	}
 	if !q.Ended.IsZero() {

@@ -152,7 +152,7 @@ func endLocked(ctx context.Context, tx bun.Tx, serials []int64, reason EndReason
 	var rows []bunRow
 	err := tx.NewRaw("WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now) "+
 		"UPDATE user_sessions AS s SET logout_at = clock.now, updated_at = clock.now, end_reason = ? "+
-		"FROM clock WHERE s.id IN (?) AND s.logout_at IS NULL RETURNING "+sessionColumns,
+		"FROM clock WHERE s.id IN (?) AND s.is_active RETURNING "+sessionColumns,
 		string(reason), bun.List(serials)).Scan(ctx, &rows)
 	return sessionsBySerial(rows), err
 }
@@ -235,6 +235,7 @@ func usersOf(sessions []Session) []string {
 // locks their rows in one statement and decides in the next, whose snapshot then
 // holds every session that another transaction has begun or ended before it gave
 // the lock up. A login that has not committed yet waits, and inserts anew.
+// Users are asked for one by one: as a join it could read all live sessions.
 func leave(ctx context.Context, tx bun.Tx, users []string) error {
 	if len(users) == 0 {
 		return nil
@@ -243,7 +244,7 @@ func leave(ctx context.Context, tx bun.Tx, users []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "DELETE FROM user_presence AS p WHERE p.user_id IN (?) AND NOT EXISTS "+
-		"(SELECT 1 FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL)", bun.List(users))
+	_, err = tx.ExecContext(ctx, "DELETE FROM user_presence AS p WHERE p.user_id IN (?) AND "+
+		"(SELECT 1 FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL LIMIT 1) IS NULL", bun.List(users))
 	return err
 }

@@ -109,7 +109,11 @@ func bound(ctx context.Context, tx bun.Tx, c Criteria, now time.Time) (*bunCrite
 
 // narrow adds the conditions that say who is meant.
 func (c *bunCriteria) narrow(q bun.QueryBuilder) bun.QueryBuilder {
-	q = c.narrowTime(q.Where("s.logout_at IS NULL"))
+	live := "s.logout_at IS NULL"
+	if len(c.ids) > 0 || c.Walk > 0 { // by an index of the names or of the range only: see touchSQL
+		live = "s.is_active"
+	}
+	q = c.narrowTime(q.Where(live))
 	if len(c.ids) > 0 {
 		q = q.Where("s.session_id IN (?)", bun.List(c.ids))
 	}
@@ -152,7 +156,7 @@ func endSelected(ctx context.Context, tx bun.Tx, c *bunCriteria, e Ending) ([]bu
 		TableExpr("user_sessions AS s").TableExpr("target").TableExpr("clock").
 		Set("logout_at = greatest(clock.now, s.last_activity)").Set("updated_at = clock.now").
 		Set("end_reason = ?", string(e.Reason)).Set("ended_by = ?", e.By).
-		Where("s.id = target.id").Where("s.logout_at IS NULL").ApplyQueryBuilder(c.narrowTime).
+		Where("s.id = target.id").Where("s.is_active").ApplyQueryBuilder(c.narrowTime).
 		Returning(sessionColumns).Scan(ctx, &rows)
 	return rows, err
 }

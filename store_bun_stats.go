@@ -13,9 +13,9 @@ import (
 const sampleTimeout = 30 * time.Second
 
 // onlineColumns count the users of three windows, in microseconds.
-const onlineColumns = `(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ? * interval '1 microsecond') AS very_active,
-(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ? * interval '1 microsecond') AS online,
-(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ? * interval '1 microsecond') AS recently_active`
+const onlineColumns = `(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ? * interval '1 microsecond' AND last_activity < 'infinity') AS very_active,
+(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ? * interval '1 microsecond' AND last_activity < 'infinity') AS online,
+(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ? * interval '1 microsecond' AND last_activity < 'infinity') AS recently_active`
 
 // activeColumn counts the active sessions exactly; its arguments are the idle
 // timeout, twice.
@@ -32,8 +32,8 @@ LEFT JOIN (SELECT at, taken_at, sessions FROM online_samples ORDER BY at DESC LI
 // has begun is added, what has ended is subtracted, but for what had passed a
 // limit of time before it was ended and so was no active session any more. The
 // moment is an argument, not a subquery: the planner then knows how near it is.
-const sinceColumn = `(SELECT count(*) FROM user_sessions WHERE login_at > ?)
-	- (SELECT count(*) FROM user_sessions WHERE logout_at > ? AND end_reason NOT IN (?, ?)) AS sessions`
+const sinceColumn = `(SELECT count(*) FROM user_sessions WHERE login_at > ? AND login_at < 'infinity')
+	- (SELECT count(*) FROM user_sessions WHERE logout_at > ? AND logout_at < 'infinity' AND end_reason NOT IN (?, ?)) AS sessions`
 
 const peakSQL = `SELECT ` + sampleColumns + ` FROM online_samples
 WHERE at >= ? ORDER BY online DESC, at LIMIT 1`
@@ -48,9 +48,9 @@ const sampleSQL = `WITH live AS MATERIALIZED (
 )
 INSERT INTO online_samples AS o (at, taken_at, very_active, online, recently_active, sessions, devices)
 SELECT date_trunc('minute', statement_timestamp(), 'UTC'), statement_timestamp(),
-	(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ?0 * interval '1 microsecond'),
-	(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ?1 * interval '1 microsecond'),
-	(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ?2 * interval '1 microsecond'),
+	(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ?0 * interval '1 microsecond' AND last_activity < 'infinity'),
+	(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ?1 * interval '1 microsecond' AND last_activity < 'infinity'),
+	(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ?2 * interval '1 microsecond' AND last_activity < 'infinity'),
 	(SELECT coalesce(sum(n), 0) FROM live),
 	ARRAY(SELECT coalesce((SELECT n FROM live WHERE kind = t.name), 0) FROM unnest(?4::text[]) WITH ORDINALITY AS t(name, place) ORDER BY t.place)
 WHERE NOT EXISTS (SELECT 1 FROM online_samples WHERE at >= date_trunc('minute', statement_timestamp(), 'UTC'))

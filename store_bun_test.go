@@ -54,6 +54,15 @@ func bunCreate(t testing.TB, s *BunStore, user string, change ...func(*NewSessio
 // ended. It returns the live handles.
 func fill(t testing.TB, s *BunStore, sessions, users int) []SessionID {
 	t.Helper()
+	ids := load(t, s, sessions, users)
+	_, err := s.db.ExecContext(t.Context(), "VACUUM ANALYZE user_sessions, user_presence")
+	require.NoError(t, err)
+	return ids
+}
+
+// load is fill without statistics, as after a restore.
+func load(t testing.TB, s *BunStore, sessions, users int) []SessionID {
+	t.Helper()
 	_, err := s.db.ExecContext(t.Context(), `
 		INSERT INTO user_sessions (session_id, user_id, device_type, ip_address, login_at, last_activity,
 			created_at, updated_at, expires_at, logout_at, end_reason)
@@ -65,8 +74,6 @@ func fill(t testing.TB, s *BunStore, sessions, users int) []SessionID {
 	require.NoError(t, err)
 	_, err = s.db.ExecContext(t.Context(), `INSERT INTO user_presence SELECT user_id, max(last_activity)
 		FROM user_sessions WHERE logout_at IS NULL GROUP BY user_id`)
-	require.NoError(t, err)
-	_, err = s.db.ExecContext(t.Context(), "VACUUM ANALYZE user_sessions, user_presence")
 	require.NoError(t, err)
 	var ids []SessionID
 	require.NoError(t, s.db.NewRaw("SELECT session_id FROM user_sessions WHERE logout_at IS NULL ORDER BY id").Scan(t.Context(), &ids))
