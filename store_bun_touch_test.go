@@ -162,19 +162,26 @@ func TestBunStoreOverlappingWritersDoNotDeadlock(t *testing.T) {
 			switch i / 3 {
 			case 0:
 				var alive []SessionID
-				alive, err = s.Touch(ctx, shuffled(random, ids, began.Add(time.Hour)), 0)
+				batch := shuffled(random, ids, began.Add(time.Hour))
+				err = patiently(func() (err error) { alive, err = s.Touch(ctx, batch, 0); return err })
 				lost.Add(int64(len(ids) - len(alive)))
 			case 1:
 				some := shuffled(random, ids, began)[:20]
-				err = s.Describe(ctx, []Facts{{ID: some[0].ID, Device: &Device{}}, {ID: some[1].ID, Device: &Device{}}})
+				err = patiently(func() error {
+					return s.Describe(ctx, []Facts{{ID: some[0].ID, Device: &Device{}}, {ID: some[1].ID, Device: &Device{}}})
+				})
 				if err == nil {
-					_, err = s.End(ctx, IDs(some[2].ID, some[3].ID, some[4].ID, some[5].ID), Ending{Reason: ByAdmin})
+					err = patiently(func() error {
+						_, err := s.End(ctx, IDs(some[2].ID, some[3].ID, some[4].ID, some[5].ID), Ending{Reason: ByAdmin})
+						return err
+					})
 				}
 			case 2:
-				_, err = s.Create(ctx, NewSession{
+				n := NewSession{
 					Session:  Session{ID: newHandle().id(), UserID: "user" + string(rune('1'+random.IntN(9)))},
 					Replaces: ids[random.IntN(len(ids))], Limit: 2,
-				})
+				}
+				err = patiently(func() error { _, err := s.Create(ctx, n); return err })
 			}
 			if !assert.NoError(t, err) {
 				return
@@ -203,7 +210,8 @@ func TestBunStoreUsersAreLockedInOrder(t *testing.T) {
 	parallel(3, func(i int) {
 		random := rand.New(rand.NewPCG(2, uint64(i)))
 		for range 40 {
-			_, err := s.Touch(t.Context(), shuffled(random, sessions[i], time.Now().Add(time.Hour)), 0)
+			batch := shuffled(random, sessions[i], time.Now().Add(time.Hour))
+			err := patiently(func() error { _, err := s.Touch(t.Context(), batch, 0); return err })
 			if !assert.NoError(t, err) {
 				return
 			}
