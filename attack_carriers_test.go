@@ -24,13 +24,7 @@ func carriersApp(t *testing.T, store Store, alone bool) *outcomes {
 	o := &outcomes{}
 	o.Tracker, err = New(store, &Options{Identifier: identifier, SessionAlone: alone, Cookie: &CookieOptions{}})
 	require.NoError(t, err)
-	o.handler = o.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s, ok := FromContext(r.Context()); ok {
-			_, _ = w.Write([]byte(s.UserID))
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
-	}))
+	o.handler = o.Middleware(http.HandlerFunc(sayUser))
 	return o
 }
 

@@ -72,20 +72,37 @@ func TestPrivacyModesLeaveNothing(t *testing.T) {
 	}
 }
 
+// exhibits is what a run has shown, as JSON and as Go prints it.
+type exhibits struct {
+	t    *testing.T
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (e *exhibits) add(values ...any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, value := range values {
+		text, err := json.Marshal(value)
+		assert.NoError(e.t, err)
+		fmt.Fprintf(&e.text, "%s %+v\n", text, value)
+	}
+}
+
+// signInFrom signs bob in by a request that shows where he is and with what.
+func signInFrom(t *testing.T, s *site, from, agent string) Session {
+	t.Helper()
+	r := request("POST", "/login", "User-Agent", agent, "X-Forwarded-For", from, "Sec-Ch-Ua-Model", `"Pixel 8"`, "Sec-Ch-Ua-Platform-Version", `"14"`, "Sec-Ch-Ua", `"Chrome";v="131"`, "Sec-Ch-Ua-Platform", `"Android"`, "Sec-Ch-Ua-Mobile", "?1")
+	session, token, err := s.Login(httptest.NewRecorder(), r, bob)
+	require.NoError(t, err)
+	s.tokens[bob] = token
+	return session
+}
+
 func testPrivacyMode(t *testing.T, store Store, address AddressMode, agent UserAgentMode) {
 	log, places := newCapture(), &placer{}
-	var mu sync.Mutex
-	var shown strings.Builder
-	show := func(values ...any) {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, value := range values {
-			text, err := json.Marshal(value)
-			assert.NoError(t, err)
-			fmt.Fprintf(&shown, "%s %+v\n", text, value)
-		}
-	}
-	hook := func(_ context.Context, session Session) { show(session, session.Device.String()) }
+	seen := &exhibits{t: t}
+	hook := func(_ context.Context, session Session) { seen.add(session, session.Device.String()) }
 	s := newSite(t, store, siteOptions{tracker: func(o *Options) {
 		quick(o)
 		o.TouchInterval, o.AddressMode, o.UserAgentMode = -1, address, agent
@@ -93,7 +110,7 @@ func testPrivacyMode(t *testing.T, store Store, address AddressMode, agent UserA
 		o.Hooks = Hooks{Login: hook, End: hook, NewDevice: hook}
 		o.ClientIP = TrustedProxies(netip.MustParsePrefix("192.0.2.1/32"))
 		record := o.Observer.AdminAction
-		o.Observer.AdminAction = func(ctx context.Context, a AdminAction) { show(a); record(ctx, a) }
+		o.Observer.AdminAction = func(ctx context.Context, a AdminAction) { seen.add(a); record(ctx, a) }
 	}})
 	require.NoError(t, s.Start(context.Background()))
 	watched, err := s.Subscribe(t.Context(), Watch{})
@@ -106,19 +123,12 @@ func testPrivacyMode(t *testing.T, store Store, address AddressMode, agent UserA
 			if err != nil {
 				return
 			}
-			show(e)
+			seen.add(e)
 		}
 	}()
 	s.signIn(t, adam)
-	login := func(from, agent string) Session {
-		r := request("POST", "/login", "User-Agent", agent, "X-Forwarded-For", from, "Sec-Ch-Ua-Model", `"Pixel 8"`, "Sec-Ch-Ua-Platform-Version", `"14"`, "Sec-Ch-Ua", `"Chrome";v="131"`, "Sec-Ch-Ua-Platform", `"Android"`, "Sec-Ch-Ua-Mobile", "?1")
-		session, token, err := s.Login(httptest.NewRecorder(), r, bob)
-		require.NoError(t, err)
-		s.tokens[bob] = token
-		return session
-	}
-	show(login("45.76.112.213", privateAgent))
-	show(login("2a02:6b8:1234:5678:9abc::1", laterAgent))
+	seen.add(signInFrom(t, s, "45.76.112.213", privateAgent))
+	seen.add(signInFrom(t, s, "2a02:6b8:1234:5678:9abc::1", laterAgent))
 	for _, from := range []string{"91.198.174.192", "45.76.112.213"} { // it moves
 		s.as(bob, "GET", onlinePath+"count", "X-Forwarded-For", from, "User-Agent", laterAgent)
 	}
@@ -132,33 +142,37 @@ func testPrivacyMode(t *testing.T, store Store, address AddressMode, agent UserA
 		routeUnderTest{"GET", adminPath + "active-users?q=45.76.112.213", ""}) {
 		for _, user := range []string{adam, bob} {
 			w := s.as(user, route.method, route.path, "X-Forwarded-For", "45.76.112.213", "User-Agent", privateAgent)
-			show(w.Body.String(), w.Header())
+			seen.add(w.Body.String(), w.Header())
 		}
 	}
 	require.NoError(t, s.Shutdown(t.Context()))
 	<-done
 
 	// What a host or an operator can see of it all.
-	text := shown.String() + log.checked(t) + strings.Join(places.asked, " ") + tables(t, store)
-	must := func(kind string, mode, part int) {
-		if mode > 0 {
-			for _, hidden := range hiddenBelowFull[kind] {
-				assert.NotContains(t, text, hidden)
-			}
-		} else {
-			assert.Contains(t, text, hiddenBelowFull[kind][0], "the run carries it")
+	text := seen.text.String() + log.checked(t) + strings.Join(places.asked, " ") + tables(t, store)
+	requireMode(t, text, "address", int(address), int(AddressTruncated))
+	requireMode(t, text, "agent", int(agent), int(UserAgentFamily))
+}
+
+// requireMode holds a text against a mode: what it keeps back is not in it, and what it
+// lets through is, or the run showed nothing. part is the mode between all and nothing.
+func requireMode(t *testing.T, text, kind string, mode, part int) {
+	t.Helper()
+	if mode > 0 {
+		for _, hidden := range hiddenBelowFull[kind] {
+			assert.NotContains(t, text, hidden)
 		}
-		for _, hidden := range hiddenBelowPart[kind] {
-			if mode > part {
-				assert.NotContains(t, text, hidden)
-			}
-		}
-		if mode == part {
-			assert.Contains(t, text, hiddenBelowPart[kind][0], "the part is left")
+	} else {
+		assert.Contains(t, text, hiddenBelowFull[kind][0], "the run carries it")
+	}
+	for _, hidden := range hiddenBelowPart[kind] {
+		if mode > part {
+			assert.NotContains(t, text, hidden)
 		}
 	}
-	must("address", int(address), int(AddressTruncated))
-	must("agent", int(agent), int(UserAgentFamily))
+	if mode == part {
+		assert.Contains(t, text, hiddenBelowPart[kind][0], "the part is left")
+	}
 }
 
 // tables is everything that a store holds.

@@ -20,6 +20,15 @@ type outcomes struct {
 	broken  *brokenStore
 }
 
+// sayUser answers with the session's user, or 204 without a session.
+func sayUser(w http.ResponseWriter, r *http.Request) {
+	if s, ok := FromContext(r.Context()); ok {
+		_, _ = w.Write([]byte(s.UserID))
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
 var outcomesKey = []byte(strings.Repeat("k", 32))
 
 func newOutcomes(t *testing.T, store Store, alone bool) *outcomes {
@@ -32,13 +41,7 @@ func newOutcomes(t *testing.T, store Store, alone bool) *outcomes {
 		Skip: SkipPrefixes("/static/"), Public: SkipPrefixes("/public"), MaxSessions: 3, LimitPolicy: DenyNew,
 	})
 	require.NoError(t, err)
-	o.handler = o.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s, ok := FromContext(r.Context()); ok {
-			_, _ = w.Write([]byte(s.UserID))
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
-	}))
+	o.handler = o.Middleware(http.HandlerFunc(sayUser))
 	return o
 }
 

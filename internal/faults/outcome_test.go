@@ -68,76 +68,109 @@ func (f commitHook) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.
 
 func (f commitHook) AfterQuery(context.Context, *bun.QueryEvent) {}
 
-// TestF09ReplyLost loses the answer to COMMIT, and has the application say everything
-// again, as it must: each session ends once, is reported at most once, and no login
-// makes two sessions that work.
-func TestF09ReplyLost(t *testing.T) {
-	t.Parallel()
+// replyLoss is a replica whose database can be kept from answering a COMMIT.
+type replyLoss struct {
+	*replica
+	direct *sql.DB
+	proxy  *pgtest.Proxy
+	armed  atomic.Bool
+	ends   atomic.Int64 // that the hook was told of
+}
+
+func newReplyLoss(t *testing.T) *replyLoss {
+	t.Helper()
 	cluster := pgtest.NewCluster(t)
-	proxy := pgtest.NewProxy(t, cluster.Addr())
-	var armed atomic.Bool
-	db := bun.NewDB(pgtest.OpenDSN(t, cluster.DSNAt(proxy.Addr())), pgdialect.New()).WithQueryHook(commitHook(func() {
-		if armed.CompareAndSwap(true, false) {
-			proxy.Swallow(true)
+	l := &replyLoss{proxy: pgtest.NewProxy(t, cluster.Addr()), direct: cluster.Open()}
+	db := bun.NewDB(pgtest.OpenDSN(t, cluster.DSNAt(l.proxy.Addr())), pgdialect.New()).WithQueryHook(commitHook(func() {
+		if l.armed.CompareAndSwap(true, false) {
+			l.proxy.Swallow(true)
 		}
 	}))
 	store, err := st.NewBunStore(db, nil)
 	require.NoError(t, err)
 	require.NoError(t, store.Migrate(t.Context()))
-	var events atomic.Int64
 	opts := background(st.Options{FeedInterval: 30 * time.Second, MaxStaleness: time.Minute, IdleTimeout: time.Hour, TouchInterval: -1})
-	opts.Hooks.End = func(context.Context, st.Session) { events.Add(1) }
-	r := over(t, store, opts).start(t)
-	direct := cluster.Open()
-	lose := func(call func() error) {
-		armed.Store(true)
-		assert.ErrorIs(t, call(), st.ErrUnavailable, "an unknown outcome is not acknowledged")
-		require.False(t, armed.Load(), "it came to COMMIT")
-		proxy.Swallow(false)
-		proxy.Cut()
+	opts.Hooks.End = func(context.Context, st.Session) { l.ends.Add(1) }
+	l.replica = over(t, store, opts).start(t)
+	return l
+}
+
+// lose makes a call whose answer to COMMIT gets lost.
+func (l *replyLoss) lose(t *testing.T, call func() error) {
+	t.Helper()
+	l.armed.Store(true)
+	assert.ErrorIs(t, call(), st.ErrUnavailable, "an unknown outcome is not acknowledged")
+	require.False(t, l.armed.Load(), "it came to COMMIT")
+	l.proxy.Swallow(false)
+	l.proxy.Cut()
+}
+
+// TestF09ReplyLost loses the answer to COMMIT, and has the application say everything
+// again, as it must: each session ends once, is reported at most once, and no login
+// makes two sessions that work.
+func TestF09ReplyLost(t *testing.T) {
+	t.Parallel()
+	l := newReplyLoss(t)
+	rounds := scaled(1, 20)
+	for range rounds {
+		execute(t, l.direct, "TRUNCATE user_sessions, user_presence")
+		s, token := l.loginAgain(t)
+		l.ends.Store(0)
+		require.Equal(t, http.StatusOK, l.get(token))
+		l.touchAgain(t, s.ID)
+		l.endAgain(t, s.ID)
+		require.Equal(t, http.StatusUnauthorized, l.get(token))
+		l.cleanUpAgain(t, 50)
+		require.LessOrEqual(t, l.ends.Load(), int64(51), "at most one event for each")
 	}
-	for range scaled(1, 20) {
-		events.Store(0)
-		execute(t, direct, "TRUNCATE user_sessions, user_presence")
-		lose(func() error {
-			_, _, err := r.Login(httptest.NewRecorder(), request("POST", "/login"), "1")
-			return err
-		})
-		s, token := r.login(t, "1")
-		_, err := r.End(t.Context(), st.User("1").Except(s.ID), byAdmin)
-		require.NoError(t, err, "the row of the lost answer: nobody has its token")
-		require.LessOrEqual(t, one[int](t, direct, "SELECT count(*) FROM user_sessions"), 2)
-		events.Store(0)
+	t.Logf("F09: %d rounds of create, touch, end and cleanup with the answer lost, each said again", rounds)
+}
 
-		require.Equal(t, http.StatusOK, r.get(token))
-		before := one[time.Time](t, direct, "SELECT last_activity FROM user_sessions WHERE session_id = $1", string(s.ID))
-		touch := []st.Touch{{ID: s.ID, At: time.Now()}}
-		lose(func() error { _, err := store.Touch(t.Context(), touch, 0); return err })
-		_, err = store.Touch(t.Context(), touch, 0)
-		require.NoError(t, err)
-		after := one[time.Time](t, direct, "SELECT last_activity FROM user_sessions WHERE session_id = $1", string(s.ID))
-		require.False(t, after.Before(before))
+func (l *replyLoss) loginAgain(t *testing.T) (st.Session, string) {
+	t.Helper()
+	l.lose(t, func() error {
+		_, _, err := l.Login(httptest.NewRecorder(), request("POST", "/login"), "1")
+		return err
+	})
+	s, token := l.login(t, "1")
+	_, err := l.End(t.Context(), st.User("1").Except(s.ID), byAdmin)
+	require.NoError(t, err, "the row of the lost answer: nobody has its token")
+	require.LessOrEqual(t, one[int](t, l.direct, "SELECT count(*) FROM user_sessions"), 2)
+	return s, token
+}
 
-		lose(func() error { _, err := r.End(t.Context(), st.IDs(s.ID), byAdmin); return err })
-		ended := rowOf(t, direct, s.ID)
-		again, err := r.End(t.Context(), st.IDs(s.ID), st.Ending{Reason: st.ByUser})
-		require.NoError(t, err)
-		require.LessOrEqual(t, len(again), 1)
-		if ended != "" {
-			require.Empty(t, again)
-			require.Equal(t, ended, rowOf(t, direct, s.ID), "said again, it changes nothing")
-		}
-		require.Equal(t, http.StatusUnauthorized, r.get(token))
+func (l *replyLoss) touchAgain(t *testing.T, id st.SessionID) {
+	t.Helper()
+	const stored = "SELECT last_activity FROM user_sessions WHERE session_id = $1"
+	before := one[time.Time](t, l.direct, stored, string(id))
+	touch := []st.Touch{{ID: id, At: time.Now()}}
+	l.lose(t, func() error { _, err := l.store.Touch(t.Context(), touch, 0); return err })
+	_, err := l.store.Touch(t.Context(), touch, 0)
+	require.NoError(t, err)
+	require.False(t, one[time.Time](t, l.direct, stored, string(id)).Before(before))
+}
 
-		backdated(t, direct, 50, 2*time.Hour, "idle")
-		lose(func() error { _, err := r.Cleanup(t.Context()); return err })
-		rest, err := r.Cleanup(t.Context())
-		require.NoError(t, err)
-		require.LessOrEqual(t, rest, 50)
-		require.Zero(t, one[int](t, direct, "SELECT count(*) FROM user_sessions WHERE user_id = 'idle' AND logout_at IS NULL"))
-		require.LessOrEqual(t, events.Load(), int64(51), "at most one event for each")
+func (l *replyLoss) endAgain(t *testing.T, id st.SessionID) {
+	t.Helper()
+	l.lose(t, func() error { _, err := l.End(t.Context(), st.IDs(id), byAdmin); return err })
+	ended := rowOf(t, l.direct, id)
+	again, err := l.End(t.Context(), st.IDs(id), st.Ending{Reason: st.ByUser})
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(again), 1)
+	if ended != "" {
+		require.Empty(t, again)
+		require.Equal(t, ended, rowOf(t, l.direct, id), "said again, it changes nothing")
 	}
-	t.Logf("F09: %d rounds of create, touch, end and cleanup with the answer lost, each said again", scaled(1, 20))
+}
+
+func (l *replyLoss) cleanUpAgain(t *testing.T, idle int) {
+	t.Helper()
+	backdated(t, l.direct, idle, 2*time.Hour, "idle")
+	l.lose(t, func() error { _, err := l.Cleanup(t.Context()); return err })
+	rest, err := l.Cleanup(t.Context())
+	require.NoError(t, err)
+	require.LessOrEqual(t, rest, idle)
+	require.Zero(t, one[int](t, l.direct, "SELECT count(*) FROM user_sessions WHERE user_id = 'idle' AND logout_at IS NULL"))
 }
 
 // rowOf is the end of a session as stored, empty while it lives.
