@@ -17,7 +17,8 @@ type OnlineOptions struct {
 	Prefix string
 	// Visible narrows which users the list of online users shows to a viewer: it
 	// returns those of ids that the viewer may see. It is asked once a page, and not
-	// at all where the page is empty; an error means 503. Counts are of everybody.
+	// at all where the page is empty; an error means 503. Counts are of everybody;
+	// nothing else in an answer, cursors included, names who is hidden.
 	// Default: everybody is shown.
 	Visible func(ctx context.Context, viewer string, ids []string) ([]string, error)
 	// Authorize decides, for every route, whether a signed-in caller may use it; an

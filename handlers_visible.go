@@ -1,6 +1,9 @@
 package sessiontrack
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // maxVisiblePages bounds how many pages are looked through for one answer. A viewer
 // who may see few then gets a short page, with the cursor to go on from.
@@ -13,7 +16,7 @@ func (h *onlineHandler) visibleUsers(c *call, q OnlineQuery) (OnlinePage, error)
 		return h.t.onlineUsers(c.r.Context(), q)
 	}
 	var out OnlinePage
-	want := q.Limit
+	want, began := q.Limit, q.After
 	for range maxVisiblePages {
 		page, err := h.visiblePage(c, q, want-len(out.Users))
 		if err != nil {
@@ -26,7 +29,31 @@ func (h *onlineHandler) visibleUsers(c *call, q OnlineQuery) (OnlinePage, error)
 		}
 		q.After, q.Limit = page.Next, maxPage
 	}
+	out.Next = discreet(began, out.Next, out.Users)
 	return out, nil
+}
+
+// discreet is a cursor for a list that began at after, has shown some users and goes on
+// at next, that names nobody but who was shown: the store's own names the user whom it
+// read last, who may be hidden from the viewer. It stands at the same moment, and before
+// nobody shown: what of that moment lies behind it was hidden, and is looked at again.
+func discreet(after, next Cursor, shown []OnlineUser) Cursor {
+	last := ""
+	if len(shown) > 0 {
+		last = shown[len(shown)-1].UserID
+	}
+	switch {
+	case next.IsZero():
+	case last != "" && last <= next.UserID:
+		next.UserID = last
+	case last == "" && next.At.Equal(after.At):
+		// More hidden users of one microsecond than are looked through at once: only the
+		// moment before it leads on.
+		next = Cursor{At: next.At.Add(-time.Microsecond)}
+	default:
+		next.UserID = ""
+	}
+	return next
 }
 
 // visiblePage is one page of the store's, narrowed, with no more than room users.
