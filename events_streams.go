@@ -30,6 +30,7 @@ type streams struct {
 	used     atomic.Bool // there has been one since somebody began to watch
 	mu       sync.Mutex
 	byHandle map[handle]map[*stream]struct{}
+	byUser   map[string]int // those of users who watch what everybody may
 }
 
 // stream is one of them. It counts as connected and not as activity.
@@ -38,7 +39,33 @@ type stream struct {
 	doubt atomic.Bool // the store must be asked about the session
 }
 
-func (a *streams) init() { a.byHandle = make(map[handle]map[*stream]struct{}) }
+func (a *streams) init() {
+	a.byHandle, a.byUser = make(map[handle]map[*stream]struct{}), make(map[string]int)
+}
+
+// fairStreams is how many streams one user may hold whatever Options.MaxSubscribers is.
+const fairStreams = 16
+
+// admit takes one of a user's places, a quarter of all: with one account nobody can keep
+// everybody else, the administrators foremost, from watching.
+func (a *streams) admit(user string, all int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byUser[user] >= max(all/4, fairStreams) {
+		return false
+	}
+	a.byUser[user]++
+	return true
+}
+
+// release gives it back.
+func (a *streams) release(user string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byUser[user]--; a.byUser[user] == 0 {
+		delete(a.byUser, user)
+	}
+}
 
 // any reports whether there are streams.
 func (a *streams) any() bool { return a.count.Load() > 0 }

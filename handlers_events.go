@@ -68,6 +68,13 @@ func (h *onlineHandler) events(c *call) (any, error) {
 		return nil, errNotRunning
 	}
 	defer run.leave() // Shutdown waits for streams
+	if !s.all {
+		user := c.caller.entry.user
+		if !h.t.hub.streams.admit(user, h.t.opts.MaxSubscribers) {
+			return nil, &problemError{problemTooMany}
+		}
+		defer h.t.hub.streams.release(user)
+	}
 	sub, err := h.t.Subscribe(context.WithoutCancel(c.r.Context()), s.watch(after))
 	if errors.Is(err, errTooMany) {
 		return nil, &problemError{problemTooMany}

@@ -152,3 +152,26 @@ func TestWebSocketCarriesTheSameEvents(t *testing.T) {
 	require.ErrorAs(t, err, &closed)
 	require.Equal(t, "session_ended", closed.Reason)
 }
+
+// TestOneUserLeavesPlaces: with one account nobody can hold all the places, by however
+// many of its sessions; and what is closed is given back.
+func TestOneUserLeavesPlaces(t *testing.T) {
+	t.Parallel()
+	s := newLiveSite(t, NewMemoryStore(), siteOptions{tracker: func(o *Options) { o.MaxSubscribers = 4 * fairStreams }})
+	s.signInAll(t, bob, adam, alice)
+	var last *sseClient
+	for i := range fairStreams {
+		if i == fairStreams/2 {
+			s.signIn(t, alice)
+		}
+		last = s.stream(t, alice, "")
+		last.want("snapshot")
+	}
+	requireProblem(t, s.as(alice, "GET", "/api/v1/online/events"), 503, "too_many_streams")
+	s.stream(t, bob, "").want("snapshot")
+	for range fairStreams + 1 {
+		s.stream(t, adam, "").want("snapshot")
+	}
+	require.NoError(t, last.body.Close())
+	require.Eventually(t, func() bool { return s.get(t, alice, "/api/v1/online/events").StatusCode == 200 }, patience, 10*time.Millisecond)
+}

@@ -93,7 +93,8 @@ type Options struct {
 	CacheSize int
 
 	// MaxSubscribers is how many may watch the events at once, by Subscribe and by
-	// HTTP together. Default 10,000, negative: nobody.
+	// HTTP together; a user who may not watch everything holds a quarter of the places
+	// by HTTP at the most, though never fewer than 16. Default 10,000, negative: nobody.
 	MaxSubscribers int
 
 	// Skip names requests that pass untracked; what it names is not protected
