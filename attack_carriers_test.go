@@ -200,7 +200,7 @@ func TestUnknownIDsAreNeverAdopted(t *testing.T) {
 			session, minted, err := o.Login(httptest.NewRecorder(), request("POST", "/login", headers...), "A")
 			require.NoError(t, err)
 			require.NotEqual(t, token.handle, minted.handle)
-			require.NotEqual(t, token.secret, minted.secret)
+			require.NotEqual(t, **token.hidden, **minted.hidden)
 			require.Equal(t, "session_invalid", outcome(t, ask(o.handler, "GET", "/", headers...)), "not even after it")
 			_, err = o.End(context.Background(), IDs(session.ID), Ending{Reason: ByLogout})
 			require.NoError(t, err)
@@ -245,7 +245,7 @@ func TestTokensAreUniform(t *testing.T) {
 		for i, b := range token.handle {
 			values[i][b]++
 		}
-		for i, b := range token.secret {
+		for i, b := range *token.hidden {
 			values[handleBytes+i][b]++
 		}
 	}
@@ -291,7 +291,7 @@ func TestRefusalsTakeAsLong(t *testing.T) {
 	ended, gone := f.login(t, "1")
 	_, err = f.End(t.Context(), IDs(ended.ID), Ending{Reason: ByUser})
 	require.NoError(t, err)
-	wrong := func(of Token) Token { return Token{handle: of.handle, secret: newToken().secret} }
+	wrong := func(of Token) Token { return Token{handle: of.handle, hidden: newToken().hidden} }
 	cases := map[string]func() Token{
 		"unknown": newToken,
 		"live":    func() Token { return wrong(live) },

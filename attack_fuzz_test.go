@@ -30,7 +30,7 @@ func FuzzToken(f *testing.F) {
 		if ok {
 			require.Equal(t, text, token.Reveal(), "one value, one spelling")
 			require.Equal(t, handle, token.handle[:])
-			require.Equal(t, secret, token.secret[:])
+			require.Equal(t, secret, (*token.hidden)[:])
 		}
 		_, err := ParseSessionID(text)
 		require.Equal(t, len(strict(text)) == handleBytes, err == nil, "%q", text)

@@ -66,9 +66,9 @@ const unprintable = "evil\r\n{\"level\":\"INFO\"}\x1b[2J\u202e\u2028\u0085\x00"
 
 // secretForms are the ways that a secret could stand in a log.
 func secretForms(token Token) []string {
-	hash := sha256.Sum256(token.secret[:])
+	hash := sha256.Sum256((*token.hidden)[:])
 	return []string{
-		token.Reveal()[handleChars+1:], hex.EncodeToString(token.secret[:]),
+		token.Reveal()[handleChars+1:], hex.EncodeToString((*token.hidden)[:]),
 		hex.EncodeToString(hash[:]), rawURL.EncodeToString(hash[:]),
 	}
 }

@@ -31,7 +31,7 @@ func TestNobodyHasAnothersCredentialRefused(t *testing.T) {
 		for _, user := range users {
 			mix(sha256.Sum256([]byte(user)))
 		}
-		return Token{handle: aimed, secret: token.secret}.Reveal()
+		return Token{handle: aimed, hidden: token.hidden}.Reveal()
 	}
 	for _, attack := range []struct {
 		name    string

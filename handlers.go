@@ -190,7 +190,7 @@ func (f *family) audit(c *call, err error) {
 		}
 	case actionForceLogoutUser:
 		// A token that was pasted in a user's place is a secret and nobody's name.
-		if _, secret := parseToken(c.id); !secret && validUserID(c.id) {
+		if _, secret := parseProof(c.id); !secret && validUserID(c.id) {
 			a.TargetUser = c.id
 		}
 	}

@@ -21,8 +21,8 @@ func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (
 		return Session{}, Token{}, fmt.Errorf("sessiontrack: Login: the user id has %d bytes: want 1 to %d of valid UTF-8 without control characters", len(userID), maxUserID)
 	}
 	token := newToken()
-	n := t.newSession(r, userID, token.handle)
-	n.SecretHash = token.hash()
+	n, p := t.newSession(r, userID, token.handle), token.proof()
+	n.SecretHash = p.hash()
 	n.Replaces = t.proved(r)
 	ctx, cancel := t.writeContext(r.Context())
 	defer cancel()

@@ -90,7 +90,7 @@ func TestMiddlewareOutcomes(t *testing.T) {
 		const auth, cookie = "Authorization", "Cookie"
 		sid := func(token Token) string { return bearerOf(t, "1", time.Hour, "sid", string(token.ID())) }
 		plain := bearerOf(t, "1", time.Hour)
-		wrong := Token{handle: ended.handle, secret: live.secret}
+		wrong := Token{handle: ended.handle, hidden: live.hidden}
 		signature := strings.LastIndexByte(plain, '.') + 1
 		forged := plain[:signature] + strings.Repeat("A", len(plain)-signature)
 		for _, row := range []struct {
@@ -131,7 +131,7 @@ func TestMiddlewareOutcomes(t *testing.T) {
 			{"empty header", alone, []string{headerName, ""}, "session_invalid"},
 			{"empty header beside a good JWT", o, []string{auth, sid(live), headerName, ""}, "session_invalid"},
 			{"handle without its secret", alone, []string{headerName, string(live.ID())}, "session_invalid"},
-			{"wrong secret", alone, []string{headerName, Token{handle: live.handle, secret: other.secret}.Reveal()}, "session_invalid"},
+			{"wrong secret", alone, []string{headerName, Token{handle: live.handle, hidden: other.hidden}.Reveal()}, "session_invalid"},
 			{"wrong secret of an ended one", alone, []string{headerName, wrong.Reveal()}, "session_invalid"},
 			{"header twice", alone, []string{headerName, live.Reveal(), headerName, live.Reveal()}, "session_invalid"},
 			{"cookie twice", alone, []string{cookie, cookieOf(live) + "; " + cookieOf(live)}, "session_invalid"},

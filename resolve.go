@@ -15,7 +15,7 @@ const headerName = "X-Session-Id"
 
 // carriers is what a request carries, each part genuine by its form, or refused.
 type carriers struct {
-	token    Token     // of the header, or the cookie
+	token    proof     // of the header, or the cookie
 	shared   *Identity // of a JWT, as its cache holds it
 	own      Identity  // of any other Identifier
 	header   bool      // token came by header
@@ -64,7 +64,7 @@ func (t *Tracker) carriersOf(r *http.Request, c *carriers, now time.Time) error 
 		c.header = true
 		if len(values) != 1 {
 			bad = true
-		} else if c.token, c.header = parseToken(values[0]); !c.header {
+		} else if c.token, c.header = parseProof(values[0]); !c.header {
 			bad = true
 		}
 	}
@@ -94,7 +94,7 @@ func (t *Tracker) readCookie(r *http.Request, c *carriers) bool {
 	if n == 0 {
 		return true
 	}
-	token, ok := parseToken(value)
+	token, ok := parseProof(value)
 	if n > 1 || !ok {
 		c.badForm = n == 1
 		return false

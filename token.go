@@ -57,40 +57,59 @@ func newHandle() (h handle) {
 	return h
 }
 
-// Token is what the client of a session holds: the handle and the secret that
-// proves it. It prints, logs and marshals as its handle; only [Token.Reveal]
-// gives the secret away.
-type Token struct {
+// proof is a token as a request carries it: a plain value, so that reading one
+// allocates nothing. It never leaves this package.
+type proof struct {
 	handle handle
 	secret [secretBytes]byte
 }
 
-func newToken() (t Token) {
-	t.handle = newHandle()
-	rand.Read(t.secret[:])
-	return t
-}
-
-// parseToken reads "handle.secret". Anything but the one canonical spelling is
+// parseProof reads "handle.secret". Anything but the one canonical spelling is
 // refused, before anything is decoded where the length says so already.
-func parseToken(s string) (t Token, ok bool) {
+func parseProof(s string) (p proof, ok bool) {
 	if len(s) != tokenChars || s[handleChars] != '.' {
-		return t, false
+		return p, false
 	}
-	ok = decodeRaw(t.handle[:], s[:handleChars]) && decodeRaw(t.secret[:], s[handleChars+1:])
-	return t, ok
+	ok = decodeRaw(p.handle[:], s[:handleChars]) && decodeRaw(p.secret[:], s[handleChars+1:])
+	return p, ok
 }
 
 // hash is what the store keeps in place of the secret. A plain SHA-256 is enough
 // for 256 random bits: there is nothing to guess (OWASP ASVS 11.4.2 asks for
 // slow functions where people choose the secret).
-func (t *Token) hash() [sha256.Size]byte { return sha256.Sum256(t.secret[:]) }
+func (p *proof) hash() [sha256.Size]byte { return sha256.Sum256(p.secret[:]) }
 
-// proves reports whether the token's secret is the one that hash was made of, in
-// constant time (OWASP ASVS 11.2.4).
-func (t *Token) proves(hash *[sha256.Size]byte) bool {
-	sum := t.hash()
+// proves reports whether the secret is the one that hash was made of, in constant
+// time (OWASP ASVS 11.2.4).
+func (p *proof) proves(hash *[sha256.Size]byte) bool {
+	sum := p.hash()
 	return subtle.ConstantTimeCompare(sum[:], hash[:]) == 1
+}
+
+// Token is what the client of a session holds: the handle and the secret that
+// proves it. It prints, logs and marshals as its handle, also inside a struct of
+// the host's; only [Token.Reveal] gives the secret away.
+type Token struct {
+	handle handle
+	// hidden is the secret. Package fmt calls no method of a value in an unexported
+	// field and would print the bytes; it follows one pointer where a verb does not
+	// fit, and never two.
+	hidden **[secretBytes]byte
+}
+
+func newToken() Token {
+	secret := new([secretBytes]byte)
+	rand.Read(secret[:])
+	return Token{newHandle(), &secret}
+}
+
+// proof is what the client will carry; the zero Token's proves nothing.
+func (t Token) proof() proof {
+	p := proof{handle: t.handle}
+	if t.hidden != nil {
+		p.secret = **t.hidden
+	}
+	return p
 }
 
 // ID returns the token's handle.
@@ -99,7 +118,8 @@ func (t Token) ID() SessionID { return t.handle.id() }
 // Reveal returns the whole token, "handle.secret", to be given to the client and
 // to nobody else: whoever holds it is the session.
 func (t Token) Reveal() string {
-	return string(t.handle.id()) + "." + rawURL.EncodeToString(t.secret[:])
+	p := t.proof()
+	return string(p.handle.id()) + "." + rawURL.EncodeToString(p.secret[:])
 }
 
 // String returns the handle.
