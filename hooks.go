@@ -37,14 +37,22 @@ func (t *Tracker) runHooks(ctx context.Context) {
 		case call := <-t.hooks:
 			call(called)
 		case <-ctx.Done():
-			for {
-				select {
-				case call := <-t.hooks:
-					call(called)
-				default:
-					return
-				}
-			}
+			t.callHooks(ctx)
+			return
+		}
+	}
+}
+
+// callHooks calls those that wait. It is also the last that a run does: a request that
+// Shutdown waits for may have added one after the loop's last look.
+func (t *Tracker) callHooks(ctx context.Context) {
+	called := context.WithValue(context.WithoutCancel(ctx), hookKey{}, true)
+	for {
+		select {
+		case call := <-t.hooks:
+			call(called)
+		default:
+			return
 		}
 	}
 }

@@ -2,23 +2,32 @@ package sessiontrack
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 )
 
 // life is the Tracker's running state: whether work may be done in the background, and
-// by which run of it.
+// by which run of it. Runs do not overlap.
 type life struct {
 	up      atomic.Bool
 	mu      sync.Mutex
 	current *run // nil before Start and after Shutdown
+	last    *run // the latest that was stopped; it may still be at work
 }
 
 // run is what lies between one Start and the Shutdown that ends it.
 type run struct {
 	cancel  context.CancelFunc
 	working sync.WaitGroup
+	finally func()        // called when all work is done
+	over    chan struct{} // closed after that
 }
+
+var (
+	errStarted  = errors.New("started already")
+	errStopping = errors.New("the background work from before Shutdown has not ended yet")
+)
 
 // running reports whether the Tracker has been started and not been shut down.
 func (l *life) running() bool { return l.up.Load() }
@@ -39,48 +48,88 @@ func (l *life) enter() *run {
 
 func (r *run) leave() { r.working.Done() }
 
-// start runs the loops, each in a goroutine of its own, until stop or until ctx is
-// done. It reports false when others are running.
-func (l *life) start(ctx context.Context, loops ...func(context.Context)) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.current != nil {
+// ended reports whether the run, nil for none, is over.
+func (r *run) ended() bool {
+	if r == nil {
+		return true
+	}
+	select {
+	case <-r.over:
+		return true
+	default:
 		return false
 	}
+}
+
+// wait waits until the run, nil for none, is over. A loop that calls it cannot be
+// waited for: detached says so.
+func (r *run) wait(ctx context.Context, detached bool) error {
+	switch {
+	case r.ended():
+		return nil
+	case detached:
+		return errStopping
+	}
+	select {
+	case <-r.over:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// idle waits until start may be called.
+func (l *life) idle(ctx context.Context, detached bool) error {
+	l.mu.Lock()
+	current, last := l.current, l.last
+	l.mu.Unlock()
+	if current != nil {
+		return errStarted
+	}
+	return last.wait(ctx, detached)
+}
+
+// start calls prepare and runs the loops, each in a goroutine of its own, until stop or
+// until ctx is done; neither where others are running. finally is called after the last
+// of what the run has done.
+func (l *life) start(ctx context.Context, prepare func(), finally func(context.Context), loops ...func(context.Context)) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.current != nil:
+		return errStarted
+	case !l.last.ended():
+		return errStopping
+	}
+	prepare()
 	ctx, cancel := context.WithCancel(ctx)
-	r := &run{cancel: cancel}
+	r := &run{cancel: cancel, finally: func() { finally(ctx) }, over: make(chan struct{})}
 	for _, loop := range loops {
 		r.working.Go(func() { loop(ctx) })
 	}
 	l.current = r
 	l.up.Store(true)
-	return true
+	return nil
 }
 
-// stop ends the loops and waits for all work, or until ctx is done. A loop that calls
-// it cannot be waited for: detached says so.
+// stop ends the loops and waits for all work, that of a run which an earlier stop has
+// not seen the end of included, or until ctx is done.
 func (l *life) stop(ctx context.Context, detached bool) error {
 	l.mu.Lock()
-	r := l.current
-	l.current = nil
-	l.up.Store(false)
-	l.mu.Unlock()
-	if r == nil {
-		return nil
+	if r := l.current; r != nil {
+		l.current, l.last = nil, r
+		l.up.Store(false)
+		r.cancel()
+		go func() {
+			r.working.Wait()
+			r.finally()
+			close(r.over)
+		}()
 	}
-	r.cancel()
+	last := l.last
+	l.mu.Unlock()
 	if detached {
 		return nil
 	}
-	idle := make(chan struct{})
-	go func() {
-		r.working.Wait()
-		close(idle)
-	}()
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return last.wait(ctx, false)
 }

@@ -102,12 +102,14 @@ func New(store Store, opts *Options) (*Tracker, error) {
 // ended sessions, samples, cleanup, names of devices. It first asks the store once,
 // and starts nothing where that fails, so that a wrong address or a missing table is
 // seen at once; it may then be called again. The work lasts until Shutdown, or until
-// ctx is done.
+// ctx is done. Where an earlier Shutdown has not seen the end of its work, Start waits
+// for that as long as ctx allows; called from a hook it fails instead.
 func (t *Tracker) Start(ctx context.Context) error {
-	if t.life.running() {
-		return errors.New("sessiontrack: Start: started already")
+	if err := t.life.idle(ctx, inHook(ctx)); err != nil {
+		return fmt.Errorf("sessiontrack: Start: %w", err)
 	}
-	if err := t.greet(ctx); err != nil {
+	prepare, err := t.greet(ctx)
+	if err != nil {
 		return fmt.Errorf("sessiontrack: Start: %w", err)
 	}
 	loops := []func(context.Context){t.runFlusher, t.runDescriber, t.runHooks, t.runEvents}
@@ -120,41 +122,38 @@ func (t *Tracker) Start(ctx context.Context) error {
 	if t.opts.CleanupInterval > 0 {
 		loops = append(loops, t.every(t.opts.CleanupInterval, t.cleanupLeased))
 	}
-	t.hub.setOpen(true)
-	if !t.life.start(ctx, loops...) {
-		return errors.New("sessiontrack: Start: started already")
+	if err := t.life.start(ctx, prepare, t.callHooks, loops...); err != nil {
+		return fmt.Errorf("sessiontrack: Start: %w", err)
 	}
 	return nil
 }
 
 // greet asks the store for its time and reads its sessions once, the feed where it has
-// one.
-func (t *Tracker) greet(ctx context.Context) error {
+// one. It returns what is to be done with the answer once nothing else is running.
+func (t *Tracker) greet(ctx context.Context) (prepare func(), err error) {
 	ctx, cancel := t.writeContext(ctx)
 	defer cancel()
 	before := t.clock.local()
 	if t.feed == nil {
 		page, err := t.store.List(ctx, Query{Live: true, Limit: 1})
-		t.clock.learn(page.Now, before, t.clock.local())
-		return err
+		after := t.clock.local()
+		return func() {
+			t.clock.learn(page.Now, before, after)
+			t.hub.setOpen(true)
+		}, err
 	}
 	page, err := t.feed.EndedSince(ctx, time.Time{}, 1)
 	after := t.clock.local()
 	if err == nil { // the time alone would not show that a table is missing
 		_, err = t.feed.EndedSince(ctx, page.Now, 1)
 	}
-	if err != nil {
-		return err
-	}
-	t.life.mu.Lock() // two Starts at once: one of them wins below
-	defer t.life.mu.Unlock()
-	if t.life.current == nil {
+	return func() {
 		t.clock.learn(page.Now, before, after)
 		t.lease = lease{since: page.Now.Add(-feedOverlap), lastGood: before}
 		t.trustedUntil.Store(before + t.opts.MaxStaleness.Microseconds())
 		t.down.Store(false)
-	}
-	return nil
+		t.hub.setOpen(true)
+	}, err
 }
 
 // Shutdown ends the work in the background and writes the activity that is still

@@ -1,0 +1,108 @@
+package sessiontrack
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// slowFeed is a store whose feed answers only after a while, whatever its context says.
+type slowFeed struct {
+	*MemoryStore
+	slow    atomic.Bool
+	reading atomic.Int64
+	most    atomic.Int64
+}
+
+func (s *slowFeed) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, error) {
+	s.hold()
+	defer s.reading.Add(-1)
+	return s.MemoryStore.ChangesSince(context.WithoutCancel(ctx), q)
+}
+
+func (s *slowFeed) EndedSince(ctx context.Context, since time.Time, limit int) (EndedPage, error) {
+	s.hold()
+	defer s.reading.Add(-1)
+	return s.MemoryStore.EndedSince(context.WithoutCancel(ctx), since, limit)
+}
+
+func (s *slowFeed) hold() {
+	s.most.Store(max(s.most.Load(), s.reading.Add(1)))
+	if s.slow.Load() {
+		time.Sleep(10 * time.Second)
+	}
+}
+
+// TestRunsDoNotOverlap: a Start after a Shutdown that gave up waiting does not begin
+// before the work of the earlier run has ended, which would otherwise close the new
+// one's events behind its back and share its lease.
+func TestRunsDoNotOverlap(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowFeed{MemoryStore: NewMemoryStore()}
+		tracker := mustTracker(t, store)
+		require.NoError(t, tracker.Start(t.Context()))
+		_, err := tracker.Subscribe(t.Context(), Watch{})
+		require.NoError(t, err)
+		time.Sleep(3 * time.Second)
+		store.slow.Store(true)
+		time.Sleep(1500 * time.Millisecond) // a reading is under way
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, tracker.Shutdown(short), context.DeadlineExceeded)
+		require.ErrorIs(t, tracker.Shutdown(short), context.DeadlineExceeded, "the work is still there")
+		require.ErrorIs(t, tracker.Start(short), context.DeadlineExceeded)
+		store.slow.Store(false)
+		require.NoError(t, tracker.Start(t.Context()))
+		time.Sleep(20 * time.Second)
+		assert.EqualValues(t, 1, store.most.Load(), "readings of the feed at once")
+		_, err = tracker.Subscribe(t.Context(), Watch{})
+		require.NoError(t, err, "what ended was the earlier run")
+		require.NoError(t, tracker.Shutdown(t.Context()))
+	})
+}
+
+// TestShutdownAfterAHooks: a hook that shuts the tracker down cannot wait for itself;
+// who calls Shutdown next does.
+func TestShutdownAfterAHooks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var f *fixture
+		var done atomic.Bool
+		f = newFixture(t, &Options{Hooks: Hooks{Login: func(ctx context.Context, _ Session) {
+			assert.NoError(t, f.Shutdown(ctx))
+			assert.ErrorIs(t, f.Start(ctx), errStopping, "it would wait for itself")
+			time.Sleep(time.Second)
+			done.Store(true)
+		}}}).started(t)
+		f.login(t, "42")
+		synctest.Wait()
+		require.NoError(t, f.Shutdown(t.Context()))
+		require.True(t, done.Load(), "the hook has returned")
+		require.NoError(t, f.Start(t.Context()))
+		require.NoError(t, f.Shutdown(t.Context()))
+	})
+}
+
+// TestHooksOutliveTheirLoop: what a request that Shutdown waits for has told comes
+// after the hooks' own loop has looked for the last time.
+func TestHooksOutliveTheirLoop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, nil).started(t)
+		request := f.life.enter()
+		over := make(chan error)
+		go func() { over <- f.Shutdown(t.Context()) }()
+		synctest.Wait() // the loops have ended
+		called := false
+		f.hooks <- func(context.Context) { called = true }
+		request.leave()
+		require.NoError(t, <-over)
+		require.True(t, called)
+	})
+}
