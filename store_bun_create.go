@@ -151,7 +151,7 @@ func endLocked(ctx context.Context, tx bun.Tx, serials []int64, reason EndReason
 	}
 	var rows []bunRow
 	err := tx.NewRaw("WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now) "+
-		"UPDATE user_sessions AS s SET logout_at = clock.now, updated_at = clock.now, end_reason = ? "+
+		"UPDATE user_sessions AS s SET logout_at = greatest(clock.now, s.last_activity), updated_at = clock.now, end_reason = ? "+
 		"FROM clock WHERE s.id IN (?) AND s.is_active RETURNING "+sessionColumns,
 		string(reason), bun.List(serials)).Scan(ctx, &rows)
 	return sessionsBySerial(rows), err

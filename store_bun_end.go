@@ -34,9 +34,6 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (Ended, erro
 			return err
 		}
 		out.Sessions = sessionsBySerial(rows)
-		if !b.timed() {
-			out.At = out.Sessions[0].LogoutAt
-		}
 		if err := leave(ctx, tx, usersOf(out.Sessions)); err != nil {
 			return err
 		}

@@ -258,3 +258,27 @@ func TestBunStoreServerAway(t *testing.T) {
 	cluster.Start()
 	require.Eventually(t, func() bool { return get(time.Second) == nil }, 5*time.Second, 20*time.Millisecond)
 }
+
+// TestBunStoreEndAfterTheClockWentBack: after a fail-over to a server whose clock is
+// behind, activity of before lies in the future. Its end does not come before it, and
+// is not taken for the time that it is.
+func TestBunStoreEndAfterTheClockWentBack(t *testing.T) {
+	t.Parallel()
+	s, ctx := newBunStore(t), t.Context()
+	a := bunCreate(t, s, "1")
+	b := bunCreate(t, s, "2")
+	_, err := s.db.ExecContext(ctx, "UPDATE user_sessions SET last_activity = last_activity + interval '1 hour'")
+	require.NoError(t, err)
+	ended, err := s.End(ctx, IDs(a.ID), Ending{Reason: ByAdmin})
+	require.NoError(t, err)
+	require.Len(t, ended.Sessions, 1)
+	assert.Equal(t, ended.Sessions[0].LastActivity, ended.Sessions[0].LogoutAt)
+	assert.WithinDuration(t, a.LoginAt, ended.At, time.Minute, "replicas learn the time from it")
+
+	next := NewSession{Session: Session{ID: newHandle().id(), UserID: "2"}, Replaces: b.ID}
+	created, err := s.Create(ctx, next)
+	require.NoError(t, err)
+	require.Len(t, created.Ended, 1)
+	assert.Equal(t, created.Ended[0].LastActivity, created.Ended[0].LogoutAt)
+	assert.WithinDuration(t, a.LoginAt, created.Session.LoginAt, time.Minute)
+}
