@@ -11,12 +11,14 @@ import (
 type clock struct {
 	started time.Time // with its monotonic reading
 	offset  atomic.Int64
+	lowest  atomic.Int64 // what the offset is at least, by the latest answer
 	learnt  atomic.Bool
 }
 
 func newClock() *clock {
 	c := &clock{started: time.Now()}
 	c.offset.Store(c.started.UnixMicro())
+	c.lowest.Store(c.started.UnixMicro())
 	return c
 }
 
@@ -34,6 +36,10 @@ func (c *clock) now() int64 { return c.at(c.local()) }
 // at converts a local reading to the store's time.
 func (c *clock) at(local int64) int64 { return c.offset.Load() + local }
 
+// earliest returns what the store's time is at least: behind now by the length of the
+// latest round trip at the most.
+func (c *clock) earliest() int64 { return min(c.lowest.Load(), c.offset.Load()) + c.local() }
+
 // learn takes a stamp that the store set at some moment between two local
 // readings. What is known already stays while it agrees with that, so that the
 // offset does not wander by the length of a round trip.
@@ -42,6 +48,7 @@ func (c *clock) learn(stamp time.Time, before, after int64) {
 		return
 	}
 	lowest, highest := stamp.UnixMicro()-after, stamp.UnixMicro()-before
+	c.lowest.Store(lowest)
 	known := c.offset.Load()
 	switch {
 	case !c.learnt.Swap(true):

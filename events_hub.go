@@ -20,8 +20,8 @@ const (
 	// lingerFor is how long events are still collected after the last reader has
 	// left: a page that is loaded anew goes on where it was.
 	lingerFor = time.Minute
-	// clockDoubt is how much the store's clock may be behind what is thought of it:
-	// a login at the moment of the first subscription is told rather than lost.
+	// clockDoubt is how much the store's clock may be behind what its latest answer
+	// shows: a login at the moment of the first subscription is told rather than lost.
 	clockDoubt = 20 * time.Millisecond
 )
 
@@ -143,7 +143,7 @@ func (h *hub) add(s *Subscription, limit int) error {
 	}
 	h.readers[s] = struct{}{}
 	if h.since == 0 {
-		h.since = s.t.clock.now() - clockDoubt.Microseconds()
+		h.since = s.t.clock.earliest() - clockDoubt.Microseconds()
 	}
 	select {
 	case h.started <- struct{}{}:

@@ -109,9 +109,9 @@ func (w *watcher) gather(ctx context.Context) {
 	if w.t.changes != nil || w.online == nil {
 		return
 	}
-	users, err := w.t.presence(ctx, ChangeQuery{})
+	c, err := w.t.changesFor(ctx, ChangeQuery{})
 	if err == nil {
-		w.seen(users)
+		w.seen(c.Seen)
 	}
 }
 
@@ -180,7 +180,7 @@ func (t *Tracker) readFeed(ctx context.Context) (EndedPage, error) {
 		f.begun = next
 	}
 	f.seen = c.Now.Add(-feedOverlap - t.opts.FlushInterval)
-	t.hub.hand(arrival{c, w.ask, local})
+	t.hub.hand(arrival{changes: c, asked: w.ask, at: local, began: f.began, anew: t.lease.setBack(c.Now, local)})
 	return EndedPage{Ended: c.Ended, More: c.MoreEnded, Now: c.Now}, nil
 }
 

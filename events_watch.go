@@ -3,6 +3,7 @@ package sessiontrack
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 )
@@ -38,18 +39,22 @@ type watching struct {
 type arrival struct {
 	changes Changes
 	asked   []string
-	at      int64 // local time
+	at      int64     // local time
+	began   time.Time // of the watching that it was asked for
+	anew    bool      // the store's clock has been set back
 }
 
 // watcher turns changes into events. It belongs to the goroutine of runEvents.
 type watcher struct {
 	t       *Tracker
+	since   time.Time            // when the first reader came
 	began   time.Time            // what happened before is nobody's event
 	logins  map[handle]struct{}  // told, and brought again by the overlap
 	ends    map[handle]struct{}  // likewise
 	online  map[string]time.Time // told or known to be online, with the latest activity; nil: too many
 	coming  map[string]struct{}  // seen, to be confirmed
 	leaving map[string]int64     // in doubt from this local time on
+	anew    bool                 // the store's clock has been set back
 	priming bool                 // the first arrival completes what loading may have missed
 	room    float64              // what is left of the budget
 	roomAt  int64
@@ -75,25 +80,6 @@ func (t *Tracker) runEvents(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// newWatcher begins to watch: it learns who is online and has the feed ask for more.
-func (t *Tracker) newWatcher(ctx context.Context, since int64) *watcher {
-	w := &watcher{
-		t: t, began: fromMicros(since), priming: true, room: eventBudget, roomAt: t.clock.local(),
-		coming: make(map[string]struct{}), leaving: make(map[string]int64), statsAt: t.clock.local(),
-	}
-	for len(t.hub.arrivals) > 0 { // of the time before
-		<-t.hub.arrivals
-	}
-	for !w.load(ctx) {
-		if !sleep(ctx, t.opts.FeedInterval) {
-			return nil
-		}
-	}
-	t.hub.watching.Store(&watching{since: w.began})
-	t.Kick()
-	return w
 }
 
 // run works until nobody has been reading for a while.
@@ -141,59 +127,19 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// load learns who is online, latest first. It reports false where the store could not
-// say.
-func (w *watcher) load(ctx context.Context) bool {
-	t := w.t
-	w.online = make(map[string]time.Time)
-	q := ChangeQuery{Seen: w.began.Add(-t.opts.Online), Limit: feedLimit}
-	for {
-		users, err := t.presence(ctx, q)
-		if err != nil {
-			return false
-		}
-		for _, u := range users {
-			if t.changes == nil || !u.LastActivity.After(w.began) { // the others come with the first arrival
-				w.online[u.UserID] = u.LastActivity
-			}
-		}
-		switch {
-		case len(w.online) > maxWatched:
-			w.overflow(ctx)
-			return true
-		case len(users) < q.Limit || t.changes == nil:
-			return true
-		}
-		last := users[len(users)-1]
-		q.Before = Cursor{At: last.LastActivity, UserID: last.UserID}
-	}
-}
-
-// overflow gives up on who is online.
-func (w *watcher) overflow(ctx context.Context) {
-	w.t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: too many users are online to tell who comes and goes", countAttr(maxWatched))
-	w.online = nil
-	clear(w.coming)
-	clear(w.leaving)
-}
-
-// presence asks for users by their presence, or gathers them by listing.
-func (t *Tracker) presence(ctx context.Context, q ChangeQuery) ([]OnlineUser, error) {
-	ctx, cancel := t.writeContext(ctx)
-	defer cancel()
-	if t.changes == nil {
-		users, _, err := t.gatherOnline(ctx, t.opts.Online)
-		return users, err
-	}
-	c, err := t.changes.ChangesSince(ctx, q)
-	return c.Seen, err
-}
-
 // take makes events of what the feed has brought.
 func (w *watcher) take(ctx context.Context, a arrival) {
 	c := &a.changes
-	gap := c.MoreEnded || c.MoreBegun || w.t.hub.missed.Swap(false)
-	events := w.sessions(c)
+	gap := w.t.hub.missed.Swap(false)
+	w.anew = w.anew || a.anew
+	if w.anew && w.restart(ctx, c.Now) {
+		w.anew, gap = false, true
+	}
+	var events []Event
+	if w.t.changes == nil || a.began.Equal(w.began) { // else the feed will bring it again
+		gap = gap || c.MoreEnded || c.MoreBegun
+		events = w.sessions(c)
+	}
 	if w.online != nil {
 		w.seen(c.Seen)
 		events = append(events, w.confirm(a)...)
@@ -230,10 +176,10 @@ func (w *watcher) sessions(c *Changes) []Event {
 		}
 		ends[h] = struct{}{}
 		if _, again := w.ends[h]; !again {
-			events = append(events, Event{Type: EventLogout, Time: s.LogoutAt, Session: s})
+			events = append(events, Event{Type: EventLogout, Time: later(s.LogoutAt, s.LoginAt), Session: s})
 		}
 	}
-	w.logins, w.ends = logins, ends
+	w.logins, w.ends = stillTold(logins, w.logins, c.MoreBegun), stillTold(ends, w.ends, c.MoreEnded)
 	slices.SortStableFunc(events, func(a, b Event) int {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Session.Serial, b.Session.Serial))
 	})
@@ -241,6 +187,15 @@ func (w *watcher) sessions(c *Changes) []Event {
 		w.moved(&events[i])
 	}
 	return events
+}
+
+// stillTold keeps what was told before where the limit has cut an answer: the next one
+// may bring it again.
+func stillTold(now, before map[handle]struct{}, cut bool) map[handle]struct{} {
+	if cut && len(before) < 4*feedLimit {
+		maps.Copy(now, before)
+	}
+	return now
 }
 
 // asBegun is the session as it was at its beginning: its end has an event of its own.

@@ -17,6 +17,10 @@ const (
 	// FeedInterval on the average: an end is known within milliseconds, and a flood
 	// of notifications costs the database no flood of readings.
 	feedBurst = 20
+	// clockStep is how far the store's clock may fall behind between two readings: ends
+	// are stamped up to 2 s before they can be seen, which leaves 1 s of the overlap,
+	// and half of it to answers that were slow.
+	clockStep = 500 * time.Millisecond
 )
 
 // lease is how far this process may trust its cache: the start of the latest good
@@ -25,6 +29,17 @@ type lease struct {
 	since    time.Time           // the store's time from which the next reading begins
 	lastGood int64               // local start of the latest good reading
 	seen     map[handle]struct{} // ends that the overlap will bring again
+}
+
+// setBack reports whether a reading's answer shows that the store's clock has been set
+// back since the latest good one, as after a fail-over to a server whose clock is
+// behind: what has ended there lately is stamped before the time that was asked about.
+// A clock that stands, as a MemoryStore's may, stamps nothing earlier than before.
+func (l *lease) setBack(now time.Time, local int64) bool {
+	before := l.since.Add(feedOverlap)
+	moved, due := now.Sub(before), time.Duration(local-l.lastGood)*time.Microsecond
+	stands := moved >= 0 && moved < time.Millisecond
+	return !stands && due-moved > clockStep
 }
 
 // Kick makes the feed of ended sessions be read at once: what a listener such as
@@ -85,7 +100,7 @@ func (t *Tracker) poll(ctx context.Context) error {
 	}
 	t.clock.learn(page.Now, before, t.clock.local())
 	gap := before-t.lease.lastGood > (t.opts.MaxStaleness + t.opts.StaleGrace).Microseconds()
-	if page.More || gap {
+	if page.More || gap || t.lease.setBack(page.Now, before) {
 		t.cache.clear()
 		t.lease.seen = nil
 		t.hub.streams.doubtAll()

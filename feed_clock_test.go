@@ -1,0 +1,165 @@
+package sessiontrack
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// failOver is what a fail-over to a server does whose clock is behind: rows keep their
+// stamps, and the time that the store tells goes back.
+func (s *faultStore) failOver() {
+	s.clock.Store(0)
+	s.fed.Store(0)
+}
+
+// TestEndsAreLearntAfterTheClockWentBack: this replica cannot reach the store while
+// another, at the new server already, ends a session and sees a login. Both are stamped
+// before the time that this replica's feed has seen.
+func TestEndsAreLearntAfterTheClockWentBack(t *testing.T) {
+	t.Parallel()
+	for _, back := range []time.Duration{5 * time.Second, time.Hour} {
+		t.Run(back.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := newFaultStore()
+				store.clock.Store(time.Now().Add(back).UnixMicro())
+				o := &Options{TouchInterval: time.Minute, SampleInterval: -1, CleanupInterval: -1}
+				f := replica(t, store, o).started(t)
+				other := replica(t, &faultStore{MemoryStore: store.MemoryStore}, o)
+				ended, token := f.login(t, "42")
+				_, stays := f.login(t, "43")
+				require.Equal(t, 200, f.get(token).Code)
+				store.clock.Add(time.Second.Microseconds()) // it stands, this far ahead
+				time.Sleep(2 * time.Second)
+				seen := f.watch(t, Watch{Types: []EventType{EventLogin, EventLogout}})
+				require.Equal(t, []string{"snapshot start"}, seen.within(4*time.Second))
+
+				store.failOver()
+				store.down.Store(true)
+				_, err := other.End(t.Context(), IDs(ended.ID), Ending{Reason: ByAdmin})
+				require.NoError(t, err)
+				time.Sleep(8 * time.Second)
+				store.down.Store(false)
+				assert.Equal(t, []string{"snapshot gap"}, seen.within(5*time.Second), "what happened meanwhile")
+				assert.Equal(t, 401, f.get(token).Code, "MaxStaleness after the store is back")
+				assert.Equal(t, 200, f.get(stays).Code)
+
+				late, _ := other.login(t, "44")
+				_, err = other.End(t.Context(), IDs(late.ID), Ending{Reason: ByAdmin})
+				require.NoError(t, err)
+				assert.Equal(t, []string{"login 44", "logout 44"}, seen.within(5*time.Second))
+				assert.Empty(t, seen.within(2*back), "once each")
+				shutDown(t, f)
+			})
+		})
+	}
+}
+
+// TestSlowReadingsAreNoStepOfTheClock: a clock that stands, or an answer that took its
+// time, empties no cache.
+func TestSlowReadingsAreNoStepOfTheClock(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	l := lease{since: began.Add(-feedOverlap), lastGood: 1_000_000}
+	for _, test := range []struct {
+		moved, waited time.Duration
+		back          bool
+	}{
+		{time.Second, time.Second, false},
+		{time.Second + 400*time.Millisecond, time.Second, false},
+		{time.Second - 400*time.Millisecond, time.Second, false},
+		{time.Second - 600*time.Millisecond, time.Second, true},
+		{0, time.Second, false},
+		{1000, time.Hour, false},
+		{-1000, time.Second, true},
+		{-time.Hour, time.Second, true},
+		{10 * time.Second, 20 * time.Second, true},
+		{time.Hour, time.Second, false},
+	} {
+		local := l.lastGood + test.waited.Microseconds()
+		assert.Equal(t, test.back, l.setBack(began.Add(test.moved), local), "%v in %v", test.moved, test.waited)
+	}
+}
+
+// lateCommits is a store whose sessions become visible a while after their stamps.
+type lateCommits struct {
+	*faultStore
+	hidden map[SessionID]time.Time // until when
+}
+
+func (s *lateCommits) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, error) {
+	c, err := s.faultStore.ChangesSince(ctx, q)
+	begun := c.Begun[:0]
+	for _, b := range c.Begun {
+		if time.Now().After(s.hidden[b.ID]) {
+			begun = append(begun, b)
+		}
+	}
+	c.Begun = begun
+	return c, err
+}
+
+// TestWatchBeginsWithWhatWasUnderWay: logins that were stamped before somebody began to
+// watch and committed afterwards are told; those that could be seen before are not.
+func TestWatchBeginsWithWhatWasUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &lateCommits{newFaultStore(), map[SessionID]time.Time{}}
+		tracker, err := New(store, nil)
+		require.NoError(t, err)
+		require.NoError(t, tracker.Start(t.Context()))
+		f := &fixture{Tracker: tracker, store: store.faultStore}
+		f.login(t, "early")
+		late, _ := f.login(t, "late")
+		time.Sleep(time.Second)
+		store.hidden[late.ID] = time.Now().Add(300 * time.Millisecond)
+		seen := f.watch(t, Watch{Types: []EventType{EventLogin}})
+		require.Equal(t, []string{"snapshot start"}, seen.taken())
+		f.login(t, "now")
+		assert.ElementsMatch(t, []string{"login late", "login now"}, seen.within(10*time.Second))
+		shutDown(t, f)
+	})
+}
+
+// TestWatchBeginsByTheStoresTime: the replica's idea of the store's time may be ahead
+// by what an answer took. A login after Subscribe is told all the same.
+func TestWatchBeginsByTheStoresTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, nil)
+		before := f.clock.local()
+		time.Sleep(400 * time.Millisecond)
+		f.clock.learn(time.Now().Add(-400*time.Millisecond), before, f.clock.local()) // the answer was slow
+		require.Greater(t, f.clock.now(), time.Now().UnixMicro()-200_001)
+		assert.LessOrEqual(t, f.clock.earliest(), time.Now().Add(-400*time.Millisecond).UnixMicro())
+		f.clock.learn(time.Now(), f.clock.local(), f.clock.local())
+		assert.Equal(t, time.Now().UnixMicro(), f.clock.earliest())
+	})
+}
+
+// TestAnEventIsToldOnceWhereTheFeedIsCut: a burst cuts an answer of the feed, and the
+// next one brings again what was told before it.
+func TestAnEventIsToldOnceWhereTheFeedIsCut(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	at := fromMicros(f.clock.now())
+	w := &watcher{t: f.Tracker, began: at.Add(-time.Second)}
+	session := func(serial int64, over bool) Session {
+		s := Session{ID: newHandle().id(), Serial: serial, UserID: fmt.Sprint(serial), LoginAt: at.Add(time.Duration(serial))}
+		if over {
+			s.LogoutAt = at.Add(time.Millisecond)
+		}
+		return s
+	}
+	a, b := session(1, true), session(2, true)
+	require.Len(t, w.sessions(&Changes{Begun: []Session{a}, Ended: []Session{a}}), 2)
+	cut := Changes{Begun: []Session{b}, Ended: []Session{b}, MoreBegun: true, MoreEnded: true}
+	require.Len(t, w.sessions(&cut), 2)
+	require.Empty(t, w.sessions(&Changes{Begun: []Session{a, b}, Ended: []Session{a, b}}))
+}
