@@ -95,7 +95,9 @@ func (m *machine) acknowledge(r *replica) {
 func (m *machine) logout(r *replica, t token) {
 	began := time.Now()
 	w := httptest.NewRecorder()
-	r.tracker.Logout(w, newRequest("/logout", "X-Session-Id", t.secret))
+	request := newRequest("/logout", "X-Session-Id", t.secret)
+	request.Method = http.MethodPost
+	r.tracker.Logout(w, request)
 	switch {
 	case w.Code == http.StatusNoContent:
 		m.promised(r, func(row *row) bool { return row.ID == t.id }, began)
