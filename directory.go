@@ -76,11 +76,16 @@ func hostFailed(name string, err error) error {
 	return fmt.Errorf("%w: %s: %v", ErrUnavailable, name, err)
 }
 
+// maxJSONNumber is the largest whole number that every reader of JSON keeps as it is.
+const maxJSONNumber = 1<<53 - 1
+
 // jsonUserID writes a user id as the host wants it: a number where
-// Options.NumericUserIDs is set and the id is the canonical form of one.
+// Options.NumericUserIDs is set, the id is the canonical form of one, and no reader
+// takes it for another.
 func (t *Tracker) jsonUserID(id string) any {
 	if t.opts.NumericUserIDs {
-		if n, err := strconv.ParseInt(id, 10, 64); err == nil && strconv.FormatInt(n, 10) == id {
+		n, err := strconv.ParseInt(id, 10, 64)
+		if err == nil && -maxJSONNumber <= n && n <= maxJSONNumber && strconv.FormatInt(n, 10) == id {
 			return n
 		}
 	}

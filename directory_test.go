@@ -34,3 +34,20 @@ func TestRolesThatCannotBeTold(t *testing.T) {
 		})
 	}
 }
+
+// TestLargeUserIDsStayApart: whoever reads numbers as browsers do, in 53 bits, does not
+// take one user for another, whose sessions would then be the ones that are ended.
+func TestLargeUserIDsStayApart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, NewMemoryStore(), siteOptions{})
+	s.signIn(t, adam)
+	for id, want := range map[string]any{
+		"9007199254740991": float64(9007199254740991), "9007199254740992": "9007199254740992", "9007199254740993": "9007199254740993",
+		"-9007199254740991": float64(-9007199254740991), "-9007199254740992": "-9007199254740992", "9223372036854775807": "9223372036854775807",
+		"007": "007", "-0": "-0", "1e3": "1e3", "99999999999999999999": "99999999999999999999",
+	} {
+		s.signIn(t, id)
+		list := rows(t, s.json(t, adam, "GET", adminPath+"user/"+id+"/sessions"), "data")
+		assert.Equal(t, []any{want}, field(list, "userId"))
+	}
+}

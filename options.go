@@ -109,8 +109,9 @@ type Options struct {
 
 	// Directory brings users' names and pictures. Default: none, ids only.
 	Directory UserDirectory
-	// NumericUserIDs writes user ids as JSON numbers where they are whole numbers.
-	// Default false: strings.
+	// NumericUserIDs writes user ids as JSON numbers where they are whole numbers
+	// below 2⁵³. Larger ones stay strings: most readers, browsers among them, would
+	// round them to another user's (RFC 7493 §2.2). Default false: strings.
 	NumericUserIDs bool
 	// Roles tells a user's roles anew for each admin decision. Default: the roles
 	// of the verified credential, so that a demotion needs the sessions ended too.
