@@ -27,7 +27,9 @@ func (c *tracked) Value(key any) any {
 }
 
 // FromContext returns the session of a request that passed the middleware, and
-// whether there is one. The Session is a value: safe to keep.
+// whether there is one. The Session is a value: safe to keep. Where several Trackers'
+// middlewares lie around each other it is that of the innermost one that found any:
+// wrap a handler in the [Tracker.Require] of the Tracker whose session it needs.
 func FromContext(ctx context.Context) (Session, bool) {
 	c, ok := ctx.Value(contextKey{}).(*tracked)
 	if !ok {
