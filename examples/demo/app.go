@@ -43,8 +43,20 @@ func newApplication(config config, store sessiontrack.Store, log *slog.Logger) (
 	if a.tracker, err = sessiontrack.New(store, options); err != nil {
 		return nil, err
 	}
-	a.Handler = a.tracker.Middleware(a.routes())
+	a.Handler = timelyBodies(a.tracker.Middleware(a.routes()))
 	return a, nil
+}
+
+// timelyBodies bounds the time that a request's body may take, also where nobody needs
+// it: the server reads to its end before it answers. A ReadTimeout would do the same and
+// cut off streams.
+func timelyBodies(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // hurry makes the intervals a tenth of their defaults, for those who watch. Windows

@@ -3,6 +3,9 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -201,6 +204,26 @@ func TestTrustedProxies(t *testing.T) {
 			d := startDemo(t, test.args...)
 			c := d.signIn("user1", forwarded)
 			assert.Equal(t, test.want, d.get("/api/me", as(c), forwarded).field("session", "ipAddress"))
+		})
+	}
+}
+
+// TestBodiesThatDoNotCome holds no connection: nobody needs a body of /logout, but the
+// server reads to its end before it answers.
+func TestBodiesThatDoNotCome(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	for _, path := range []string{"/login", "/logout", "/api/user-sessions/cleanup-expired", "/nothing"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", strings.TrimPrefix(d.base, "http://"))
+			require.NoError(t, err)
+			defer func() { _ = conn.Close() }()
+			_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: demo\r\nContent-Length: 100\r\n\r\n{", path)
+			require.NoError(t, err)
+			require.NoError(t, conn.SetReadDeadline(time.Now().Add(4*bodyTime)))
+			_, err = io.ReadAll(conn)
+			assert.NoError(t, err, "the server ends the connection")
 		})
 	}
 }

@@ -53,7 +53,6 @@ func (a *account) json() userJSON {
 }
 
 func (a *application) login(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
 	given, problem := readCredentials(http.MaxBytesReader(w, r.Body, maxBody))
 	if problem != nil {
 		refuse(w, *problem)

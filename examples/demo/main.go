@@ -90,8 +90,8 @@ func serve(ctx context.Context, config config, app *application, stdout io.Write
 	}
 	server := &http.Server{
 		Handler: app,
-		// No ReadTimeout and no WriteTimeout: both would cut answers that stream. Handlers
-		// that read a body bound that themselves.
+		// No ReadTimeout and no WriteTimeout: both would cut answers that stream. The
+		// application bounds the time of a body itself.
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
