@@ -14,6 +14,10 @@ import (
 // it was, ends as [ByReplacement] in the same step (OWASP ASVS 7.2.4); nothing that
 // the client sent becomes part of the new one. The answer is marked no-store.
 //
+// A sign-in carries no session yet, so the cross-origin check of session cookies does not
+// cover it. Where Options.Cookie is set, put the handler behind
+// [http.CrossOriginProtection], or another site can sign a browser in as somebody else.
+//
 // It returns [ErrLimit] where Options.MaxSessions denies another session and
 // [ErrUnavailable] where the store could not say; then nothing has changed.
 func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (Session, Token, error) {
