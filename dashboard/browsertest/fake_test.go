@@ -26,6 +26,7 @@ type fake struct {
 	zone     *time.Location
 
 	mu      sync.Mutex
+	refusal func(*http.Request) (status int, code string) // nil, or 0: answered
 	ended   map[int]bool
 	readers map[chan string]bool
 	asked   []string
@@ -89,8 +90,26 @@ func newFakeWith(t *testing.T, sessions int, o dashboard.Options) *fake {
 	return f
 }
 
+// refuse has the API refuse what the function says, from now on.
+func (f *fake) refuse(refusal func(*http.Request) (int, string)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refusal = refusal
+}
+
 func (f *fake) guarded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		refusal := f.refusal
+		f.mu.Unlock()
+		if refusal != nil {
+			if status, code := refusal(r); status != 0 {
+				w.Header().Set("Content-Type", "application/problem+json")
+				w.WriteHeader(status)
+				fmt.Fprintf(w, `{"status":%d,"code":%q}`, status, code)
+				return
+			}
+		}
 		if r.Header.Get("Authorization") != "Bearer "+fakeToken || r.Header.Get("x-session-id") != "handle.secret" {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusUnauthorized)

@@ -1,6 +1,8 @@
 // The HTTP API. Credentials live in this module's memory only and travel as
 // headers only, to the page's own origin.
 
+import { learn } from "./clock.js";
+
 /** Problem is a refusal or a failure; status 0 means that nobody answered. */
 export class Problem extends Error {
   constructor(status, body = {}, retryAfter = 0) {
@@ -53,11 +55,14 @@ export class API extends EventTarget {
     if (this.#credentials?.token) all.set("Authorization", `Bearer ${this.#credentials.token}`);
     if (this.#credentials?.sessionId) all.set(this.#config.sessionHeader, this.#credentials.sessionId);
     if (body !== undefined) all.set("Content-Type", "application/json");
+    const asked = Date.now();
     try {
-      return await fetch(new URL(path, document.baseURI), {
+      const answer = await fetch(new URL(path, document.baseURI), {
         method, signal, headers: all, body: body === undefined ? undefined : JSON.stringify(body),
         cache: "no-store", credentials: "same-origin", redirect: "error", referrerPolicy: "no-referrer",
       });
+      learn(answer.headers.get("Date"), asked);
+      return answer;
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new Problem(0);

@@ -1,5 +1,6 @@
 // The contents of cells: a person, a device, a place, a moment.
 
+import { now } from "./clock.js";
 import { h, icon } from "./dom.js";
 import { ago, count, deviceName, exact, known, personName, place, t } from "./text.js";
 
@@ -18,9 +19,9 @@ export function moment(time) {
 
 /** refreshMoments brings every shown moment up to date. */
 export function refreshMoments() {
-  const now = Date.now();
+  const at = now();
   for (const node of document.querySelectorAll("time[data-ago]")) {
-    const text = ago(node.dataset.ago, now);
+    const text = ago(node.dataset.ago, at);
     if (node.textContent !== text) node.textContent = text;
   }
 }
@@ -99,8 +100,8 @@ export function status(word) {
 }
 
 /** statusAt judges a moment of activity by the server's own windows. */
-export function statusAt(time, now = Date.now()) {
-  const minutes = (now - new Date(time).getTime()) / 60000;
+export function statusAt(time, at = now()) {
+  const minutes = (at - new Date(time).getTime()) / 60000;
   if (minutes < 5) return "very_active";
   if (minutes < 15) return "online";
   return minutes < 60 ? "recently_active" : "offline";

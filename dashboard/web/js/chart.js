@@ -1,6 +1,7 @@
 // The plot of the last hour, day or week.
 
-import { h, setText } from "./dom.js";
+import { now } from "./clock.js";
+import { h, seen, setText } from "./dom.js";
 import { explain } from "./confirm.js";
 import { number, t } from "./text.js";
 
@@ -11,6 +12,7 @@ const ranges = {
   week: { seconds: 7 * 86400, step: "1h", gap: 2 * 3600, every: 300 * 1000 },
 };
 const height = 232;
+const viewerZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 // A line of one or two points would hardly be seen.
 const points = { show: (plot) => plot.data[0].length < 3 };
 
@@ -21,12 +23,15 @@ export class Chart extends EventTarget {
   #plot = null;
   #abort = null;
   #timer = 0;
+  #due = false;
+  #drawn = ""; // the range that the data is of
   #data = [[], [], []];
   #holder = h("div", { class: "plot", role: "img" });
   #note = h("p", { class: "plot-note", text: t("list.loading") });
   #readout = h("p", { class: "plot-readout", "aria-hidden": "true" });
   #buttons = new Map();
-  #zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  #zone = viewerZone;
+  #hours = h("p", { class: "plot-zone", hidden: true });
 
   constructor(api) {
     super();
@@ -39,7 +44,7 @@ export class Chart extends EventTarget {
     }
     this.element = h("section", { class: "panel chart", "aria-labelledby": "chart-title" },
       h("header", { class: "panel-head" }, h("h2", { id: "chart-title", text: t("chart.title") }), this.#readout, choice),
-      h("div", { class: "plot-frame" }, this.#holder, this.#note));
+      h("div", { class: "plot-frame" }, this.#holder, this.#note), this.#hours);
     this.#watchSize();
     this.scheme = window.matchMedia("(prefers-color-scheme: dark)");
     this.recolour = () => this.#build();
@@ -72,12 +77,14 @@ export class Chart extends EventTarget {
   /** load asks for the range anew, and again after a while. */
   async load() {
     clearTimeout(this.#timer);
+    this.#due = !seen();
+    if (this.#due) return;
     this.#abort?.abort();
     const abort = new AbortController();
     this.#abort = abort;
     const range = ranges[this.#range];
     try {
-      const to = new Date();
+      const to = new Date(now());
       const from = new Date(to - range.seconds * 1000);
       const answer = await this.#api.history({ from: stamp(from), to: stamp(to), step: range.step }, abort.signal);
       if (abort.signal.aborted) return;
@@ -86,9 +93,14 @@ export class Chart extends EventTarget {
       this.dispatchEvent(new CustomEvent("history", { detail: { ...answer, range: this.#range } }));
     } catch (problem) {
       if (abort.signal.aborted) return;
-      if (this.#data[0].length === 0) this.#fail(problem.status === 404 ? t("chart.none") : explain(problem));
+      if (this.#data[0].length === 0 || this.#drawn !== this.#range) this.#fail(problem.status === 404 ? t("chart.none") : explain(problem));
     }
     this.#timer = setTimeout(() => this.load(), range.every);
+  }
+
+  /** seen is called when somebody looks at the page again. */
+  seen() {
+    if (this.#due) this.load();
   }
 
   // A step without samples leaves a hole: nobody knows what was there.
@@ -107,6 +119,8 @@ export class Chart extends EventTarget {
       sessions.push(point.active_sessions);
     }
     this.#data = [times, online, sessions];
+    this.#drawn = this.#range;
+    this.#tellZone();
     if (times.length === 0) this.#say(t("chart.empty"));
     else this.#draw();
     this.#describe(online.filter((value) => value !== null));
@@ -115,10 +129,12 @@ export class Chart extends EventTarget {
   #say(text) {
     setText(this.#note, text);
     this.#note.hidden = false;
+    this.#readout.replaceChildren();
     this.#holder.hidden = true;
   }
 
   #fail(text) {
+    this.#data = [[], [], []];
     this.#say(text);
     this.dispatchEvent(new CustomEvent("failed", { detail: text }));
   }
@@ -135,9 +151,20 @@ export class Chart extends EventTarget {
     this.#holder.hidden = false;
     if (this.#plot) this.#plot.setData(this.#data);
     else this.#build();
-    const now = Date.now() / 1000;
-    this.#plot?.setScale("x", { min: now - ranges[this.#range].seconds, max: now });
+    this.#showRange();
     this.#read(null);
+  }
+
+  #showRange() {
+    const end = now() / 1000;
+    this.#plot?.setScale("x", { min: end - ranges[this.#drawn].seconds, max: end });
+  }
+
+  // The hours are the server's: worth saying where they are not the viewer's own.
+  #tellZone() {
+    const there = this.#zone !== viewerZone;
+    setText(this.#hours, there ? t("chart.zone", { zone: this.#zone }) : "");
+    this.#hours.hidden = !there;
   }
 
   #build() {
@@ -145,8 +172,7 @@ export class Chart extends EventTarget {
     this.#plot = null;
     if (this.#data[0].length === 0) return;
     this.#plot = new window.uPlot(this.#options(), this.#data, this.#holder);
-    const now = Date.now() / 1000;
-    this.#plot.setScale("x", { min: now - ranges[this.#range].seconds, max: now });
+    this.#showRange();
   }
 
   #options() {
@@ -154,7 +180,7 @@ export class Chart extends EventTarget {
     const font = `11px ${getComputedStyle(document.body).fontFamily}`;
     const axis = { font, stroke: colour("--text-2"), ticks: { show: false }, grid: { stroke: colour("--line"), width: 1 } };
     return {
-      width: this.#holder.clientWidth, height, legend: { show: false }, padding: [8, 12, 0, 0],
+      width: this.#holder.clientWidth, height, legend: { show: false }, padding: [8, 20, 0, 0],
       tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), this.#zone),
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
       hooks: { setCursor: [(plot) => this.#read(plot.cursor.idx)] },

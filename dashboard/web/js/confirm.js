@@ -1,5 +1,6 @@
 // Ending sessions: first the question, whom and what; then what came of it.
 
+import { now } from "./clock.js";
 import { byId, h, setText } from "./dom.js";
 import { count, deviceName, known, personName, place, t } from "./text.js";
 
@@ -10,22 +11,53 @@ export function toast(text, kind = "done") {
   setTimeout(() => node.remove(), kind === "error" ? 10000 : 6000);
 }
 
+let asked = null; // the session that the open dialog is about
+
+function warn(text) {
+  byId("confirm-warning").hidden = !text;
+  setText(byId("confirm-warning"), text);
+}
+
 /** ask opens the dialog and resolves to whether it was confirmed. */
-function ask({ title, text, facts, warning, action }) {
+function ask({ title, text, facts, warning, action, session = null }) {
   const dialog = byId("confirm");
+  const near = document.activeElement?.closest("tr, section");
   setText(byId("confirm-title"), title);
   setText(byId("confirm-text"), text);
   byId("confirm-facts").replaceChildren(...facts.filter(([, value]) => value).flatMap(([label, value]) =>
     [h("dt", { text: label }), h("dd", { text: value, dir: "auto" })]));
-  byId("confirm-warning").hidden = !warning;
-  setText(byId("confirm-warning"), warning || "");
+  warn(warning || "");
   setText(byId("confirm-do"), action);
+  byId("confirm-do").disabled = false;
+  asked = session;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "confirm"), { once: true });
+    dialog.addEventListener("close", () => {
+      asked = null;
+      focusNear(near);
+      resolve(dialog.returnValue === "confirm");
+    }, { once: true });
   });
 }
+
+// The browser gives the focus back to the button that asked. Where that has gone
+// meanwhile, it goes to what is left beside it.
+function focusNear(near) {
+  if (document.activeElement && document.activeElement !== document.body) return;
+  const left = near?.isConnected ? near.querySelector("a[href], button:not(:disabled)") : null;
+  (left ?? document.querySelector("#view h1"))?.focus({ preventScroll: true });
+}
+
+/** endedMeanwhile takes a session that has ended: nothing is left to confirm where the dialog asks about it. */
+export function endedMeanwhile(session) {
+  if (asked !== session.sessionId) return;
+  if (document.activeElement === byId("confirm-do")) byId("confirm").querySelector("button").focus();
+  byId("confirm-do").disabled = true;
+  warn(endedBefore(session));
+}
+
+const endedBefore = (session) => t("done.before", { reason: known("reason", session.endReason ?? "unknown") });
 
 /** wireDialog makes the dialog's two buttons close it with their answer. */
 export function wireDialog() {
@@ -60,12 +92,13 @@ export async function endSession(api, session) {
     ],
     warning: session.current ? t("confirm.own") : "",
     action: t("action.logout"),
+    session: session.sessionId,
   });
   if (!confirmed) return null;
   try {
-    const answer = await api.endSession(session.sessionId);
-    toast(t("done.session", { name }));
-    return answer.data ?? { ...session, isActive: false, logoutAt: new Date().toISOString(), endReason: "admin" };
+    const { data } = await api.endSession(session.sessionId);
+    toast(data?.endReason && data.endReason !== "admin" ? endedBefore(data) : t("done.session", { name }));
+    return data ?? { ...session, isActive: false, logoutAt: new Date(now()).toISOString(), endReason: "admin" };
   } catch (problem) {
     toast(explain(problem), "error");
     return null;
@@ -89,7 +122,7 @@ export async function endUser(api, { id, user, sessions, own }) {
   try {
     const answer = await api.endUser(id);
     const ended = answer.data?.ended ?? 0;
-    toast(t("done.user", { name, sessions: count("sessions", ended) }));
+    toast(ended === 0 ? t("done.user.none", { name }) : t("done.user", { name, sessions: count("sessions", ended) }));
     return ended;
   } catch (problem) {
     toast(explain(problem), "error");

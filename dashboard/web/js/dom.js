@@ -39,6 +39,9 @@ export function byId(id) {
   return node;
 }
 
+/** seen says whether anybody can look at the page. Where nobody can, it asks for nothing. */
+export const seen = () => document.visibilityState === "visible";
+
 const compact = window.matchMedia("(max-width: 47.99rem)");
 
 /** isCompact says whether the page is laid out for a phone. */

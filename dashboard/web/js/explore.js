@@ -1,6 +1,6 @@
 // The two long tables: people who are online, and sessions.
 
-import { h, icon } from "./dom.js";
+import { h, icon, seen } from "./dom.js";
 import { address, device, ending, moment, person, status, statusAt, where } from "./cells.js";
 import { endSession, endUser, explain } from "./confirm.js";
 import { Pages } from "./list.js";
@@ -12,13 +12,16 @@ const freshness = 10000;
 const deviceTypes = ["desktop", "mobile", "tablet", "bot", "tv", "console", "wearable", "other", "unknown"];
 const windows = ["5m", "15m", "60m"];
 
+/** startingFilters are what each list begins with. */
+export const startingFilters = () => ({ people: { q: "", device: "", within: "15m" }, sessions: { q: "", device: "", within: "" } });
+
 /** Explorer shows one of the two: kind is "people" or "sessions". */
 export class Explorer {
   #api;
   #kind;
   #pages = null;
   #table;
-  #filters = { q: "", device: "", within: "" };
+  #filters;
   #count = h("p", { class: "list-count", role: "status" });
   #more = h("button", { type: "button", class: "button is-small is-new-rows", hidden: true, on: { click: () => this.#showNew() } });
   #held = 0;
@@ -26,10 +29,11 @@ export class Explorer {
   #pause = 0;
   #fresh = new Set();
 
-  constructor(api, kind) {
+  /** filters holds what was asked for last, and is kept up to date. */
+  constructor(api, kind, filters) {
     this.#api = api;
     this.#kind = kind;
-    if (kind === "people") this.#filters.within = "15m";
+    this.#filters = filters;
     this.#table = new Table({
       label: t(`nav.${kind}`), columns: kind === "people" ? this.#peopleColumns() : this.#sessionColumns(),
       key: kind === "people" ? (row) => String(row.id) : (row) => row.sessionId,
@@ -54,6 +58,7 @@ export class Explorer {
 
   #controls() {
     const search = h("input", { type: "search", id: "search", placeholder: t("filter.search.hint"), autocomplete: "off", spellcheck: "false", maxlength: 200, enterkeyhint: "search" });
+    search.value = this.#filters.q;
     search.addEventListener("input", () => {
       clearTimeout(this.#pause);
       this.#pause = setTimeout(() => this.#filter("q", search.value.trim()), typingPause);
@@ -118,11 +123,12 @@ export class Explorer {
   }
 
   #keepFresh() {
-    if (document.visibilityState === "visible" && !document.querySelector("dialog[open]") && this.#pages?.state === "ready") {
-      if (this.#table.atTop) this.#hold(0);
-      this.#pages.refresh(this.#table.atTop);
-    }
+    if (this.#table.atTop) this.#hold(0);
+    this.#pages.renew(this.#table.atTop);
   }
+
+  /** seen is called when somebody looks at the page again. */
+  seen() { this.#keepFresh(); }
 
   // New rows would push what is read further down: they wait, and say how many.
   #hold(held) {
@@ -142,7 +148,7 @@ export class Explorer {
   event({ type, session }) {
     if (type === "snapshot") this.#keepFresh();
     if (type === "logout") this.#pages.change(session.sessionId, { ...session, isActive: false });
-    if (type !== "login" || !this.#matches(session)) return;
+    if (type !== "login" || !seen() || !this.#matches(session)) return;
     if (!this.#table.atTop) this.#hold(this.#held + 1);
     else {
       this.#fresh.add(session.sessionId);

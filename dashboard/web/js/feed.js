@@ -2,6 +2,7 @@
 
 import { h, icon } from "./dom.js";
 import { moment, personPath } from "./cells.js";
+import { now } from "./clock.js";
 import { count, deviceName, known, personName, place, t } from "./text.js";
 
 const longest = 100;
@@ -34,9 +35,15 @@ export class Feed {
     this.#schedule();
   }
 
+  /** shown says that the feed is in the page again: what was over it may be no more. */
+  shown() {
+    this.#over = this.#list.matches(":hover") || this.#list.contains(document.activeElement);
+    this.#schedule();
+  }
+
   /** gap says that events were missed. */
   gap() {
-    this.#waiting.push({ type: "gap", timestamp: new Date().toISOString() });
+    this.#waiting.push({ type: "gap", timestamp: new Date(now()).toISOString() });
     this.#schedule();
   }
 
@@ -72,8 +79,8 @@ function entry(event) {
     h("span", { class: "feed-icon" }, icon(event.type)),
     h("span", { class: "feed-text" },
       h("span", { class: "line" },
-        h("a", { class: "name", href: personPath(id), text: personName(user, id), dir: "auto" }), " ",
-        h("span", { text: verb(event) })),
+        h("a", { class: "name", href: personPath(id), text: personName(user, id), dir: "auto" }),
+        h("span", { class: "verb", text: verb(event) })),
       h("span", { class: "detail", text: detail(event), dir: "auto" })),
     moment(event.timestamp));
 }

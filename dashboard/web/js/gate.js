@@ -11,7 +11,7 @@ function card(title, ...content) {
 
 /** whySignedOut is the sentence for a 401 that was not the first one. */
 export function whySignedOut(problem) {
-  if (problem?.code !== "session_ended") return problem?.code === "token_expired" ? t("gate.expired") : "";
+  if (problem?.code !== "session_ended") return problem?.code === "token_expired" ? t("gate.expired") : t("gate.invalid");
   const reason = problem.reason ? known("reason", problem.reason) : "";
   return reason ? t("gate.endedBy", { reason }) : t("gate.ended");
 }
@@ -38,9 +38,10 @@ function form(api, done) {
     try {
       await api.signIn(email.value, password.value);
       password.value = "";
-      await done();
+      const problem = await done();
+      if (problem?.status === 401) error.textContent = t("gate.refused");
     } catch (problem) {
-      error.textContent = problem.status === 401 || problem.status === 400 ? t("gate.wrong") : explain(problem);
+      error.textContent = wrong(problem);
       password.select();
     } finally {
       button.disabled = false;
@@ -48,6 +49,11 @@ function form(api, done) {
   };
   return h("form", { class: "gate-form", on: { submit } },
     h("label", { for: "email", text: t("gate.email") }), email, h("label", { for: "password", text: t("gate.password") }), password, error, button);
+}
+
+function wrong(problem) {
+  if (problem.status === 429) return t("gate.tooMany");
+  return problem.status === 401 || problem.status === 400 ? t("gate.wrong") : explain(problem);
 }
 
 /** forbiddenGate is for people who are signed in and may not look. */

@@ -1,6 +1,8 @@
 // Lists by cursor: pages are fetched as they are scrolled to, and the first one
 // stays fresh while it is looked at.
 
+import { seen } from "./dom.js";
+
 const pageSize = 50;
 
 /**
@@ -34,7 +36,11 @@ export class Pages extends EventTarget {
   async load() {
     if (this.#busy || !this.more || this.state === "failed") return;
     this.state = "loading";
-    await this.#ask(this.#next, (answer) => {
+    await this.#append();
+  }
+
+  #append() {
+    return this.#ask(this.#next, (answer) => {
       const have = new Set(this.rows.map(this.#key));
       this.rows = [...this.rows, ...answer.data.filter((row) => !have.has(this.#key(row)))];
       this.#next = answer.next || null;
@@ -42,9 +48,19 @@ export class Pages extends EventTarget {
     });
   }
 
-  retry() {
-    this.state = "loading";
-    return this.load();
+  /** retry asks again for what failed. Quietly: the failure stands until there is an answer. */
+  async retry(quietly = false) {
+    if (this.#busy) return;
+    if (!quietly) this.state = "loading";
+    await this.#append();
+  }
+
+  /** renew brings the list up to date, also after a failure, for somebody who looks at its top or further down. */
+  renew(atTop) {
+    if (seen() && !document.querySelector("dialog[open]")) {
+      if (this.state === "failed") this.retry(true);
+      else if (this.state === "ready") this.refresh(atTop);
+    }
   }
 
   /**

@@ -1,12 +1,13 @@
 // The page: who looks at it, which view, and the events for all of them.
 
-import { API } from "./api.js";
+import { API, Problem } from "./api.js";
 import { allowImages, refreshMoments } from "./cells.js";
 import { Chart } from "./chart.js";
-import { wireDialog } from "./confirm.js";
+import { now } from "./clock.js";
+import { endedMeanwhile, explain, toast, wireDialog } from "./confirm.js";
 import { Connection } from "./connection.js";
-import { byId, h } from "./dom.js";
-import { Explorer } from "./explore.js";
+import { byId, h, seen } from "./dom.js";
+import { Explorer, startingFilters } from "./explore.js";
 import { Feed } from "./feed.js";
 import { failedGate, forbiddenGate, signInGate, whySignedOut } from "./gate.js";
 import { Patterns } from "./patterns.js";
@@ -31,6 +32,8 @@ class Page {
   #zone = "";
   #stats = null;
   #weeks = null;
+  #filters = startingFilters();
+  #from = "";
 
   constructor(config) {
     this.#config = config;
@@ -44,13 +47,15 @@ class Page {
     window.addEventListener("hashchange", () => this.#route(true));
     window.addEventListener("message", (event) => this.#handed(event));
     byId("sign-out").addEventListener("click", () => this.#signOut());
+    document.addEventListener("visibilitychange", () => this.#seen());
     setInterval(refreshMoments, momentsEvery);
-    setInterval(() => { if (this.#open) this.#learnWeeks(); }, weeksEvery);
+    setInterval(() => { if (this.#open && seen()) this.#learnWeeks(); }, weeksEvery);
   }
 
   async start() {
     if (this.#config.credentials) {
-      const host = await import(new URL(this.#config.credentials, document.baseURI).href);
+      const host = await import(new URL(this.#config.credentials, document.baseURI).href).catch(() => null);
+      if (!host) return this.#gate(failedGate(new Problem(0), () => location.reload()));
       await this.#api.loadWith(async () => {
         try {
           return await host.default();
@@ -70,7 +75,8 @@ class Page {
     this.#enter();
   }
 
-  // An administrator is whom the list of sessions is shown to.
+  // An administrator is whom the list of sessions is shown to. It returns the problem
+  // of whoever may not enter.
   async #enter() {
     try {
       const [stats] = await Promise.all([this.#api.stats(), this.#api.sessions({ limit: 1 })]);
@@ -79,7 +85,7 @@ class Page {
       if (problem.status === 401) this.#signedOut(problem);
       else if (problem.status === 403) this.#forbidden();
       else this.#gate(failedGate(problem, () => this.#enter()));
-      return;
+      return problem;
     }
     this.#open = true;
     byId("nav").hidden = false;
@@ -89,12 +95,13 @@ class Page {
     this.#stream.start();
     this.#route(false);
     this.#learnWeeks();
+    return null;
   }
 
   // The last weeks show at which hours people sign in, and tell the server's time
   // zone, which the hour of the peak is in. Without them both stay unsaid.
   async #learnWeeks() {
-    const to = new Date();
+    const to = new Date(now());
     const query = { from: new Date(to - weeks).toISOString(), to: to.toISOString(), step: "1d" };
     const history = await this.#api.history(query).catch(() => null);
     if (!history || !this.#open) return;
@@ -111,8 +118,10 @@ class Page {
     this.#leave();
     byId("confirm").close();
     for (const id of ["nav", "tiles", "sign-out"]) byId(id).hidden = true;
+    this.#filters = startingFilters();
+    document.title = t("page.title");
     byId("view").replaceChildren(content);
-    byId("gate-title").focus();
+    (document.getElementById("email") ?? byId("gate-title")).focus();
   }
 
   #signedOut(problem) {
@@ -130,7 +139,7 @@ class Page {
     try {
       await this.#api.signOut();
     } catch (problem) {
-      if (problem.status !== 401) return this.#gate(failedGate(problem, () => this.#enter()));
+      if (problem.status !== 401) return toast(explain(problem), "error");
     }
     this.#gate(signInGate({ api: this.#api, config: this.#config, why: "", done: () => this.#enter() }));
   }
@@ -145,11 +154,16 @@ class Page {
     const [, name, argument] = location.hash.split("/");
     this.#leave();
     let current = name || "overview";
-    if (name === "people" || name === "sessions") this.#view = new Explorer(this.#api, name);
-    else if (name === "person" && argument) this.#view = new Person(this.#api, decoded(argument));
-    else {
+    if (name === "people" || name === "sessions") this.#view = new Explorer(this.#api, name, this.#filters[name]);
+    else if (name === "person" && argument) {
+      this.#view = new Person(this.#api, decoded(argument), { from: this.#from, named: entitle });
+    } else {
       current = "overview";
       this.#view = this.#overview();
+    }
+    if (current !== "person") {
+      this.#from = current;
+      entitle({ overview: t("nav.overview"), people: t("nav.people"), sessions: t("nav.sessions") }[current]);
     }
     document.body.dataset.view = current;
     byId("view").replaceChildren(this.#view.element);
@@ -173,7 +187,18 @@ class Page {
     if (this.#weeks) patterns.showWeeks(this.#weeks);
     const element = h("div", { class: "overview" }, h("h1", { class: "visually-hidden", tabindex: -1, text: t("nav.overview") }),
       h("div", { class: "now" }, chart.element, this.#feed.element), patterns.element);
-    return { element, start: () => chart.start(), stop: () => chart.stop(), event: () => {}, weeks: (history) => patterns.showWeeks(history) };
+    const start = () => {
+      chart.start();
+      this.#feed.shown();
+    };
+    return { element, start, stop: () => chart.stop(), seen: () => chart.seen(), event: () => {}, weeks: (history) => patterns.showWeeks(history) };
+  }
+
+  // What rested while nobody looked is brought up to date.
+  #seen() {
+    if (!seen() || !this.#open) return;
+    refreshMoments();
+    this.#view?.seen();
   }
 
   #event(event) {
@@ -182,6 +207,7 @@ class Page {
       this.#tiles.show(event.stats, this.#zone);
     }
     if (event.type === "snapshot" && event.reason && event.reason !== "start") this.#feed.gap();
+    if (event.type === "logout") endedMeanwhile(event.session);
     this.#feed.add(event);
     this.#view?.event(event);
   }
@@ -195,6 +221,10 @@ function decoded(text) {
   }
 }
 
+function entitle(view) {
+  document.title = t("page.titleOf", { view, title: t("page.title") });
+}
+
 // The texts that stand in the page itself.
 function fillTexts(language) {
   document.documentElement.lang = language;
@@ -203,7 +233,10 @@ function fillTexts(language) {
   for (const node of document.querySelectorAll("[data-t-label]")) node.setAttribute("aria-label", t(node.dataset.tLabel));
 }
 
-const config = await (await fetch("config.json", { cache: "no-cache" })).json();
+const config = await fetch("config.json", { cache: "no-cache" }).then((answer) => answer.json()).catch((problem) => {
+  byId("broken").hidden = false; // and nothing more can be said, without its texts
+  throw problem;
+});
 setLanguage(config.language, config.messages);
 fillTexts(config.language);
 allowImages(config.imageOrigins);

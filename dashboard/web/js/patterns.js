@@ -58,6 +58,8 @@ export class Patterns {
   /** fail says why there is nothing to show. */
   fail(text) {
     for (const list of this.#lists.values()) list.replaceChildren(h("li", { class: "share-none", text }));
+    for (const note of [...this.#notes, this.#ended]) setText(note, "");
+    for (const figure of [this.#median, this.#ninety]) setText(figure, "–");
   }
 
   /** show takes an answer of GET /history and the name of its range. */

@@ -16,19 +16,22 @@ export class Person {
   #pages;
   #table;
   #timer = 0;
+  #named;
   #head = h("div", { class: "person-head" });
   #title = h("h1", { id: "person-title", tabindex: -1, dir: "auto" });
   #all = h("button", { type: "button", class: "button is-danger", text: t("action.logoutAll"), on: { click: () => this.#endAll() } });
 
-  constructor(api, id) {
+  /** from is the view that one came from, and may go back to; named is told the person's name. */
+  constructor(api, id, { from, named }) {
     this.#api = api;
     this.#id = id;
+    this.#named = named;
     this.#table = new Table({
       label: t("person.sessions"), columns: this.#columns(), key: (row) => row.sessionId,
       rowClass: (row) => (row.logoutAt ? "is-over" : ""), onMore: () => this.#pages?.load(),
     });
     this.element = h("section", { class: "panel list", "aria-labelledby": "person-title" },
-      h("a", { class: "back", href: "#/sessions" }, icon("back"), t("person.back")), this.#head, this.#table.element);
+      back(from), this.#head, this.#table.element);
     this.#describe();
   }
 
@@ -46,8 +49,11 @@ export class Person {
   }
 
   #keepFresh() {
-    if (document.visibilityState === "visible" && !document.querySelector("dialog[open]") && this.#pages.state === "ready") this.#pages.refresh(this.#table.atTop);
+    this.#pages.renew(this.#table.atTop);
   }
+
+  /** seen is called when somebody looks at the page again. */
+  seen() { this.#keepFresh(); }
 
   get #live() { return this.#pages?.rows.filter((row) => !row.logoutAt) ?? []; }
 
@@ -58,6 +64,7 @@ export class Person {
     const user = this.#user;
     const latest = live.reduce((last, row) => (row.lastActivity > last ? row.lastActivity : last), "");
     this.#title.textContent = personName(user, this.#id);
+    this.#named(this.#title.textContent);
     const word = latest ? statusAt(latest) : "offline";
     const facts = [
       user?.email && user.email !== this.#title.textContent ? h("span", { text: user.email, dir: "auto" }) : null,
@@ -74,7 +81,7 @@ export class Person {
     // Replacing the head would take the focus off the button in it.
     const focused = this.#head.contains(document.activeElement) ? document.activeElement : null;
     this.#describe();
-    focused?.focus({ preventScroll: true });
+    (focused?.disabled ? this.#title : focused)?.focus({ preventScroll: true });
     this.#table.set(pages.rows, pages.more);
     if (pages.state === "failed") {
       this.#table.say({ kind: "error", title: t("list.failed"), text: explain(pages.problem), action: { label: t("action.retry"), run: () => pages.retry() } });
@@ -121,6 +128,11 @@ export class Person {
     const ended = await endUser(this.#api, { id: this.#id, user: this.#user, sessions: live.length, own: live.some((row) => row.current) });
     if (ended !== null) this.#pages.refresh(this.#table.atTop);
   }
+}
+
+function back(from) {
+  const text = { overview: t("nav.overview"), people: t("nav.people") }[from] ?? t("person.back");
+  return h("a", { class: "back", href: { overview: "#/", people: "#/people" }[from] ?? "#/sessions" }, icon("back"), text);
 }
 
 function live(row) {

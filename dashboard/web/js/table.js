@@ -18,6 +18,7 @@ export class Table {
   #shown = new Map(); // rows in the document, by key
   #rows = [];
   #frame = 0;
+  #said = "";
 
   /**
    * columns: {name, label, cell(row) → node or text, quiet}; key(row) names a row for
@@ -63,6 +64,9 @@ export class Table {
 
   /** say writes below the rows: {kind: loading | empty | error | end, title, text, action}. */
   say({ kind, title, text, action }) {
+    const said = JSON.stringify([kind, title, text, action?.label, kind === "loading" && this.#rows.length > 0]);
+    if (said === this.#said) return; // what is there may have the focus
+    this.#said = said;
     const content = kind === "loading"
       ? Array.from({ length: this.#rows.length ? 1 : placeholders }, () => h("div", { class: "skeleton-row" }, h("span"), h("span"), h("span")))
       : [
@@ -135,16 +139,22 @@ export class Table {
     shown.row = row;
     this.#columns.forEach((column, i) => {
       if (stale && column.same?.(stale, row)) return;
+      const cell = shown.cells[i];
+      const held = cell.contains(document.activeElement);
       const content = column.cell(row);
-      shown.cells[i].replaceChildren(...(content === null ? [] : [content]));
+      cell.replaceChildren(...(content === null ? [] : [content]));
+      if (held) this.#focus(cell.querySelector("a, button") ?? shown.node.querySelector("a, button"));
     });
   }
 
+  // The focus stays as near as it can to what had it.
+  #focus(node) {
+    if (!node) this.table.tabIndex = -1;
+    (node ?? this.table).focus({ preventScroll: true });
+  }
+
   #drop(key, shown) {
-    if (shown.node.contains(document.activeElement)) {
-      this.table.tabIndex = -1;
-      this.table.focus({ preventScroll: true });
-    }
+    if (shown.node.contains(document.activeElement)) this.#focus(null);
     shown.node.remove();
     this.#shown.delete(key);
   }

@@ -1,6 +1,8 @@
 // Every text, number and time of the page goes through here: one table of texts,
 // one language.
 
+import { now } from "./clock.js";
+
 let messages = {};
 let plurals = new Intl.PluralRules("en");
 let formats = makeFormats("en");
@@ -58,8 +60,8 @@ export function percent(part) {
 export const exact = (time) => formats.exact.format(new Date(time));
 
 /** ago is how long ago a moment was; past a week, its date. */
-export function ago(time, now = Date.now()) {
-  const seconds = Math.round((now - new Date(time).getTime()) / 1000);
+export function ago(time, at = now()) {
+  const seconds = Math.round((at - new Date(time).getTime()) / 1000);
   if (seconds < 5) return t("time.now");
   if (seconds < 60) return formats.ago.format(-seconds, "second");
   if (seconds < 3600) return formats.ago.format(-Math.floor(seconds / 60), "minute");

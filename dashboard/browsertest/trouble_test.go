@@ -1,0 +1,318 @@
+package browsertest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiontrack/sessiontrack/dashboard"
+)
+
+// before runs a script in the page before the page's own.
+func before(script string) func(context.Context) error {
+	return with(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+}
+
+func (p *tab) point(x, y float64) {
+	p.t.Helper()
+	require.NoError(p.t, with(input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: input.DispatchMouseEventTypeMouseMoved, X: x, Y: y})(p.ctx))
+}
+
+// refusing answers requests whose path has a part.
+func refusing(part string, status int, code string) func(*http.Request) (int, string) {
+	return func(r *http.Request) (int, string) {
+		if strings.Contains(r.URL.Path, part) {
+			return status, code
+		}
+		return 0, ""
+	}
+}
+
+// What the page says of time does not follow the viewer's clock.
+func TestTheViewersClockIsWrong(t *testing.T) {
+	t.Parallel()
+	for _, hours := range []int{-1, 1, 26} {
+		t.Run(fmt.Sprint(hours), func(t *testing.T) {
+			t.Parallel()
+			f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
+			p := newTab(t, 1360, 900, before(fmt.Sprintf(`{
+				const real = Date, off = %d * 3600000;
+				Date = class extends real {
+					constructor(...given) { given.length ? super(...given) : super(real.now() + off); }
+					static now() { return real.now() + off; }
+				};
+			}`, hours)))
+			p.open(f.URL+"/dashboard/#/people", "")
+			p.until(rows + " > 20")
+			assert.Regexp(t, `^(just now|\d+s ago|1m ago)$`, eval[string](p, "document.querySelector('td.col-last time').textContent"))
+			p.until("document.querySelector('td.col-last .dot.is-very_active')")
+			assert.Regexp(t, `h ago$`, eval[string](p, "[...document.querySelectorAll('td.col-since time')].at(-1).textContent"))
+
+			p.hash("#/")
+			p.until("document.querySelector('.plot').ariaLabel?.includes('highest')")
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			for _, uri := range f.asked {
+				if at, err := url.Parse(uri); err == nil && strings.HasSuffix(at.Path, "/history") {
+					to, err := time.Parse(time.RFC3339, at.Query().Get("to"))
+					require.NoError(t, err)
+					assert.WithinDuration(t, time.Now(), to, 2*time.Minute, uri)
+				}
+			}
+		})
+	}
+}
+
+// The feed holds still under the pointer, and goes on once that is elsewhere, also
+// where the page was left by a click on somebody's name.
+func TestTheFeedGoesOn(t *testing.T) {
+	t.Parallel()
+	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
+	p := newTab(t, 1360, 900, scheme("light"))
+	p.open(f.URL+"/dashboard/", "")
+	p.says("#connection-text", "Live")
+	f.script()
+	p.says(".feed-list", "went offline")
+	at := eval[struct{ X, Y float64 }](p, `((box) => ({X: box.x + 8, Y: box.y + 8}))(document.querySelector('.feed-list .name').getBoundingClientRect())`)
+	p.point(at.X, at.Y)
+	f.publish("login", map[string]any{"session": f.session(1)})
+	p.says(".feed-held", "1 new")
+	eval[bool](p, "(document.querySelector('.feed-list .name').focus(), true)")
+	p.do(chromedp.KeyEvent(kb.Enter))
+	p.until("document.body.dataset.view === 'person'")
+	p.point(2, 2)
+	p.hash("#/")
+	p.until("document.querySelectorAll('.feed-item').length === 9")
+	f.publish("login", map[string]any{"session": f.session(2)})
+	p.until("document.querySelectorAll('.feed-item').length === 10")
+	p.clean()
+}
+
+// A page that nobody sees asks for nothing and gathers nothing, and is up to date as
+// soon as it is looked at.
+func TestAHiddenPageRests(t *testing.T) {
+	t.Parallel()
+	f := newFakeWith(t, 300, dashboard.Options{Credentials: "/auth.js"})
+	// What the page does every 10 or 15 s, it does ten times a second here.
+	p := newTab(t, 1360, 900, scheme("light"), before(`for (const name of ["setTimeout", "setInterval"]) {
+		const real = window[name];
+		window[name] = (run, wait, ...rest) => real(run, wait >= 10000 && wait <= 15000 ? 100 : wait, ...rest);
+	}
+	window.hide = (state) => {
+		Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+		document.dispatchEvent(new Event("visibilitychange"));
+		return true;
+	};`))
+	asked := func(part string) (n int) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, uri := range f.asked {
+			if strings.Contains(uri, part) {
+				n++
+			}
+		}
+		return n
+	}
+	rests := func(part string) {
+		t.Helper()
+		require.Eventually(t, func() bool { return asked(part) > 4 }, patience, 20*time.Millisecond, "it is not asked every so often")
+		eval[bool](p, "hide('hidden')")
+		eval[bool](p, "new Promise((done) => setTimeout(() => done(true), 300))") // what is on its way
+		before := asked(part)
+		eval[bool](p, "new Promise((done) => setTimeout(() => done(true), 700))")
+		assert.Equal(t, before, asked(part), part)
+	}
+	p.open(f.URL+"/dashboard/", "")
+	p.says("#connection-text", "Live")
+	rests("/history")
+	eval[bool](p, "hide('visible')")
+	before := asked("/history")
+	require.Eventually(t, func() bool { return asked("/history") > before }, patience, 20*time.Millisecond)
+
+	p.hash("#/sessions")
+	p.until(rows + " > 10")
+	rests("/active-users")
+	for i := range 2000 {
+		s := f.session(i % 300)
+		s["sessionId"] = fmt.Sprintf("n%021d", i)
+		f.publish("login", map[string]any{"session": s})
+	}
+	figures := f.figures()
+	figures["online_users"] = 4321
+	f.publish("stats", map[string]any{"stats": figures}) // after all of those
+	p.says(".is-online .tile-value", "4,321")
+	p.says(".list-count", "50 sessions so far")
+	eval[bool](p, "hide('visible')")
+	p.says(".list-count", "50 sessions so far")
+	p.clean()
+}
+
+// A list that could not be loaded is asked for again when the connection is back.
+func TestAListComesBack(t *testing.T) {
+	t.Parallel()
+	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
+	p := newTab(t, 1360, 900, scheme("light"))
+	p.open(f.URL+"/dashboard/", "")
+	p.says("#connection-text", "Live")
+	for _, view := range []string{"#/sessions", "#/person/103"} {
+		f.refuse(refusing("/user-sessions/", http.StatusServiceUnavailable, "store_unavailable"))
+		p.hash(view)
+		p.says(".table-note", "database is away")
+		f.refuse(nil)
+		f.CloseClientConnections()
+		p.until(rows + " > 1")
+		p.until("!document.querySelector('.table-note.is-error')")
+	}
+	p.clean()
+}
+
+// Another range that cannot be had is not drawn as the one before it.
+func TestARangeThatCannotBeHad(t *testing.T) {
+	t.Parallel()
+	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
+	p := newTab(t, 1360, 900, scheme("light"))
+	p.open(f.URL+"/dashboard/", "")
+	p.until("document.querySelector('.u-over')")
+	f.refuse(refusing("/history", http.StatusServiceUnavailable, "store_unavailable"))
+	p.click(".choice button", "Week")
+	p.says(".plot-note", "database is away")
+	p.until("document.querySelector('.plot').hidden && document.querySelector('.plot-readout').textContent === ''")
+	f.refuse(nil)
+	p.click(".choice button", "Day")
+	p.until("!document.querySelector('.plot').hidden")
+	p.clean()
+}
+
+// Whoever is thrown out is told why, also by a server that does not know the session.
+func TestTheSignInIsNoLongerKnown(t *testing.T) {
+	t.Parallel()
+	for code, says := range map[string]string{"session_invalid": "no longer valid", "token_expired": "has expired", "session_ended": "has ended"} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, 60)
+			p := newTab(t, 1360, 900, scheme("light"))
+			p.open(f.URL+"/dashboard/#/sessions", "admin@example.com")
+			p.click(".rows button", "Log out")
+			p.until("document.querySelector('dialog[open]')")
+			f.refuse(refusing("/", http.StatusUnauthorized, code))
+			f.CloseClientConnections()
+			p.says(".gate-why", says)
+			p.until("!document.querySelector('dialog[open]')")
+			p.until("document.activeElement.id === 'email'")
+			f.refuse(nil)
+			p.typeIn("#email", "admin@example.com")
+			p.typeIn("#password", "demo")
+			p.do(chromedp.KeyEvent(kb.Enter))
+			p.until(rows + " > 10") // where it was
+			p.clean()
+		})
+	}
+}
+
+// A sign-in whose session is then refused, as where a cookie is not kept, says so.
+func TestASignInThatDoesNotHold(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, 3)
+	p := newTab(t, 1360, 900)
+	p.open(f.URL+"/dashboard/", "")
+	f.refuse(refusing("/", http.StatusUnauthorized, "unauthenticated"))
+	p.typeIn("#email", "admin@example.com")
+	p.typeIn("#password", "demo")
+	p.click("button", "Sign in")
+	p.says(".gate-error", "did not hold")
+}
+
+// The session that the question is about ends while it is asked.
+func TestASessionEndsWhileItIsAskedAbout(t *testing.T) {
+	t.Parallel()
+	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
+	p := newTab(t, 1360, 900, scheme("light"))
+	p.open(f.URL+"/dashboard/#/sessions", "")
+	p.click(".rows button", "Log out Amara Sato")
+	p.says("dialog[open]", "Amara Sato")
+	f.publish("logout", map[string]any{"session": f.over(1, "idle")}) // somebody else's
+	f.publish("logout", map[string]any{"session": f.over(0, "logout")})
+	p.says("dialog[open] .warning", "already ended: Signed out")
+	assert.True(t, eval[bool](p, "document.querySelector('#confirm-do').disabled && document.activeElement.value === 'cancel'"))
+	p.shoot("ended-meanwhile")
+	p.do(chromedp.KeyEvent(kb.Escape))
+	p.says(".is-over", "Signed out")
+	// The button is gone; who came by keyboard goes on from the same row.
+	p.until("document.activeElement.textContent === 'Amara Sato'")
+	p.click(".rows button", "Log out")
+	p.until("document.querySelector('dialog[open]') && !document.querySelector('#confirm-do').disabled && document.querySelector('#confirm-warning').hidden")
+	p.clean()
+}
+
+// over is the i-th session, ended.
+func (f *fake) over(i int, reason string) map[string]any {
+	s := f.session(i)
+	s["logoutAt"], s["isActive"], s["endReason"] = time.Now().UTC(), false, reason
+	return s
+}
+
+// The focus is never lost with what had it.
+func TestTheFocusStaysNearWhatEnded(t *testing.T) {
+	t.Parallel()
+	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
+	p := newTab(t, 1360, 900, scheme("light"))
+	end := func(button string) {
+		t.Helper()
+		p.until(fmt.Sprintf("((b) => b && (b.focus(), true))(document.querySelector(%q))", button))
+		p.do(chromedp.KeyEvent(kb.Enter))
+		p.until("document.querySelector('dialog[open]')")
+		p.do(chromedp.KeyEvent(kb.Tab))
+		p.do(chromedp.KeyEvent(kb.Enter))
+		p.says(".toast", "was logged out")
+	}
+	p.open(f.URL+"/dashboard/#/sessions", "")
+	end(".rows button")
+	p.says(".is-over", "Ended by an administrator")
+	p.until("document.activeElement.closest('tr.is-over')")
+	p.hash("#/person/103")
+	end(".rows button")
+	p.until("document.querySelector('.person-head .button').disabled")
+	p.until("document.activeElement.closest('.rows')")
+	p.hash("#/person/102")
+	end(".person-head .button:not(:disabled)")
+	p.until("document.querySelector('.person-head .button').disabled")
+	p.until("document.activeElement.id === 'person-title'")
+	p.clean()
+}
+
+// Views have titles of their own, and keep their filters while somebody looks at a
+// person.
+func TestViewsKeepTheirPlace(t *testing.T) {
+	t.Parallel()
+	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
+	p := newTab(t, 1360, 900, scheme("light"))
+	p.open(f.URL+"/dashboard/", "")
+	p.until("document.title === 'Overview · Sessions'")
+	p.hash("#/people")
+	p.until("document.title === 'People online · Sessions'")
+	p.typeIn("#search", "Sato")
+	eval[bool](p, `((s) => { s.value = "mobile"; s.dispatchEvent(new Event("change")); return true; })(document.querySelector("#filter-device"))`)
+	p.until(rows + " > 0 && [...document.querySelectorAll('.rows .name')].every((e) => e.textContent.includes('Sato'))")
+	n := eval[int](p, rows)
+	name := eval[string](p, "document.querySelector('.rows .name').textContent")
+	p.click(".rows .name", "Sato")
+	p.until("document.title === " + quoted(name+" · Sessions"))
+	p.says(".back", "People online")
+	p.click(".back", "")
+	p.until(fmt.Sprintf("document.querySelector('#search')?.value === 'Sato' && %s === %d", rows, n))
+	p.until("document.querySelector('#filter-device').value === 'mobile'")
+	p.hash("#/sessions")
+	p.until("document.querySelector('#search').value === '' && " + rows + " > 10")
+	p.clean()
+}
