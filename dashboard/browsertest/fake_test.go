@@ -196,7 +196,7 @@ func (f *fake) history(w http.ResponseWriter, r *http.Request) {
 	}
 	body := map[string]any{
 		"from": from, "to": to, "step": query.Get("step"), "time_zone": f.zone.String(), "timestamp": to, "status": "success",
-		"series": series, "peaks": []any{}, "durations": nil, "sign_ins_by_hour": hours,
+		"series": series, "peaks": []any{}, "durations": map[string]any{"count": 0, "median_seconds": nil, "p90_seconds": nil}, "sign_ins_by_hour": hours,
 		"shares": map[string]any{"device": []any{}, "browser": []any{}, "os": []any{}, "country": []any{}},
 	}
 	if !f.quiet {

@@ -95,6 +95,7 @@ func TestNobodyIsThere(t *testing.T) {
 	p.says(".plot-note", "No samples in this range yet.")
 	p.says(".shares", "No sign-ins in this range.")
 	p.says(".durations", "No session ended")
+	assert.Equal(t, []string{"–", "–"}, eval[[]string](p, "[...document.querySelectorAll('.durations dd')].map((e) => e.textContent)"))
 	p.says(".feed-empty", "appear here")
 	p.shoot("empty-overview")
 	p.hash("#/people")

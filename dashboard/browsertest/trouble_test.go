@@ -316,3 +316,32 @@ func TestViewsKeepTheirPlace(t *testing.T) {
 	p.until("document.querySelector('#search').value === '' && " + rows + " > 10")
 	p.clean()
 }
+
+// While the server cannot reach its sessions the page does not call itself live, with
+// the stream open.
+func TestTheStoreIsAway(t *testing.T) {
+	t.Parallel()
+	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
+	p := newTab(t, 1360, 900, scheme("light"))
+	p.open(f.URL+"/dashboard/", "")
+	p.says("#connection-text", "Live")
+	p.until("document.querySelector('.u-over')")
+	f.refuse(refusing("/", http.StatusServiceUnavailable, "store_unavailable"))
+	p.click(".choice button", "Day")
+	p.says("#connection-text", "Out of date")
+	p.says("#banner", "database is away")
+	p.shoot("store-away")
+	f.refuse(nil)
+	p.click("#banner-retry", "Try now")
+	p.says("#connection-text", "Live")
+	p.until("document.querySelector('#banner').hidden && !document.querySelector('.plot').hidden")
+	p.says(".toast", "is back")
+
+	// More people than at any sample of today are today's peak.
+	figures := f.figures()
+	figures["online_users"] = 4321
+	f.publish("stats", map[string]any{"stats": figures})
+	p.says(".is-peak .tile-value", "4,321")
+	p.says(".is-peak .tile-note", "right now")
+	p.clean()
+}

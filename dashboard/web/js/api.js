@@ -14,6 +14,10 @@ export class Problem extends Error {
   }
 }
 
+/**
+ * API emits "refused" with the Problem of a 401, "away" with the one of a server that
+ * cannot reach its sessions, and "fine" when it answers.
+ */
 export class API extends EventTarget {
   #config;
   #credentials = null;
@@ -40,15 +44,21 @@ export class API extends EventTarget {
   /** request fetches with the credentials; it throws a Problem for what is not a success. */
   async request(path, { method = "GET", body, signal, headers = {} } = {}, again = true) {
     const answer = await this.#fetch(path, { method, body, signal, headers });
-    if (answer.ok) return answer;
+    if (answer.ok) {
+      if (method === "GET") this.#tell("fine");
+      return answer;
+    }
     const problem = await problemOf(answer);
+    if (problem.code === "store_unavailable") this.#tell("away", problem);
     if (problem.status === 401 && again && this.#loadCredentials) {
       this.use(await this.#loadCredentials());
       return this.request(path, { method, body, signal, headers }, false);
     }
-    if (problem.status === 401) this.dispatchEvent(new CustomEvent("refused", { detail: problem }));
+    if (problem.status === 401) this.#tell("refused", problem);
     throw problem;
   }
+
+  #tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
 
   async #fetch(path, { method, body, signal, headers }) {
     const all = new Headers(headers);

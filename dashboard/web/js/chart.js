@@ -23,7 +23,6 @@ export class Chart extends EventTarget {
   #plot = null;
   #abort = null;
   #timer = 0;
-  #due = false;
   #drawn = ""; // the range that the data is of
   #data = [[], [], []];
   #holder = h("div", { class: "plot", role: "img" });
@@ -77,8 +76,7 @@ export class Chart extends EventTarget {
   /** load asks for the range anew, and again after a while. */
   async load() {
     clearTimeout(this.#timer);
-    this.#due = !seen();
-    if (this.#due) return;
+    if (!seen()) return;
     this.#abort?.abort();
     const abort = new AbortController();
     this.#abort = abort;
@@ -100,7 +98,7 @@ export class Chart extends EventTarget {
 
   /** seen is called when somebody looks at the page again. */
   seen() {
-    if (this.#due) this.load();
+    this.load();
   }
 
   // A step without samples leaves a hole: nobody knows what was there.

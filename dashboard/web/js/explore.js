@@ -153,8 +153,14 @@ export class Explorer {
     else {
       this.#fresh.add(session.sessionId);
       setTimeout(() => this.#fresh.delete(session.sessionId), 4000);
-      this.#pages.put(session);
+      this.#pages.put({ ...session, user: this.#known(session) });
     }
+  }
+
+  // Events tell less of a person than the rows that are there may.
+  #known({ userId, user }) {
+    const row = this.#pages.rows.find((row) => row.user && String(row.userId) === String(userId));
+    return row ? { ...row.user, ...user } : user;
   }
 
   // What the search finds only the server knows.

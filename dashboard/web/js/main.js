@@ -39,13 +39,14 @@ class Page {
     this.#config = config;
     this.#api = new API(config);
     this.#stream = new Stream(this.#api);
-    this.#connection = new Connection(this.#stream);
+    this.#connection = new Connection(this.#stream, this.#api);
     this.#tiles = new Tiles(byId("tiles"));
     this.#api.addEventListener("refused", ({ detail }) => this.#signedOut(detail));
     this.#stream.addEventListener("refused", ({ detail }) => (detail.status === 403 ? this.#forbidden() : this.#signedOut(detail)));
     this.#stream.addEventListener("event", ({ detail }) => this.#event(detail));
     window.addEventListener("hashchange", () => this.#route(true));
     window.addEventListener("message", (event) => this.#handed(event));
+    byId("banner-retry").addEventListener("click", () => this.#seen());
     byId("sign-out").addEventListener("click", () => this.#signOut());
     document.addEventListener("visibilitychange", () => this.#seen());
     setInterval(refreshMoments, momentsEvery);

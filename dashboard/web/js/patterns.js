@@ -66,7 +66,7 @@ export class Patterns {
   show(history) {
     for (const family of families) this.#share(family, history.shares?.[family] ?? []);
     for (const note of this.#notes) setText(note, t(`shares.note.${history.range}`));
-    const told = history.durations;
+    const told = history.durations?.count > 0 ? history.durations : null;
     setText(this.#median, told ? duration(told.median_seconds) : "–");
     setText(this.#ninety, told ? duration(told.p90_seconds) : "–");
     setText(this.#ended, told ? count("durations.ended", told.count) : t("durations.none"));

@@ -33,9 +33,12 @@ export class Tiles {
 
   /** show takes the object of GET /stats; timeZone is the one of its hours. */
   show(stats, timeZone) {
-    for (const [field, node] of this.#values) setText(node, number(stats[field] ?? 0));
+    // A peak is of samples, and what is now may be higher before it is sampled.
+    const now = (stats.online_users ?? 0) > (stats.peak_users_today ?? 0);
+    const shown = now ? { ...stats, peak_users_today: stats.online_users } : stats;
+    for (const [field, node] of this.#values) setText(node, number(shown[field] ?? 0));
     const at = stats.peak_hour_today;
-    setText(this.#peakNote, at === null || at === undefined ? t("tile.peak.note")
+    setText(this.#peakNote, now ? t("tile.peak.now") : at === null || at === undefined ? t("tile.peak.note")
       : t("tile.peak.when", { from: hour(at), to: hour((at + 1) % 24), zone: timeZone === viewerZone ? "" : timeZone ?? "" }).trim());
   }
 }
