@@ -345,3 +345,45 @@ func TestTheStoreIsAway(t *testing.T) {
 	p.says(".is-peak .tile-note", "right now")
 	p.clean()
 }
+
+// The device and the place of a sign-in are told as soon as a list knows them.
+func TestTheFeedLearnsDevices(t *testing.T) {
+	t.Parallel()
+	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
+	p := newTab(t, 1360, 900, scheme("light"))
+	p.open(f.URL+"/dashboard/", "")
+	p.says("#connection-text", "Live")
+	s := f.session(1)
+	want := fmt.Sprintf("%s on %s", s["browser"], s["os"])
+	s["browser"], s["os"], s["device"], s["location"] = "", "", "", nil
+	f.publish("login", map[string]any{"session": s})
+	p.says(".feed-item .detail", "Desktop")
+	p.says(".feed-item .detail", want)
+	p.clean()
+}
+
+// A language that is written from right to left turns the page, and nothing sticks out.
+func TestFromRightToLeft(t *testing.T) {
+	t.Parallel()
+	for _, width := range []int64{360, 820, 1360} {
+		t.Run(fmt.Sprint(width), func(t *testing.T) {
+			t.Parallel()
+			f := newFakeWith(t, 260, dashboard.Options{Language: "ar", Credentials: "/auth.js", Messages: map[string]string{
+				"nav.overview": "نظرة عامة", "nav.people": "المتصلون الآن", "nav.sessions": "الجلسات", "column.person": "الشخص", "column.device": "الجهاز",
+			}})
+			p := newTab(t, width, 900, scheme("light"))
+			p.open(f.URL+"/dashboard/", "")
+			p.until("document.querySelector('.u-over')")
+			assert.Equal(t, "rtl", eval[string](p, "document.documentElement.dir"))
+			p.shootAll(fmt.Sprintf("rtl-%d-overview", width))
+			for _, view := range []string{"#/people", "#/person/103"} {
+				p.hash(view)
+				p.until(rows + " > 1")
+				p.shoot(fmt.Sprintf("rtl-%d-%s", width, view[2:8]))
+				assert.LessOrEqual(t, eval[int](p, "document.documentElement.scrollWidth"), int(width), view)
+				assert.Less(t, eval[float64](p, "innerWidth - document.querySelector('h1').getBoundingClientRect().right"), 200.0)
+			}
+			p.clean()
+		})
+	}
+}

@@ -39,6 +39,28 @@ export function byId(id) {
   return node;
 }
 
+/**
+ * paced makes a function that has the page drawn with the next frame, and then at most
+ * once in so many milliseconds: nobody reads faster, and a storm of events leaves time
+ * for everything else.
+ */
+export function paced(draw, pause) {
+  let asked = false;
+  let last = -Infinity;
+  const frame = () => requestAnimationFrame(() => {
+    asked = false;
+    last = performance.now();
+    draw();
+  });
+  return () => {
+    if (asked) return;
+    asked = true;
+    const wait = last + pause - performance.now();
+    if (wait > 0) setTimeout(frame, wait);
+    else frame();
+  };
+}
+
 /** seen says whether anybody can look at the page. Where nobody can, it asks for nothing. */
 export const seen = () => document.visibilityState === "visible";
 

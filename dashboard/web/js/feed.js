@@ -1,21 +1,24 @@
 // What just happened, newest first.
 
-import { h, icon } from "./dom.js";
+import { h, icon, paced, setText } from "./dom.js";
 import { moment, personPath } from "./cells.js";
 import { now } from "./clock.js";
 import { count, deviceName, known, personName, place, t } from "./text.js";
 
 const longest = 100;
+const pause = 250;
+// What a list has not told of a sign-in by then, nobody knows.
+const tries = 2;
 
 /** Feed keeps the latest events for as long as the page is open. */
 export class Feed {
   #items = [];
   #waiting = [];
-  #frame = 0;
   #list = h("ol", { class: "feed-list", hidden: true, tabindex: 0, "aria-label": t("feed.title") });
   #empty = h("p", { class: "feed-empty", text: t("feed.empty") });
   #held = h("p", { class: "feed-held", hidden: true });
   #over = false;
+  #bare = new Map(); // sign-ins told before their device and place were known, by session
 
   constructor() {
     this.element = h("section", { class: "panel feed", "aria-labelledby": "feed-title" },
@@ -32,7 +35,25 @@ export class Feed {
     if (!["login", "logout", "online", "offline"].includes(event.type)) return;
     this.#waiting.push(event);
     if (this.#waiting.length > longest) this.#waiting.shift();
+    if (event.type === "login" && isBare(event.session)) this.#bare.set(event.session.sessionId, { event, left: tries });
+    if (this.#bare.size > longest) this.#bare.delete(this.#bare.keys().next().value);
     this.#schedule();
+  }
+
+  /** lacks says whether there are sign-ins that a list may tell more of. */
+  get lacks() { return this.#bare.size > 0; }
+
+  /** learn takes a list of sessions, which know more than their sign-in did. */
+  learn(sessions) {
+    for (const session of sessions) {
+      const bare = this.#bare.get(session.sessionId);
+      if (!bare || isBare(session)) continue;
+      Object.assign(bare.event, { session });
+      const item = this.#items.find((node) => node.dataset.session === session.sessionId);
+      if (item) setText(item.querySelector(".detail"), detail(bare.event));
+      this.#bare.delete(session.sessionId);
+    }
+    for (const [id, bare] of this.#bare) if (--bare.left <= 0) this.#bare.delete(id);
   }
 
   /** shown says that the feed is in the page again: what was over it may be no more. */
@@ -47,12 +68,7 @@ export class Feed {
     this.#schedule();
   }
 
-  #schedule() {
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.#draw();
-    });
-  }
+  #schedule = paced(() => this.#draw(), pause);
 
   #draw() {
     this.#held.hidden = !this.#over || this.#waiting.length === 0;
@@ -75,7 +91,7 @@ function entry(event) {
   const { session } = event;
   const user = session?.user ?? event.user;
   const id = session?.userId ?? user?.user_id ?? user?.id;
-  return h("li", { class: `feed-item is-${event.type}` },
+  return h("li", { class: `feed-item is-${event.type}`, "data-session": event.type === "login" ? session.sessionId : null },
     h("span", { class: "feed-icon" }, icon(event.type)),
     h("span", { class: "feed-text" },
       h("span", { class: "line" },
@@ -84,6 +100,8 @@ function entry(event) {
       h("span", { class: "detail", text: detail(event), dir: "auto" })),
     moment(event.timestamp));
 }
+
+const isBare = (session) => !session.browser && !session.os && !session.location;
 
 function verb({ type, session }) {
   return type === "logout" && session.endReason !== "logout" ? t("feed.ended") : t(`feed.${type}`);

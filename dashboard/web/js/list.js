@@ -1,9 +1,10 @@
 // Lists by cursor: pages are fetched as they are scrolled to, and the first one
 // stays fresh while it is looked at.
 
-import { seen } from "./dom.js";
+import { paced, seen } from "./dom.js";
 
 const pageSize = 50;
+const pause = 100;
 
 /**
  * Pages holds the rows of one question. It emits "change" whenever rows, state or
@@ -16,7 +17,6 @@ export class Pages extends EventTarget {
   #abort = new AbortController();
   #started = false;
   #busy = false;
-  #frame = 0;
   rows = [];
   state = "loading";
   problem = null;
@@ -119,10 +119,7 @@ export class Pages extends EventTarget {
   }
 
   // Many changes at once are one to those who draw them.
-  #emit() {
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      if (!this.#abort.signal.aborted) this.dispatchEvent(new Event("change"));
-    });
-  }
+  #emit = paced(() => {
+    if (!this.#abort.signal.aborted) this.dispatchEvent(new Event("change"));
+  }, pause);
 }

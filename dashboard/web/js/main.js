@@ -13,10 +13,11 @@ import { failedGate, forbiddenGate, signInGate, whySignedOut } from "./gate.js";
 import { Patterns } from "./patterns.js";
 import { Person } from "./person.js";
 import { Stream } from "./stream.js";
-import { setLanguage, t } from "./text.js";
+import { direction, setLanguage, t } from "./text.js";
 import { Tiles } from "./tiles.js";
 
 const momentsEvery = 5000;
+const devicesAfter = 4000;
 const weeksEvery = 120000;
 const weeks = 28 * 86400 * 1000;
 
@@ -34,6 +35,7 @@ class Page {
   #weeks = null;
   #filters = startingFilters();
   #from = "";
+  #devices = 0;
 
   constructor(config) {
     this.#config = config;
@@ -195,6 +197,18 @@ class Page {
     return { element, start, stop: () => chart.stop(), seen: () => chart.seen(), event: () => {}, weeks: (history) => patterns.showWeeks(history) };
   }
 
+  // A sign-in is told at once, its device and place follow a moment later.
+  #learnDevices() {
+    if (this.#devices || !this.#feed.lacks) return;
+    this.#devices = setTimeout(async () => {
+      if (this.#open && seen() && document.body.dataset.view === "overview") {
+        const { data } = await this.#api.sessions({ limit: 100 }).catch(() => ({ data: [] }));
+        this.#feed.learn(data);
+      }
+      this.#devices = 0;
+    }, devicesAfter);
+  }
+
   // What rested while nobody looked is brought up to date.
   #seen() {
     if (!seen() || !this.#open) return;
@@ -210,6 +224,7 @@ class Page {
     if (event.type === "snapshot" && event.reason && event.reason !== "start") this.#feed.gap();
     if (event.type === "logout") endedMeanwhile(event.session);
     this.#feed.add(event);
+    this.#learnDevices();
     this.#view?.event(event);
   }
 }
@@ -229,6 +244,7 @@ function entitle(view) {
 // The texts that stand in the page itself.
 function fillTexts(language) {
   document.documentElement.lang = language;
+  document.documentElement.dir = direction(language);
   document.title = t("page.title");
   for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
   for (const node of document.querySelectorAll("[data-t-label]")) node.setAttribute("aria-label", t(node.dataset.tLabel));

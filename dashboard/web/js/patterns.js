@@ -82,7 +82,7 @@ export class Patterns {
       const fill = h("span", { class: "share-fill" });
       fill.style.width = `${(100 * entry.count) / total}%`;
       return h("li", { title: number(entry.count) }, h("span", { class: "share-name", text: name, dir: "auto" }),
-        h("span", { class: "share-bar", "aria-hidden": "true" }, fill), h("span", { class: "share-part", text: percent(entry.count / total) }));
+        h("span", { class: "share-bar", "aria-hidden": "true" }, fill), h("span", { class: "share-part", dir: "auto", text: percent(entry.count / total) }));
     });
     this.#lists.get(family).replaceChildren(...(rows.length ? rows : [h("li", { class: "share-none", text: t("shares.none") })]));
   }

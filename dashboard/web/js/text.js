@@ -29,6 +29,14 @@ function makeFormats(language) {
   };
 }
 
+/** direction is how a language is written: ltr or rtl. */
+export function direction(language) {
+  const locale = new Intl.Locale(language);
+  const told = locale.getTextInfo?.() ?? locale.textInfo;
+  if (told) return told.direction;
+  return ["Arab", "Hebr", "Thaa", "Syrc", "Nkoo", "Adlm"].includes(locale.maximize().script) ? "rtl" : "ltr";
+}
+
 /** t is the text of a key with the words in braces filled in. */
 export function t(key, values = {}) {
   const text = messages[key];

@@ -22,7 +22,7 @@ export class Tiles {
   constructor(section) {
     const tiles = figures.map(([name, field]) => {
       const value = h("dd", { class: "tile-value", text: "–" });
-      const note = h("dd", { class: "tile-note", text: t(`tile.${name}.note`) });
+      const note = h("dd", { class: "tile-note", dir: "auto", text: t(`tile.${name}.note`) });
       this.#values.set(field, value);
       if (name === "peak") this.#peakNote = note;
       return h("dl", { class: `tile is-${name}` }, h("dt", { class: "tile-label" },
