@@ -35,7 +35,7 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 	var c config
 	var proxies string
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags.SetOutput(io.Discard) // an error is told once, by its caller
 	flags.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`address` to listen on")
 	flags.StringVar(&c.store, "store", "memory", "where sessions are kept: memory, or a `DSN` that begins with postgres://, whose tables are made at the start")
 	flags.IntVar(&c.simulate, "simulate", 0, fmt.Sprintf("`number` of users to simulate, at most %d", maxSimulated))
@@ -43,9 +43,11 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 	flags.BoolVar(&c.fast, "fast", false, "touch, flush, feed, presence, sample and cleanup intervals are a tenth")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
+			flags.SetOutput(stderr)
+			flags.Usage()
 			return c, err
 		}
-		return c, &usageError{err}
+		return c, &usageError{fmt.Errorf("%w (-help lists the flags)", err)}
 	}
 	if flags.NArg() > 0 {
 		return c, &usageError{fmt.Errorf("unexpected argument %q", flags.Arg(0))}

@@ -46,9 +46,9 @@ func TestWhatCannotWorkIsNamedAtTheStart(t *testing.T) {
 		"a huge simulation":     {"", []string{"-simulate", "10001"}, 2, "-simulate"},
 		"no network":            {"", []string{"-trusted-proxies", "10.0.0.0/8,nonsense"}, 2, `"nonsense" is neither a network nor an address`},
 		"everybody trusted":     {"", []string{"-trusted-proxies", "0.0.0.0/0"}, 1, "0.0.0.0/0"},
-		"an unknown flag":       {"", []string{"-verbose"}, 2, "-verbose"},
+		"an unknown flag":       {"", []string{"-verbose"}, 2, "-verbose (-help lists the flags)"},
 		"an argument":           {"", []string{"serve"}, 2, `unexpected argument "serve"`},
-		"an address in use":     {"", []string{"-addr", taken.Addr().String()}, 1, "-addr"},
+		"an address in use":     {"", []string{"-addr", taken.Addr().String()}, 1, "already: name another"},
 		"help":                  {"", []string{"-help"}, 0, "-simulate"},
 	} {
 		t.Run(name, func(t *testing.T) {
