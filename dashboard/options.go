@@ -50,8 +50,8 @@ type Options struct {
 	// Content-Security-Policy. Default: none, people are shown by their initials.
 	ImageOrigins []string
 
-	// Language is the BCP 47 tag of Messages, for numbers, dates and the page's lang
-	// attribute. Default "en".
+	// Language is the BCP 47 tag of Messages, for numbers, dates, and the page's lang
+	// and direction. Default "en".
 	Language string
 
 	// Messages replaces texts of the page, by the keys of [Messages]. A key that

@@ -44,7 +44,8 @@ function ask({ title, text, facts, warning, action, session = null }) {
 // The browser gives the focus back to the button that asked. Where that has gone
 // meanwhile, it goes to what is left beside it.
 function focusNear(near) {
-  if (document.activeElement && document.activeElement !== document.body) return;
+  const at = document.activeElement;
+  if (at && at !== document.body && !byId("confirm").contains(at)) return;
   const left = near?.isConnected ? near.querySelector("a[href], button:not(:disabled)") : null;
   (left ?? document.querySelector("#view h1"))?.focus({ preventScroll: true });
 }
