@@ -165,7 +165,7 @@ export class Explorer {
 
   // What the search finds only the server knows.
   #matches(session) {
-    return this.#pages.state === "ready" && this.#filters.q === "" && (this.#filters.device === "" || this.#filters.device === session.deviceType);
+    return this.#pages.state !== "failed" && this.#filters.q === "" && (this.#filters.device === "" || this.#filters.device === session.deviceType);
   }
 
   #sessionColumns() {
