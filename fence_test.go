@@ -48,8 +48,7 @@ func TestFence(t *testing.T) {
 }
 
 // TestFenceIsOfOneToken: where a provider's session is one for several tokens, a token
-// issued after the fence is good also where an earlier one was refused. Found by the
-// state machine.
+// issued after the fence is good also where an earlier one was refused.
 func TestFenceIsOfOneToken(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, &Options{Identifier: newJWT(t, func(o *JWTOptions) { o.IssuerSessions = true })}).started(t)
@@ -67,7 +66,7 @@ func TestFenceIsOfOneToken(t *testing.T) {
 
 // TestEndOutlivesLaterCredentials: where credentials name the user only, all of them are
 // one derived session, and the end of the first says nothing about the others': they do
-// not bring back what was ended. Found by the state machine.
+// not bring back what was ended.
 func TestEndOutlivesLaterCredentials(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

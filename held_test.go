@@ -37,8 +37,7 @@ func TestHeldIsBounded(t *testing.T) {
 }
 
 // TestShutdownDoesNotOutliveItsContext: a flush that waits for a store which does not
-// answer holds up neither Shutdown, past its context, nor virtual time. Found by the
-// state machine.
+// answer holds up neither Shutdown, past its context, nor virtual time.
 func TestShutdownDoesNotOutliveItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -48,7 +48,7 @@ func TestMaxSessions(t *testing.T) {
 
 // TestLimitCountsActivityOnItsWay: a session that the store takes for idle, but that
 // another replica has just accepted, still counts: else its activity, written a moment
-// later, would bring it back above the limit. Found by the state machine.
+// later, would bring it back above the limit.
 func TestLimitCountsActivityOnItsWay(t *testing.T) {
 	t.Parallel()
 	for policy, want := range map[LimitPolicy]error{EndOldest: nil, DenyNew: ErrLimit} {

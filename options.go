@@ -288,9 +288,6 @@ func (o *Options) checkDurations() error {
 }
 
 func (o *Options) checkOther() error {
-	if _, err := time.LoadLocation(o.TimeZone); err != nil {
-		return fmt.Errorf("sessiontrack: Options.TimeZone is %q: want an IANA time zone such as \"Asia/Jakarta\": %w", o.TimeZone, err)
-	}
 	for _, origin := range o.TrustedOrigins {
 		if u, err := url.Parse(origin); err != nil || u.Host == "" || origin != u.Scheme+"://"+u.Host {
 			return fmt.Errorf("sessiontrack: Options.TrustedOrigins has %q: want scheme://host[:port]", origin)

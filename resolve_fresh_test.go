@@ -73,8 +73,7 @@ func TestEndKeepsTheExceptedInTheCache(t *testing.T) {
 }
 
 // TestRefusalIsOfTheWholeRequest: a session's own token that came with somebody else's
-// credential is refused, and is good again with the right one, or alone, at once. Found
-// by the state machine.
+// credential is refused, and is good again with the right one, or alone, at once.
 func TestRefusalIsOfTheWholeRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -69,7 +69,7 @@ func New(store Store, opts *Options) (*Tracker, error) {
 	}
 	zone, err := time.LoadLocation(o.TimeZone)
 	if err != nil {
-		return nil, fmt.Errorf("sessiontrack: Options.TimeZone: %w", err)
+		return nil, fmt.Errorf("sessiontrack: Options.TimeZone is %q: want an IANA time zone such as \"Asia/Jakarta\": %w", o.TimeZone, err)
 	}
 	t := &Tracker{
 		opts: o, store: store, zone: zone, crossOrigin: http.NewCrossOriginProtection(),
