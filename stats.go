@@ -2,41 +2,94 @@ package sessiontrack
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
 
-// statsMemory shares one answer among all who ask within a second.
+// statsMemory shares one answer among all who ask within a second, and one question of
+// the store among all who ask while it is under way.
 type statsMemory struct {
-	mu    sync.Mutex
+	mu     sync.Mutex
+	latest *statsReply // the last good one
+	asked  *statsReply // the one that is awaited
+}
+
+// statsReply is complete once done is closed.
+type statsReply struct {
+	done  chan struct{}
 	at    int64 // local microseconds
-	known bool
 	stats OnlineStats
+	err   error
 }
 
 // OnlineStats returns the figures of this moment; they may be up to a second old, as
-// At says.
+// At says. It waits for the store, and no longer than ctx.
 func (t *Tracker) OnlineStats(ctx context.Context) (OnlineStats, error) {
-	m := &t.shared
+	a, mine := t.shared.join(t.clock.local())
+	if mine {
+		if run := t.life.enter(); run != nil {
+			go func() {
+				defer run.leave()
+				t.answerStats(context.WithoutCancel(ctx), a)
+			}()
+		} else {
+			t.answerStats(ctx, a)
+		}
+	}
+	select {
+	case <-a.done:
+		return a.stats, a.err
+	case <-ctx.Done():
+		return OnlineStats{}, wrapped("OnlineStats", ctx.Err())
+	}
+}
+
+// join returns the answer to wait for, and whether the caller has to see to it.
+func (m *statsMemory) join(local int64) (*statsReply, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.known && t.clock.local()-m.at < statsFor.Microseconds() {
-		return m.stats, nil
+	if m.latest != nil && local-m.latest.at < statsFor.Microseconds() {
+		return m.latest, false
 	}
+	if m.asked != nil {
+		return m.asked, false
+	}
+	m.asked = &statsReply{done: make(chan struct{})}
+	return m.asked, true
+}
+
+// answerStats asks the store for all who wait. A panic of a host's store is an outage.
+func (t *Tracker) answerStats(ctx context.Context, a *statsReply) {
+	defer func() {
+		if p := recover(); p != nil {
+			t.count(countPanics, 1)
+			a.err = wrapped("OnlineStats", errors.New("the store panicked"))
+		}
+		t.shared.answered(a)
+	}()
 	t.settle(ctx)
 	counts, err := t.countStats(ctx)
-	if err != nil {
-		return OnlineStats{}, wrapped("OnlineStats", err)
+	a.stats, a.at, a.err = t.statsOf(counts), t.clock.local(), wrapped("OnlineStats", err)
+}
+
+func (m *statsMemory) answered(a *statsReply) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.asked = nil; a.err == nil {
+		m.latest = a
 	}
-	m.stats, m.at, m.known = t.statsOf(counts), t.clock.local(), true
-	return m.stats, nil
+	close(a.done)
 }
 
 // last returns the latest figures that were told, as of whenever that was.
 func (m *statsMemory) last() OnlineStats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.stats
+	if m.latest == nil {
+		return OnlineStats{}
+	}
+	return m.latest.stats
 }
 
 func (t *Tracker) statsOf(c StatsCounts) OnlineStats {
