@@ -313,3 +313,16 @@ func TestStartOfDay(t *testing.T) {
 		}
 	}
 }
+
+// TestDurationBuckets: the bounds that a store's own statistics may use are those that
+// are counted by.
+func TestDurationBuckets(t *testing.T) {
+	t.Parallel()
+	bounds := DurationBuckets()
+	require.Equal(t, time.Second, bounds[0])
+	for i, bound := range bounds {
+		require.Equal(t, i, durationBucket(bound-time.Microsecond), bound)
+		require.Equal(t, i+1, durationBucket(bound), bound)
+	}
+	require.Equal(t, 1<<22*time.Second, bounds[len(bounds)-1])
+}
