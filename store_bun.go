@@ -84,17 +84,20 @@ func NewBunStore(db *bun.DB, opts *BunOptions) (*BunStore, error) {
 }
 
 // transaction runs fn in a transaction that ends within limit. fn receives the
-// store's time from the transaction's beginning.
+// store's time from the transaction's beginning. What is acknowledged is on disk, even
+// where the host has traded that for speed: a crash of the server would else bring
+// sessions back that have ended.
 func (s *BunStore) transaction(ctx context.Context, limit time.Duration, fn func(context.Context, bun.Tx, time.Time) error) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return s.inTx(ctx, func(tx bun.Tx) error {
 		var now time.Time
-		var statement, idle string
+		var statement, idle, durable string
 		err := tx.NewRaw("SELECT clock_timestamp(), set_config('statement_timeout', ?, true), "+
-			"set_config('idle_in_transaction_session_timeout', ?, true)",
-			milliseconds(limit), milliseconds(idleInTransaction)).Scan(ctx, &now, &statement, &idle)
+			"set_config('idle_in_transaction_session_timeout', ?, true), set_config('synchronous_commit', "+
+			"CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)",
+			milliseconds(limit), milliseconds(idleInTransaction)).Scan(ctx, &now, &statement, &idle, &durable)
 		if err != nil {
 			return err
 		}

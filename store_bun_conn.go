@@ -45,7 +45,7 @@ func (s *BunStore) onConn(ctx context.Context, f func(bun.Conn) error) error {
 // is not, or not any more, the primary.
 func wrongServer(err error) bool {
 	var state interface{ SQLState() string }
-	return errors.Is(err, errStandby) || errors.As(err, &state) && state.SQLState() == readOnlyTransaction
+	return errors.Is(err, errStandby) || errors.Is(err, errReadOnly) || errors.As(err, &state) && state.SQLState() == readOnlyTransaction
 }
 
 // begun is a transaction's error that must not lead to another try on another

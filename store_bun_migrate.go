@@ -19,17 +19,38 @@ const migrationsFolder = "postgres"
 // missing of package migrations, all in one transaction, and writes down what it
 // applied in sessiontrack_migrations. It may run at every start and on several
 // replicas at once: one works, the others wait and find nothing left to do. A
-// database that is ahead, as during a rolling update, is left as it is. It needs
-// the right to create tables and a function in the first schema of search_path.
+// database that is ahead, as during a rolling update, is left as it is.
+//
+// The tables are those of the first schema of search_path. Where something is to be
+// applied, it needs the right to create tables and a function there, and owns what it
+// makes; where nothing is, reading sessiontrack_migrations is enough. It waits at most
+// ten seconds for each lock on a table, because everything else on that table waits
+// behind it; then it errs, and may be called again. There is no way back but a backup.
 func (s *BunStore) Migrate(ctx context.Context) error {
 	steps, err := readMigrations(migrations.FS, migrationsFolder)
 	if err != nil {
 		return fmt.Errorf("sessiontrack: migrate: %w", err)
 	}
+	if done, err := s.migrated(ctx, len(steps)); err != nil || done {
+		return failed("migrate", err)
+	}
 	err = s.db.RunInTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}, func(ctx context.Context, tx bun.Tx) error {
 		return migrate(ctx, tx, steps)
 	})
 	return failed("migrate", err)
+}
+
+// migrated reports whether nothing is left to apply: most starts need no lock, and no
+// right to create anything.
+func (s *BunStore) migrated(ctx context.Context, steps int) (bool, error) {
+	var there bool
+	err := s.db.NewRaw("SELECT to_regclass(quote_ident(current_schema()) || '.sessiontrack_migrations') IS NOT NULL").Scan(ctx, &there)
+	if err != nil || !there {
+		return false, err
+	}
+	var version int
+	err = s.db.NewRaw("SELECT coalesce(max(version), 0) FROM sessiontrack_migrations").Scan(ctx, &version)
+	return version >= steps, err
 }
 
 // migration is one step: a numbered file.
@@ -63,10 +84,18 @@ func readMigrations(files fs.FS, folder string) ([]migration, error) {
 }
 
 // migrate applies the steps that are missing. The lock is a statement of its own:
-// what follows sees what the replica before has committed.
+// what follows sees what the replica before has committed. The role's timeouts are for
+// requests, and would end the building of an index; so is a replica's turn waited for
+// without a bound but ctx.
 func migrate(ctx context.Context, tx bun.Tx, steps []migration) error {
-	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?, hashtext('migrate'))", lockSpace); err != nil {
-		return err
+	for _, statement := range []string{
+		"SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)",
+		"SELECT pg_advisory_xact_lock(?, hashtext('migrate'))",
+		"SELECT set_config('lock_timeout', '10s', true)",
+	} {
+		if _, err := tx.ExecContext(ctx, statement, lockSpace); err != nil {
+			return err
+		}
 	}
 	if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS sessiontrack_migrations (
 		version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`); err != nil {

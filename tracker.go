@@ -100,10 +100,11 @@ func New(store Store, opts *Options) (*Tracker, error) {
 
 // Start begins the work in the background: writing activity, reading the feed of
 // ended sessions, samples, cleanup, names of devices. It first asks the store once,
-// and starts nothing where that fails, so that a wrong address or a missing table is
-// seen at once; it may then be called again. The work lasts until Shutdown, or until
-// ctx is done. Where an earlier Shutdown has not seen the end of its work, Start waits
-// for that as long as ctx allows; called from a hook it fails instead.
+// and starts nothing where that fails, so that a wrong address, a missing table or, with
+// a [BunStore], a missing right or a setting that cannot work is seen at once; it may
+// then be called again. The work lasts until Shutdown, or until ctx is done. Where an
+// earlier Shutdown has not seen the end of its work, Start waits for that as long as ctx
+// allows; called from a hook it fails instead.
 func (t *Tracker) Start(ctx context.Context) error {
 	if err := t.life.idle(ctx, inHook(ctx)); err != nil {
 		return fmt.Errorf("sessiontrack: Start: %w", err)
@@ -133,6 +134,11 @@ func (t *Tracker) Start(ctx context.Context) error {
 func (t *Tracker) greet(ctx context.Context) (prepare func(), err error) {
 	ctx, cancel := t.writeContext(ctx)
 	defer cancel()
+	if store, ok := t.store.(interface{ fit(context.Context) error }); ok {
+		if err := store.fit(ctx); err != nil {
+			return nil, err
+		}
+	}
 	before := t.clock.local()
 	if t.feed == nil {
 		page, err := t.store.List(ctx, Query{Live: true, Limit: 1})
