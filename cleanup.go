@@ -39,7 +39,7 @@ func (t *Tracker) endPast(ctx context.Context) (ended int, err error) {
 		reason EndReason
 	}{
 		{t.opts.Lifetime > 0, Expired(), ByLifetime},
-		{t.opts.IdleTimeout > 0, Idle(t.opts.IdleTimeout + t.opts.lag()), ByIdle},
+		{t.opts.IdleTimeout > 0, Idle(t.opts.idleFor()), ByIdle},
 	}
 	for _, limit := range limits {
 		if !limit.on {
@@ -103,7 +103,7 @@ func (t *Tracker) cleanupLeased(ctx context.Context) {
 	}
 	if t.leaser != nil {
 		storeCtx, cancel := t.requestContext(ctx)
-		mine, err := t.leaser.Lease(storeCtx, "cleanup", t.opts.CleanupInterval*9/10)
+		mine, err := t.leaser.Lease(storeCtx, "cleanup", t.opts.CleanupInterval/10*9)
 		cancel()
 		if err != nil || !mine {
 			return

@@ -206,7 +206,7 @@ func cleanLocation(l Location) Location {
 func (t *Tracker) writeFacts(ctx context.Context, batch []*describeJob, found []Facts) {
 	storeCtx, cancel := t.writeContext(ctx)
 	defer cancel()
-	if err := t.store.Describe(storeCtx, found); err != nil {
+	if err := t.withStore(func() error { return t.store.Describe(storeCtx, found) }); err != nil {
 		t.count(countDescribeDropped, len(found))
 		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: devices and places not written, will be tried again", countAttr(len(found)), errAttr(err))
 		return
@@ -228,7 +228,11 @@ func (t *Tracker) writeFacts(ctx context.Context, batch []*describeJob, found []
 func (t *Tracker) askNewDevice(ctx context.Context, s Session) {
 	ctx, cancel := t.writeContext(ctx)
 	defer cancel()
-	page, err := t.store.List(ctx, Query{UserID: s.UserID, Limit: knownDevices})
+	var page Page
+	err := t.withStore(func() (err error) {
+		page, err = t.store.List(ctx, Query{UserID: s.UserID, Limit: knownDevices})
+		return err
+	})
 	if err != nil {
 		t.count(countHookDropped, 1)
 		return

@@ -101,12 +101,16 @@ func (w *watcher) overflow(ctx context.Context) {
 
 // changesFor asks for changes on behalf of the watcher; where the store has no
 // ChangeFeed it gathers who is online by listing.
-func (t *Tracker) changesFor(ctx context.Context, q ChangeQuery) (Changes, error) {
+func (t *Tracker) changesFor(ctx context.Context, q ChangeQuery) (c Changes, err error) {
 	ctx, cancel := t.writeContext(ctx)
 	defer cancel()
-	if t.changes == nil {
-		users, _, err := t.gatherOnline(ctx, t.opts.Online)
-		return Changes{Seen: users}, err
-	}
-	return t.changes.ChangesSince(ctx, q)
+	err = t.withStore(func() error {
+		if t.changes == nil {
+			c.Seen, _, err = t.gatherOnline(ctx, t.opts.Online)
+		} else {
+			c, err = t.changes.ChangesSince(ctx, q)
+		}
+		return err
+	})
+	return c, err
 }

@@ -142,10 +142,14 @@ func (w *watcher) askStore(ctx context.Context) {
 	w.take(ctx, a)
 }
 
-func (w *watcher) listed(ctx context.Context, q Query) (Page, error) {
+func (w *watcher) listed(ctx context.Context, q Query) (page Page, err error) {
 	ctx, cancel := w.t.requestContext(ctx)
 	defer cancel()
-	return w.t.store.List(ctx, q)
+	err = w.t.withStore(func() error {
+		page, err = w.t.store.List(ctx, q)
+		return err
+	})
+	return page, err
 }
 
 // happened tells the hub what this process has just done: with a ChangeFeed the feed

@@ -93,7 +93,11 @@ func (t *Tracker) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, t.opts.StoreTimeout)
 	defer cancel()
 	before := t.clock.local()
-	page, err := t.readFeed(ctx)
+	var page EndedPage
+	err := t.withStore(func() (err error) {
+		page, err = t.readFeed(ctx)
+		return err
+	})
 	if err != nil {
 		t.storeAway(ctx, err)
 		return err

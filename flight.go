@@ -120,6 +120,15 @@ func (t *Tracker) fly(ctx context.Context, f *flight, h handle, create *NewSessi
 	}
 }
 
+// withStore calls the store off the request path, or for what must not change a
+// request's answer. A panic of a host's store is an outage.
+func (t *Tracker) withStore(call func() error) (err error) {
+	if !t.contain("Store", func() { err = call() }) {
+		return fmt.Errorf("%w: the store panicked", ErrUnavailable)
+	}
+	return err
+}
+
 // readStore asks the store, within ctx. A panic of a host's store is an outage.
 func (t *Tracker) readStore(ctx context.Context, h handle, create *NewSession) (e *entry, err error) {
 	defer func() {

@@ -61,10 +61,6 @@ func (t *Tracker) proved(r *http.Request) SessionID {
 func (t *Tracker) newSession(r *http.Request, userID string, h handle) NewSession {
 	seen := t.observe(r)
 	agent, hints := t.maskAgent(seen)
-	idle := t.opts.IdleTimeout
-	if idle > 0 {
-		idle += t.opts.lag() // activity on its way would bring it back above the limit
-	}
 	return NewSession{
 		agent: seen.userAgent, hints: seen.hints,
 		Session: Session{
@@ -72,7 +68,7 @@ func (t *Tracker) newSession(r *http.Request, userID string, h handle) NewSessio
 			Address: seen.address, AddressSource: seen.source, LoginAddress: seen.address, LoginAddressSource: seen.source,
 			UserAgent: agent, ClientHints: hints, Device: Device{Type: seen.device},
 		},
-		Lifetime: t.opts.Lifetime, IdleTimeout: idle,
+		Lifetime: t.opts.Lifetime, IdleTimeout: t.opts.idleFor(),
 		Limit: t.opts.MaxSessions, Policy: t.opts.LimitPolicy,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -260,6 +261,15 @@ func check(needs []need) error {
 
 // lag is how long activity may be on its way to the store, and what clocks may differ.
 func (o *Options) lag() time.Duration { return o.TouchInterval + o.FlushInterval + time.Second }
+
+// idleFor is when the store may take a session for idle: activity on its way would bring
+// it back before. Zero means never.
+func (o *Options) idleFor() time.Duration {
+	if o.IdleTimeout == 0 {
+		return 0
+	}
+	return o.IdleTimeout + min(o.lag(), math.MaxInt64-o.IdleTimeout)
+}
 
 // checkDurations holds the durations against each other.
 func (o *Options) checkDurations() error {

@@ -105,11 +105,19 @@ func (t *Tracker) touch(ctx context.Context, e *entry, now int64) bool {
 func (t *Tracker) touchNow(ctx context.Context, e *entry, now int64) {
 	ctx, cancel := t.requestContext(ctx)
 	defer cancel()
-	_, err := t.store.Touch(ctx, []Touch{{e.handle.id(), fromMicros(now), e.serial}}, t.opts.PresenceStep)
+	_, err := t.touchStore(ctx, []Touch{{e.handle.id(), fromMicros(now), e.serial}})
 	if err != nil {
 		t.count(countTouchDropped, 1)
 		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: activity not recorded", sessionAttr(e.handle), errAttr(err))
 	}
+}
+
+func (t *Tracker) touchStore(ctx context.Context, batch []Touch) (alive []SessionID, err error) {
+	err = t.withStore(func() error {
+		alive, err = t.store.Touch(ctx, batch, t.opts.PresenceStep)
+		return err
+	})
+	return alive, err
 }
 
 // flush writes what the buffer holds. It returns the number of touches that are
@@ -163,7 +171,7 @@ func acquire(ctx context.Context, place chan struct{}) bool {
 func (t *Tracker) writeTouches(ctx context.Context, batch []Touch) error {
 	ctx, cancel := context.WithTimeout(ctx, writePatience*t.opts.StoreTimeout)
 	defer cancel()
-	alive, err := t.store.Touch(ctx, batch, t.opts.PresenceStep)
+	alive, err := t.touchStore(ctx, batch)
 	if err != nil {
 		t.count(countFlushFailed, 1)
 		return err
@@ -194,6 +202,8 @@ func (t *Tracker) settle(ctx context.Context) {
 	if fresh || t.down.Load() {
 		return
 	}
+	ctx, cancel := t.writeContext(ctx)
+	defer cancel()
 	if _, err := t.flush(ctx); err != nil {
 		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: flush before an online question failed", errAttr(err))
 	}

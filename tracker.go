@@ -190,7 +190,7 @@ func (t *Tracker) every(interval time.Duration, f func(context.Context)) func(co
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
-				f(ctx)
+				t.contain("Store", func() { f(ctx) })
 			}
 		}
 	}
