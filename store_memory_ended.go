@@ -143,7 +143,6 @@ func (s *MemoryStore) Purge(ctx context.Context, p Purge) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, e := s.now().UnixMicro(), &s.ended
-	maps.DeleteFunc(s.fences, func(_ string, f fence) bool { return now-micros(f.at) > p.KeepEnded.Microseconds() })
 	due, changed := e.after(now-p.Retention.Microseconds()), 0
 	for i, first := 0, e.next; i < due; i++ {
 		at := (first + i) % due
@@ -157,6 +156,8 @@ func (s *MemoryStore) Purge(ctx context.Context, p Purge) (int, error) {
 	}
 	e.next = 0
 	s.compact()
+	// Once in a run of calls, for it looks at every fence.
+	maps.DeleteFunc(s.fences, func(_ string, f fence) bool { return now-micros(f.at) > p.KeepEnded.Microseconds() })
 	return changed, nil
 }
 

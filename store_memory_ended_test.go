@@ -106,3 +106,26 @@ func TestMemoryStorePurgeGoesRound(t *testing.T) {
 		assert.Empty(t, s.ended.tombs)
 	})
 }
+
+// TestMemoryStorePurgeLooksAtFencesOnce: a run of bounded calls does not look at every
+// user's fence each time, under the lock that sign-ins wait for.
+func TestMemoryStorePurgeLooksAtFencesOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewMemoryStore()
+		for _, user := range []string{"1", "2"} {
+			_, err := s.Create(t.Context(), NewSession{Session: Session{ID: newHandle().id(), UserID: user}})
+			require.NoError(t, err)
+			_, err = s.End(t.Context(), User(user), Ending{Reason: ByAdmin})
+			require.NoError(t, err)
+		}
+		time.Sleep(time.Hour)
+		p := Purge{Retention: time.Minute, KeepEnded: time.Minute, Limit: 1}
+		for _, left := range []int{2, 2, 0} {
+			n, err := s.Purge(t.Context(), p)
+			require.NoError(t, err)
+			require.Equal(t, min(left, 1), n)
+			require.Len(t, s.fences, left)
+		}
+	})
+}
