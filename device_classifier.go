@@ -8,7 +8,7 @@ import (
 )
 
 // A Classifier tells devices by uap-core's definitions and our own tables. It
-// may be used concurrently. Its zero value is not usable.
+// may be used concurrently. Its zero value goes by the embedded definitions.
 type Classifier struct {
 	build  sync.Mutex // held while expressions are compiled
 	engine atomic.Pointer[deviceEngine]

@@ -94,6 +94,9 @@ func (t *Tracker) OnlineHandler(o *OnlineOptions) http.Handler {
 	}
 	h.opts.Roles = mustRoles("OnlineOptions.Roles", h.opts.Roles, "admin", "superadmin")
 	h.mustWindows(t)
+	if err := checkOrigins("OnlineOptions.Origins", h.opts.Origins); err != nil {
+		panic(err.Error())
+	}
 	h.family = family{
 		t:         t,
 		prefix:    mustPrefix("OnlineOptions.Prefix", h.opts.Prefix, "/api/v1/online/"),

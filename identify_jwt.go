@@ -79,7 +79,7 @@ type JWTOptions struct {
 
 	// CacheSize is how many verified tokens are remembered, so that a token costs
 	// its signature's verification once and not with each request. Default 16384,
-	// about 1 KiB each; negative for none.
+	// about 1 KiB each, at most 100,000,000; negative for none.
 	CacheSize int
 	// CacheFor is for how long at most, within the token's own validity: so long
 	// may a token outlive its key where nobody calls [JWTIdentifier.Reset].
@@ -124,6 +124,12 @@ func NewJWTIdentifier(options JWTOptions) (*JWTIdentifier, error) {
 	}
 	if options.CacheFor < 0 {
 		return nil, fmt.Errorf("sessiontrack: JWTOptions.CacheFor: is negative: %v", options.CacheFor)
+	}
+	if options.CacheSize > maxCache {
+		return nil, fmt.Errorf("sessiontrack: JWTOptions.CacheSize: is %d, the most is %d", options.CacheSize, maxCache)
+	}
+	if options.IssuerSessions && config.SessionClaim == "" {
+		return nil, errors.New("sessiontrack: JWTOptions.IssuerSessions: needs SessionClaim, which is switched off")
 	}
 	j := &JWTIdentifier{verifier: verifier, issuerSessions: options.IssuerSessions}
 	if options.CacheSize >= 0 {

@@ -173,6 +173,7 @@ func (t *Tracker) caller(r *http.Request, fresh bool) (*tracked, error) {
 // Require refuses requests without a session: 401. It works behind the middleware
 // and without it.
 func (t *Tracker) Require(next http.Handler) http.Handler {
+	mustHandler("Require", next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if t.knows(r) != nil {
 			next.ServeHTTP(w, r)
@@ -191,6 +192,7 @@ func (t *Tracker) Require(next http.Handler) http.Handler {
 // of the roles, 403. Roles are asked anew of Options.Roles; without it those of the
 // verified credential hold. Names of roles are compared exactly.
 func (t *Tracker) RequireRole(next http.Handler, roles ...string) http.Handler {
+	mustHandler("RequireRole", next)
 	return t.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		has, err := t.rolesOf(r.Context(), t.knows(r))
 		switch {
@@ -202,6 +204,14 @@ func (t *Tracker) RequireRole(next http.Handler, roles ...string) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	}))
+}
+
+// mustHandler panics where there is no handler to wrap, as [http.ServeMux.Handle] does:
+// at the start, and not at the first request.
+func mustHandler(name string, next http.Handler) {
+	if next == nil || isNil(next) {
+		panic("sessiontrack: " + name + ": the handler is nil")
+	}
 }
 
 func anyOf(has, wanted []string) bool {

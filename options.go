@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
-	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,8 +14,9 @@ import (
 // Options configure a Tracker. The zero value, or nil, gives sessions made by
 // Login and carried by the x-session-id header. Every duration of zero means its
 // default and a negative one switches off what it governs, where that is
-// possible. New copies the struct; later changes to it have no effect. The host's
-// functions are called from many goroutines at once.
+// possible. The others are at least 1 ms, because less is a number that lacks its
+// unit, and at most 100 years. New copies the struct; later changes to it have no
+// effect. The host's functions are called from many goroutines at once.
 type Options struct {
 	// Identifier verifies the application's own credential, such as a JWT (see
 	// [NewJWTIdentifier]). Default: none, the session token alone authenticates.
@@ -31,7 +31,8 @@ type Options struct {
 	// read it.
 	Cookie *CookieOptions
 	// TrustedOrigins may send unsafe cross-origin requests whose session comes by
-	// cookie: "https://app.example.com". Default: none.
+	// cookie: "https://app.example.com", as browsers send it: lower case, without a path,
+	// a wildcard or the scheme's own port. Default: none.
 	TrustedOrigins []string
 
 	// IdleTimeout ends a session that has been without activity for so long.
@@ -48,29 +49,31 @@ type Options struct {
 	LimitPolicy LimitPolicy
 
 	// TouchInterval is how often a session's activity is queued for the store at
-	// most. Default 15 s, negative: at every request.
+	// most. Default 15 s, less than half of VeryActive; negative: at every request.
 	TouchInterval time.Duration
-	// FlushInterval is how often queued activity is written. Default 2 s.
+	// FlushInterval is how often queued activity is written. Default 2 s, less than half
+	// of VeryActive.
 	FlushInterval time.Duration
 	// PresenceStep is how coarsely a user's presence moves in the store. Default
-	// 30 s, negative: with every touch.
+	// 30 s, less than half of VeryActive; negative: with every touch.
 	PresenceStep time.Duration
-	// FeedInterval is how often the feed of ended sessions is read. Default 1 s.
+	// FeedInterval is how often the feed of ended sessions is read. Default 1 s, at most
+	// half of MaxStaleness.
 	FeedInterval time.Duration
 	// MaxStaleness is how long this process may accept a session after its end was
-	// acknowledged by another, while the store is reachable. Default 5 s.
+	// acknowledged by another, while the store is reachable. Default 5 s, at most 1 min.
 	MaxStaleness time.Duration
 	// StaleGrace is added to MaxStaleness while the store cannot be reached, before
-	// requests get 503. Default 30 s, negative: none.
+	// requests get 503. Default 30 s, at most 1 h, negative: none.
 	StaleGrace time.Duration
 	// SampleInterval is how often a sample for peaks and history is tried; one a
-	// minute is kept. Default 1 min, negative: never.
+	// minute is kept. Default 1 min, which is also the most; negative: never.
 	SampleInterval time.Duration
 	// CleanupInterval is how often sessions past their limits are ended and old
 	// ones purged. Default 10 min, negative: never (call Cleanup).
 	CleanupInterval time.Duration
-	// Retention is how long an ended session is kept. Default 180 days, negative:
-	// for ever (OWASP ASVS 14.2.7).
+	// Retention is how long an ended session is kept. Default 180 days, at least 1 min,
+	// negative: for ever (OWASP ASVS 14.2.7).
 	Retention time.Duration
 	// KeepEnded is how long the end of a derived session is remembered where its
 	// credential's own end cannot be known. Default 400 days, at least Retention.
@@ -79,18 +82,19 @@ type Options struct {
 	// nobody. Default 400 days, at least 2; a MemoryStore keeps 31 days at the most.
 	HistoryRetention time.Duration
 	// StoreTimeout bounds each call of the store that a request waits for. Default
-	// 500 ms. Calls that write more than one row get four times as long.
+	// 500 ms, at most MaxStaleness. Calls that write more than one row get four times as
+	// long.
 	StoreTimeout time.Duration
 
 	// VeryActive, Online and RecentlyActive are the three online windows, each
 	// longer than the one before, at most 24 h. Defaults 5, 15 and 60 min.
 	VeryActive, Online, RecentlyActive time.Duration
 	// TimeZone is the IANA name of the zone whose midnight begins "today" in peaks.
-	// Default "UTC".
+	// Default "UTC". "Local" is refused: every machine has another one.
 	TimeZone string
 
 	// CacheSize is how many sessions are cached. Default 100,000, at about 256
-	// bytes each; negative: none, every request reads the store.
+	// bytes each, at most 100,000,000; negative: none, every request reads the store.
 	CacheSize int
 
 	// MaxSubscribers is how many may watch the events at once, by Subscribe and by
@@ -152,7 +156,7 @@ type CookieOptions struct {
 	// SameSite is Lax or Strict. Default Lax.
 	SameSite http.SameSite
 	// MaxAge keeps the cookie over restarts of the browser, for so long. Default 0:
-	// until the browser closes. The session's own limits hold regardless.
+	// until the browser closes; at least 1 s. The session's own limits hold regardless.
 	MaxAge time.Duration
 	// InsecureHTTP drops Secure and the __Host- prefix, for plain-HTTP development.
 	InsecureHTTP bool
@@ -211,7 +215,7 @@ func (o *Options) defaulted() (Options, error) {
 	if err := c.defaultCookie(); err != nil {
 		return c, err
 	}
-	return c, errors.Join(c.checkDurations(), c.checkOther())
+	return c, errors.Join(c.checkNil(), c.checkDurations(), c.checkRelations(), c.checkOther())
 }
 
 func (o *Options) defaultDurations() {
@@ -241,106 +245,23 @@ func (o *Options) defaultDurations() {
 	}
 }
 
-// need is one rule about a field: it holds, or the message says what the field
-// must be.
-type need struct {
-	holds bool
-	field string
-	value any
-	bound string
-}
-
-func check(needs []need) error {
-	for _, n := range needs {
-		if !n.holds {
-			return fmt.Errorf("sessiontrack: Options.%s is %v: want %s", n.field, n.value, n.bound)
-		}
-	}
-	return nil
-}
-
-// lag is how long activity may be on its way to the store, and what clocks may differ.
-func (o *Options) lag() time.Duration { return o.TouchInterval + o.FlushInterval + time.Second }
-
-// idleFor is when the store may take a session for idle: activity on its way would bring
-// it back before. Zero means never.
-func (o *Options) idleFor() time.Duration {
-	if o.IdleTimeout == 0 {
-		return 0
-	}
-	return o.IdleTimeout + min(o.lag(), math.MaxInt64-o.IdleTimeout)
-}
-
-// checkDurations holds the durations against each other.
-func (o *Options) checkDurations() error {
-	lag := o.lag()
-	return check([]need{
-		{o.FlushInterval > 0, "FlushInterval", o.FlushInterval, "more than 0"},
-		{o.FeedInterval > 0, "FeedInterval", o.FeedInterval, "more than 0"},
-		{o.MaxStaleness >= 2*o.FeedInterval, "MaxStaleness", o.MaxStaleness, fmt.Sprintf("at least twice FeedInterval (%v)", o.FeedInterval)},
-		{o.MaxStaleness <= time.Minute, "MaxStaleness", o.MaxStaleness, "at most 1m0s"},
-		{o.StaleGrace <= time.Hour, "StaleGrace", o.StaleGrace, "at most 1h0m0s"},
-		{o.StoreTimeout > 0 && o.StoreTimeout <= o.MaxStaleness, "StoreTimeout", o.StoreTimeout, fmt.Sprintf("more than 0 and at most MaxStaleness (%v)", o.MaxStaleness)},
-		{o.VeryActive > 0, "VeryActive", o.VeryActive, "more than 0"},
-		{o.Online > o.VeryActive, "Online", o.Online, fmt.Sprintf("more than VeryActive (%v)", o.VeryActive)},
-		{o.RecentlyActive > o.Online, "RecentlyActive", o.RecentlyActive, fmt.Sprintf("more than Online (%v)", o.Online)},
-		{o.RecentlyActive <= 24*time.Hour, "RecentlyActive", o.RecentlyActive, "at most 24h0m0s"},
-		{o.FlushInterval < o.VeryActive/2, "FlushInterval", o.FlushInterval, fmt.Sprintf("less than half of VeryActive (%v), the smallest online window", o.VeryActive)},
-		{o.TouchInterval < o.VeryActive/2, "TouchInterval", o.TouchInterval, fmt.Sprintf("less than half of VeryActive (%v), the smallest online window", o.VeryActive)},
-		{o.PresenceStep < o.VeryActive/2, "PresenceStep", o.PresenceStep, fmt.Sprintf("less than half of VeryActive (%v), the smallest online window", o.VeryActive)},
-		{o.IdleTimeout == 0 || o.IdleTimeout > lag, "IdleTimeout", o.IdleTimeout, fmt.Sprintf("more than TouchInterval + FlushInterval + 1s (%v), or negative for none", lag)},
-		{o.Lifetime == 0 || o.Lifetime > lag, "Lifetime", o.Lifetime, fmt.Sprintf("more than TouchInterval + FlushInterval + 1s (%v), or negative for none", lag)},
-		{o.Retention < 0 || o.Retention >= time.Minute, "Retention", o.Retention, "at least 1m0s, or negative to keep for ever"},
-		{o.KeepEnded >= o.Retention, "KeepEnded", o.KeepEnded, fmt.Sprintf("at least Retention (%v)", o.Retention)},
-		{o.HistoryRetention >= 48*time.Hour, "HistoryRetention", o.HistoryRetention, "at least 48h0m0s"},
-		{o.SampleInterval < 0 || o.SampleInterval <= time.Minute, "SampleInterval", o.SampleInterval, "at most 1m0s, or negative for none"},
-	})
-}
-
-func (o *Options) checkOther() error {
-	for _, origin := range o.TrustedOrigins {
-		if u, err := url.Parse(origin); err != nil || u.Host == "" || origin != u.Scheme+"://"+u.Host {
-			return fmt.Errorf("sessiontrack: Options.TrustedOrigins has %q: want scheme://host[:port]", origin)
-		}
-	}
-	return errors.Join(check([]need{
-		{o.MaxSessions >= 0, "MaxSessions", o.MaxSessions, "0 (any number) or more"},
-		{o.LimitPolicy == EndOldest || o.LimitPolicy == DenyNew, "LimitPolicy", int(o.LimitPolicy), "EndOldest or DenyNew"},
-	}), o.AddressMode.validate(), o.UserAgentMode.validate(), validateClientIP(o.ClientIP))
-}
-
-func (o *Options) defaultCookie() error {
-	if o.Cookie == nil {
-		return nil
-	}
-	c := *o.Cookie
-	if c.Name == "" {
-		c.Name = "__Host-session"
-		if c.InsecureHTTP {
-			c.Name = "session"
-		}
-	}
-	if c.SameSite == 0 {
-		c.SameSite = http.SameSiteLaxMode
-	}
-	o.Cookie = &c
-	probe := http.Cookie{Name: c.Name, Value: "x"}
-	return check([]need{
-		{probe.Valid() == nil && len(c.Name) <= 64, "Cookie.Name", c.Name, "a cookie name of at most 64 characters"},
-		{c.InsecureHTTP || strings.HasPrefix(c.Name, "__Host-"), "Cookie.Name", c.Name, "a name that begins with __Host-, or Cookie.InsecureHTTP"},
-		{!c.InsecureHTTP || !strings.HasPrefix(c.Name, "__"), "Cookie.Name", c.Name, "a name without __Host- or __Secure- where Cookie.InsecureHTTP is set"},
-		{c.SameSite == http.SameSiteLaxMode || c.SameSite == http.SameSiteStrictMode, "Cookie.SameSite", int(c.SameSite), "http.SameSiteLaxMode or http.SameSiteStrictMode"},
-		{c.MaxAge >= 0, "Cookie.MaxAge", c.MaxAge, "0 or more"},
-	})
-}
-
 // SkipPrefixes matches requests by their path, for Skip, Public and Passive. A
 // prefix matches at segment borders only: "/docs" is /docs and /docs/x, not
 // /docsecret; "/static/" is everything below; "/" is the root page alone. A path
 // that a router might read as another one (with "//", "/./", "/../" or a
 // backslash, escaped or not) never matches, so that nothing protected can be
 // reached in the name of a skipped path.
+//
+// A prefix that could match nothing, or too much, is a mistake in the program:
+// SkipPrefixes panics where one does not begin with a slash, is empty, or has such
+// parts itself.
 func SkipPrefixes(prefixes ...string) func(*http.Request) bool {
+	prefixes = slices.Clone(prefixes)
+	for _, prefix := range prefixes {
+		if !plainPath(prefix) {
+			panic(fmt.Sprintf("sessiontrack: SkipPrefixes: %q: want a path that begins with a slash, without //, /./, /../ and backslash", prefix))
+		}
+	}
 	return func(r *http.Request) bool {
 		path := r.URL.Path
 		if !plainPath(path) {

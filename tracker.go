@@ -2,7 +2,6 @@ package sessiontrack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -60,16 +59,16 @@ type Tracker struct {
 // [Tracker.Start] nothing is cached and activity is written as it comes, which is
 // all that a unit test needs.
 func New(store Store, opts *Options) (*Tracker, error) {
-	if store == nil {
-		return nil, errors.New("sessiontrack: New: the store is nil")
+	if err := checkStore(store); err != nil {
+		return nil, err
 	}
 	o, err := opts.defaulted()
 	if err != nil {
 		return nil, err
 	}
-	zone, err := time.LoadLocation(o.TimeZone)
+	zone, err := o.zone()
 	if err != nil {
-		return nil, fmt.Errorf("sessiontrack: Options.TimeZone is %q: want an IANA time zone such as \"Asia/Jakarta\": %w", o.TimeZone, err)
+		return nil, err
 	}
 	t := &Tracker{
 		opts: o, store: store, zone: zone, crossOrigin: http.NewCrossOriginProtection(),

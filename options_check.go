@@ -1,0 +1,213 @@
+package sessiontrack
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+)
+
+const (
+	// leastDuration is the least that an interval may be: what is below is a number without
+	// its unit, such as FlushInterval: 2 for two nanoseconds.
+	leastDuration = time.Millisecond
+	// mostDuration bounds what is added to or taken from the store's time, so that no sum
+	// overflows: a hundred years.
+	mostDuration = 100 * 365 * 24 * time.Hour
+	// maxCache bounds the caches, at some hundred bytes to 1 KiB an entry.
+	maxCache = 100_000_000
+)
+
+// need is one rule about a field: it holds, or the message says what the field
+// must be.
+type need struct {
+	holds bool
+	field string
+	value any
+	bound string
+}
+
+func check(needs []need) error {
+	for _, n := range needs {
+		if !n.holds {
+			return fmt.Errorf("sessiontrack: Options.%s is %v: want %s", n.field, n.value, n.bound)
+		}
+	}
+	return nil
+}
+
+// lag is how long activity may be on its way to the store, and what clocks may differ.
+func (o *Options) lag() time.Duration { return o.TouchInterval + o.FlushInterval + time.Second }
+
+// idleFor is when the store may take a session for idle: activity on its way would bring
+// it back before. Zero means never.
+func (o *Options) idleFor() time.Duration {
+	if o.IdleTimeout == 0 {
+		return 0
+	}
+	return o.IdleTimeout + o.lag()
+}
+
+// checkDurations holds each duration to the bounds that it has by itself. Those that
+// can be switched off by a negative value are zero here where they are.
+func (o *Options) checkDurations() error {
+	var needs []need
+	for _, d := range []struct {
+		field string
+		value time.Duration
+		off   string // how to switch it off, empty where that is not possible
+		least time.Duration
+		most  time.Duration
+	}{
+		{"TouchInterval", o.TouchInterval, "at every request", leastDuration, 24 * time.Hour},
+		{"FlushInterval", o.FlushInterval, "", leastDuration, 24 * time.Hour},
+		{"PresenceStep", o.PresenceStep, "with every touch", leastDuration, 24 * time.Hour},
+		{"FeedInterval", o.FeedInterval, "", leastDuration, 30 * time.Second},
+		{"MaxStaleness", o.MaxStaleness, "", leastDuration, time.Minute},
+		{"StaleGrace", o.StaleGrace, "none", leastDuration, time.Hour},
+		{"SampleInterval", o.SampleInterval, "none", leastDuration, time.Minute},
+		{"CleanupInterval", o.CleanupInterval, "none", leastDuration, mostDuration},
+		{"StoreTimeout", o.StoreTimeout, "", leastDuration, time.Minute},
+		{"IdleTimeout", o.IdleTimeout, "none", leastDuration, mostDuration},
+		{"Lifetime", o.Lifetime, "none", leastDuration, mostDuration},
+		{"Retention", o.Retention, "for ever", time.Minute, mostDuration},
+		{"KeepEnded", o.KeepEnded, "", time.Minute, mostDuration},
+		{"HistoryRetention", o.HistoryRetention, "", 48 * time.Hour, mostDuration},
+		{"VeryActive", o.VeryActive, "", leastDuration, 24 * time.Hour},
+		{"Online", o.Online, "", leastDuration, 24 * time.Hour},
+		{"RecentlyActive", o.RecentlyActive, "", leastDuration, 24 * time.Hour},
+	} {
+		n := need{d.value >= d.least && d.value <= d.most, d.field, d.value, fmt.Sprintf("%v to %v", d.least, d.most)}
+		if d.off != "" {
+			n.holds = n.holds || d.value <= 0
+			n.bound += ", or negative: " + d.off
+		}
+		needs = append(needs, n)
+	}
+	return check(needs)
+}
+
+// checkRelations holds the durations against each other.
+func (o *Options) checkRelations() error {
+	lag, half := o.lag(), o.VeryActive/2
+	smallest := fmt.Sprintf("less than half of VeryActive (%v), the smallest online window", o.VeryActive)
+	beyond := fmt.Sprintf("more than TouchInterval + FlushInterval + 1s (%v), or negative: none", lag)
+	return check([]need{
+		{o.FeedInterval <= o.MaxStaleness/2, "MaxStaleness", o.MaxStaleness, fmt.Sprintf("at least twice FeedInterval (%v)", o.FeedInterval)},
+		{o.StoreTimeout <= o.MaxStaleness, "StoreTimeout", o.StoreTimeout, fmt.Sprintf("at most MaxStaleness (%v)", o.MaxStaleness)},
+		{o.Online > o.VeryActive, "Online", o.Online, fmt.Sprintf("more than VeryActive (%v)", o.VeryActive)},
+		{o.RecentlyActive > o.Online, "RecentlyActive", o.RecentlyActive, fmt.Sprintf("more than Online (%v)", o.Online)},
+		{o.FlushInterval < half, "FlushInterval", o.FlushInterval, smallest},
+		{o.TouchInterval < half, "TouchInterval", o.TouchInterval, smallest},
+		{o.PresenceStep < half, "PresenceStep", o.PresenceStep, smallest},
+		{o.IdleTimeout == 0 || o.IdleTimeout > lag, "IdleTimeout", o.IdleTimeout, beyond},
+		{o.Lifetime == 0 || o.Lifetime > lag, "Lifetime", o.Lifetime, beyond},
+		{o.KeepEnded >= o.Retention, "KeepEnded", o.KeepEnded, fmt.Sprintf("at least Retention (%v)", o.Retention)},
+	})
+}
+
+func (o *Options) checkOther() error {
+	return errors.Join(check([]need{
+		{o.MaxSessions >= 0, "MaxSessions", o.MaxSessions, "0 (any number) or more"},
+		{o.LimitPolicy == EndOldest || o.LimitPolicy == DenyNew, "LimitPolicy", int(o.LimitPolicy), "EndOldest or DenyNew"},
+		{o.CacheSize <= maxCache, "CacheSize", o.CacheSize, fmt.Sprintf("at most %d, or negative: none", maxCache)},
+	}), checkOrigins("Options.TrustedOrigins", o.TrustedOrigins),
+		o.AddressMode.validate(), o.UserAgentMode.validate(), validateClientIP(o.ClientIP))
+}
+
+// zone refuses "Local", too: it is another zone on another machine, and no program that
+// reads an answer knows it.
+func (o *Options) zone() (*time.Location, error) {
+	zone, err := time.LoadLocation(o.TimeZone)
+	if err == nil && o.TimeZone == "Local" {
+		err = errors.New("every machine has another one")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sessiontrack: Options.TimeZone is %q: want an IANA time zone such as \"Asia/Jakarta\" "+
+			"(import _ \"time/tzdata\" where the system has no zones): %w", o.TimeZone, err)
+	}
+	return zone, nil
+}
+
+// checkOrigins refuses what is no origin as browsers send it (RFC 6454 §6.2), because
+// it would never match: with a path, a wildcard, capitals or the scheme's own port.
+func checkOrigins(field string, origins []string) error {
+	for _, origin := range origins {
+		u, err := url.Parse(origin)
+		if err != nil || u.Host == "" || origin != strings.ToLower(u.Scheme+"://"+u.Host) || strings.Contains(origin, "*") ||
+			u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
+			return fmt.Errorf("sessiontrack: %s has %q: want scheme://host[:port] as browsers send it: lower case, no path, no wildcard, no default port", field, origin)
+		}
+	}
+	return nil
+}
+
+// checkNil refuses what is set to nothing: a nil pointer in an interface is not nil,
+// and comes of an error that nobody looked at.
+func (o *Options) checkNil() error {
+	for _, v := range []struct {
+		field string
+		value any
+	}{
+		{"Identifier", o.Identifier}, {"ClientIP", o.ClientIP}, {"Locator", o.Locator}, {"Directory", o.Directory},
+	} {
+		if isNil(v.value) {
+			return fmt.Errorf("sessiontrack: Options.%s is a nil %T: want one that its constructor made, or none", v.field, v.value)
+		}
+	}
+	if j, ok := o.Identifier.(*JWTIdentifier); ok && j.verifier == nil {
+		return errors.New("sessiontrack: Options.Identifier is a zero JWTIdentifier: want one that NewJWTIdentifier made")
+	}
+	return nil
+}
+
+// isNil reports a nil pointer or function inside an interface.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil()
+}
+
+// checkStore does the same for a store.
+func checkStore(store Store) error {
+	zero := false
+	switch s := store.(type) {
+	case nil:
+		return errors.New("sessiontrack: New: the store is nil")
+	case *MemoryStore:
+		zero = s != nil && s.rows == nil
+	case *BunStore:
+		zero = s != nil && s.db == nil
+	}
+	if zero || isNil(store) {
+		return fmt.Errorf("sessiontrack: New: the store is a nil or zero %T: want one that its constructor made", store)
+	}
+	return nil
+}
+
+func (o *Options) defaultCookie() error {
+	if o.Cookie == nil {
+		return nil
+	}
+	c := *o.Cookie
+	if c.Name == "" {
+		c.Name = "__Host-session"
+		if c.InsecureHTTP {
+			c.Name = "session"
+		}
+	}
+	if c.SameSite == 0 {
+		c.SameSite = http.SameSiteLaxMode
+	}
+	o.Cookie = &c
+	probe := http.Cookie{Name: c.Name, Value: "x"}
+	return check([]need{
+		{probe.Valid() == nil && len(c.Name) <= 64, "Cookie.Name", c.Name, "a cookie name of at most 64 characters"},
+		{c.InsecureHTTP || strings.HasPrefix(c.Name, "__Host-"), "Cookie.Name", c.Name, "a name that begins with __Host-, or Cookie.InsecureHTTP"},
+		{!c.InsecureHTTP || !strings.HasPrefix(c.Name, "__"), "Cookie.Name", c.Name, "a name without __Host- or __Secure- where Cookie.InsecureHTTP is set"},
+		{c.SameSite == http.SameSiteLaxMode || c.SameSite == http.SameSiteStrictMode, "Cookie.SameSite", int(c.SameSite), "http.SameSiteLaxMode or http.SameSiteStrictMode"},
+		{c.MaxAge == 0 || c.MaxAge >= time.Second && c.MaxAge <= mostDuration, "Cookie.MaxAge", c.MaxAge, fmt.Sprintf("0, or 1s to %v", mostDuration)},
+	})
+}
