@@ -12,16 +12,17 @@ import (
 type life struct {
 	up      atomic.Bool
 	mu      sync.Mutex
-	current *run // nil before Start and after Shutdown
+	current *run // nil before Start, after Shutdown, and when Start's context is done
 	last    *run // the latest that was stopped; it may still be at work
 }
 
-// run is what lies between one Start and the Shutdown that ends it.
+// run is what lies between one Start and what ends it: Shutdown, or Start's context.
 type run struct {
 	cancel  context.CancelFunc
+	unwatch func() bool // of Start's context
 	working sync.WaitGroup
-	finally func()        // called when all work is done
-	over    chan struct{} // closed after that
+	finally func(lapsed bool) // called when all work is done
+	over    chan struct{}     // closed after that
 }
 
 var (
@@ -91,8 +92,11 @@ func (l *life) idle(ctx context.Context, detached bool) error {
 
 // start calls prepare and runs the loops, each in a goroutine of its own, until stop or
 // until ctx is done; neither where others are running. finally is called after the last
-// of what the run has done.
-func (l *life) start(ctx context.Context, prepare func(), finally func(context.Context), loops ...func(context.Context)) error {
+// of what the run has done, and told whether it was ctx that ended it.
+//
+// However a run is ended, leave to work is withdrawn before the loops are told, so that
+// nothing is left to a loop that has returned.
+func (l *life) start(ctx context.Context, prepare func(), finally func(context.Context, bool), loops ...func(context.Context)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -102,29 +106,43 @@ func (l *life) start(ctx context.Context, prepare func(), finally func(context.C
 		return errStopping
 	}
 	prepare()
-	ctx, cancel := context.WithCancel(ctx)
-	r := &run{cancel: cancel, finally: func() { finally(ctx) }, over: make(chan struct{})}
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r := &run{cancel: cancel, finally: func(lapsed bool) { finally(inner, lapsed) }, over: make(chan struct{})}
 	for _, loop := range loops {
-		r.working.Go(func() { loop(ctx) })
+		r.working.Go(func() { loop(inner) })
 	}
 	l.current = r
 	l.up.Store(true)
+	r.unwatch = context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.current == r {
+			l.retire(true)
+		}
+	})
 	return nil
+}
+
+// retire ends the current run. The caller holds the lock.
+func (l *life) retire(lapsed bool) {
+	r := l.current
+	l.current, l.last = nil, r
+	l.up.Store(false)
+	r.unwatch()
+	r.cancel()
+	go func() {
+		r.working.Wait()
+		r.finally(lapsed)
+		close(r.over)
+	}()
 }
 
 // stop ends the loops and waits for all work, that of a run which an earlier stop has
 // not seen the end of included, or until ctx is done.
 func (l *life) stop(ctx context.Context, detached bool) error {
 	l.mu.Lock()
-	if r := l.current; r != nil {
-		l.current, l.last = nil, r
-		l.up.Store(false)
-		r.cancel()
-		go func() {
-			r.working.Wait()
-			r.finally()
-			close(r.over)
-		}()
+	if l.current != nil {
+		l.retire(false)
 	}
 	last := l.last
 	l.mu.Unlock()

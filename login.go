@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -86,9 +88,11 @@ func (t *Tracker) created(ctx context.Context, n *NewSession, c Created, before 
 }
 
 // Logout is a handler that ends the caller's session, clears the cookie and answers
-// 204; also where there is no session to end. It works behind the middleware and
-// without it. Safe methods get 405 wherever it is mounted: a link or a picture of another
-// site must sign nobody out (RFC 9110 §9.2.1, OWASP ASVS 3.5.3).
+// 204; also where there is no session to end, or one that has ended. It works behind the
+// middleware and without it; the middleware refuses a session that has ended first,
+// unless Options.Public names the path. Safe methods get 405 wherever it
+// is mounted: a link or a picture of another site must sign nobody out (RFC 9110 §9.2.1,
+// OWASP ASVS 3.5.3).
 func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	switch r.Method {
@@ -99,7 +103,12 @@ func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
 	}
 	caller, err := t.caller(r, false)
 	switch {
-	case errors.Is(err, ErrNoCredential):
+	case errors.Is(err, ErrNoCredential), errors.Is(err, ErrEnded):
+		// A form of another site comes without the cookie and could still have it cleared.
+		if t.opts.Cookie != nil && t.crossOrigin.Check(r) != nil {
+			t.refuse(w, r, errCrossOrigin)
+			return
+		}
 	case err != nil:
 		t.refuse(w, r, err)
 		return
@@ -118,6 +127,7 @@ func (t *Tracker) setCookie(w http.ResponseWriter, token Token) {
 	if t.opts.Cookie == nil {
 		return
 	}
+	dropCookie(w.Header(), t.opts.Cookie.Name)
 	c := t.cookie(token.Reveal())
 	c.MaxAge = int(t.opts.Cookie.MaxAge / time.Second)
 	http.SetCookie(w, c)
@@ -127,9 +137,18 @@ func (t *Tracker) clearCookie(w http.ResponseWriter) {
 	if t.opts.Cookie == nil {
 		return
 	}
+	dropCookie(w.Header(), t.opts.Cookie.Name)
 	c := t.cookie("")
 	c.MaxAge = -1
 	http.SetCookie(w, c)
+}
+
+// dropCookie takes back what was said of a cookie before: one answer sets a name once
+// (RFC 6265 §4.1.1).
+func dropCookie(h http.Header, name string) {
+	if lines := h["Set-Cookie"]; len(lines) > 0 {
+		h["Set-Cookie"] = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, name+"=") })
+	}
 }
 
 func (t *Tracker) cookie(value string) *http.Cookie {

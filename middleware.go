@@ -51,8 +51,10 @@ func RolesFromContext(ctx context.Context) []string {
 // without a credential passes untracked; one whose credential is not good is
 // answered with 401, 403 or 503 (see the table in the package documentation) and
 // never reaches next. The ResponseWriter is handed on as it came, so that streaming,
-// hijacking and [http.ResponseController] keep working.
+// hijacking and [http.ResponseController] keep working. Put around a handler twice, it
+// does its work once. It panics where next is nil.
 func (t *Tracker) Middleware(next http.Handler) http.Handler {
+	mustHandler("Middleware", next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if t.asks(t.opts.Skip, r) || t.knows(r) != nil {
 			next.ServeHTTP(w, r)
@@ -90,6 +92,9 @@ func (t *Tracker) pass(w http.ResponseWriter, r *http.Request, next http.Handler
 		t.count(countFailedOpen, 1)
 		next.ServeHTTP(w, r)
 		return
+	}
+	if res.deadCookie { // or every page, the one to sign in on too, stays shut to this browser
+		t.clearCookie(w)
 	}
 	t.refuse(w, r, err)
 }

@@ -251,6 +251,50 @@ func TestPublicClearsADeadCookie(t *testing.T) {
 	}
 }
 
+// TestRefusalClearsADeadCookie: who keeps it could not even reach the page to sign in on.
+// One that may still be good stays.
+func TestRefusalClearsADeadCookie(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, &Options{Cookie: &CookieOptions{}}).started(t)
+	s, token := f.login(t, "1")
+	live, unknown := "__Host-session="+token.Reveal(), "__Host-session="+newToken().Reveal()
+	w := f.do("POST", "/", "Cookie", live, "Sec-Fetch-Site", "cross-site")
+	assert.Equal(t, 403, w.Code)
+	assert.Empty(t, w.Header().Values("Set-Cookie"), "the session is good, the request is not")
+	f.store.down.Store(true)
+	w = f.do("GET", "/", "Cookie", unknown)
+	assert.Equal(t, 503, w.Code)
+	assert.Empty(t, w.Header().Values("Set-Cookie"), "the store cannot say")
+	f.store.down.Store(false)
+	assert.Empty(t, f.do("GET", "/", headerName, newToken().Reveal()).Header().Values("Set-Cookie"), "there is no cookie")
+	_, err := f.End(t.Context(), IDs(s.ID), Ending{Reason: ByUser})
+	require.NoError(t, err)
+	for name, value := range map[string]string{"ended": live, "unknown": unknown, "malformed": "__Host-session=x"} {
+		w := f.do("GET", "/", "Cookie", value)
+		assert.Equal(t, 401, w.Code, name)
+		c, err := http.ParseSetCookie(w.Header().Get("Set-Cookie"))
+		require.NoError(t, err, name)
+		assert.Equal(t, -1, c.MaxAge, name)
+	}
+}
+
+// TestOneSetCookie: signing in on a public page with a dead cookie sets the name once.
+func TestOneSetCookie(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, &Options{Cookie: &CookieOptions{}, Public: SkipPrefixes("/login")})
+	h := f.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
+		_, _, err := f.Login(w, r, "1")
+		assert.NoError(t, err)
+	}))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, request("POST", "/login", "Cookie", "__Host-session="+newToken().Reveal()))
+	cookies := w.Result().Cookies()
+	require.Len(t, cookies, 2)
+	assert.Equal(t, "theme", cookies[0].Name, "the host's own stay")
+	assert.Len(t, cookies[1].Value, 66)
+}
+
 func TestCookieAttributes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, &Options{Cookie: &CookieOptions{MaxAge: time.Hour}})

@@ -101,9 +101,12 @@ func New(store Store, opts *Options) (*Tracker, error) {
 // ended sessions, samples, cleanup, names of devices. It first asks the store once,
 // and starts nothing where that fails, so that a wrong address, a missing table or, with
 // a [BunStore], a missing right or a setting that cannot work is seen at once; it may
-// then be called again. The work lasts until Shutdown, or until ctx is done. Where an
-// earlier Shutdown has not seen the end of its work, Start waits for that as long as ctx
-// allows; called from a hook it fails instead.
+// then be called again. Where an earlier Shutdown has not seen the end of its work, Start
+// waits for that as long as ctx allows; called from a hook it fails instead.
+//
+// The work lasts until Shutdown, or until ctx is done; so ctx is no context with the
+// timeout of a start. When it is done, what was held is written and requests are served
+// as before Start, without a cache, until Shutdown or another Start.
 func (t *Tracker) Start(ctx context.Context) error {
 	if err := t.life.idle(ctx, inHook(ctx)); err != nil {
 		return fmt.Errorf("sessiontrack: Start: %w", err)
@@ -122,7 +125,7 @@ func (t *Tracker) Start(ctx context.Context) error {
 	if t.opts.CleanupInterval > 0 {
 		loops = append(loops, t.every(t.opts.CleanupInterval, t.cleanupLeased))
 	}
-	if err := t.life.start(ctx, prepare, t.callHooks, loops...); err != nil {
+	if err := t.life.start(ctx, prepare, t.finish, loops...); err != nil {
 		return fmt.Errorf("sessiontrack: Start: %w", err)
 	}
 	return nil
@@ -167,9 +170,7 @@ func (t *Tracker) greet(ctx context.Context) (prepare func(), err error) {
 // without it. Requests that come later are served without a cache.
 func (t *Tracker) Shutdown(ctx context.Context) error {
 	waited := t.life.stop(ctx, inHook(ctx))
-	t.down.Store(false)
-	left, err := t.flush(ctx)
-	t.cache.clear()
+	left, err := t.rest(ctx)
 	switch {
 	case err != nil:
 		return fmt.Errorf("sessiontrack: Shutdown: %d touches not written: %w", left, asUnavailable(err))
@@ -177,6 +178,30 @@ func (t *Tracker) Shutdown(ctx context.Context) error {
 		return fmt.Errorf("sessiontrack: Shutdown: background work still running: %w", waited)
 	}
 	return nil
+}
+
+// finish is the last that a run does. Where Start's context has ended it, nobody may be
+// about to call Shutdown; whoever gave Start a context that ends too early learns of it
+// here.
+func (t *Tracker) finish(ctx context.Context, lapsed bool) {
+	t.callHooks(ctx)
+	if !lapsed {
+		return
+	}
+	t.opts.Logger.LogAttrs(ctx, info, "sessiontrack: the context of Start is done; requests are served without a cache until Shutdown or another Start")
+	ctx, cancel := t.writeContext(ctx)
+	defer cancel()
+	if left, err := t.rest(ctx); err != nil {
+		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: touches not written, Shutdown tries again", countAttr(left), errAttr(err))
+	}
+}
+
+// rest brings a Tracker whose work has ended to where it was before Start.
+func (t *Tracker) rest(ctx context.Context) (int, error) {
+	t.down.Store(false)
+	left, err := t.flush(ctx)
+	t.cache.clear()
+	return left, err
 }
 
 // every returns a loop that calls f each interval until its context is done.

@@ -3,6 +3,7 @@ package sessiontrack
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,18 +97,61 @@ func TestStartAndShutdownInAnyOrder(t *testing.T) {
 	})
 }
 
+// TestStartEndsWithItsContext: a server that drains after its signal, and one that was
+// given the context of its start, lose neither activity nor hooks, and may start again.
 func TestStartEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		f := newFixture(t, nil)
-		require.NoError(t, f.Start(ctx))
-		_, token := f.login(t, "42")
-		cancel()
-		time.Sleep(time.Minute)
-		require.Equal(t, 200, f.get(token).Code)
-		require.NoError(t, f.Shutdown(t.Context()))
-	})
+	for name, contextOf := range map[string]func(context.Context) (context.Context, context.CancelFunc){
+		"cancelled": context.WithCancel,
+		"timed out": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Second)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := contextOf(t.Context())
+				var hooks atomic.Int32
+				count := func(context.Context, Session) { hooks.Add(1) }
+				f := newFixture(t, &Options{TouchInterval: -1, Hooks: Hooks{Login: count, End: count}})
+				require.NoError(t, f.Start(ctx))
+				s, token := f.login(t, "42")
+				sub, err := f.Subscribe(t.Context(), Watch{})
+				require.NoError(t, err)
+				time.Sleep(900 * time.Millisecond)
+				require.Equal(t, 200, f.get(token).Code)
+				used := time.Now()
+				if name == "cancelled" {
+					cancel()
+				}
+				time.Sleep(time.Minute)
+				_, err = sub.Next(t.Context())
+				for err == nil {
+					_, err = sub.Next(t.Context())
+				}
+				require.ErrorIs(t, err, ErrSubscriptionClosed)
+				stored, err := f.store.Get(t.Context(), s.ID)
+				require.NoError(t, err)
+				require.WithinDuration(t, used, stored.LastActivity, time.Millisecond, "what was held is written")
+
+				require.Equal(t, 200, f.get(token).Code)
+				stored, err = f.store.Get(t.Context(), s.ID)
+				require.NoError(t, err)
+				require.WithinDuration(t, time.Now(), stored.LastActivity, time.Millisecond, "later activity is written as it comes")
+				_, _ = f.login(t, "42")
+				_, err = f.End(t.Context(), User("42"), Ending{Reason: ByUser})
+				require.NoError(t, err)
+				require.EqualValues(t, 4, hooks.Load(), "two logins, two ends")
+
+				require.NoError(t, f.Start(t.Context()), "again")
+				_, token = f.login(t, "42")
+				require.Equal(t, 200, f.get(token).Code)
+				require.NoError(t, f.Shutdown(t.Context()))
+				require.EqualValues(t, 5, hooks.Load())
+				cancel()
+			})
+		})
+	}
 }
 
 func TestHooks(t *testing.T) {
