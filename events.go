@@ -36,6 +36,8 @@ const (
 	eventGap EventType = ""
 )
 
+var eventTypes = [...]EventType{EventLogin, EventLogout, EventOnline, EventOffline, EventStats, EventSnapshot}
+
 // SnapshotReason says why a subscription got a snapshot.
 type SnapshotReason string
 
@@ -139,8 +141,14 @@ type Subscription struct {
 // told of.
 //
 // It returns an error that wraps [ErrUnavailable] when Options.MaxSubscribers are
-// there already, or when the Tracker is not started.
+// there already, or when the Tracker is not started, and one that does not for a type
+// in w.Types that there is not.
 func (t *Tracker) Subscribe(ctx context.Context, w Watch) (*Subscription, error) {
+	for _, wanted := range w.Types {
+		if !slices.Contains(eventTypes[:], wanted) {
+			return nil, fmt.Errorf("sessiontrack: Subscribe: Watch.Types has %q: want of %q", wanted, eventTypes)
+		}
+	}
 	s := &Subscription{t: t, types: slices.Clone(w.Types), over: make(chan struct{})}
 	s.watchUsers(w.Users)
 	if err := t.hub.add(s, t.opts.MaxSubscribers); err != nil {

@@ -240,6 +240,17 @@ func TestReadersThatStallAreClosed(t *testing.T) {
 	})
 }
 
+func TestSubscribeRefusesUnknownTypes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil).started(t)
+	_, err := f.Subscribe(t.Context(), Watch{Types: []EventType{EventLogin, "signin"}})
+	require.ErrorContains(t, err, `Watch.Types has "signin": want of ["login"`)
+	require.NotErrorIs(t, err, ErrUnavailable, "trying again is of no use")
+	sub, err := f.Subscribe(t.Context(), Watch{Types: eventTypes[:]})
+	require.NoError(t, err)
+	sub.Close()
+}
+
 func TestSubscribersAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -45,7 +45,8 @@ type adminHandler struct {
 // It works behind the middleware and without it. For each request the caller's
 // session is read from the store and the roles are asked anew of Options.Roles, so
 // that who has been signed out or demoted elsewhere is refused at once (OWASP ASVS
-// 8.3.2); without Options.Roles the credential's roles hold. Each attempt at one of
+// 8.3.2); without Options.Roles the credential's roles hold, and where no Identifier
+// brings any either, nobody is let in, which is logged. Each attempt at one of
 // the POSTs, refused and failed ones too, is one log record and one call of
 // Observer.AdminAction. An administrator who ends all sessions of their own user
 // ends the one that they are using, too.
@@ -79,6 +80,9 @@ func (t *Tracker) AdminHandler(o *AdminOptions) http.Handler {
 	}
 	for i := range h.endpoints {
 		h.endpoints[i].fresh = true
+	}
+	if t.opts.Roles == nil && t.opts.Identifier == nil {
+		t.opts.Logger.LogAttrs(context.Background(), warn, "sessiontrack: AdminHandler: Options has neither Roles nor an Identifier, so nobody has a role and all are refused")
 	}
 	return h
 }

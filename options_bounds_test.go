@@ -1,9 +1,13 @@
 package sessiontrack
 
 import (
+	"bytes"
+	"context"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,6 +117,25 @@ func TestNilHandlersAreRefusedAtOnce(t *testing.T) {
 	assert.PanicsWithValue(t, "sessiontrack: Middleware: the handler is nil", func() { f.Middleware(nil) })
 	assert.PanicsWithValue(t, "sessiontrack: Require: the handler is nil", func() { f.Require(http.HandlerFunc(nil)) })
 	assert.PanicsWithValue(t, "sessiontrack: RequireRole: the handler is nil", func() { f.RequireRole(nil, "admin") })
+}
+
+// TestAdminHandlerThatLetsNobodyInSaysSo: 403 for everybody has a reason that no
+// request can tell.
+func TestAdminHandlerThatLetsNobodyInSaysSo(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		o    Options
+		want int
+	}{
+		"neither":    {Options{}, 1},
+		"roles":      {Options{Roles: func(context.Context, string) ([]string, error) { return nil, nil }}, 0},
+		"identifier": {Options{Identifier: byUser}, 0},
+	} {
+		var log bytes.Buffer
+		c.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		newFixture(t, &c.o).AdminHandler(nil)
+		assert.Equal(t, c.want, strings.Count(log.String(), "nobody has a role"), name)
+	}
 }
 
 // TestOriginsOfStreamsAreOrigins: one that could never match is a mistake.
