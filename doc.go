@@ -40,6 +40,10 @@
 // unauthenticated (401), forbidden (403), bad_request (400), not_found (404),
 // method_not_allowed (405), too_many_streams (503) and internal (500).
 //
+// A refusal clears a cookie that can never work again. The middleware refuses on every
+// path, the one to sign in on too: name those that must work with a session that has
+// ended in [Options.Public].
+//
 // # Several processes
 //
 // Each process caches sessions and reads the store's feed of ended ones every second:

@@ -14,7 +14,12 @@ import (
 // The quick start: a Tracker in front of an application.
 func ExampleNew() {
 	ctx := context.Background()
-	tracker, err := sessiontrack.New(sessiontrack.NewMemoryStore(), nil)
+	tracker, err := sessiontrack.New(sessiontrack.NewMemoryStore(), &sessiontrack.Options{
+		Public: sessiontrack.SkipPrefixes("/login", "/logout"), // work with an old session, too
+		Roles: func(_ context.Context, userID string) ([]string, error) {
+			return []string{"admin"}, nil // yours
+		},
+	})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -37,7 +42,11 @@ func ExampleNew() {
 		session, _ := sessiontrack.FromContext(r.Context())
 		fmt.Fprintf(w, "user %s", session.UserID)
 	})))
-	server := httptest.NewServer(tracker.Middleware(mux)) // http.ListenAndServe(addr, tracker.Middleware(mux))
+	mux.Handle("/api/user-sessions/", tracker.AdminHandler(nil))
+	mux.Handle("/api/v1/online/", tracker.OnlineHandler(nil))
+	server := httptest.NewUnstartedServer(tracker.Middleware(mux)) // &http.Server{Addr: addr, Handler: tracker.Middleware(mux)}
+	server.Config.RegisterOnShutdown(tracker.EndStreams)
+	server.Start()
 	defer server.Close()
 
 	var login struct{ SessionID string }
@@ -49,10 +58,14 @@ func ExampleNew() {
 	fmt.Println(status(request))
 	_, _ = tracker.End(ctx, sessiontrack.User("42"), sessiontrack.Ending{Reason: sessiontrack.ByAdmin, By: "7"})
 	fmt.Println(status(request))
+	request, _ = http.NewRequest("POST", server.URL+"/login", nil)
+	request.Header.Set("x-session-id", login.SessionID) // a page that has not noticed
+	fmt.Println(status(request))
 	// Output:
 	// 401
 	// 200
 	// 401
+	// 200
 }
 
 func status(r *http.Request) int {

@@ -133,18 +133,8 @@ func failed(verb string, err error) error {
 	case errors.Is(err, ErrExists), errors.Is(err, ErrLimit), errors.Is(err, ErrNotFound), errors.Is(err, ErrEnded):
 		return fmt.Errorf("sessiontrack: %s: %w", verb, err)
 	}
-	var state interface{ SQLState() string }
-	if errors.As(err, &state) && (state.SQLState() == undefinedTable || state.SQLState() == undefinedColumn) {
-		err = fmt.Errorf("%w (BunStore.Migrate, or the files of package migrations, bring the tables to this version)", err)
-	}
 	return unavailable(verb, err)
 }
-
-// The SQLSTATEs of a database without our tables, or with those of an earlier version.
-const (
-	undefinedTable  = "42P01"
-	undefinedColumn = "42703"
-)
 
 // now asks for the store's time, where an answer without rows does not tell it.
 func (s *BunStore) now(ctx context.Context) (now time.Time, err error) {

@@ -38,16 +38,6 @@ func TestMigrateLeavesADatabaseThatIsAhead(t *testing.T) {
 	require.NoError(t, s.Migrate(t.Context()))
 }
 
-// TestStartWithoutTables says what to do.
-func TestStartWithoutTables(t *testing.T) {
-	t.Parallel()
-	tracker, err := New(bunStoreOver(t, pgtest.Open(t)), nil)
-	require.NoError(t, err)
-	err = tracker.Start(t.Context())
-	require.ErrorIs(t, err, ErrUnavailable)
-	require.ErrorContains(t, err, "BunStore.Migrate")
-}
-
 // TestMigrateIsAllOrNothing: a step that fails leaves nothing of those before it.
 func TestMigrateIsAllOrNothing(t *testing.T) {
 	t.Parallel()
