@@ -101,26 +101,36 @@ func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problemMethod)
 		return
 	}
-	caller, err := t.caller(r, false)
-	switch {
-	case errors.Is(err, ErrNoCredential), errors.Is(err, ErrEnded):
-		// A form of another site comes without the cookie and could still have it cleared.
-		if t.opts.Cookie != nil && t.crossOrigin.Check(r) != nil {
-			t.refuse(w, r, errCrossOrigin)
-			return
-		}
-	case err != nil:
+	e, dead, err := t.leaving(r)
+	if err == nil && dead && t.opts.Cookie != nil && t.crossOrigin.Check(r) != nil {
+		err = errCrossOrigin // a form of another site comes without the cookie, and could still have it cleared
+	}
+	if err == nil && e != nil && e.ending.Load() == nil {
+		_, err = t.end(r.Context(), IDs(e.handle.id()), Ending{Reason: ByLogout, By: e.user})
+	}
+	if err != nil {
 		t.refuse(w, r, err)
 		return
-	default:
-		e := Ending{Reason: ByLogout, By: caller.entry.user}
-		if _, err := t.end(r.Context(), IDs(caller.entry.handle.id()), e); err != nil {
-			t.refuse(w, r, err)
-			return
-		}
 	}
 	t.clearCookie(w)
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// leaving returns the session that a request proved to be its own, nil for none, and
+// whether it is no good any more. One that is past a limit of time may yet have to be
+// ended: to another replica it may be good.
+func (t *Tracker) leaving(r *http.Request) (e *entry, dead bool, err error) {
+	if known := t.knows(r); known != nil {
+		return known.entry, false, nil
+	}
+	res, err := t.resolve(r, false)
+	switch {
+	case errors.Is(err, ErrNoCredential):
+		return nil, true, nil
+	case errors.Is(err, ErrEnded):
+		return res.entry, true, nil
+	}
+	return res.entry, false, err
 }
 
 func (t *Tracker) setCookie(w http.ResponseWriter, token Token) {

@@ -74,6 +74,24 @@ func TestLimitCountsActivityOnItsWay(t *testing.T) {
 	}
 }
 
+// TestLogoutOfAnIdleSession: it is refused, and has not been ended; another process may
+// hold activity of it that makes it good again.
+func TestLogoutOfAnIdleSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, &Options{IdleTimeout: time.Hour})
+		s, token := f.login(t, "1")
+		time.Sleep(time.Hour)
+		require.Contains(t, f.get(token).Body.String(), `"reason":"idle"`)
+		w := httptest.NewRecorder()
+		f.Logout(w, request("POST", "/logout", headerName, token.Reveal()))
+		require.Equal(t, 204, w.Code)
+		stored, err := f.Get(t.Context(), s.ID)
+		require.NoError(t, err)
+		require.Equal(t, ByLogout, stored.EndReason)
+	})
+}
+
 func TestLogout(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, &Options{Cookie: &CookieOptions{}}).started(t)
