@@ -15,8 +15,7 @@ import (
 // Login and carried by the x-session-id header. Every duration of zero means its
 // default and a negative one switches off what it governs, where that is
 // possible. The others are at least 1 ms, because less is a number that lacks its
-// unit, and at most 100 years. New copies the struct; later changes to it have no
-// effect. The host's functions are called from many goroutines at once.
+// unit. New copies the struct; later changes to it have no effect. The host's functions are called from many goroutines at once.
 type Options struct {
 	// Identifier verifies the application's own credential, such as a JWT (see
 	// [NewJWTIdentifier]). Default: none, the session token alone authenticates.

@@ -16,7 +16,7 @@ import (
 )
 
 // TestOptionsNameWhatIsWrong: the message has the field and the bound; a number that
-// lacks its unit, and one at which sums overflow, are as wrong as the others.
+// lacks its unit is as wrong as the others.
 func TestOptionsNameWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	const most = time.Duration(math.MaxInt64)
@@ -34,20 +34,17 @@ func TestOptionsNameWhatIsWrong(t *testing.T) {
 		"staleness, 1 h":        {Options{MaxStaleness: time.Hour}, "Options.MaxStaleness is 1h0m0s: want 1ms to 1m0s"},
 		"grace, 30 ns":          {Options{StaleGrace: 30}, "Options.StaleGrace is 30ns: want 1ms to 1h0m0s, or negative: none"},
 		"sample, 1 ns":          {Options{SampleInterval: 1}, "Options.SampleInterval is 1ns: want 1ms to 1m0s, or negative: none"},
-		"cleanup, 10 ns":        {Options{CleanupInterval: 10}, "Options.CleanupInterval is 10ns: want 1ms"},
-		"cleanup, most":         {Options{CleanupInterval: most}, "Options.CleanupInterval"},
+		"cleanup, 10 ns":        {Options{CleanupInterval: 10}, "Options.CleanupInterval is 10ns: want at least 1ms, or negative: none"},
 		"timeout, 500 ns":       {Options{StoreTimeout: 500}, "Options.StoreTimeout is 500ns: want 1ms"},
-		"idle, most":            {Options{IdleTimeout: most}, "Options.IdleTimeout is 2562047h47m16.854775807s: want 1ms to 876000h0m0s, or negative: none"},
 		"idle, below the lag":   {Options{IdleTimeout: time.Second}, "Options.IdleTimeout is 1s: want more than TouchInterval + FlushInterval + 1s (18s), or negative: none"},
-		"lifetime, most":        {Options{Lifetime: most}, "Options.Lifetime"},
-		"retention, 180 ns":     {Options{Retention: 180}, "Options.Retention is 180ns: want 1m0s to 876000h0m0s, or negative: for ever"},
-		"kept, negative":        {Options{Retention: -1, KeepEnded: -1}, "Options.KeepEnded is -1ns: want 1m0s to"},
+		"retention, 180 ns":     {Options{Retention: 180}, "Options.Retention is 180ns: want at least 1m0s, or negative: for ever"},
+		"kept, negative":        {Options{Retention: -1, KeepEnded: -1}, "Options.KeepEnded is -1ns: want at least 1m0s"},
 		"kept, below retention": {Options{KeepEnded: time.Hour}, "Options.KeepEnded is 1h0m0s: want at least Retention (4320h0m0s)"},
-		"history, an hour":      {Options{HistoryRetention: time.Hour}, "Options.HistoryRetention is 1h0m0s: want 48h0m0s to"},
+		"history, an hour":      {Options{HistoryRetention: time.Hour}, "Options.HistoryRetention is 1h0m0s: want at least 48h0m0s"},
 		"very active, 5 ns":     {Options{VeryActive: 5}, "Options.VeryActive is 5ns: want 1ms to 24h0m0s"},
 		"zone of the machine":   {Options{TimeZone: "Local"}, `Options.TimeZone is "Local": want an IANA time zone`},
 		"cache":                 {Options{CacheSize: math.MaxInt}, "Options.CacheSize is 9223372036854775807: want at most 100000000"},
-		"cookie, 3600 ns":       {Options{Cookie: &CookieOptions{MaxAge: 3600}}, "Options.Cookie.MaxAge is 3.6µs: want 0, or 1s to"},
+		"cookie, 3600 ns":       {Options{Cookie: &CookieOptions{MaxAge: 3600}}, "Options.Cookie.MaxAge is 3.6µs: want 0, or at least 1s"},
 		"origin, a path":        {Options{TrustedOrigins: []string{"https://a.example/"}}, `Options.TrustedOrigins has "https://a.example/": want scheme://host[:port]`},
 		"origin, a wildcard":    {Options{TrustedOrigins: []string{"https://*.example"}}, "no wildcard"},
 		"origin, capitals":      {Options{TrustedOrigins: []string{"https://App.example"}}, "lower case"},

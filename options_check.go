@@ -3,6 +3,7 @@ package sessiontrack
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -14,9 +15,8 @@ const (
 	// leastDuration is the least that an interval may be: what is below is a number without
 	// its unit, such as FlushInterval: 2 for two nanoseconds.
 	leastDuration = time.Millisecond
-	// mostDuration bounds what is added to or taken from the store's time, so that no sum
-	// overflows: a hundred years.
-	mostDuration = 100 * 365 * 24 * time.Hour
+	// mostDuration is no bound: whoever means "never" may say so with the longest there is.
+	mostDuration = time.Duration(math.MaxInt64)
 	// maxCache bounds the caches, at some hundred bytes to 1 KiB an entry.
 	maxCache = 100_000_000
 )
@@ -48,7 +48,7 @@ func (o *Options) idleFor() time.Duration {
 	if o.IdleTimeout == 0 {
 		return 0
 	}
-	return o.IdleTimeout + o.lag()
+	return o.IdleTimeout + min(o.lag(), mostDuration-o.IdleTimeout)
 }
 
 // checkDurations holds each duration to the bounds that it has by itself. Those that
@@ -81,6 +81,9 @@ func (o *Options) checkDurations() error {
 		{"RecentlyActive", o.RecentlyActive, "", leastDuration, 24 * time.Hour},
 	} {
 		n := need{d.value >= d.least && d.value <= d.most, d.field, d.value, fmt.Sprintf("%v to %v", d.least, d.most)}
+		if d.most == mostDuration {
+			n.bound = fmt.Sprintf("at least %v", d.least)
+		}
 		if d.off != "" {
 			n.holds = n.holds || d.value <= 0
 			n.bound += ", or negative: " + d.off
@@ -208,6 +211,6 @@ func (o *Options) defaultCookie() error {
 		{c.InsecureHTTP || strings.HasPrefix(c.Name, "__Host-"), "Cookie.Name", c.Name, "a name that begins with __Host-, or Cookie.InsecureHTTP"},
 		{!c.InsecureHTTP || !strings.HasPrefix(c.Name, "__"), "Cookie.Name", c.Name, "a name without __Host- or __Secure- where Cookie.InsecureHTTP is set"},
 		{c.SameSite == http.SameSiteLaxMode || c.SameSite == http.SameSiteStrictMode, "Cookie.SameSite", int(c.SameSite), "http.SameSiteLaxMode or http.SameSiteStrictMode"},
-		{c.MaxAge == 0 || c.MaxAge >= time.Second && c.MaxAge <= mostDuration, "Cookie.MaxAge", c.MaxAge, fmt.Sprintf("0, or 1s to %v", mostDuration)},
+		{c.MaxAge == 0 || c.MaxAge >= time.Second, "Cookie.MaxAge", c.MaxAge, "0, or at least 1s"},
 	})
 }
