@@ -42,6 +42,7 @@ lint: $(staticcheck) ## check formatting, vet, staticcheck, requirements
 	done
 	@for dir in $(modules) $(CURDIR)/tools; do (cd "$$dir" && GOWORK=off go mod tidy -diff); done
 	@./tools/check-deps.sh
+	@GOWORK=off go run -C tools ./mutants -check
 
 tidy: ## bring the requirements of every module up to date, as lint wants them
 	@for dir in $(modules) $(CURDIR)/tools; do (cd "$$dir" && GOWORK=off go mod tidy); done

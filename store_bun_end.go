@@ -179,16 +179,29 @@ const purgeSQL = `WITH due AS MATERIALIZED (
 	WHERE s.ctid = ANY(ARRAY(SELECT place FROM due WHERE remember)) RETURNING 1
 ) SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM blank)`
 
-// forgetSQL deletes what is left of derived sessions once nothing can present
-// their credentials any more.
-const forgetSQL = `WITH due AS MATERIALIZED (
+// forgetSQL deletes what is left of derived sessions once nothing can present their
+// credentials any more: those whose end is known by that, and then the others, each by
+// index. A credential may live for years, and what waits for it is not looked at.
+const forgetSQL = `WITH ended AS MATERIALIZED (
 	SELECT s.ctid AS place FROM user_sessions AS s
-	WHERE s.logout_at <= statement_timestamp() - ? * interval '1 microsecond' AND s.user_id = ''
-		AND statement_timestamp() >= coalesce(s.credential_until, s.logout_at + greatest(?, ?) * interval '1 microsecond')
-	ORDER BY s.logout_at LIMIT ? FOR UPDATE SKIP LOCKED
+	WHERE s.user_id = '' AND s.credential_until <= statement_timestamp()
+		AND s.logout_at <= statement_timestamp() - ?0 * interval '1 microsecond'
+	ORDER BY s.credential_until LIMIT ?2 FOR UPDATE SKIP LOCKED
+), kept AS MATERIALIZED (
+	SELECT s.ctid AS place FROM user_sessions AS s
+	WHERE s.user_id = '' AND s.credential_until IS NULL
+		AND s.logout_at <= statement_timestamp() - greatest(?0, ?1) * interval '1 microsecond'
+	ORDER BY s.logout_at LIMIT ?2 FOR UPDATE SKIP LOCKED
 ), gone AS (
-	DELETE FROM user_sessions AS s WHERE s.ctid = ANY(ARRAY(SELECT place FROM due)) RETURNING 1
+	DELETE FROM user_sessions AS s
+	WHERE s.ctid = ANY(ARRAY(SELECT place FROM (TABLE ended UNION ALL TABLE kept) AS due LIMIT ?2)) RETURNING 1
 ) SELECT count(*) FROM gone`
+
+// unfenceSQL deletes fences that every credential from before them has outlived, some at
+// a time: ending everybody's sessions makes one for each user.
+const unfenceSQL = `DELETE FROM user_fences WHERE user_id IN (
+	SELECT user_id FROM user_fences WHERE at < statement_timestamp() - ? * interval '1 microsecond'
+	ORDER BY at LIMIT 10000 FOR UPDATE SKIP LOCKED)`
 
 // Purge implements [Store]. Rows that another purge is at are left to it.
 func (s *BunStore) Purge(ctx context.Context, p Purge) (int, error) {
@@ -202,10 +215,10 @@ func (s *BunStore) Purge(ctx context.Context, p Purge) (int, error) {
 			return err
 		}
 		forgotten := 0
-		if _, err := tx.ExecContext(ctx, "DELETE FROM user_fences WHERE at < statement_timestamp() - ? * interval '1 microsecond'", keep); err != nil {
+		if _, err := tx.ExecContext(ctx, unfenceSQL, keep); err != nil {
 			return err
 		}
-		err := tx.NewRaw(forgetSQL, retention, keep, retention, p.Limit-changed).Scan(ctx, &forgotten)
+		err := tx.NewRaw(forgetSQL, retention, keep, p.Limit-changed).Scan(ctx, &forgotten)
 		changed += forgotten
 		return err
 	})

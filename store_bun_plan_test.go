@@ -145,3 +145,44 @@ func TestBunStoreWritesByIndex(t *testing.T) {
 		})
 	}
 }
+
+// TestBunStorePurgeWadesThroughNothing: rows that are remembered for credentials which
+// are good for years cost a purge nothing, whether that end is known or not, and fences
+// go some at a time.
+func TestBunStorePurgeWadesThroughNothing(t *testing.T) {
+	t.Parallel()
+	s, ctx := newBunStore(t), t.Context()
+	_, err := s.db.ExecContext(ctx, `INSERT INTO user_sessions (user_id, session_id, derived, logout_at, end_reason, credential_until, updated_at)
+		SELECT '', 'remembered-' || i, true, now() - interval '2 days', 'admin',
+			CASE i % 10 WHEN 0 THEN now() - interval '1 hour' WHEN 1 THEN NULL ELSE now() + interval '1 year' END, now()
+		FROM generate_series(1, 20000) AS i`)
+	require.NoError(t, err)
+	_, err = s.db.ExecContext(ctx, `INSERT INTO user_fences SELECT 'user' || i, now() - interval '4 days', 'admin' FROM generate_series(1, 10001) AS i`)
+	require.NoError(t, err)
+	_, err = s.db.ExecContext(ctx, "VACUUM ANALYZE user_sessions, user_fences")
+	require.NoError(t, err)
+	p := Purge{Retention: 24 * time.Hour, KeepEnded: 72 * time.Hour, Limit: 100}
+	hook := watch(s)
+	purge := func(ctx context.Context) error { _, err := s.Purge(ctx, p); return err }
+	for _, statement := range statementsOf(t, s, hook, purge) {
+		if strings.Contains(statement, "user_sessions") {
+			blocks, plan := blocksOf(t, s, statement)
+			assert.Less(t, blocks, 1000, plan) // 100 rows, their index entries and a little
+		}
+	}
+	left := func(query string) (n int) {
+		require.NoError(t, s.db.NewRaw(query).Scan(ctx, &n))
+		return n
+	}
+	assert.Equal(t, 1, left("SELECT count(*) FROM user_fences"), "10,000 at a time")
+	p.Limit = 10_000
+	n, err := s.Purge(ctx, p)
+	require.NoError(t, err)
+	assert.Equal(t, 2_000-100, n, "whose credential has ended")
+	p.KeepEnded = 36 * time.Hour
+	n, err = s.Purge(ctx, p)
+	require.NoError(t, err)
+	assert.Equal(t, 2_000, n, "whose credential's end is not known")
+	assert.Equal(t, 16_000, left("SELECT count(*) FROM user_sessions"))
+	assert.Zero(t, left("SELECT count(*) FROM user_fences"))
+}

@@ -61,10 +61,10 @@ CREATE INDEX user_sessions_login_at ON user_sessions (login_at);
 CREATE INDEX user_sessions_live_ip_address ON user_sessions (ip_address) WHERE logout_at IS NULL;
 CREATE INDEX user_sessions_live_device_type ON user_sessions (device_type) WHERE logout_at IS NULL;
 
--- What a purge looks at: ended rows in full, and those of which only the handle
--- is left, so that neither has to wade through the other.
+-- What a purge looks at: ended rows in full, and those of which only the handle is left,
+-- by what they wait for, so that it wades through neither.
 CREATE INDEX user_sessions_retained ON user_sessions (logout_at) WHERE logout_at IS NOT NULL AND user_id <> '';
-CREATE INDEX user_sessions_remembered ON user_sessions (logout_at) WHERE logout_at IS NOT NULL AND user_id = '';
+CREATE INDEX user_sessions_remembered ON user_sessions (credential_until, logout_at) WHERE logout_at IS NOT NULL AND user_id = '';
 
 -- Ended is final. The one change that an ended row bears is the blanking of what
 -- is personal in it.

@@ -9,8 +9,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "ended-guard-sql", guard: "the same in SQL, and the trigger behind it",
-		file: "store_bun_touch.go", edits: []string{"WHERE s.logout_at IS NULL ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE user_sessions AS s SET last_activity", "ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE user_sessions AS s SET last_activity",
-			"FROM l WHERE s.id = l.id AND s.logout_at IS NULL\nRETURNING s.session_id", "FROM l WHERE s.id = l.id\nRETURNING s.session_id"},
+		file: "store_bun_touch.go", edits: []string{"WHERE s.is_active ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE user_sessions AS s SET last_activity", "ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE user_sessions AS s SET last_activity",
+			"FROM l WHERE s.id = l.id AND s.is_active\nRETURNING s.session_id", "FROM l WHERE s.id = l.id\nRETURNING s.session_id"},
 		pkg: "./storetest", run: "TestBunStoreOnPostgreSQL/touch",
 	},
 	{

@@ -3,6 +3,7 @@
 //
 //	make mutants                       all of them
 //	make mutants ARGS='-only clamp'
+//	make mutants ARGS=-check           only that each guard stands where it is looked for
 package main
 
 import (
@@ -30,15 +31,31 @@ type mutant struct {
 
 func main() {
 	only := flag.String("only", "", "`name` of the one mutant to run")
+	check := flag.Bool("check", false, "only look whether each guard stands where it is looked for")
 	root := flag.String("root", "..", "`folder` of the tree")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *root, *only); err != nil {
+	job := func() error { return run(ctx, *root, *only) }
+	if *check {
+		job = func() error { return checkAll(*root) }
+	}
+	if err := job(); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		stop()
 		os.Exit(1)
 	}
+}
+
+// checkAll looks for every guard, so that whoever moves one moves it here too.
+func checkAll(root string) error {
+	var all []error
+	for _, m := range mutants {
+		if _, err := m.mutate(root); err != nil {
+			all = append(all, fmt.Errorf("%s: %w", m.name, err))
+		}
+	}
+	return errors.Join(all...)
 }
 
 func run(ctx context.Context, root, only string) error {
@@ -104,20 +121,28 @@ func (m mutant) try(ctx context.Context, root string) (string, error) {
 }
 
 func (m mutant) apply(folder string) error {
-	path := filepath.Join(folder, m.file)
-	text, err := os.ReadFile(path)
+	mutated, err := m.mutate(folder)
 	if err != nil {
 		return err
+	}
+	return os.WriteFile(filepath.Join(folder, m.file), []byte(mutated), 0o644)
+}
+
+// mutate returns the file without the guard.
+func (m mutant) mutate(folder string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(folder, m.file))
+	if err != nil {
+		return "", err
 	}
 	mutated := string(text)
 	for i := 0; i < len(m.edits); i += 2 {
 		from, to := m.edits[i], m.edits[i+1]
 		if n := strings.Count(mutated, from); n != 1 {
-			return fmt.Errorf("%s holds the guard %d times, want once: %q", m.file, n, from)
+			return "", fmt.Errorf("%s holds the guard %d times, want once: %q", m.file, n, from)
 		}
 		mutated = strings.Replace(mutated, from, to, 1)
 	}
-	return os.WriteFile(path, []byte(mutated), 0o644)
+	return mutated, nil
 }
 
 func (m mutant) test(ctx context.Context, folder string) (string, error) {
