@@ -163,7 +163,8 @@ type CookieOptions struct {
 
 // Hooks are functions of the host. They run one at a time, off the request path,
 // on the process where it happened, once Start has run, and in place before.
-// A panic is contained and counted. They may call the Tracker.
+// A panic is contained and counted. They may call the Tracker, Shutdown with the context
+// that they are given: it then does not wait for the hook that calls it.
 type Hooks struct {
 	// Login is called after a session was made, by Login or from a credential.
 	Login func(ctx context.Context, s Session)
