@@ -3,15 +3,17 @@ package sessiontrack
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 const (
-	// cleanupWalk is how many rows one step looks at, and purgeBatch how many it
-	// deletes: small enough for no lock to last. A step that fails is tried with fewer
-	// rows while there are more than leastWalk.
-	cleanupWalk = 5000
-	leastWalk   = 100
-	purgeBatch  = 1000
+	// A step of the walk looks at leastWalk to mostWalk rows, as many as it gets done in
+	// about walkStep, so that no lock lasts, however many of them end and whatever else
+	// the store does. A step that fails is tried with fewer.
+	leastWalk, firstWalk, mostWalk = 100, 1000, 5000
+	walkStep                       = 100 * time.Millisecond
+	// purgeBatch is how many rows one step deletes.
+	purgeBatch = 1000
 )
 
 // Cleanup ends the sessions that are past their limits and purges ended ones that
@@ -56,8 +58,9 @@ func (t *Tracker) endPast(ctx context.Context) (ended int, err error) {
 // walk ends what sel selects, step by step. A step that a busy store did not finish in
 // its time is tried again with fewer rows, or no cleanup would ever get past it.
 func (t *Tracker) walk(ctx context.Context, sel Selector, reason EndReason) (ended int, err error) {
-	rows := cleanupWalk
+	rows := firstWalk
 	for after := int64(0); ; {
+		began := time.Now()
 		step, err := t.end(ctx, sel.Walk(after, rows), Ending{Reason: reason})
 		switch {
 		case ctx.Err() != nil:
@@ -71,7 +74,19 @@ func (t *Tracker) walk(ctx context.Context, sel Selector, reason EndReason) (end
 		if ended, after = ended+len(step.Sessions), step.Next; after == 0 {
 			return ended, nil
 		}
+		rows = paced(rows, time.Since(began))
 	}
+}
+
+// paced is how many rows the next step looks at after one that took so long.
+func paced(rows int, took time.Duration) int {
+	switch {
+	case took > walkStep:
+		return max(rows/2, leastWalk)
+	case took < walkStep/4:
+		return min(2*rows, mostWalk)
+	}
+	return rows
 }
 
 func (t *Tracker) purge(ctx context.Context) error {

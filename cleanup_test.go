@@ -32,7 +32,7 @@ func TestCleanupGetsPastABusyStore(t *testing.T) {
 	for name, test := range map[string]struct {
 		most int
 		want int
-	}{"quick": {cleanupWalk, 300}, "slow": {80, 300}, "away": {0, 0}} {
+	}{"quick": {mostWalk, 300}, "slow": {80, 300}, "away": {0, 0}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -55,4 +55,47 @@ func TestCleanupGetsPastABusyStore(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCleanupPaces: a step holds its locks for about walkStep, whatever the store does
+// meanwhile.
+func TestCleanupPaces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowStore{MemoryStore: NewMemoryStore(), perRow: time.Millisecond}
+		tracker, err := New(store, nil)
+		require.NoError(t, err)
+		f := &fixture{Tracker: tracker}
+		for range 5000 {
+			f.login(t, "1")
+		}
+		time.Sleep(25 * time.Hour)
+		ended, err := tracker.Cleanup(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 5000, ended)
+		for i, took := range store.took {
+			if i > 4 && i < len(store.took)-1 { // it begins with more, and ends with what is left
+				assert.LessOrEqual(t, took, walkStep*2, "step %d", i)
+			}
+		}
+		assert.Equal(t, mostWalk, paced(mostWalk, 0))
+		assert.Equal(t, leastWalk, paced(leastWalk, time.Minute))
+	})
+}
+
+// slowStore takes its time for each session that it ends.
+type slowStore struct {
+	*MemoryStore
+	perRow time.Duration
+	took   []time.Duration
+}
+
+func (s *slowStore) End(ctx context.Context, sel Selector, e Ending) (Ended, error) {
+	ended, err := s.MemoryStore.End(ctx, sel, e)
+	if len(ended.Sessions) > 0 {
+		took := time.Duration(len(ended.Sessions)) * s.perRow
+		s.took = append(s.took, took)
+		time.Sleep(took)
+	}
+	return ended, err
 }
