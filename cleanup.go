@@ -11,7 +11,7 @@ const (
 	// about walkStep, so that no lock lasts, however many of them end and whatever else
 	// the store does. A step that fails is tried with fewer.
 	leastWalk, firstWalk, mostWalk = 100, 1000, 5000
-	walkStep                       = 100 * time.Millisecond
+	walkStep                       = 50 * time.Millisecond
 	// purgeBatch is how many rows one step deletes.
 	purgeBatch = 1000
 )
