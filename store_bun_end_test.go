@@ -85,15 +85,15 @@ func TestBunStorePresenceFollowsTheLastSession(t *testing.T) {
 			var err error
 			switch {
 			case i < 3:
-				_, err = s.End(ctx, IDs(ids[i]), Ending{Reason: ByUser})
+				err = patiently(func() error { _, err := s.End(ctx, IDs(ids[i]), Ending{Reason: ByUser}); return err })
 			case round%2 == 0:
-				_, err = s.Create(ctx, NewSession{Session: Session{ID: login, UserID: user}})
+				n := NewSession{Session: Session{ID: login, UserID: user}}
+				err = patiently(func() error { _, err := s.Create(ctx, n); return err })
 			}
 			assert.NoError(t, err)
 		})
 		assertPresenceIsRight(t, s)
-		_, err := s.End(ctx, User(user), Ending{Reason: ByUser})
-		require.NoError(t, err)
+		require.NoError(t, patiently(func() error { _, err := s.End(ctx, User(user), Ending{Reason: ByUser}); return err }))
 		assertPresenceIsRight(t, s)
 	}
 }

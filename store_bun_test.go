@@ -45,7 +45,8 @@ func bunCreate(t testing.TB, s *BunStore, user string, change ...func(*NewSessio
 	for _, f := range change {
 		f(&n)
 	}
-	created, err := s.Create(t.Context(), n)
+	var created Created
+	err := patiently(func() (err error) { created, err = s.Create(t.Context(), n); return err })
 	require.NoError(t, err)
 	return created.Session
 }
