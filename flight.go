@@ -120,8 +120,7 @@ func (t *Tracker) fly(ctx context.Context, f *flight, h handle, create *NewSessi
 	}
 }
 
-// withStore calls the store off the request path, or for what must not change a
-// request's answer. A panic of a host's store is an outage.
+// withStore calls the store. A panic of a host's store is an outage.
 func (t *Tracker) withStore(call func() error) (err error) {
 	if !t.contain("Store", func() { err = call() }) {
 		return fmt.Errorf("%w: the store panicked", ErrUnavailable)
@@ -129,24 +128,23 @@ func (t *Tracker) withStore(call func() error) (err error) {
 	return err
 }
 
-// readStore asks the store, within ctx. A panic of a host's store is an outage.
+// readStore asks the store, within ctx.
 func (t *Tracker) readStore(ctx context.Context, h handle, create *NewSession) (e *entry, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			t.count(countPanics, 1)
-			e, err = nil, fmt.Errorf("%w: the store panicked", ErrUnavailable)
-		}
-	}()
 	t.count(countReads, 1)
-	readAt := t.clock.local()
-	record, err := t.store.Get(ctx, h.id())
-	if create != nil && errors.Is(err, ErrNotFound) {
-		return t.createDerived(ctx, h, create)
-	}
-	if err != nil {
-		return nil, asUnavailable(err)
-	}
-	return t.entryOf(&record, h, readAt)
+	err = t.withStore(func() error {
+		readAt := t.clock.local()
+		record, err := t.store.Get(ctx, h.id())
+		switch {
+		case create != nil && errors.Is(err, ErrNotFound):
+			e, err = t.createDerived(ctx, h, create)
+		case err != nil:
+			err = asUnavailable(err)
+		default:
+			e, err = t.entryOf(&record, h, readAt)
+		}
+		return err
+	})
+	return e, err
 }
 
 func (t *Tracker) entryOf(r *Record, h handle, readAt int64) (*entry, error) {

@@ -2,7 +2,6 @@ package sessiontrack
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 )
@@ -59,18 +58,16 @@ func (m *statsMemory) join(local int64) (*statsReply, bool) {
 	return m.asked, true
 }
 
-// answerStats asks the store for all who wait. A panic of a host's store is an outage.
+// answerStats asks the store for all who wait.
 func (t *Tracker) answerStats(ctx context.Context, a *statsReply) {
-	defer func() {
-		if p := recover(); p != nil {
-			t.count(countPanics, 1)
-			a.err = wrapped("OnlineStats", errors.New("the store panicked"))
-		}
-		t.shared.answered(a)
-	}()
-	t.settle(ctx)
-	counts, err := t.countStats(ctx)
-	a.stats, a.at, a.err = t.statsOf(counts), t.clock.local(), wrapped("OnlineStats", err)
+	a.err = wrapped("OnlineStats", t.withStore(func() error {
+		t.settle(ctx)
+		counts, err := t.countStats(ctx)
+		a.stats = t.statsOf(counts)
+		return err
+	}))
+	a.at = t.clock.local()
+	t.shared.answered(a)
 }
 
 func (m *statsMemory) answered(a *statsReply) {
