@@ -12,16 +12,19 @@ import (
 // live row once a minute. It ends nothing, so the feed does not depend on it.
 const sampleTimeout = 30 * time.Second
 
-// onlineColumns count the users of three windows, in microseconds.
-const onlineColumns = `(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ? * interval '1 microsecond' AND last_activity < 'infinity') AS very_active,
-(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ? * interval '1 microsecond' AND last_activity < 'infinity') AS online,
-(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ? * interval '1 microsecond' AND last_activity < 'infinity') AS recently_active`
+// onlineColumns count the users of three windows, in microseconds: the first three
+// arguments.
+const (
+	onlineUsers = `SELECT count(*) FROM user_presence WHERE last_activity < 'infinity' AND last_activity > statement_timestamp() - interval '1 microsecond' * `
 
-// activeColumn counts the active sessions exactly; its arguments are the idle
-// timeout, twice.
+	onlineColumns = `(` + onlineUsers + `?0) AS very_active, (` + onlineUsers + `?1) AS online, (` + onlineUsers + `?2) AS recently_active`
+)
+
+// activeColumn counts the active sessions exactly; the fourth argument is the idle
+// timeout.
 const activeColumn = `(SELECT count(*) FROM user_sessions WHERE logout_at IS NULL
 	AND (expires_at IS NULL OR expires_at > statement_timestamp())
-	AND (? = 0 OR last_activity > statement_timestamp() - ? * interval '1 microsecond')) AS sessions`
+	AND (?3 = 0 OR last_activity > statement_timestamp() - ?3 * interval '1 microsecond')) AS sessions`
 
 // latestSQL returns the latest sample with the store's time, which it tells
 // without a sample too.
@@ -32,8 +35,8 @@ LEFT JOIN (SELECT at, taken_at, sessions FROM online_samples ORDER BY at DESC LI
 // has begun is added, what has ended is subtracted, but for what had passed a
 // limit of time before it was ended and so was no active session any more. The
 // moment is an argument, not a subquery: the planner then knows how near it is.
-const sinceColumn = `(SELECT count(*) FROM user_sessions WHERE login_at > ? AND login_at < 'infinity')
-	- (SELECT count(*) FROM user_sessions WHERE logout_at > ? AND logout_at < 'infinity' AND end_reason NOT IN (?, ?)) AS sessions`
+const sinceColumn = `(SELECT count(*) FROM user_sessions WHERE login_at > ?3 AND login_at < 'infinity')
+	- (SELECT count(*) FROM user_sessions WHERE logout_at > ?3 AND logout_at < 'infinity' AND end_reason NOT IN (?4, ?5)) AS sessions`
 
 const peakSQL = `SELECT ` + sampleColumns + ` FROM online_samples
 WHERE at >= ? ORDER BY online DESC, at LIMIT 1`
@@ -48,9 +51,7 @@ const sampleSQL = `WITH live AS MATERIALIZED (
 )
 INSERT INTO online_samples AS o (at, taken_at, very_active, online, recently_active, sessions, devices)
 SELECT date_trunc('minute', statement_timestamp(), 'UTC'), statement_timestamp(),
-	(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ?0 * interval '1 microsecond' AND last_activity < 'infinity'),
-	(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ?1 * interval '1 microsecond' AND last_activity < 'infinity'),
-	(SELECT count(*) FROM user_presence WHERE last_activity > statement_timestamp() - ?2 * interval '1 microsecond' AND last_activity < 'infinity'),
+	` + onlineColumns + `,
 	(SELECT coalesce(sum(n), 0) FROM live),
 	ARRAY(SELECT coalesce((SELECT n FROM live WHERE kind = t.name), 0) FROM unnest(?4::text[]) WITH ORDINALITY AS t(name, place) ORDER BY t.place)
 WHERE NOT EXISTS (SELECT 1 FROM online_samples WHERE at >= date_trunc('minute', statement_timestamp(), 'UTC'))
@@ -92,11 +93,11 @@ func (s *BunStore) countStats(ctx context.Context, q StatsQuery) (StatsCounts, e
 	if err := s.db.NewRaw(latestSQL).Scan(ctx, &latest); err != nil {
 		return StatsCounts{}, err
 	}
-	w, sessions, args := q.Windows, sinceColumn, []any{latest.TakenAt, latest.TakenAt, string(ByIdle), string(ByLifetime)}
+	w := q.Windows
+	sessions, args := sinceColumn, []any{inMicros(w[0]), inMicros(w[1]), inMicros(w[2]), latest.TakenAt, string(ByIdle), string(ByLifetime)}
 	if latest.At.IsZero() {
-		sessions, args = activeColumn, []any{inMicros(q.IdleTimeout), inMicros(q.IdleTimeout)}
+		sessions, args = activeColumn, append(args[:3], inMicros(q.IdleTimeout))
 	}
-	args = append([]any{inMicros(w[0]), inMicros(w[1]), inMicros(w[2])}, args...)
 	err := s.db.NewRaw("SELECT statement_timestamp() AS now, "+onlineColumns+", "+sessions, args...).Scan(ctx, &c)
 	if err != nil {
 		return StatsCounts{}, err

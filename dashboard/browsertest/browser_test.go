@@ -22,6 +22,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sessiontrack/sessiontrack/dashboard"
 )
 
 // patience is how long the page may take for anything, on a busy machine.
@@ -224,6 +226,16 @@ func (p *tab) open(url, email string) {
 	p.typeIn("#password", "demo")
 	p.click("button", "Sign in")
 	p.says("#connection-text", "Live")
+}
+
+// visit opens the page at a place of its own, for an administrator whom the host has
+// signed in, over so many sessions.
+func visit(t *testing.T, sessions int, place string, set ...func(context.Context) error) (*fake, *tab) {
+	t.Helper()
+	f := newFakeWith(t, sessions, dashboard.Options{Credentials: "/auth.js"})
+	p := newTab(t, 1360, 900, set...)
+	p.open(f.URL+"/dashboard/"+place, "")
+	return f, p
 }
 
 func (p *tab) troubles() []string {

@@ -179,9 +179,7 @@ func TestManyEvents(t *testing.T) {
 
 func TestKeyboard(t *testing.T) {
 	t.Parallel()
-	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
-	p := newTab(t, 1360, 900, scheme("light"))
-	p.open(f.URL+"/dashboard/#/sessions", "")
+	_, p := visit(t, 60, "#/sessions", scheme("light"))
 	p.until(rows + " > 10")
 	focused := func() string {
 		return eval[string](p, "document.activeElement.getAttribute('aria-label') ?? document.activeElement.id + document.activeElement.textContent.slice(0, 40)")

@@ -85,9 +85,7 @@ func TestTheViewersClockIsWrong(t *testing.T) {
 // where the page was left by a click on somebody's name.
 func TestTheFeedGoesOn(t *testing.T) {
 	t.Parallel()
-	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
-	p := newTab(t, 1360, 900, scheme("light"))
-	p.open(f.URL+"/dashboard/", "")
+	f, p := visit(t, 60, "", scheme("light"))
 	p.says("#connection-text", "Live")
 	f.script()
 	p.says(".feed-list", "went offline")
@@ -168,9 +166,7 @@ func TestAHiddenPageRests(t *testing.T) {
 // A list that could not be loaded is asked for again when the connection is back.
 func TestAListComesBack(t *testing.T) {
 	t.Parallel()
-	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
-	p := newTab(t, 1360, 900, scheme("light"))
-	p.open(f.URL+"/dashboard/", "")
+	f, p := visit(t, 60, "", scheme("light"))
 	p.says("#connection-text", "Live")
 	for _, view := range []string{"#/sessions", "#/person/103"} {
 		f.refuse(refusing("/user-sessions/", http.StatusServiceUnavailable, "store_unavailable"))
@@ -187,9 +183,7 @@ func TestAListComesBack(t *testing.T) {
 // Another range that cannot be had is not drawn as the one before it.
 func TestARangeThatCannotBeHad(t *testing.T) {
 	t.Parallel()
-	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
-	p := newTab(t, 1360, 900, scheme("light"))
-	p.open(f.URL+"/dashboard/", "")
+	f, p := visit(t, 60, "", scheme("light"))
 	p.until("document.querySelector('.u-over')")
 	f.refuse(refusing("/history", http.StatusServiceUnavailable, "store_unavailable"))
 	p.click(".choice button", "Week")
@@ -243,9 +237,7 @@ func TestASignInThatDoesNotHold(t *testing.T) {
 // The session that the question is about ends while it is asked.
 func TestASessionEndsWhileItIsAskedAbout(t *testing.T) {
 	t.Parallel()
-	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
-	p := newTab(t, 1360, 900, scheme("light"), unrefreshed)
-	p.open(f.URL+"/dashboard/#/sessions", "")
+	f, p := visit(t, 60, "#/sessions", scheme("light"), unrefreshed)
 	p.until("((b) => b && (b.focus(), true))(document.querySelector('.rows button'))")
 	p.do(chromedp.KeyEvent(kb.Enter))
 	p.says("dialog[open]", "Amara Sato")
@@ -303,9 +295,7 @@ func TestTheFocusStaysNearWhatEnded(t *testing.T) {
 // person.
 func TestViewsKeepTheirPlace(t *testing.T) {
 	t.Parallel()
-	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
-	p := newTab(t, 1360, 900, scheme("light"))
-	p.open(f.URL+"/dashboard/", "")
+	_, p := visit(t, 60, "", scheme("light"))
 	p.until("document.title === 'Overview · Sessions'")
 	p.hash("#/people")
 	p.until("document.title === 'People online · Sessions'")
@@ -329,9 +319,7 @@ func TestViewsKeepTheirPlace(t *testing.T) {
 // the stream open.
 func TestTheStoreIsAway(t *testing.T) {
 	t.Parallel()
-	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
-	p := newTab(t, 1360, 900, scheme("light"))
-	p.open(f.URL+"/dashboard/", "")
+	f, p := visit(t, 60, "", scheme("light"))
 	p.says("#connection-text", "Live")
 	p.until("document.querySelector('.u-over')")
 	f.refuse(refusing("/", http.StatusServiceUnavailable, "store_unavailable"))
@@ -357,9 +345,7 @@ func TestTheStoreIsAway(t *testing.T) {
 // The device and the place of a sign-in are told as soon as a list knows them.
 func TestTheFeedLearnsDevices(t *testing.T) {
 	t.Parallel()
-	f := newFakeWith(t, 60, dashboard.Options{Credentials: "/auth.js"})
-	p := newTab(t, 1360, 900, scheme("light"))
-	p.open(f.URL+"/dashboard/", "")
+	f, p := visit(t, 60, "", scheme("light"))
 	p.says("#connection-text", "Live")
 	s := f.session(1)
 	want := fmt.Sprintf("%s on %s", s["browser"], s["os"])
