@@ -97,6 +97,18 @@ func (f *fake) refuse(refusal func(*http.Request) (int, string)) {
 	f.refusal = refusal
 }
 
+// count says how often the page asked for what has a part in its URI.
+func (f *fake) count(part string) (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, uri := range f.asked {
+		if strings.Contains(uri, part) {
+			n++
+		}
+	}
+	return n
+}
+
 func (f *fake) guarded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()

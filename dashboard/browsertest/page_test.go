@@ -3,8 +3,10 @@ package browsertest
 import (
 	_ "embed"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -258,11 +260,42 @@ func TestCredentialsFromTheHost(t *testing.T) {
 		p.says("a", "Go to sign-in")
 		// Another origin is not listened to.
 		eval[bool](p, fmt.Sprintf(`(dispatchEvent(new MessageEvent("message", {origin: "https://evil.example", data: {type: "sessiontrack:credentials", token: %q, sessionId: "handle.secret"}})), true)`, fakeToken))
-		eval[bool](p, `(postMessage({type: "sessiontrack:credentials", token: "wrong"}, location.origin), true)`)
+		p.handOver("wrong")
 		p.says("h1", "Sign in")
-		eval[bool](p, fmt.Sprintf(`(postMessage({type: "sessiontrack:credentials", token: %q, sessionId: "handle.secret"}, location.origin), true)`, fakeToken))
+		p.handOver(fakeToken)
 		p.says("#connection-text", "Live")
 		f.leaksNothing(t, p)
+	})
+	t.Run("late refusals of earlier ones", func(t *testing.T) {
+		t.Parallel()
+		f := newFakeWith(t, 40, dashboard.Options{SignInPage: "/sign-in"})
+		held, released := make(chan struct{}, 2), make(chan struct{})
+		f.refuse(func(r *http.Request) (int, string) {
+			if r.Header.Get("Authorization") != "Bearer wrong" {
+				return 0, ""
+			}
+			held <- struct{}{}
+			<-released
+			return http.StatusUnauthorized, "unauthenticated"
+		})
+		p := newTab(t, 1360, 900)
+		p.open(f.URL+"/dashboard/", "")
+		p.says("h1", "Sign in")
+		p.handOver("wrong")
+		for range 2 { // the figures and the list
+			<-held
+		}
+		p.handOver(fakeToken)
+		p.says("#connection-text", "Live")
+		eval[bool](p, "(window.before = document.querySelector('#view > *')) !== null")
+		asked := func() int { return f.count("/stats") + f.count("/active-users") }
+		before := asked()
+		close(released)
+		require.Eventually(t, func() bool { return asked() == before+2 }, patience, 20*time.Millisecond, "both are asked again, with what is right")
+		eval[bool](p, "new Promise((done) => setTimeout(() => done(true), 300))")
+		p.says("#connection-text", "Live")
+		assert.True(t, eval[bool](p, "before.isConnected"), "the view is not built anew under the reader")
+		p.clean()
 	})
 	t.Run("not at all", func(t *testing.T) {
 		t.Parallel()
@@ -272,6 +305,12 @@ func TestCredentialsFromTheHost(t *testing.T) {
 		p.says(".gate", "Sign in to the application as an administrator")
 		p.clean()
 	})
+}
+
+// handOver gives the page credentials as a window of its own origin does.
+func (p *tab) handOver(token string) {
+	p.t.Helper()
+	eval[bool](p, fmt.Sprintf(`(postMessage({type: "sessiontrack:credentials", token: %q, sessionId: "handle.secret"}, location.origin), true)`, token))
 }
 
 func (f *fake) leaksNothing(t *testing.T, p *tab) {

@@ -119,31 +119,21 @@ func TestAHiddenPageRests(t *testing.T) {
 		document.dispatchEvent(new Event("visibilitychange"));
 		return true;
 	};`))
-	asked := func(part string) (n int) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		for _, uri := range f.asked {
-			if strings.Contains(uri, part) {
-				n++
-			}
-		}
-		return n
-	}
 	rests := func(part string) {
 		t.Helper()
-		require.Eventually(t, func() bool { return asked(part) > 4 }, patience, 20*time.Millisecond, "it is not asked every so often")
+		require.Eventually(t, func() bool { return f.count(part) > 4 }, patience, 20*time.Millisecond, "it is not asked every so often")
 		eval[bool](p, "hide('hidden')")
 		eval[bool](p, "new Promise((done) => setTimeout(() => done(true), 300))") // what is on its way
-		before := asked(part)
+		before := f.count(part)
 		eval[bool](p, "new Promise((done) => setTimeout(() => done(true), 700))")
-		assert.Equal(t, before, asked(part), part)
+		assert.Equal(t, before, f.count(part), part)
 	}
 	p.open(f.URL+"/dashboard/", "")
 	p.says("#connection-text", "Live")
 	rests("/history")
 	eval[bool](p, "hide('visible')")
-	before := asked("/history")
-	require.Eventually(t, func() bool { return asked("/history") > before }, patience, 20*time.Millisecond)
+	before := f.count("/history")
+	require.Eventually(t, func() bool { return f.count("/history") > before }, patience, 20*time.Millisecond)
 
 	p.hash("#/sessions")
 	p.until(rows + " > 10")

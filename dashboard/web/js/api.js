@@ -42,7 +42,8 @@ export class API extends EventTarget {
   }
 
   /** request fetches with the credentials; it throws a Problem for what is not a success. */
-  async request(path, { method = "GET", body, signal, headers = {} } = {}, again = true) {
+  async request(path, { method = "GET", body, signal, headers = {} } = {}, load = true) {
+    const sent = this.#credentials;
     const answer = await this.#fetch(path, { method, body, signal, headers });
     if (answer.ok) {
       if (method === "GET") this.#tell("fine");
@@ -50,11 +51,15 @@ export class API extends EventTarget {
     }
     const problem = await problemOf(answer);
     if (problem.code === "store_unavailable") this.#tell("away", problem);
-    if (problem.status === 401 && again && this.#loadCredentials) {
-      this.use(await this.#loadCredentials());
-      return this.request(path, { method, body, signal, headers }, false);
+    if (problem.status === 401) {
+      // A refusal says nothing of credentials that came while it was on its way.
+      if (this.#credentials && this.#credentials !== sent) return this.request(path, { method, body, signal, headers }, load);
+      if (load && this.#loadCredentials) {
+        this.use(await this.#loadCredentials());
+        return this.request(path, { method, body, signal, headers }, false);
+      }
+      this.#tell("refused", problem);
     }
-    if (problem.status === 401) this.#tell("refused", problem);
     throw problem;
   }
 

@@ -30,6 +30,7 @@ class Page {
   #feed = new Feed();
   #view = null;
   #open = false;
+  #entries = 0;
   #zone = "";
   #stats = null;
   #weeks = null;
@@ -79,12 +80,15 @@ class Page {
   }
 
   // An administrator is whom the list of sessions is shown to. It returns the problem
-  // of whoever may not enter.
+  // of whoever may not enter. Of two that overlap only the later one counts.
   async #enter() {
+    const entry = ++this.#entries;
     try {
       const [stats] = await Promise.all([this.#api.stats(), this.#api.sessions({ limit: 1 })]);
+      if (entry !== this.#entries) return null;
       this.#stats = stats;
     } catch (problem) {
+      if (entry !== this.#entries) return null;
       if (problem.status === 401) this.#signedOut(problem);
       else if (problem.status === 403) this.#forbidden();
       else this.#gate(failedGate(problem, () => this.#enter()));
