@@ -73,6 +73,38 @@ func secretForms(token Token) []string {
 	}
 }
 
+// everyRequest asks everything as everybody, and as an administrator of hostile names.
+func (s *site) everyRequest(bearer string) {
+	for _, route := range routesUnderTest(s.tokens[bob].ID()) {
+		for _, headers := range [][]string{nil, {headerName, s.issued[0]}, {"Authorization", bearer}, {headerName, s.issued[0], "Authorization", bearer}, {"Authorization", "Bearer " + unprintable}} {
+			s.as("", route.method, route.path, headers...)
+		}
+		s.as(adam, route.method, route.path)
+	}
+	for _, id := range []string{"user%E2%80%AE%E2%81%A6", "%0D%0Aevil", "%1b%5b2J", s.issued[0], "%C2%85", "%E2%80%A8"} {
+		s.as(adam, "POST", adminPath+"force-logout-user/"+id)
+		s.as(adam, "POST", adminPath+"force-logout/"+id)
+		s.as(adam, "GET", adminPath+"user/"+id+"/sessions?q="+id)
+	}
+}
+
+// saidNothing looks for secrets in what was logged, and for all that the run was about.
+func (s *site) saidNothing(t *testing.T, text, bearer string) {
+	t.Helper()
+	for _, said := range []string{"admin action", "panicked", "guessing", "cannot be answered", "no names", string(s.tokens[bob].ID())} {
+		assert.True(t, strings.Contains(text, said), "the run goes through %q", said)
+	}
+	for _, issued := range s.issued {
+		token, ok := parseToken(issued)
+		require.True(t, ok)
+		for _, secret := range secretForms(token) {
+			assert.False(t, strings.Contains(text, secret), "a secret is logged")
+		}
+	}
+	assert.NotContains(t, text, strings.TrimPrefix(bearer, "Bearer "))
+	assert.NotContains(t, text, bearer[strings.LastIndexByte(bearer, '.'):], "the signature")
+}
+
 // TestLogsHoldNoSecretAndNoInjectedLine makes a site live through everything that is
 // logged: sign-ins with hostile agents, admin actions aimed at hostile names, refusals,
 // guessing, panics in every function of the host, outages of store and directory
@@ -107,20 +139,7 @@ func TestLogsHoldNoSecretAndNoInjectedLine(t *testing.T) {
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "evil", "errors reach logs")
 	bearer := bearerOf(t, "77", time.Hour)
-	everyRequest := func() {
-		for _, route := range routesUnderTest(s.tokens[bob].ID()) {
-			for _, headers := range [][]string{nil, {headerName, s.issued[0]}, {"Authorization", bearer}, {headerName, s.issued[0], "Authorization", bearer}, {"Authorization", "Bearer " + unprintable}} {
-				s.as("", route.method, route.path, headers...)
-			}
-			s.as(adam, route.method, route.path)
-		}
-		for _, id := range []string{"user%E2%80%AE%E2%81%A6", "%0D%0Aevil", "%1b%5b2J", s.issued[0], "%C2%85", "%E2%80%A8"} {
-			s.as(adam, "POST", adminPath+"force-logout-user/"+id)
-			s.as(adam, "POST", adminPath+"force-logout/"+id)
-			s.as(adam, "GET", adminPath+"user/"+id+"/sessions?q="+id)
-		}
-	}
-	everyRequest()
+	s.everyRequest(bearer)
 	s.directory.fail.Store(true)
 	s.as(adam, "GET", adminPath+"active-users")
 	s.directory.fail.Store(false)
@@ -131,24 +150,12 @@ func TestLogsHoldNoSecretAndNoInjectedLine(t *testing.T) {
 		s.as("", "GET", onlinePath+"count", headerName, token.Reveal())
 	}
 	broken.away.Store(true)
-	everyRequest()
+	s.everyRequest(bearer)
 	require.Equal(t, http.StatusServiceUnavailable, s.as(adam, "GET", adminPath+"active-users").Code)
 	broken.away.Store(false)
 	require.NoError(t, s.Shutdown(t.Context()))
 
-	text := log.checked(t)
-	for _, said := range []string{"admin action", "panicked", "guessing", "cannot be answered", "no names", string(s.tokens[bob].ID())} {
-		assert.True(t, strings.Contains(text, said), "the run goes through %q", said)
-	}
-	for _, issued := range s.issued {
-		token, ok := parseToken(issued)
-		require.True(t, ok)
-		for _, secret := range secretForms(token) {
-			assert.False(t, strings.Contains(text, secret), "a secret is logged")
-		}
-	}
-	assert.NotContains(t, text, strings.TrimPrefix(bearer, "Bearer "))
-	assert.NotContains(t, text, bearer[strings.LastIndexByte(bearer, '.'):], "the signature")
+	s.saidNothing(t, log.checked(t), bearer)
 	t.Logf("figure S26: 0 secrets in %d records, each of them one line", log.records)
 }
 

@@ -24,6 +24,19 @@ import (
 // quiet drops what is logged.
 var quiet = slog.New(slog.DiscardHandler)
 
+// readOnline reads until the end, and returns how many came online.
+func readOnline(sub *Subscription) (n int) {
+	for {
+		e, err := sub.Next(context.Background())
+		switch {
+		case err != nil:
+			return n
+		case e.Type == EventOnline:
+			n++
+		}
+	}
+}
+
 // TestManyReadersSomeOfThemStalled: 10,000 readers of whom 1,000 never read, 1,000
 // events a second for two of them. Publishing waits for nobody,
 // the stalled are gone in ten seconds, and the others miss nothing.
@@ -49,18 +62,9 @@ func TestManyReadersSomeOfThemStalled(t *testing.T) {
 				continue
 			}
 			wg.Go(func() {
-				n := 0
-				for {
-					e, err := sub.Next(context.Background())
-					switch {
-					case err != nil:
-						missed.Add(int64(want - n))
-						told.Add(int64(n))
-						return
-					case e.Type == EventOnline:
-						n++
-					}
-				}
+				n := readOnline(sub)
+				missed.Add(int64(want - n))
+				told.Add(int64(n))
 			})
 		}
 		synctest.Wait()
