@@ -22,7 +22,7 @@ func carriersApp(t *testing.T, store Store, alone bool) *outcomes {
 	identifier, err := NewJWTIdentifier(JWTOptions{Secret: outcomesKey})
 	require.NoError(t, err)
 	o := &outcomes{}
-	o.Tracker, err = New(store, &Options{Identifier: identifier, SessionAlone: alone, Cookie: &CookieOptions{}})
+	o.Tracker, err = New(store, &Options{Identifier: identifier, SessionAlone: alone, Cookie: &CookieOptions{}, StoreTimeout: busyMachine})
 	require.NoError(t, err)
 	o.handler = o.Middleware(http.HandlerFunc(sayUser))
 	return o

@@ -24,7 +24,7 @@ var storesUnderTest = []struct {
 	open func(t testing.TB) Store
 }{
 	{"memory", func(testing.TB) Store { return NewMemoryStore() }},
-	{"postgres", func(t testing.TB) Store { return newBunStore(t) }},
+	{"postgres", func(t testing.TB) Store { return patientStore{newBunStore(t)} }},
 }
 
 // onEachStore runs a test once per store, each with a fresh one.
@@ -83,9 +83,20 @@ func newSite(t *testing.T, store Store, o siteOptions) *site {
 	if o.tracker != nil {
 		o.tracker(opts)
 	}
+	if opts.StoreTimeout == 0 {
+		opts.StoreTimeout = busyMachine
+	}
+	if opts.MaxStaleness > 0 {
+		opts.StoreTimeout = min(opts.StoreTimeout, opts.MaxStaleness)
+	}
 	var err error
 	s.Tracker, err = New(store, opts)
 	require.NoError(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("what the tracker logged:\n%s", s.logs)
+		}
+	})
 	mux := http.NewServeMux()
 	mux.Handle("/api/user-sessions/", s.AdminHandler(o.admin))
 	mux.Handle("/api/v1/online/", s.OnlineHandler(o.online))

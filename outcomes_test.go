@@ -38,7 +38,7 @@ func newOutcomes(t *testing.T, store Store, alone bool) *outcomes {
 	o := &outcomes{broken: &brokenStore{Store: store}}
 	o.Tracker, err = New(o.broken, &Options{
 		Identifier: identifier, SessionAlone: alone, Cookie: &CookieOptions{},
-		Skip: SkipPrefixes("/static/"), Public: SkipPrefixes("/public"), MaxSessions: 3, LimitPolicy: DenyNew,
+		Skip: SkipPrefixes("/static/"), Public: SkipPrefixes("/public"), MaxSessions: 3, LimitPolicy: DenyNew, StoreTimeout: busyMachine,
 	})
 	require.NoError(t, err)
 	o.handler = o.Middleware(http.HandlerFunc(sayUser))

@@ -3,7 +3,6 @@ package sessiontrack
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"net/netip"
 	"os/exec"
 	"strings"
@@ -370,15 +369,4 @@ func sampleMost(t *testing.T, s *BunStore, user string) (stop func(), most *int)
 		}
 	}()
 	return func() { close(done); <-finished }, most
-}
-
-// patiently repeats a call that the machine was too busy for, as callers of a store do:
-// a transaction gets two seconds. A deadlock is another error.
-func patiently(call func() error) (err error) {
-	for range 10 {
-		if err = call(); !errors.Is(err, context.DeadlineExceeded) {
-			break
-		}
-	}
-	return err
 }
