@@ -40,6 +40,8 @@ var (
 	}
 )
 
+const addressKey = "thirty-two bytes that nobody sees"
+
 // placer tells the place of any address, and remembers what it was asked.
 type placer struct {
 	mu    sync.Mutex
@@ -59,7 +61,7 @@ func (p *placer) Locate(_ context.Context, addr netip.Addr) (Location, error) {
 // kept back (SECURITY.md P01, ASVS 14.1.1).
 func TestPrivacyModesLeaveNothing(t *testing.T) {
 	t.Parallel()
-	for _, address := range []AddressMode{AddressFull, AddressTruncated, AddressNone} {
+	for _, address := range []AddressMode{AddressFull, AddressTruncated, AddressNone, AddressHashed} {
 		for _, agent := range []UserAgentMode{UserAgentFull, UserAgentFamily, UserAgentNone} {
 			if address != AddressFull && agent != UserAgentFull && int(address) != int(agent) {
 				continue // each mode alone, and both together
@@ -106,7 +108,9 @@ func testPrivacyMode(t *testing.T, store Store, address AddressMode, agent UserA
 	s := newSite(t, store, siteOptions{tracker: func(o *Options) {
 		quick(o)
 		o.TouchInterval, o.AddressMode, o.UserAgentMode = -1, address, agent
-		o.Logger, o.Locator = slog.New(log), places
+		if o.Logger, o.Locator = slog.New(log), places; address == AddressHashed {
+			o.AddressKey = []byte(addressKey)
+		}
 		o.Hooks = Hooks{Login: hook, End: hook, NewDevice: hook}
 		o.ClientIP = TrustedProxies(netip.MustParsePrefix("192.0.2.1/32"))
 		record := o.Observer.AdminAction
@@ -151,6 +155,9 @@ func testPrivacyMode(t *testing.T, store Store, address AddressMode, agent UserA
 	// What a host or an operator can see of it all.
 	text := seen.text.String() + log.checked(t) + strings.Join(places.asked, " ") + tables(t, store)
 	requireMode(t, text, "address", int(address), int(AddressTruncated))
+	assert.NotContains(t, text, addressKey)
+	pseudonym := hashAddress(netip.MustParseAddr("45.76.112.213"), []byte(addressKey)).String()
+	assert.Equal(t, address == AddressHashed, strings.Contains(text, pseudonym), "the pseudonym stands in the address's place")
 	requireMode(t, text, "agent", int(agent), int(UserAgentFamily))
 }
 

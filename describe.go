@@ -43,7 +43,7 @@ func (t *Tracker) observe(r *http.Request) observation {
 func (t *Tracker) addressOf(r *http.Request) (netip.Addr, string) {
 	var found ClientAddress
 	t.contain("Options.ClientIP", func() { found = t.opts.ClientIP.ClientAddress(r) })
-	kept := maskAddress(found.Addr, t.opts.AddressMode)
+	kept := t.opts.keptAddress(found.Addr)
 	if !kept.IsValid() {
 		return netip.Addr{}, ""
 	}

@@ -125,7 +125,7 @@ func (h *adminHandler) activeUsers(c *call) (any, error) {
 // never a name, and seldom an id: the two lists are in orders of their own and are
 // not mixed.
 func (h *adminHandler) search(ctx context.Context, q Query, text string) (Page, error) {
-	if addr := searchedAddress(text, h.t.opts.AddressMode); addr.IsValid() {
+	if addr := searchedAddress(text, &h.t.opts); addr.IsValid() {
 		byAddress := q
 		byAddress.Address = addr
 		page, err := h.t.List(ctx, byAddress)

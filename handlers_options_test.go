@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strconv"
 	"testing"
@@ -271,11 +272,26 @@ func TestWindows(t *testing.T) {
 // TestSearchUnderAMask: what is kept of addresses is what a search can find.
 func TestSearchUnderAMask(t *testing.T) {
 	t.Parallel()
-	for mode, want := range map[AddressMode]int{AddressFull: 0, AddressTruncated: 2, AddressNone: 0} {
-		s := newSite(t, NewMemoryStore(), siteOptions{tracker: func(o *Options) { o.AddressMode = mode }})
+	key := []byte(addressKey)
+	for mode, want := range map[AddressMode]struct{ same, near int }{
+		AddressFull: {2, 0}, AddressTruncated: {2, 2}, AddressNone: {0, 0}, AddressHashed: {2, 0},
+	} {
+		s := newSite(t, NewMemoryStore(), siteOptions{tracker: func(o *Options) {
+			if o.AddressMode = mode; mode == AddressHashed {
+				o.AddressKey = key
+			}
+		}})
 		s.signInAll(t, alice, adam)
-		list := rows(t, s.json(t, adam, "GET", adminPath+"active-users?q=192.0.2.200"), "data")
-		assert.Len(t, list, want, "%v", mode)
+		found := func(q string) []map[string]any {
+			return rows(t, s.json(t, adam, "GET", adminPath+"active-users?q="+q), "data")
+		}
+		assert.Len(t, found("192.0.2.1"), want.same, "%v", mode)
+		assert.Len(t, found("192.0.2.200"), want.near, "%v", mode)
+		if mode == AddressHashed {
+			shown := found("192.0.2.1")[0]["ipAddress"].(string)
+			assert.Equal(t, hashAddress(netip.MustParseAddr("192.0.2.1"), key).String(), shown)
+			assert.Len(t, found(shown), 2, "as it is shown")
+		}
 	}
 	s := newSite(t, NewMemoryStore(), siteOptions{})
 	s.signInAll(t, adam, "2001:db8::1")

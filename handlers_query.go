@@ -131,11 +131,15 @@ func (p *parameters) flag(name string) bool {
 }
 
 // searchedAddress reads a search as an address, in the form in which addresses are
-// kept; not valid where it is none, or none are kept.
-func searchedAddress(text string, mode AddressMode) netip.Addr {
+// kept; not valid where it is none, or none are kept. A pseudonym is searched as it is
+// shown.
+func searchedAddress(text string, o *Options) netip.Addr {
 	addr, err := netip.ParseAddr(text)
-	if err != nil {
+	switch {
+	case err != nil:
 		return netip.Addr{}
+	case o.AddressMode == AddressHashed && pseudonyms.Contains(addr):
+		return addr
 	}
-	return maskAddress(addr, mode)
+	return o.keptAddress(addr)
 }

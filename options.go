@@ -1,6 +1,7 @@
 package sessiontrack
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -131,6 +132,10 @@ type Options struct {
 	Classifier *Classifier
 	// AddressMode is how much of an address is kept. Default [AddressFull].
 	AddressMode AddressMode
+	// AddressKey is the secret of [AddressHashed], 32 bytes or more, the same on every
+	// replica: whoever has it can find addresses by trying them all. With another key
+	// the same address has another pseudonym. Default: none.
+	AddressKey []byte
 	// UserAgentMode is how much of the user agent is kept. Default [UserAgentFull].
 	UserAgentMode UserAgentMode
 
@@ -192,6 +197,7 @@ func (o *Options) defaulted() (Options, error) {
 	var c Options
 	if o != nil {
 		c = *o
+		c.AddressKey = bytes.Clone(o.AddressKey) // the host may wipe its own
 	}
 	c.defaultDurations()
 	if c.TimeZone == "" {

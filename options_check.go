@@ -118,7 +118,7 @@ func (o *Options) checkOther() error {
 		{o.LimitPolicy == EndOldest || o.LimitPolicy == DenyNew, "LimitPolicy", int(o.LimitPolicy), "EndOldest or DenyNew"},
 		{o.CacheSize <= maxCache, "CacheSize", o.CacheSize, fmt.Sprintf("at most %d, or negative: none", maxCache)},
 	}), checkOrigins("Options.TrustedOrigins", o.TrustedOrigins),
-		o.AddressMode.validate(), o.UserAgentMode.validate(), validateClientIP(o.ClientIP))
+		o.AddressMode.validate(o.AddressKey), o.UserAgentMode.validate(), validateClientIP(o.ClientIP))
 }
 
 // zone refuses "Local", too: it is another zone on another machine, and no program that

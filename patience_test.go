@@ -2,9 +2,11 @@ package sessiontrack
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"time"
 )
 
@@ -30,7 +32,10 @@ func tooLate(err error) bool {
 		// query_canceled by statement_timeout, idle_in_transaction_session_timeout
 		return server.SQLState() == "57014" || server.SQLState() == "25P03"
 	}
-	return errors.Is(err, context.DeadlineExceeded)
+	// What closed the connection is not always heard; inside a transaction the store
+	// hides the sentinel from database/sql.
+	closed := err != nil && strings.Contains(err.Error(), driver.ErrBadConn.Error())
+	return closed || errors.Is(err, context.DeadlineExceeded)
 }
 
 // askedPatiently repeats a request that the store was too late for.

@@ -1,6 +1,8 @@
 package sessiontrack
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 )
@@ -19,9 +21,18 @@ const (
 
 	// AddressNone keeps nothing of it.
 	AddressNone
+
+	// AddressHashed keeps a pseudonym in its place (GDPR article 4 (5)): the first 64 bits of HMAC-SHA256 under
+	// [Options.AddressKey], written as an address in 100::/64, which no client can have (RFC 6666). The same address has
+	// the same pseudonym, so that a search for it finds its sessions; a [Locator] is not asked, because a pseudonym is
+	// in no place.
+	AddressHashed
 )
 
-// String returns "full", "truncated" or "none".
+// leastAddressKey is the bytes of the hash: a shorter key is the weaker part of the two (RFC 2104 §3).
+const leastAddressKey = sha256.Size
+
+// String returns "full", "truncated", "none" or "hashed".
 func (m AddressMode) String() string {
 	switch m {
 	case AddressFull:
@@ -30,13 +41,21 @@ func (m AddressMode) String() string {
 		return "truncated"
 	case AddressNone:
 		return "none"
+	case AddressHashed:
+		return "hashed"
 	}
 	return fmt.Sprintf("AddressMode(%d)", uint8(m))
 }
 
-func (m AddressMode) validate() error {
-	if m > AddressNone {
-		return fmt.Errorf("sessiontrack: Options.AddressMode is %v: it must be AddressFull, AddressTruncated or AddressNone", m)
+// validate checks the mode and the key that belongs to it. The key itself is not told.
+func (m AddressMode) validate(key []byte) error {
+	switch {
+	case m > AddressHashed:
+		return fmt.Errorf("sessiontrack: Options.AddressMode is %v: it must be AddressFull, AddressTruncated, AddressNone or AddressHashed", m)
+	case m == AddressHashed && len(key) < leastAddressKey:
+		return fmt.Errorf("sessiontrack: Options.AddressKey has %d bytes: want %d or more", len(key), leastAddressKey)
+	case m != AddressHashed && len(key) > 0:
+		return fmt.Errorf("sessiontrack: Options.AddressKey is set, but AddressMode is %v: it must be AddressHashed", m)
 	}
 	return nil
 }
@@ -80,7 +99,30 @@ func (m UserAgentMode) validate() error {
 // sixToFour addresses carry an IPv4 address in bits 16 to 47.
 var sixToFour = netip.MustParsePrefix("2002::/16")
 
-// maskAddress returns what mode lets be kept of addr: the zero Addr when that is nothing, and for a mode that is none.
+// pseudonyms is the discard-only prefix, in which no packet comes from anywhere.
+var pseudonyms = netip.MustParsePrefix("100::/64")
+
+// keptAddress returns what the options let be kept of addr: the zero Addr when that is nothing.
+func (o *Options) keptAddress(addr netip.Addr) netip.Addr {
+	if o.AddressMode == AddressHashed {
+		return hashAddress(addr, o.AddressKey)
+	}
+	return maskAddress(addr, o.AddressMode)
+}
+
+// hashAddress returns the pseudonym of addr under key, the zero Addr for the zero Addr.
+func hashAddress(addr netip.Addr, key []byte) netip.Addr {
+	if !addr.IsValid() {
+		return netip.Addr{}
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write(plainAddr(addr).AsSlice())
+	pseudonym := pseudonyms.Addr().As16()
+	copy(pseudonym[8:], mac.Sum(nil))
+	return netip.AddrFrom16(pseudonym)
+}
+
+// maskAddress returns the part of addr that mode keeps: the zero Addr when that is nothing, and for a mode that keeps no part.
 func maskAddress(addr netip.Addr, mode AddressMode) netip.Addr {
 	if !addr.IsValid() {
 		return netip.Addr{}
@@ -106,8 +148,8 @@ func maskAddress(addr netip.Addr, mode AddressMode) netip.Addr {
 var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
 
 // isPublic reports whether addr can be somewhere: private, shared, loopback, link-local, multicast and unspecified
-// addresses are in no place, and no Locator is asked about them.
+// addresses and pseudonyms are in no place, and no Locator is asked about them.
 func isPublic(addr netip.Addr) bool {
 	addr = plainAddr(addr)
-	return addr.IsGlobalUnicast() && !addr.IsPrivate() && !sharedAddresses.Contains(addr)
+	return addr.IsGlobalUnicast() && !addr.IsPrivate() && !sharedAddresses.Contains(addr) && !pseudonyms.Contains(addr)
 }

@@ -31,12 +31,20 @@ func TestMaskAddress(t *testing.T) {
 			assert.Equal(t, tt.truncated, truncated.String())
 			assert.Equal(t, truncated, maskAddress(truncated, AddressTruncated), "masking twice is masking once")
 			assert.Equal(t, netip.Addr{}, maskAddress(addr, AddressNone))
-			assert.Equal(t, netip.Addr{}, maskAddress(addr, AddressMode(3)), "an unknown mode keeps nothing")
+			assert.Equal(t, netip.Addr{}, maskAddress(addr, AddressMode(4)), "an unknown mode keeps nothing")
+			hashed := hashAddress(addr, []byte("key"))
+			assert.True(t, pseudonyms.Contains(hashed), hashed)
+			assert.Equal(t, hashed, hashAddress(netip.MustParseAddr(tt.full), []byte("key")), "one address, however it is written")
+			assert.NotEqual(t, hashed, hashAddress(addr, []byte("another")))
+			assert.NotEqual(t, hashed, hashAddress(addr.Next(), []byte("key")))
 		})
 	}
 	for _, mode := range []AddressMode{AddressFull, AddressTruncated, AddressNone} {
 		assert.Equal(t, netip.Addr{}, maskAddress(netip.Addr{}, mode))
 	}
+	assert.Equal(t, netip.Addr{}, hashAddress(netip.Addr{}, []byte("key")))
+	// The first 64 bits of what Python's hmac makes of the four bytes.
+	assert.Equal(t, "100::2f0f:c218:811f:4c81", hashAddress(netip.MustParseAddr("192.0.2.1"), []byte("Jefe")).String())
 }
 
 // Two neighbours in one network cannot be told apart by what is left.
@@ -72,7 +80,7 @@ func TestIsPublic(t *testing.T) {
 	}
 	for _, addr := range []string{
 		"10.0.0.1", "172.16.0.1", "192.168.1.1", "127.0.0.1", "169.254.1.1", "100.64.0.1", "100.127.255.255", "0.0.0.0",
-		"224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fe80::1%eth0", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:100.64.0.1",
+		"224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fe80::1%eth0", "fd00::1", "100::2f0f:c218:811f:4c81", "ff02::1", "::ffff:10.0.0.1", "::ffff:100.64.0.1",
 	} {
 		assert.False(t, isPublic(netip.MustParseAddr(addr)), addr)
 	}
@@ -82,18 +90,22 @@ func TestIsPublic(t *testing.T) {
 func TestPrivacyModeNames(t *testing.T) {
 	t.Parallel()
 	var names []string
-	for mode := range AddressMode(4) {
+	for mode := range AddressMode(5) {
 		names = append(names, mode.String())
 	}
 	for mode := range UserAgentMode(4) {
 		names = append(names, mode.String())
 	}
-	assert.Equal(t, []string{"full", "truncated", "none", "AddressMode(3)", "full", "family", "none", "UserAgentMode(3)"}, names)
+	assert.Equal(t, []string{"full", "truncated", "none", "hashed", "AddressMode(4)", "full", "family", "none", "UserAgentMode(3)"}, names)
 
-	require.NoError(t, AddressNone.validate())
+	require.NoError(t, AddressNone.validate(nil))
+	require.NoError(t, AddressHashed.validate(make([]byte, 32)))
 	require.NoError(t, UserAgentNone.validate())
-	assert.EqualError(t, AddressMode(3).validate(),
-		"sessiontrack: Options.AddressMode is AddressMode(3): it must be AddressFull, AddressTruncated or AddressNone")
+	assert.EqualError(t, AddressMode(4).validate(nil),
+		"sessiontrack: Options.AddressMode is AddressMode(4): it must be AddressFull, AddressTruncated, AddressNone or AddressHashed")
+	assert.EqualError(t, AddressHashed.validate(make([]byte, 31)), "sessiontrack: Options.AddressKey has 31 bytes: want 32 or more")
+	assert.EqualError(t, AddressTruncated.validate([]byte("key")),
+		"sessiontrack: Options.AddressKey is set, but AddressMode is truncated: it must be AddressHashed")
 	assert.EqualError(t, UserAgentMode(3).validate(),
 		"sessiontrack: Options.UserAgentMode is UserAgentMode(3): it must be UserAgentFull, UserAgentFamily or UserAgentNone")
 }
