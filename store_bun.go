@@ -93,11 +93,11 @@ func (s *BunStore) transaction(ctx context.Context, limit time.Duration, fn func
 	defer cancel()
 	return s.inTx(ctx, func(tx bun.Tx) error {
 		var now time.Time
-		var statement, idle, durable string
-		err := tx.NewRaw("SELECT clock_timestamp(), set_config('statement_timeout', ?, true), "+
+		var statement, lock, idle, durable string
+		err := tx.NewRaw("SELECT clock_timestamp(), set_config('statement_timeout', ?, true), set_config('lock_timeout', '0', true), "+
 			"set_config('idle_in_transaction_session_timeout', ?, true), set_config('synchronous_commit', "+
 			"CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)",
-			milliseconds(limit), milliseconds(idleInTransaction)).Scan(ctx, &now, &statement, &idle, &durable)
+			milliseconds(limit), milliseconds(idleInTransaction)).Scan(ctx, &now, &statement, &lock, &idle, &durable)
 		if err != nil {
 			return err
 		}

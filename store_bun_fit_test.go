@@ -188,6 +188,40 @@ func TestBunStoreUnderTheHostsSettings(t *testing.T) {
 	}
 }
 
+// TestTransactionsWaitForTheirTurn: a sign-in and an end wait for the writer before them
+// for as long as a transaction may take, whatever lock_timeout the role has.
+func TestTransactionsWaitForTheirTurn(t *testing.T) {
+	t.Parallel()
+	dsn, ctx := pgtest.DSN(t), t.Context()
+	first := bunStoreOver(t, pgtest.OpenDSN(t, dsn))
+	require.NoError(t, first.Migrate(ctx))
+	session := bunCreate(t, first, "1")
+	second := withSettings(t, dsn, pgx.QueryExecModeExec, map[string]string{"lock_timeout": "50ms"})
+	tx, err := first.db.BeginTx(ctx, nil)
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	require.NoError(t, takeTurn(ctx, tx, "1"))
+	_, err = tx.ExecContext(ctx, "SELECT FROM user_sessions WHERE session_id = ? FOR UPDATE", string(session.ID))
+	require.NoError(t, err)
+	results := make(chan error, 2)
+	go func() {
+		n := NewSession{Session: Session{ID: newHandle().id(), UserID: "1"}, Limit: 2}
+		results <- patiently(func() error { _, err := second.Create(ctx, n); return err })
+	}()
+	go func() {
+		results <- patiently(func() error { _, err := second.End(ctx, IDs(session.ID), Ending{Reason: ByUser}); return err })
+	}()
+	select {
+	case err := <-results:
+		require.NoError(t, err, "gave up")
+		t.Fatal("did not wait for its turn")
+	case <-time.After(300 * time.Millisecond):
+	}
+	require.NoError(t, tx.Rollback())
+	require.NoError(t, <-results)
+	require.NoError(t, <-results)
+}
+
 // TestStartRefusesOtherEncodings: a database that is not in UTF-8 would fail at the
 // first name that it cannot hold.
 func TestStartRefusesOtherEncodings(t *testing.T) {
