@@ -50,5 +50,5 @@
 // a session that has ended is refused everywhere within [Options.MaxStaleness] (5 s),
 // and usually within one second; package pglisten makes that milliseconds. While the
 // store cannot be reached, cached sessions are served for [Options.StaleGrace] longer,
-// and everything else is 503, never 401.
+// and a session that cannot be checked is 503, never 401.
 package sessiontrack

@@ -218,6 +218,12 @@ func TestSuperadminRuleSwitchedOff(t *testing.T) {
 	s := newSite(t, NewMemoryStore(), siteOptions{admin: &AdminOptions{SuperRoles: []string{}}})
 	s.signInAll(t, adam, ruth)
 	assert.EqualValues(t, 1, s.json(t, adam, "POST", adminPath+"force-logout-user/9")["data"].(map[string]any)["ended"])
+
+	s = newSite(t, NewMemoryStore(), siteOptions{tracker: func(o *Options) { o.Roles, o.Identifier = nil, byUser }})
+	s.signInAll(t, ruth)
+	w := s.as("", "POST", adminPath+"force-logout-user/9", "X-User", adam, "X-Role", "admin")
+	require.Equal(t, 200, w.Code, w.Body)
+	assert.EqualValues(t, 1, decoded(t, w)["data"].(map[string]any)["ended"])
 }
 
 // TestRolesAreAskedAnew: a demotion holds at the next request; while nobody can say,

@@ -20,8 +20,10 @@ import (
 // cover it. Where Options.Cookie is set, put the handler behind
 // [http.CrossOriginProtection], or another site can sign a browser in as somebody else.
 //
-// It returns [ErrLimit] where Options.MaxSessions denies another session and
-// [ErrUnavailable] where the store could not say; then nothing has changed.
+// It returns [ErrLimit] where Options.MaxSessions denies another session; then nothing
+// has changed. With [ErrUnavailable] nothing is acknowledged, but a store whose answer was
+// lost may have done it: a session that nobody has the token of then counts towards
+// MaxSessions until one of its limits ends it.
 func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (Session, Token, error) {
 	if !validUserID(userID) {
 		return Session{}, Token{}, fmt.Errorf("sessiontrack: Login: the user id has %d bytes: want 1 to %d of valid UTF-8 without control characters", len(userID), maxUserID)

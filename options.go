@@ -30,8 +30,8 @@ type Options struct {
 	// Cookie, where not nil, makes Login set a session cookie and the middleware
 	// read it.
 	Cookie *CookieOptions
-	// TrustedOrigins may send unsafe cross-origin requests whose session comes by
-	// cookie: "https://app.example.com", as browsers send it: lower case, without a path,
+	// TrustedOrigins may send unsafe cross-origin requests: to the handlers by any carrier,
+	// to the application where the session comes by cookie. "https://app.example.com", as browsers send it: lower case, without a path,
 	// a wildcard or the scheme's own port. Default: none.
 	TrustedOrigins []string
 
@@ -173,7 +173,8 @@ type CookieOptions struct {
 type Hooks struct {
 	// Login is called after a session was made, by Login or from a credential.
 	Login func(ctx context.Context, s Session)
-	// End is called after a session was ended by this process.
+	// End is called after a session was ended by this process. At most 1,024 calls wait;
+	// what is more is left out and counted as hook.dropped, as after a large cleanup.
 	End func(ctx context.Context, s Session)
 	// NewDevice is called after a login from a device family that none of the
 	// user's latest 100 earlier sessions shows; not for a user's first session.

@@ -18,6 +18,10 @@ const maxEndedInMemory = 100_000
 // has every optional capability. About 1 KB a session, so that hundreds of
 // thousands are comfortable.
 //
+// With the process it forgets what has ended, too: a credential of the application's own
+// that was ended as a derived session, or refused by a fence, works again after a restart
+// until it ends by itself. Use Login with [Options.ExplicitOnly], or a [BunStore].
+//
 // It keeps at most 100,000 ended sessions in full, those that ended first go
 // first. Of an ended derived session handle, time and reason stay until its
 // credentials' end, and do not count towards that number.

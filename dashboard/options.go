@@ -47,7 +47,8 @@ type Options struct {
 
 	// ImageOrigins are the origins that pictures of users may come from, such as
 	// "https://img.example.com". They are the only ones beyond the page's own in its
-	// Content-Security-Policy. Default: none, people are shown by their initials.
+	// Content-Security-Policy. Default: none; people without a picture are shown by
+	// their initials.
 	ImageOrigins []string
 
 	// Language is the BCP 47 tag of Messages, for numbers, dates, and the page's lang

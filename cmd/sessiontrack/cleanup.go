@@ -19,8 +19,10 @@ const shortestIdle = 20 * time.Second
 const cleanupSynopsis = `-dsn DSN [-idle 24h] [-retention 4320h]
 
 Ends the sessions that are past their lifetime or have been idle, and prints how many
-it ended. An application that runs does the same by itself, at intervals; several at
-once count each session once.
+it ended. An application that runs does the same by itself, at intervals and by its own
+options, which this command does not know: give -idle its IdleTimeout, 0 where it has
+none. With -retention, ends of credentials of unknown duration are forgotten after 400
+days. Several at once count each session once.
 `
 
 // cleanup ends what is past its limits, and purges where it is asked to.
