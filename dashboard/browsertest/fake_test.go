@@ -34,6 +34,9 @@ type fake struct {
 
 const fakeToken = "fake-token"
 
+// notOurs has the refusal answer with what is no JSON, as something in between may.
+const notOurs = "html"
+
 var (
 	firstNames = []string{"Amara", "Benedikt", "Chiara", "Dewi", "Emeka", "Freya", "Gustavo", "Hana", "Ingrid", "Jun", "Katarzyna", "Lucía", "Mateo", "Nkechi", "Oscar", "Priya", "Quentin", "Rania", "Sofie", "Tomás"}
 	lastNames  = []string{"Okafor", "Lindqvist", "Moretti", "Wijaya", "Haddad", "Brandt", "Fernández", "Sato", "Nowak", "Dubois", "Osei", "Kovács", "Silva"}
@@ -64,7 +67,11 @@ func newFakeWith(t *testing.T, sessions int, o dashboard.Options) *fake {
 		w.Header().Set("Content-Type", "text/javascript")
 		fmt.Fprintf(w, "export default async () => ({ token: %q, sessionId: \"handle.secret\" });", fakeToken)
 	})
-	mux.HandleFunc("POST /logout", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("GET /load.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript")
+		fmt.Fprint(w, "export default () => window.load();") // as the test says
+	})
+	mux.HandleFunc("POST /logout", f.guarded(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	api := map[string]http.HandlerFunc{
 		"GET /api/v1/online/stats":                       f.stats,
 		"GET /api/v1/online/history":                     f.history,
@@ -116,13 +123,19 @@ func (f *fake) guarded(next http.HandlerFunc) http.HandlerFunc {
 		f.mu.Unlock()
 		if refusal != nil {
 			if status, code := refusal(r); status != 0 {
+				if code == notOurs {
+					fmt.Fprint(w, "<!doctype html><p>Somebody else's page.")
+					return
+				}
 				w.Header().Set("Content-Type", "application/problem+json")
 				w.WriteHeader(status)
 				fmt.Fprintf(w, `{"status":%d,"code":%q}`, status, code)
 				return
 			}
 		}
-		if r.Header.Get("Authorization") != "Bearer "+fakeToken || r.Header.Get("x-session-id") != "handle.secret" {
+		cookie, _ := r.Cookie("fake")
+		byHeader := r.Header.Get("Authorization") == "Bearer "+fakeToken && r.Header.Get("x-session-id") == "handle.secret"
+		if !byHeader && (cookie == nil || cookie.Value != fakeToken) {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusUnauthorized)
 			fmt.Fprint(w, `{"status":401,"code":"unauthenticated"}`)

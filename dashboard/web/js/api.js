@@ -14,14 +14,18 @@ export class Problem extends Error {
   }
 }
 
+const none = { token: null, sessionId: null };
+
 /**
- * API emits "refused" with the Problem of a 401, "away" with the one of a server that
- * cannot reach its sessions, and "fine" when it answers.
+ * API emits "refused" with the Problem of a 401 and "forbidden" with that of a list which
+ * is not for the caller any more; "failed" with the path and the Problem of a question
+ * that the server could not answer, and "fine" with the path of one that it did.
  */
 export class API extends EventTarget {
   #config;
-  #credentials = null;
+  #credentials = none; // another object after each change, a cookie's included
   #loadCredentials = null;
+  #loading = null;
 
   constructor(config) {
     super();
@@ -32,30 +36,45 @@ export class API extends EventTarget {
   use(credentials) {
     const { token, sessionId } = credentials ?? {};
     const text = (value) => (typeof value === "string" && value !== "" ? value : null);
-    this.#credentials = text(token) || text(sessionId) ? { token: text(token), sessionId: text(sessionId) } : null;
+    const given = { token: text(token), sessionId: text(sessionId) };
+    const before = this.#credentials;
+    if (given.token !== before.token || given.sessionId !== before.sessionId) this.#credentials = given;
   }
+
+  /** renew says that the cookie may be another one from now on. */
+  renew() { this.#credentials = { ...this.#credentials }; }
 
   /** loadWith names a function that brings credentials, at once and when they are refused. */
   async loadWith(load) {
     this.#loadCredentials = load;
-    this.use(await load());
+    await this.#reload(this.#credentials);
   }
 
-  /** request fetches with the credentials; it throws a Problem for what is not a success. */
-  async request(path, { method = "GET", body, signal, headers = {} } = {}, load = true) {
+  // One load serves all who wait for it; what came from elsewhere meanwhile stays.
+  async #reload(refused) {
+    this.#loading ??= this.#loadCredentials().finally(() => { this.#loading = null; });
+    const given = await this.#loading;
+    if (this.#credentials === refused) this.use(given);
+  }
+
+  /**
+   * request fetches with the credentials; it throws a Problem for what is not a success.
+   * own is for what concerns the session that is used now and no other.
+   */
+  async request(path, { method = "GET", body, signal, headers = {}, own = false } = {}, load = true) {
     const sent = this.#credentials;
     const answer = await this.#fetch(path, { method, body, signal, headers });
     if (answer.ok) {
-      if (method === "GET") this.#tell("fine");
+      if (method === "GET") this.#tell("fine", { path: question(path) });
       return answer;
     }
     const problem = await problemOf(answer);
-    if (problem.code === "store_unavailable") this.#tell("away", problem);
-    if (problem.status === 401) {
+    if (problem.status >= 500 && method === "GET") this.#failed(path, problem);
+    if (problem.status === 401 && !(own && this.#credentials !== sent)) {
       // A refusal says nothing of credentials that came while it was on its way.
-      if (this.#credentials && this.#credentials !== sent) return this.request(path, { method, body, signal, headers }, load);
+      if (this.#credentials !== sent) return this.request(path, { method, body, signal, headers, own }, load);
       if (load && this.#loadCredentials) {
-        this.use(await this.#loadCredentials());
+        await this.#reload(sent);
         return this.request(path, { method, body, signal, headers }, false);
       }
       this.#tell("refused", problem);
@@ -64,6 +83,8 @@ export class API extends EventTarget {
   }
 
   #tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
+
+  #failed(path, problem) { this.#tell("failed", { path: question(path), problem }); }
 
   async #fetch(path, { method, body, signal, headers }) {
     const all = new Headers(headers);
@@ -80,16 +101,33 @@ export class API extends EventTarget {
       return answer;
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Problem(0);
+      const problem = new Problem(0);
+      if (method === "GET") this.#failed(path, problem);
+      throw problem;
     }
   }
 
   async #json(path, options) {
     const answer = await this.request(path, options);
-    return answer.status === 204 ? {} : answer.json();
+    if (answer.status === 204) return {};
+    return answer.json().catch((error) => {
+      if (error.name === "AbortError") throw error;
+      throw new Problem(error instanceof SyntaxError ? answer.status : 0); // not ours, or cut off
+    });
   }
 
-  #admin(path, options) { return this.#json(this.#config.adminPath + path, options); }
+  // Whoever may not ask for a list may not look at one any longer. That a single session
+  // may not be ended says no such thing.
+  async #admin(path, options) {
+    const sent = this.#credentials;
+    try {
+      return await this.#json(this.#config.adminPath + path, options);
+    } catch (problem) {
+      const reads = (options.method ?? "GET") === "GET";
+      if (reads && problem.status === 403 && sent === this.#credentials) this.#tell("forbidden", problem);
+      throw problem;
+    }
+  }
 
   #online(path, options) { return this.#json(this.#config.onlinePath + path, options); }
 
@@ -123,10 +161,11 @@ export class API extends EventTarget {
   }
 
   async signOut() {
-    await this.#json(this.#config.logoutPath, { method: "POST" });
-    this.use(null);
+    await this.#json(this.#config.logoutPath, { method: "POST", own: true });
   }
 }
+
+const question = (path) => path.split("?")[0];
 
 async function problemOf(answer) {
   const body = await answer.json().catch(() => ({}));

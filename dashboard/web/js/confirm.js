@@ -11,7 +11,11 @@ export function toast(text, kind = "done") {
   setTimeout(() => node.remove(), kind === "error" ? 10000 : 6000);
 }
 
+// Whoever meant to press once may press twice.
+const twice = 400;
+
 let asked = null; // the session that the open dialog is about
+let askedAt = 0;
 
 function warn(text) {
   byId("confirm-warning").hidden = !text;
@@ -30,6 +34,7 @@ function ask({ title, text, facts, warning, action, session = null }) {
   setText(byId("confirm-do"), action);
   byId("confirm-do").disabled = false;
   asked = session;
+  askedAt = performance.now();
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
@@ -60,15 +65,20 @@ export function endedMeanwhile(session) {
 
 const endedBefore = (session) => t("done.before", { reason: known("reason", session.endReason ?? "unknown") });
 
+// A key answers as soon as it likes; its click has no count.
+const answers = (event) => event.detail === 0 || performance.now() - askedAt >= twice;
+
 /** wireDialog makes the dialog's two buttons close it with their answer. */
 export function wireDialog() {
   const dialog = byId("confirm");
   for (const button of dialog.querySelectorAll("button")) {
-    button.addEventListener("click", () => dialog.close(button.value));
+    button.addEventListener("click", (event) => {
+      if (answers(event)) dialog.close(button.value);
+    });
   }
   // A click beside the dialog is a no.
   dialog.addEventListener("click", (event) => {
-    if (event.target === dialog) dialog.close("cancel");
+    if (event.target === dialog && answers(event)) dialog.close("cancel");
   });
 }
 
@@ -77,6 +87,12 @@ export function explain(problem) {
   if (problem.status === 0) return t("problem.unreachable");
   const text = known("problem", problem.code);
   return text === problem.code ? t("problem.failed") : text;
+}
+
+// The page itself says that its own sign-in is over.
+function failed(problem) {
+  if (problem.status !== 401) toast(explain(problem), "error");
+  return null;
 }
 
 /** endSession asks, ends one session, and returns what it is now; null where nothing was ended. */
@@ -101,8 +117,7 @@ export async function endSession(api, session) {
     toast(data?.endReason && data.endReason !== "admin" ? endedBefore(data) : t("done.session", { name }));
     return data ?? { ...session, isActive: false, logoutAt: new Date(now()).toISOString(), endReason: "admin" };
   } catch (problem) {
-    toast(explain(problem), "error");
-    return null;
+    return failed(problem);
   }
 }
 
@@ -126,7 +141,6 @@ export async function endUser(api, { id, user, sessions, own }) {
     toast(ended === 0 ? t("done.user.none", { name }) : t("done.user", { name, sessions: count("sessions", ended) }));
     return ended;
   } catch (problem) {
-    toast(explain(problem), "error");
-    return null;
+    return failed(problem);
   }
 }

@@ -7,43 +7,55 @@ import { t } from "./text.js";
 // A moment's interruption is not worth a banner.
 const patience = 1500;
 
+const away = "store_unavailable";
+
 /**
  * Connection shows the stream's state, and that of the server behind it: a stream
- * that is open says little where the server cannot reach its sessions.
+ * that is open says little where the server cannot reach its sessions, or cannot answer
+ * what else the page asks.
  */
 export class Connection {
   #state = "";
-  #away = null; // the problem, while there is one
+  #failed = new Map(); // the latest problem of each question that failed
   #shown = "";
   #told = false;
   #timer = 0;
 
   constructor(stream, api) {
     stream.addEventListener("state", ({ detail }) => {
+      if (detail.state === "live" && this.#state !== "live") this.moved(); // all is asked anew
       this.#state = detail.state;
       this.#show();
     });
-    for (const [type, away] of [["away", true], ["fine", false]]) {
-      api.addEventListener(type, ({ detail }) => {
-        this.#away = away ? detail : null;
-        if (this.#state) this.#show();
-      });
-    }
+    api.addEventListener("failed", ({ detail }) => {
+      this.#failed.set(detail.path, detail.problem);
+      this.#show();
+    });
+    // A server that reaches its sessions reaches them for every question.
+    api.addEventListener("fine", ({ detail }) => this.#forget((path, code) => path === detail.path || code === away));
     byId("banner-retry").addEventListener("click", stream.hurry);
+  }
+
+  /** moved says that another view is shown: nobody asks again for what the one before could not load. */
+  moved() { this.#forget((_, code) => code !== away); }
+
+  #forget(over) {
+    for (const [path, { code }] of this.#failed) if (over(path, code)) this.#failed.delete(path);
+    this.#show();
   }
 
   hide() {
     clearTimeout(this.#timer);
     this.#state = this.#shown = "";
-    this.#away = null;
+    this.#failed.clear();
     this.#told = false;
     byId("connection").hidden = true;
     this.#back();
   }
 
   #show() {
-    const state = this.#away && this.#state === "live" ? "stale" : this.#state;
-    if (state === this.#shown) return;
+    const state = this.#failed.size > 0 && this.#state === "live" ? "stale" : this.#state;
+    if (state === "" || state === this.#shown) return;
     this.#shown = state;
     const node = byId("connection");
     node.hidden = false;
@@ -56,7 +68,7 @@ export class Connection {
 
   #tell(state) {
     this.#told = true;
-    setText(byId("banner-text"), state === "stale" ? explain(this.#away) : t("connection.lost.text"));
+    setText(byId("banner-text"), state === "stale" ? explain([...this.#failed.values()].at(-1)) : t("connection.lost.text"));
     byId("banner").hidden = false;
     document.body.classList.add("is-stale");
   }

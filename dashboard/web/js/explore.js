@@ -3,7 +3,7 @@
 import { h, icon, seen } from "./dom.js";
 import { address, device, ending, moment, person, status, statusAt, where } from "./cells.js";
 import { endSession, endUser, explain } from "./confirm.js";
-import { Pages } from "./list.js";
+import { over, Pages } from "./list.js";
 import { Table } from "./table.js";
 import { count, deviceName, known, number, personName, t } from "./text.js";
 
@@ -93,9 +93,13 @@ export class Explorer {
     this.#pages.load();
   }
 
+  #rows(sessions) { return this.#kind === "people" ? byPerson(sessions) : sessions; }
+
+  #enough = (sessions) => this.#rows(sessions).length >= this.#table.reach;
+
   #show() {
     const pages = this.#pages;
-    const rows = this.#kind === "people" ? byPerson(pages.rows) : pages.rows;
+    const rows = this.#rows(pages.rows);
     this.#table.set(rows, pages.more);
     const text = rows.length === 0 ? "" : count(`list.${this.#kind}`, rows.length);
     this.#count.textContent = pages.more && rows.length ? t("list.loaded", { rows: text }) : text;
@@ -124,7 +128,7 @@ export class Explorer {
 
   #keepFresh() {
     if (this.#table.atTop) this.#hold(0);
-    this.#pages.renew(this.#table.atTop);
+    this.#pages.renew(this.#table.atTop, this.#enough);
   }
 
   /** seen is called when somebody looks at the page again. */
@@ -140,14 +144,14 @@ export class Explorer {
   #showNew() {
     window.scrollTo(0, 0);
     this.#hold(0);
-    this.#pages.refresh(true);
+    this.#pages.refresh(true, this.#enough);
     this.element.querySelector("h1").focus({ preventScroll: true });
   }
 
   /** event takes an event of the stream: rows come and end as they happen. */
   event({ type, session }) {
     if (type === "snapshot") this.#keepFresh();
-    if (type === "logout") this.#pages.change(session.sessionId, { ...session, isActive: false });
+    if (type === "logout") this.#pages.change(session.sessionId, over(session));
     if (type !== "login" || !seen() || !this.#matches(session)) return;
     if (!this.#table.atTop) this.#hold(this.#held + 1);
     else {
@@ -157,10 +161,9 @@ export class Explorer {
     }
   }
 
-  // Events tell less of a person than the rows that are there may.
+  // Events tell less of a person than the rows that are there.
   #known({ userId, user }) {
-    const row = this.#pages.rows.find((row) => row.user && String(row.userId) === String(userId));
-    return row ? { ...row.user, ...user } : user;
+    return this.#pages.rows.find((row) => row.user && String(row.userId) === String(userId))?.user ?? user;
   }
 
   // What the search finds only the server knows.
@@ -197,18 +200,20 @@ export class Explorer {
       { name: "address", label: t("column.address"), cell: (row) => address(row.latest) },
       { name: "since", label: t("column.since"), cell: (row) => moment(row.since), same: (a, b) => a.since === b.since },
       { name: "last", label: t("column.last"), cell: (row) => activity(row.latest.lastActivity) },
-      { name: "action", label: t("column.action"), quiet: true, same: (a, b) => a.sessions.length === b.sessions.length, cell: (row) => this.#endAllButton(row) },
+      { name: "action", label: t("column.action"), quiet: true, same: (a, b) => a.sessions.length === b.sessions.length && own(a) === own(b), cell: (row) => this.#endAllButton(row) },
     ];
   }
 
   #endAllButton(row) {
     const name = personName(row.user, row.id);
     return h("button", { type: "button", class: "button is-row", "aria-label": t("action.logoutAll.label", { name }), text: t("action.logout"), on: { click: async () => {
-      const ended = await endUser(this.#api, { id: row.id, user: row.user, sessions: row.sessions.length, own: row.sessions.some((session) => session.current) });
-      if (ended !== null) this.#pages.refresh(this.#table.atTop);
+      const ended = await endUser(this.#api, { id: row.id, user: row.user, sessions: row.sessions.length, own: own(row) });
+      if (ended !== null) this.#pages.refresh(this.#table.atTop, this.#enough);
     } } });
   }
 }
+
+const own = (person) => person.sessions.some((session) => session.current);
 
 function activity(time) {
   return h("span", { class: "activity" }, status(statusAt(time)), moment(time));

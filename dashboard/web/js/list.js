@@ -4,7 +4,13 @@
 import { paced, seen } from "./dom.js";
 
 const pageSize = 50;
+const mostAtOnce = 4;
 const pause = 100;
+
+/** over is what an event of an end tells of a row: less of its person than the row does. */
+export function over({ user, ...session }) {
+  return { ...session, isActive: false };
+}
 
 /**
  * Pages holds the rows of one question. It emits "change" whenever rows, state or
@@ -41,8 +47,9 @@ export class Pages extends EventTarget {
 
   #append() {
     return this.#ask(this.#next, (answer) => {
-      const have = new Set(this.rows.map(this.#key));
-      this.rows = [...this.rows, ...answer.data.filter((row) => !have.has(this.#key(row)))];
+      const told = this.#byKey(this.#told(answer.data)); // and more than events tell
+      const have = this.#byKey(this.rows);
+      this.rows = [...this.rows.map((row) => told.get(this.#key(row)) ?? row), ...[...told].filter(([key]) => !have.has(key)).map(([, row]) => row)];
       this.#next = answer.next || null;
       this.#started = true;
     });
@@ -56,32 +63,44 @@ export class Pages extends EventTarget {
   }
 
   /** renew brings the list up to date, also after a failure, for somebody who looks at its top or further down. */
-  renew(atTop) {
+  renew(atTop, enough) {
     if (seen() && !document.querySelector("dialog[open]")) {
       if (this.state === "failed") this.retry(true);
-      else if (this.state === "ready") this.refresh(atTop);
+      else if (this.state === "ready") this.refresh(atTop, enough);
     }
   }
 
   /**
    * refresh fetches the first page again. For somebody who looks at it, the list
    * begins anew with that page; otherwise rows that are known are renewed in their
-   * places, so that nothing moves under somebody who reads further down.
+   * places, so that nothing moves under somebody who reads further down. A page whose
+   * rows are not enough is shown with the next one: nothing shrinks to grow again.
    */
-  async refresh(anew) {
+  async refresh(anew, enough = () => true) {
     if (this.#busy || !this.#started) return;
     await this.#ask(null, (answer) => {
+      const fresh = this.#byKey(this.#told(answer.data));
       if (anew) {
-        this.rows = answer.data;
+        this.rows = [...fresh.values()];
         this.#next = answer.next || null;
         return;
       }
-      const fresh = new Map(answer.data.map((row) => [this.#key(row), row]));
       this.rows = this.rows.map((row) => fresh.get(this.#key(row)) ?? row);
+    }, anew ? enough : undefined);
+  }
+
+  #byKey(rows) { return new Map(rows.map((row) => [this.#key(row), row])); }
+
+  // A list that was asked for before an end and answered after it takes nothing back.
+  #told(rows) {
+    const known = this.#byKey(this.rows);
+    return rows.map((row) => {
+      const before = known.get(this.#key(row));
+      return before?.logoutAt && !row.logoutAt ? before : row;
     });
   }
 
-  async #ask(cursor, take) {
+  async #ask(cursor, take, enough = () => true) {
     this.#busy = true;
     this.#emit();
     const { signal } = this.#abort;
@@ -89,6 +108,11 @@ export class Pages extends EventTarget {
       const query = { limit: pageSize };
       if (cursor) query.cursor = cursor;
       const answer = await this.#fetch(query, signal);
+      for (let pages = 1; pages < mostAtOnce && answer.next && !enough(answer.data); pages++) {
+        const further = await this.#fetch({ limit: pageSize, cursor: answer.next }, signal);
+        answer.data = [...answer.data, ...further.data];
+        answer.next = further.next;
+      }
       if (signal.aborted) return;
       take(answer);
       this.state = "ready";
@@ -103,11 +127,10 @@ export class Pages extends EventTarget {
     this.#emit();
   }
 
-  /** put adds a row at the top, or renews it where it stands. */
+  /** put adds an event's row at the top, unless a list has told of it, and more than events do. */
   put(row) {
-    const key = this.#key(row);
-    const known = this.rows.some((old) => this.#key(old) === key);
-    this.rows = known ? this.rows.map((old) => (this.#key(old) === key ? row : old)) : [row, ...this.rows];
+    if (this.#byKey(this.rows).has(this.#key(row))) return;
+    this.rows = [row, ...this.rows];
     this.#emit();
   }
 

@@ -30,6 +30,8 @@ class Page {
   #feed = new Feed();
   #view = null;
   #open = false;
+  #asking = false; // the sign-in is what is shown
+  #leaving = false;
   #entries = 0;
   #zone = "";
   #stats = null;
@@ -44,6 +46,7 @@ class Page {
     this.#stream = new Stream(this.#api);
     this.#connection = new Connection(this.#stream, this.#api);
     this.#tiles = new Tiles(byId("tiles"));
+    this.#api.addEventListener("forbidden", () => { if (this.#open) this.#forbidden(); });
     this.#api.addEventListener("refused", ({ detail }) => this.#signedOut(detail));
     this.#stream.addEventListener("refused", ({ detail }) => (detail.status === 403 ? this.#forbidden() : this.#signedOut(detail)));
     this.#stream.addEventListener("event", ({ detail }) => this.#event(detail));
@@ -83,6 +86,7 @@ class Page {
   // of whoever may not enter. Of two that overlap only the later one counts.
   async #enter() {
     const entry = ++this.#entries;
+    this.#api.renew();
     try {
       const [stats] = await Promise.all([this.#api.stats(), this.#api.sessions({ limit: 1 })]);
       if (entry !== this.#entries) return null;
@@ -95,12 +99,13 @@ class Page {
       return problem;
     }
     this.#open = true;
+    this.#asking = false;
     byId("nav").hidden = false;
     byId("tiles").hidden = false;
     byId("sign-out").hidden = !this.#config.logoutPath;
     this.#tiles.show(this.#stats, this.#zone);
     this.#stream.start();
-    this.#route(false);
+    this.#route(byId("view").contains(document.activeElement)); // the sign-in's place is taken
     this.#learnWeeks();
     return null;
   }
@@ -110,32 +115,51 @@ class Page {
   async #learnWeeks() {
     const to = new Date(now());
     const query = { from: new Date(to - weeks).toISOString(), to: to.toISOString(), step: "1d" };
-    const history = await this.#api.history(query).catch(() => null);
-    if (!history || !this.#open) return;
+    const entry = this.#entries;
+    const history = await this.#api.history(query).catch((problem) => {
+      // Nothing else on the overview asks what only administrators may see.
+      if (problem.status === 403) this.#api.sessions({ limit: 1 }).catch(() => {});
+      return null;
+    });
+    if (!history || !this.#open || entry !== this.#entries) return;
     this.#weeks = history;
     this.#zone = history.time_zone ?? "";
     this.#tiles.show(this.#stats, this.#zone);
     this.#view?.weeks?.(history);
   }
 
-  #gate(content) {
+  #gate(content, asking = false) {
+    this.#asking = asking;
+    this.#entries++; // one that is on its way opens nothing
     this.#open = false;
     this.#stream.stop();
     this.#connection.hide();
     this.#leave();
     byId("confirm").close();
     for (const id of ["nav", "tiles", "sign-out"]) byId(id).hidden = true;
-    this.#filters = startingFilters();
+    this.#forget();
     document.title = t("page.title");
     byId("view").replaceChildren(content);
     (document.getElementById("email") ?? byId("gate-title")).focus();
   }
 
-  #signedOut(problem) {
-    if (!this.#open && document.getElementById("gate-title")) return;
-    const why = this.#open || problem?.code === "session_ended" ? whySignedOut(problem) : "";
+  // Whoever comes next sees nothing of what was shown to this one.
+  #forget() {
+    this.#filters = startingFilters();
+    this.#feed = new Feed();
+    this.#stats = this.#weeks = null;
+    this.#zone = this.#from = "";
+  }
+
+  #askToSignIn(why) {
     this.#api.use(null);
-    this.#gate(signInGate({ api: this.#api, config: this.#config, why, done: () => this.#enter() }));
+    this.#gate(signInGate({ api: this.#api, config: this.#config, why, done: () => this.#enter() }), true);
+  }
+
+  #signedOut(problem) {
+    if (this.#asking) return;
+    const why = this.#open || problem?.code === "session_ended" ? whySignedOut(problem) : "";
+    this.#askToSignIn(why);
   }
 
   #forbidden() {
@@ -143,12 +167,17 @@ class Page {
   }
 
   async #signOut() {
+    if (this.#leaving) return;
+    this.#leaving = true;
+    const entry = this.#entries;
     try {
       await this.#api.signOut();
     } catch (problem) {
       if (problem.status !== 401) return toast(explain(problem), "error");
+    } finally {
+      this.#leaving = false;
     }
-    this.#gate(signInGate({ api: this.#api, config: this.#config, why: "", done: () => this.#enter() }));
+    if (entry === this.#entries) this.#askToSignIn(""); // else somebody else has come, or is out already
   }
 
   #leave() {
@@ -160,6 +189,7 @@ class Page {
     if (!this.#open) return;
     const [, name, argument] = location.hash.split("/");
     this.#leave();
+    this.#connection.moved();
     let current = name || "overview";
     if (name === "people" || name === "sessions") this.#view = new Explorer(this.#api, name, this.#filters[name]);
     else if (name === "person" && argument) {
@@ -203,11 +233,12 @@ class Page {
 
   // A sign-in is told at once, its device and place follow a moment later.
   #learnDevices() {
-    if (this.#devices || !this.#feed.lacks) return;
+    const feed = this.#feed;
+    if (this.#devices || !feed.lacks) return;
     this.#devices = setTimeout(async () => {
       if (this.#open && seen() && document.body.dataset.view === "overview") {
         const { data } = await this.#api.sessions({ limit: 100 }).catch(() => ({ data: [] }));
-        this.#feed.learn(data);
+        feed.learn(data);
       }
       this.#devices = 0;
     }, devicesAfter);

@@ -3,7 +3,7 @@
 import { h, icon } from "./dom.js";
 import { address, avatar, device, ending, moment, status, statusAt, where } from "./cells.js";
 import { endSession, endUser, explain } from "./confirm.js";
-import { Pages } from "./list.js";
+import { over, Pages } from "./list.js";
 import { Table } from "./table.js";
 import { count, deviceName, known, number, personName, t } from "./text.js";
 
@@ -98,8 +98,8 @@ export class Person {
   event({ type, session }) {
     if (type === "snapshot") this.#keepFresh();
     if (!session || String(session.userId) !== this.#id) return;
-    if (type === "logout") this.#pages.change(session.sessionId, { ...session, isActive: false });
-    if (type === "login") this.#pages.put(session);
+    if (type === "logout") this.#pages.change(session.sessionId, over(session));
+    if (type === "login") this.#pages.put({ ...session, user: this.#user ?? session.user });
   }
 
   #columns() {
@@ -110,7 +110,7 @@ export class Person {
       { name: "since", label: t("column.since"), cell: (row) => moment(row.loginAt), same: (a, b) => a.loginAt === b.loginAt },
       { name: "seen", label: t("column.last"), cell: (row) => moment(row.lastActivity) },
       { name: "state", label: t("column.state"), cell: (row) => (row.logoutAt ? ending(row) : live(row)) },
-      { name: "action", label: t("column.action"), quiet: true, same: (a, b) => Boolean(a.logoutAt) === Boolean(b.logoutAt), cell: (row) => this.#endButton(row) },
+      { name: "action", label: t("column.action"), quiet: true, same: (a, b) => Boolean(a.logoutAt) === Boolean(b.logoutAt) && a.current === b.current, cell: (row) => this.#endButton(row) },
     ];
   }
 

@@ -97,6 +97,11 @@ export class Table {
     return this.#body.getBoundingClientRect().top > -2 * this.#rowHeight;
   }
 
+  /** reach is how many rows fill the screen and what is kept beyond it. */
+  get reach() {
+    return Math.ceil((window.innerHeight - this.#body.getBoundingClientRect().top) / this.#rowHeight) + 2 * overscan + 1;
+  }
+
   /** draw puts the rows near the screen into the document, and changes no others. */
   draw() {
     const height = this.#rowHeight;
