@@ -28,7 +28,8 @@ const (
 	operations   = 30
 	maxSessions  = 60 // bits of a mask
 	maxStaleness = 300 * time.Millisecond
-	patience     = time.Minute // for porcupine
+	seeds        = 20
+	patience     = 20 * time.Second // for porcupine
 )
 
 // store is what the Trackers of a test share.
@@ -248,6 +249,22 @@ func (r *recorder) verdicts() (uncached, cached porcupine.CheckResult) {
 	return uncached, porcupine.CheckOperationsTimeout(bounded(), stale(perSession(r.cached), maxStaleness), patience)
 }
 
+// decided is a history that porcupine has a verdict on. Where a busy machine leaves many
+// calls without an answer at once, their orders are too many to be searched in time: such a
+// history says nothing, and another one is tried.
+func decided(t *testing.T, seed int, trackers []*sessiontrack.Tracker, s store) (r *recorder, uncached, cached porcupine.CheckResult) {
+	for attempt := range 5 {
+		r = history(t, seed+attempt*seeds, operations, trackers, s)
+		uncached, cached = r.verdicts()
+		undecided := uncached == porcupine.Unknown || cached == porcupine.Unknown
+		if !undecided || uncached == porcupine.Illegal || cached == porcupine.Illegal {
+			break
+		}
+		t.Logf("seed %d: undecided", seed+attempt*seeds)
+	}
+	return r, uncached, cached
+}
+
 // TestLinear: 20 histories, each of a user of its own, all at once, while one call in 25
 // fails or loses its reply. Every answer has an explanation.
 func TestLinear(t *testing.T) {
@@ -255,10 +272,9 @@ func TestLinear(t *testing.T) {
 	s := newStore(t)
 	trackers := newTrackers(t, func(i int) store { return &flaky{store: s, random: rand.New(rand.NewPCG(7, uint64(i)))} })
 	var group sync.WaitGroup
-	for seed := range 20 {
+	for seed := range seeds {
 		group.Go(func() {
-			r := history(t, seed, operations, trackers, s)
-			uncached, cached := r.verdicts()
+			r, uncached, cached := decided(t, seed, trackers, s)
 			assert.Equal(t, porcupine.Ok, uncached, "seed %d, reads past the cache", seed)
 			assert.Equal(t, porcupine.Ok, cached, "seed %d, reads of the cache", seed)
 			assert.Greater(t, len(r.uncached)+len(r.cached), clients*operations/2, "seed %d: hardly anything was answered", seed)
