@@ -42,6 +42,7 @@ func TestBunStoreBuildsNoSQLFromText(t *testing.T) {
 func TestBunStoreTransactionsBringTheirOwnBounds(t *testing.T) {
 	t.Parallel()
 	s, ctx := newBunStore(t), t.Context()
+	s.slack = 0
 	s.db.SetMaxOpenConns(1)
 	_, err := s.db.ExecContext(ctx, "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE")
 	require.NoError(t, err)
@@ -63,6 +64,7 @@ func TestBunStoreTransactionIsNotCommittedLate(t *testing.T) {
 	t.Parallel()
 	s, ctx := newBunStore(t), t.Context()
 	id := bunCreate(t, s, "1").ID
+	s.slack = 0
 	const limit = 100 * time.Millisecond
 	err := s.transaction(ctx, limit, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
 		_, err := tx.ExecContext(context.WithoutCancel(ctx), "UPDATE user_sessions SET logout_at = now(), end_reason = 'user'")

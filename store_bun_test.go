@@ -29,11 +29,12 @@ func newBunStore(t testing.TB) *BunStore {
 	return s
 }
 
-// bunStoreOver returns a store over a pool.
+// bunStoreOver returns a store over a pool, for tests that are not about time.
 func bunStoreOver(t testing.TB, db *sql.DB) *BunStore {
 	t.Helper()
 	s, err := NewBunStore(bun.NewDB(db, pgdialect.New()), nil)
 	require.NoError(t, err)
+	s.slack = busyMachine
 	return s
 }
 
