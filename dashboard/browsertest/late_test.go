@@ -75,16 +75,49 @@ func TestADemotedAdministrator(t *testing.T) {
 	}
 }
 
+// refusedEnd confirms the end of a session, which the server refuses.
+func refusedEnd(t *testing.T, status int, code string) *tab {
+	t.Helper()
+	f, p := visit(t, 60, "#/sessions", scheme("light"), unrefreshed)
+	f.refuse(refusing("/force-logout", status, code))
+	p.click(".rows button", "Log out")
+	p.click("dialog button", "Log out")
+	return p
+}
+
 // That one session may not be ended takes nothing else away.
 func TestASessionThatMayNotBeEnded(t *testing.T) {
 	t.Parallel()
-	f, p := visit(t, 60, "#/sessions", scheme("light"), unrefreshed)
-	f.refuse(refusing("/force-logout", http.StatusForbidden, "forbidden"))
-	p.click(".rows button", "Log out")
-	p.click("dialog button", "Log out")
+	p := refusedEnd(t, http.StatusForbidden, "forbidden")
 	p.says(".toast.is-error", "may not")
 	p.says("#connection-text", "Live")
 	p.until(rows + " > 10")
+}
+
+// A refusal of credentials that have been replaced meanwhile signs nobody out.
+func TestLateRefusalsOfEarlierCredentials(t *testing.T) {
+	t.Parallel()
+	f := newFakeWith(t, 40, dashboard.Options{SignInPage: "/sign-in"})
+	refuse, came, release := holding(func(r *http.Request) bool { return r.Header.Get("Authorization") == "Bearer wrong" }, http.StatusUnauthorized, "unauthenticated")
+	f.refuse(refuse)
+	p := newTab(t, 1360, 900)
+	p.open(f.URL+"/dashboard/", "")
+	p.says("h1", "Sign in")
+	p.handOver("wrong")
+	for range 2 { // the figures and the list
+		<-came
+	}
+	p.handOver(fakeToken)
+	p.says("#connection-text", "Live")
+	eval[bool](p, "(window.before = document.querySelector('#view > *')) !== null")
+	asked := func() int { return f.count("/stats") + f.count("/active-users") }
+	before := asked()
+	release()
+	require.Eventually(t, func() bool { return asked() == before+2 }, patience, 20*time.Millisecond, "both are asked again, with what is right")
+	p.settled()
+	p.says("#connection-text", "Live")
+	assert.True(t, eval[bool](p, "before.isConnected"), "the view is not built anew under the reader")
+	p.clean()
 }
 
 // All requests that meet the end of a token wait for one new one: hosts that allow a
@@ -328,10 +361,7 @@ func TestADoubleClickConfirmsNothing(t *testing.T) {
 // An end of the viewer's own session is told by the page itself, once.
 func TestOnesOwnEndIsToldOnce(t *testing.T) {
 	t.Parallel()
-	f, p := visit(t, 60, "#/sessions", scheme("light"), unrefreshed)
-	f.refuse(refusing("/force-logout", http.StatusUnauthorized, "session_ended"))
-	p.click(".rows button", "Log out")
-	p.click("dialog button", "Log out")
+	p := refusedEnd(t, http.StatusUnauthorized, "session_ended")
 	p.says(".gate-why", "has ended")
 	p.settled()
 	assert.False(t, eval[bool](p, "Boolean(document.querySelector('.toast.is-error'))"))

@@ -3,10 +3,8 @@ package browsertest
 import (
 	_ "embed"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -265,37 +263,6 @@ func TestCredentialsFromTheHost(t *testing.T) {
 		p.handOver(fakeToken)
 		p.says("#connection-text", "Live")
 		f.leaksNothing(t, p)
-	})
-	t.Run("late refusals of earlier ones", func(t *testing.T) {
-		t.Parallel()
-		f := newFakeWith(t, 40, dashboard.Options{SignInPage: "/sign-in"})
-		held, released := make(chan struct{}, 2), make(chan struct{})
-		f.refuse(func(r *http.Request) (int, string) {
-			if r.Header.Get("Authorization") != "Bearer wrong" {
-				return 0, ""
-			}
-			held <- struct{}{}
-			<-released
-			return http.StatusUnauthorized, "unauthenticated"
-		})
-		p := newTab(t, 1360, 900)
-		p.open(f.URL+"/dashboard/", "")
-		p.says("h1", "Sign in")
-		p.handOver("wrong")
-		for range 2 { // the figures and the list
-			<-held
-		}
-		p.handOver(fakeToken)
-		p.says("#connection-text", "Live")
-		eval[bool](p, "(window.before = document.querySelector('#view > *')) !== null")
-		asked := func() int { return f.count("/stats") + f.count("/active-users") }
-		before := asked()
-		close(released)
-		require.Eventually(t, func() bool { return asked() == before+2 }, patience, 20*time.Millisecond, "both are asked again, with what is right")
-		eval[bool](p, "new Promise((done) => setTimeout(() => done(true), 300))")
-		p.says("#connection-text", "Live")
-		assert.True(t, eval[bool](p, "before.isConnected"), "the view is not built anew under the reader")
-		p.clean()
 	})
 	t.Run("not at all", func(t *testing.T) {
 		t.Parallel()

@@ -47,9 +47,8 @@ export class Pages extends EventTarget {
 
   #append() {
     return this.#ask(this.#next, (answer) => {
-      const told = this.#byKey(this.#told(answer.data)); // and more than events tell
-      const have = this.#byKey(this.rows);
-      this.rows = [...this.rows.map((row) => told.get(this.#key(row)) ?? row), ...[...told].filter(([key]) => !have.has(key)).map(([, row]) => row)];
+      // A row that events have told of keeps its place, and gets what only lists tell.
+      this.rows = [...new Map([...this.#byKey(this.rows), ...this.#byKey(this.#told(answer.data))]).values()];
       this.#next = answer.next || null;
       this.#started = true;
     });
