@@ -185,7 +185,7 @@ func requireMode(t *testing.T, text, kind string, mode, part int) {
 // tables is everything that a store holds.
 func tables(t *testing.T, store Store) string {
 	t.Helper()
-	bunStore, ok := store.(patientStore)
+	bunStore, ok := store.(*BunStore)
 	if !ok {
 		return fmt.Sprintf("%+v", memoryRows(t, store))
 	}

@@ -272,7 +272,7 @@ func empty(t *testing.T, store Store) {
 		fresh := NewMemoryStore()
 		store.rows, store.users, store.live, store.online = fresh.rows, fresh.users, fresh.live, fresh.online
 		store.ended, store.counts = fresh.ended, fresh.counts
-	case patientStore:
+	case *BunStore:
 		_, err := store.db.ExecContext(t.Context(), "TRUNCATE user_sessions, user_presence, online_samples")
 		require.NoError(t, err)
 	}

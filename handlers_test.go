@@ -24,7 +24,7 @@ var storesUnderTest = []struct {
 	open func(t testing.TB) Store
 }{
 	{"memory", func(testing.TB) Store { return NewMemoryStore() }},
-	{"postgres", func(t testing.TB) Store { return patientStore{newBunStore(t)} }},
+	{"postgres", func(t testing.TB) Store { return newBunStore(t) }},
 }
 
 // onEachStore runs a test once per store, each with a fresh one.

@@ -31,8 +31,9 @@ type Options struct {
 	// read it.
 	Cookie *CookieOptions
 	// TrustedOrigins may send unsafe cross-origin requests: to the handlers by any carrier,
-	// to the application where the session comes by cookie. "https://app.example.com", as browsers send it: lower case, without a path,
-	// a wildcard or the scheme's own port. Default: none.
+	// to the application where the session comes by cookie. Each is as browsers send it,
+	// such as "https://app.example.com": lower case, without a path, a wildcard or the
+	// scheme's own port. Default: none.
 	TrustedOrigins []string
 
 	// IdleTimeout ends a session that has been without activity for so long.

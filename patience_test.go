@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"time"
 )
@@ -36,36 +34,4 @@ func tooLate(err error) bool {
 	// hides the sentinel from database/sql.
 	closed := err != nil && strings.Contains(err.Error(), driver.ErrBadConn.Error())
 	return closed || errors.Is(err, context.DeadlineExceeded)
-}
-
-// askedPatiently repeats a request that the store was too late for.
-func askedPatiently(ask func() *httptest.ResponseRecorder) (w *httptest.ResponseRecorder) {
-	for range 10 {
-		if w = ask(); w.Code != http.StatusServiceUnavailable {
-			break
-		}
-	}
-	return w
-}
-
-// patientStore writes again what a busy machine was too late with.
-type patientStore struct{ *BunStore }
-
-func (s patientStore) Create(ctx context.Context, n NewSession) (created Created, err error) {
-	err = patiently(func() error { created, err = s.BunStore.Create(ctx, n); return err })
-	return created, err
-}
-
-func (s patientStore) Touch(ctx context.Context, batch []Touch, step time.Duration) (alive []SessionID, err error) {
-	err = patiently(func() error { alive, err = s.BunStore.Touch(ctx, batch, step); return err })
-	return alive, err
-}
-
-func (s patientStore) Describe(ctx context.Context, batch []Facts) error {
-	return patiently(func() error { return s.BunStore.Describe(ctx, batch) })
-}
-
-func (s patientStore) End(ctx context.Context, sel Selector, e Ending) (ended Ended, err error) {
-	err = patiently(func() error { ended, err = s.BunStore.End(ctx, sel, e); return err })
-	return ended, err
 }
