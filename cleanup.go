@@ -6,34 +6,35 @@ import (
 	"time"
 )
 
+// A step of a cleanup takes leastStep to mostStep rows, as many as it gets done in about
+// stepTime, so that no lock lasts, however many of them end and whatever else the store
+// does.
 const (
-	// A step of the walk looks at leastWalk to mostWalk rows, as many as it gets done in
-	// about walkStep, so that no lock lasts, however many of them end and whatever else
-	// the store does. A step that fails is tried with fewer.
-	leastWalk, firstWalk, mostWalk = 100, 1000, 5000
-	walkStep                       = 50 * time.Millisecond
-	// purgeBatch is how many rows one step deletes.
-	purgeBatch = 1000
+	leastStep, firstStep, mostStep = 100, 500, 2000
+	stepTime                       = 20 * time.Millisecond
 )
 
 // Cleanup ends the sessions that are past their limits and purges ended ones that
-// are past their retention, in small steps. It returns how many sessions it ended;
-// several at once, on one process or many, count each session once. Idle ones are
-// ended no earlier than IdleTimeout + TouchInterval + FlushInterval + 1 s after their
-// latest activity, because that much of it may not have been written yet; requests
-// are refused from IdleTimeout on regardless.
+// are past their retention, in small steps with rests between them: some eight hundred
+// ends a second with the defaults, once the first few thousand are done. It returns how many
+// sessions it ended; several at once, on one process or many, count each session once.
+// Idle ones are ended no earlier than IdleTimeout + TouchInterval + FlushInterval + 1 s
+// after their latest activity, because that much of it may not have been written yet;
+// requests are refused from IdleTimeout on regardless.
 func (t *Tracker) Cleanup(ctx context.Context) (int, error) {
 	ended, err := t.endPast(ctx)
-	if err != nil {
-		return ended, fmt.Errorf("sessiontrack: Cleanup: %w", err)
+	if err == nil {
+		err = t.purge(ctx)
 	}
-	if err := t.purge(ctx); err != nil {
+	if err != nil {
 		return ended, fmt.Errorf("sessiontrack: Cleanup: %w", err)
 	}
 	return ended, nil
 }
 
-// endPast walks all rows once for each limit.
+// endPast walks all rows once for each limit. What it ends fits into one reading of the
+// feed, of which a replica that finds more empties its cache, together with what a second
+// cleanup ends and with as many again.
 func (t *Tracker) endPast(ctx context.Context) (ended int, err error) {
 	limits := []struct {
 		on     bool
@@ -43,75 +44,84 @@ func (t *Tracker) endPast(ctx context.Context) (ended int, err error) {
 		{t.opts.Lifetime > 0, Expired(), ByLifetime},
 		{t.opts.IdleTimeout > 0, Idle(t.opts.idleFor()), ByIdle},
 	}
+	ends := pace{ahead: feedLimit / 4}
+	if t.feed != nil {
+		ends.each = (feedOverlap + t.opts.FeedInterval) / (feedLimit / 3)
+	}
 	for _, limit := range limits {
 		if !limit.on {
 			continue
 		}
-		n, err := t.walk(ctx, limit.sel, limit.reason)
-		if ended += n; err != nil {
+		after := int64(0)
+		err := t.inSteps(ctx, func(rows int) (wait time.Duration, more bool, err error) {
+			step, err := t.end(ctx, limit.sel.Walk(after, rows), Ending{Reason: limit.reason})
+			if err != nil {
+				return 0, false, err
+			}
+			n := len(step.Sessions)
+			ended, after = ended+n, step.Next
+			return ends.wait(t.clock.local(), n), after != 0, nil
+		})
+		if err != nil {
 			return ended, err
 		}
 	}
 	return ended, nil
 }
 
-// walk ends what sel selects, step by step. A step that a busy store did not finish in
-// its time is tried again with fewer rows, or no cleanup would ever get past it.
-func (t *Tracker) walk(ctx context.Context, sel Selector, reason EndReason) (ended int, err error) {
-	rows := firstWalk
-	for after := int64(0); ; {
-		began := time.Now()
-		step, err := t.end(ctx, sel.Walk(after, rows), Ending{Reason: reason})
-		switch {
-		case ctx.Err() != nil:
-			return ended + len(step.Sessions), ctx.Err()
-		case err != nil && rows > leastWalk && !t.down.Load():
-			rows /= 4
-			continue
-		case err != nil:
-			return ended, err
-		}
-		if ended, after = ended+len(step.Sessions), step.Next; after == 0 {
-			return ended, nil
-		}
-		rows = paced(rows, time.Since(began))
-	}
-}
-
-// paced is how many rows the next step looks at after one that took so long.
-func paced(rows int, took time.Duration) int {
-	switch {
-	case took > walkStep:
-		return max(rows/2, leastWalk)
-	case took < walkStep/4:
-		return min(2*rows, mostWalk)
-	}
-	return rows
-}
-
 func (t *Tracker) purge(ctx context.Context) error {
 	if t.opts.Retention < 0 {
 		return nil
 	}
-	for {
+	return t.inSteps(ctx, func(rows int) (wait time.Duration, more bool, err error) {
 		stepCtx, cancel := t.writeContext(ctx)
-		n, err := t.store.Purge(stepCtx, Purge{Retention: t.opts.Retention, KeepEnded: t.opts.KeepEnded, Limit: purgeBatch})
-		cancel()
+		defer cancel()
+		n, err := t.store.Purge(stepCtx, Purge{Retention: t.opts.Retention, KeepEnded: t.opts.KeepEnded, Limit: rows})
 		if err != nil {
-			return asUnavailable(err)
+			return 0, false, asUnavailable(err)
 		}
 		t.count(countPurged, n)
-		if n < purgeBatch {
-			return nil
+		return 0, n == rows, nil
+	})
+}
+
+// inSteps calls step with how many rows to take until there are no more. Between two it
+// rests for what step asks for and for as long as the step took, so that requests find
+// at least half of the store's time. A step that a busy store did not finish in its time
+// is tried again with fewer rows, or no cleanup would ever get past it.
+func (t *Tracker) inSteps(ctx context.Context, step func(rows int) (wait time.Duration, more bool, err error)) error {
+	for rows := firstStep; ; {
+		began := time.Now()
+		wait, more, err := step(rows)
+		took := time.Since(began)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && rows > leastStep && !t.down.Load():
+			rows = max(rows/4, leastStep)
+		case err != nil || !more:
+			return err
+		default:
+			rows = paced(rows, took)
 		}
-		if ctx.Err() != nil {
+		if !sleep(ctx, max(wait, took)) {
 			return ctx.Err()
 		}
 	}
 }
 
-// cleanupLeased is the background's Cleanup: by one replica at a time, where the
-// store can tell.
+// paced is how many rows the next step takes after one that took so long: what would
+// have taken stepTime, but at most twice as many, and no fewer than a quarter.
+func paced(rows int, took time.Duration) int {
+	fit := 2 * rows
+	if took > stepTime/2 {
+		fit = int(int64(rows) * int64(stepTime) / int64(took))
+	}
+	return min(max(fit, rows/4, leastStep), mostStep)
+}
+
+// cleanupLeased is the background's Cleanup: by one replica at a time, where the store
+// can tell. One that lasts longer than its lease is joined by the next.
 func (t *Tracker) cleanupLeased(ctx context.Context) {
 	if t.down.Load() {
 		return

@@ -32,7 +32,7 @@ func TestCleanupGetsPastABusyStore(t *testing.T) {
 	for name, test := range map[string]struct {
 		most int
 		want int
-	}{"quick": {mostWalk, 300}, "slow": {80, 300}, "away": {0, 0}} {
+	}{"quick": {mostStep, 300}, "slow": {leastStep, 300}, "away": {0, 0}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -57,30 +57,83 @@ func TestCleanupGetsPastABusyStore(t *testing.T) {
 	}
 }
 
-// TestCleanupPaces: a step holds its locks for about walkStep, whatever the store does
-// meanwhile.
+// TestCleanupPaces: a step holds its locks for about stepTime, whatever the store does
+// meanwhile, and requests have the store to themselves for as long.
 func TestCleanupPaces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &slowStore{MemoryStore: NewMemoryStore(), perRow: time.Millisecond}
+		store := &slowStore{MemoryStore: NewMemoryStore(), perRow: 100 * time.Microsecond}
 		tracker, err := New(store, nil)
 		require.NoError(t, err)
 		f := &fixture{Tracker: tracker}
-		for range 5000 {
+		for range 2400 {
 			f.login(t, "1")
 		}
 		time.Sleep(25 * time.Hour)
+		began := time.Now()
 		ended, err := tracker.Cleanup(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, 5000, ended)
+		assert.Equal(t, 2400, ended)
+		assert.Less(t, 5, len(store.took))
+		busy := time.Duration(0)
 		for i, took := range store.took {
-			if i > 4 && i < len(store.took)-1 { // it begins with more, and ends with what is left
-				assert.LessOrEqual(t, took, walkStep*2, "step %d", i)
+			busy += took
+			if i > 0 { // it begins with more
+				assert.LessOrEqual(t, took, stepTime, "step %d", i)
 			}
 		}
-		assert.Equal(t, mostWalk, paced(mostWalk, 0))
-		assert.Equal(t, leastWalk, paced(leastWalk, time.Minute))
+		assert.GreaterOrEqual(t, time.Since(began), 2*busy-stepTime, "it rests as long as it works")
 	})
+	for _, test := range []struct {
+		rows int
+		took time.Duration
+		want int
+	}{
+		{mostStep, 0, mostStep}, {500, 0, 1000}, {500, stepTime / 2, 1000}, {500, stepTime, 500}, {500, 2 * stepTime, 250},
+		{2000, time.Minute, 500}, {leastStep, time.Minute, leastStep},
+	} {
+		assert.Equal(t, test.want, paced(test.rows, test.took), "%d rows in %v", test.rows, test.took)
+	}
+}
+
+// TestCleanupFitsIntoTheFeed ends more sessions than a reading of the feed takes in: no
+// replica ever finds more than that, and empties its cache.
+func TestCleanupFitsIntoTheFeed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const sessions = feedLimit + 5000
+		store := &fedStore{MemoryStore: NewMemoryStore()}
+		tracker, err := New(store, &Options{CleanupInterval: -1})
+		require.NoError(t, err)
+		f := &fixture{Tracker: tracker}
+		for range sessions {
+			f.login(t, "1")
+		}
+		time.Sleep(25 * time.Hour)
+		require.NoError(t, tracker.Start(t.Context()))
+		ended, err := tracker.Cleanup(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, sessions, ended)
+		require.NoError(t, tracker.Shutdown(t.Context()))
+		assert.Zero(t, store.over.Load(), "readings that found more than they take in")
+		assert.Positive(t, store.most.Load())
+		assert.LessOrEqual(t, store.most.Load(), int64(feedLimit/4+feedLimit/3+mostStep), "a second cleanup would fit in too")
+	})
+}
+
+// fedStore notes what its feed tells: the most in one reading, and how many were cut.
+type fedStore struct {
+	*MemoryStore
+	most, over atomic.Int64
+}
+
+func (s *fedStore) EndedSince(ctx context.Context, since time.Time, limit int) (EndedPage, error) {
+	page, err := s.MemoryStore.EndedSince(ctx, since, limit)
+	s.most.Store(max(s.most.Load(), int64(len(page.Ended))))
+	if page.More {
+		s.over.Add(1)
+	}
+	return page, err
 }
 
 // slowStore takes its time for each session that it ends.

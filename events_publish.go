@@ -185,7 +185,11 @@ func (t *Tracker) readFeed(ctx context.Context) (EndedPage, error) {
 	}
 	f.seen = c.Now.Add(-feedOverlap - t.opts.FlushInterval)
 	t.hub.hand(arrival{changes: c, asked: w.ask, at: local, began: f.began, anew: t.lease.setBack(c.Now, local)})
-	return EndedPage{Ended: c.Ended, More: c.MoreEnded, Now: c.Now}, nil
+	page := EndedPage{Ended: make([]EndedSession, len(c.Ended)), More: c.MoreEnded, Now: c.Now}
+	for i := range c.Ended {
+		page.Ended[i] = endedSession(c.Ended[i])
+	}
+	return page, nil
 }
 
 // changePlace is where the feed's next reading for events begins.

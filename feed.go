@@ -58,14 +58,14 @@ func (t *Tracker) Kick() {
 func (t *Tracker) runFeed(ctx context.Context) {
 	timer := time.NewTimer(t.opts.FeedInterval)
 	defer timer.Stop()
-	var kicks pace
+	kicks := pace{each: t.opts.FeedInterval / feedBurst, ahead: feedBurst}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 		case <-t.feedKick:
-			if !sleep(ctx, kicks.wait(t.clock.local(), t.opts.FeedInterval)) {
+			if !sleep(ctx, kicks.wait(t.clock.local(), 1)) {
 				return
 			}
 		}
@@ -77,15 +77,18 @@ func (t *Tracker) runFeed(ctx context.Context) {
 	}
 }
 
-// pace spreads readings that were kicked: each costs a share of FeedInterval, and
-// feedBurst shares may be owed.
-type pace struct{ paidAt int64 }
+// pace spreads what costs others something: one of it in each so long, with as many
+// ahead of that.
+type pace struct {
+	each   time.Duration
+	ahead  int
+	paidAt int64
+}
 
-// wait takes a share and returns how long to wait for it.
-func (p *pace) wait(local int64, interval time.Duration) time.Duration {
-	share := interval.Microseconds() / feedBurst
-	p.paidAt = max(p.paidAt, local) + share
-	return time.Duration(p.paidAt-local-feedBurst*share) * time.Microsecond
+// wait takes n and returns how long to wait for them, which may be negative.
+func (p *pace) wait(local int64, n int) time.Duration {
+	p.paidAt = max(p.paidAt, local) + (time.Duration(n) * p.each).Microseconds()
+	return time.Duration(p.paidAt-local)*time.Microsecond - time.Duration(p.ahead)*p.each
 }
 
 // poll reads the feed once and renews the lease.
@@ -118,7 +121,7 @@ func (t *Tracker) poll(ctx context.Context) error {
 
 // learnEnds takes ended sessions out of service here, each once: an end that the
 // overlap repeats would void fills of the cache for nothing.
-func (t *Tracker) learnEnds(ended []Session) {
+func (t *Tracker) learnEnds(ended []EndedSession) {
 	seen := make(map[handle]struct{}, len(ended))
 	for _, s := range ended {
 		h, ok := parseHandle(s.ID)
@@ -126,15 +129,13 @@ func (t *Tracker) learnEnds(ended []Session) {
 			continue
 		}
 		if _, again := t.lease.seen[h]; !again {
-			t.cache.end(h, endingOf(s))
+			t.cache.end(h, &ending{micros(s.LogoutAt), s.EndReason, s.EndedBy})
 			t.hub.streams.end(h)
 		}
 		seen[h] = struct{}{}
 	}
 	t.lease.seen = seen
 }
-
-func endingOf(s Session) *ending { return &ending{micros(s.LogoutAt), s.EndReason, s.EndedBy} }
 
 // storeAway and storeBack keep the breaker: while the store is known to be away no
 // request waits for it. Each change is logged once.

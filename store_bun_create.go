@@ -235,7 +235,10 @@ func usersOf(sessions []Session) []string {
 // locks their rows in one statement and decides in the next, whose snapshot then
 // holds every session that another transaction has begun or ended before it gave
 // the lock up. A login that has not committed yet waits, and inserts anew.
-// Users are asked for one by one: as a join it could read all live sessions.
+//
+// Users are asked for one by one: as a join it could read all live sessions. The range
+// and the order, of one user both, are those of the index of live sessions: a user who
+// has most rows would otherwise be looked for in the table, behind all that have ended.
 func leave(ctx context.Context, tx bun.Tx, users []string) error {
 	if len(users) == 0 {
 		return nil
@@ -245,6 +248,7 @@ func leave(ctx context.Context, tx bun.Tx, users []string) error {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, "DELETE FROM user_presence AS p WHERE p.user_id IN (?) AND "+
-		"(SELECT 1 FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL LIMIT 1) IS NULL", bun.List(users))
+		"(SELECT 1 FROM user_sessions AS s WHERE s.user_id >= p.user_id AND s.user_id <= p.user_id AND s.logout_at IS NULL "+
+		"ORDER BY s.user_id, s.id LIMIT 1) IS NULL", bun.List(users))
 	return err
 }

@@ -37,6 +37,9 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (Ended, erro
 		if err := leave(ctx, tx, usersOf(out.Sessions)); err != nil {
 			return err
 		}
+		if c.timed() {
+			return nil
+		}
 		return notify(ctx, tx)
 	})
 	if err != nil {
@@ -63,8 +66,10 @@ func raiseFence(ctx context.Context, tx bun.Tx, userID string, reason EndReason)
 const NotifyChannel = "sessiontrack_ended"
 
 // notify tells listeners when the transaction commits. It comes last, and only
-// where sessions have ended: commits that notify take their turns in the whole
-// cluster, which would cost touches most of their throughput.
+// where sessions have ended by name: commits that notify take their turns in the whole
+// cluster, which would cost touches most of their throughput. A limit of time is held
+// against by each request, whoever has ended what; the feed tells of those within its
+// interval, and a cleanup of many makes nobody read it for each of its steps.
 func notify(ctx context.Context, tx bun.Tx) error {
 	_, err := tx.ExecContext(ctx, "SELECT pg_notify(?, '')", NotifyChannel)
 	return err
@@ -84,9 +89,6 @@ type bunCriteria struct {
 func (c *bunCriteria) empty() bool {
 	return c.walkDone || len(c.IDs) > 0 && len(c.ids) == 0 || !cleanText(c.UserID)
 }
-
-// timed reports whether a limit of time selects, rather than a name.
-func (c *bunCriteria) timed() bool { return c.IdleFor > 0 || c.Expired }
 
 // bound finds the range of a walk.
 func bound(ctx context.Context, tx bun.Tx, c Criteria, now time.Time) (*bunCriteria, error) {
@@ -120,6 +122,11 @@ func (c *bunCriteria) narrow(q bun.QueryBuilder) bun.QueryBuilder {
 	if except := handles(c.Except); len(except) > 0 {
 		q = q.Where("s.session_id NOT IN (?)", bun.List(except))
 	}
+	return c.narrowRange(q)
+}
+
+// narrowRange adds the range of a walk.
+func (c *bunCriteria) narrowRange(q bun.QueryBuilder) bun.QueryBuilder {
 	if c.Walk > 0 {
 		q = q.Where("s.id > ? AND s.id <= ?", c.After, c.upTo)
 	}
@@ -153,7 +160,7 @@ func endSelected(ctx context.Context, tx bun.Tx, c *bunCriteria, e Ending) ([]bu
 		TableExpr("user_sessions AS s").TableExpr("target").TableExpr("clock").
 		Set("logout_at = greatest(clock.now, s.last_activity)").Set("updated_at = clock.now").
 		Set("end_reason = ?", string(e.Reason)).Set("ended_by = ?", e.By).
-		Where("s.id = target.id").Where("s.is_active").ApplyQueryBuilder(c.narrowTime).
+		Where("s.id = target.id").Where("s.is_active").ApplyQueryBuilder(c.narrowTime).ApplyQueryBuilder(c.narrowRange).
 		Returning(sessionColumns).Scan(ctx, &rows)
 	return rows, err
 }

@@ -63,4 +63,10 @@ func TestBunStoreNotifiesOnlyWhenSessionsEnd(t *testing.T) {
 	_, err = s.End(t.Context(), User("2"), Ending{Reason: ByAdmin})
 	require.NoError(t, err)
 	assert.Equal(t, 1, received(), "three sessions in one transaction")
+
+	bunCreate(t, s, "3")
+	past, err := s.End(t.Context(), Idle(time.Microsecond).Walk(0, 100), Ending{Reason: ByIdle})
+	require.NoError(t, err)
+	assert.NotEmpty(t, past.Sessions)
+	assert.Zero(t, received(), "a limit of time is each request's own to judge")
 }

@@ -146,6 +146,21 @@ func TestBunStoreWritesByIndex(t *testing.T) {
 	}
 }
 
+// TestBunStoreFindsAUserWhoHasMost: whether such a user has a live session left is found
+// by index, behind however many that have ended.
+func TestBunStoreFindsAUserWhoHasMost(t *testing.T) {
+	t.Parallel()
+	s := newBunStore(t)
+	fill(t, s, 30_000, 1)
+	for _, statement := range statementsOf(t, s, watch(s), func(ctx context.Context) error {
+		ended, err := s.End(ctx, Idle(time.Second).Walk(0, 500), Ending{Reason: ByIdle})
+		assert.NotEmpty(t, ended.Sessions)
+		return err
+	}) {
+		assert.NotContains(t, explain(t, s, statement), "Seq Scan on user_sessions", statement)
+	}
+}
+
 // TestBunStorePurgeWadesThroughNothing: rows that are remembered for credentials which
 // are good for years cost a purge nothing, whether that end is known or not, and fences
 // go some at a time.

@@ -214,18 +214,10 @@ func (s *MemoryStore) EndedSince(ctx context.Context, since time.Time, limit int
 			page.More = true
 			return page, nil
 		case tomb:
-			page.Ended = append(page.Ended, s.ended.tombs[ref.key].session(ref.key))
+			page.Ended = append(page.Ended, endedSession(s.ended.tombs[ref.key].session(ref.key)))
 		default:
-			page.Ended = append(page.Ended, row.notice())
+			page.Ended = append(page.Ended, endedSession(row.Session))
 		}
 	}
 	return page, nil
-}
-
-// notice is what the feed tells of an ended session.
-func (r *memoryRow) notice() Session {
-	return Session{
-		Serial: r.Serial, ID: r.ID, UserID: r.UserID, Derived: r.Derived,
-		LogoutAt: r.LogoutAt, EndReason: r.EndReason, EndedBy: r.EndedBy,
-	}
 }

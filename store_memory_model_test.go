@@ -117,16 +117,16 @@ func (h *memoryHistory) checkLists(t *testing.T) {
 // checkFeed holds the feed against rows and tombstones.
 func (h *memoryHistory) checkFeed(t *testing.T) {
 	t.Helper()
-	var want []Session
+	var want []EndedSession
 	for _, row := range h.s.rows {
 		if row.Ended() {
-			want = append(want, row.notice())
+			want = append(want, endedSession(row.Session))
 		}
 	}
 	for key, tomb := range h.s.ended.tombs {
-		want = append(want, tomb.session(key))
+		want = append(want, endedSession(tomb.session(key)))
 	}
-	slices.SortFunc(want, func(a, b Session) int {
+	slices.SortFunc(want, func(a, b EndedSession) int {
 		return cmp.Or(a.LogoutAt.Compare(b.LogoutAt), cmp.Compare(a.Serial, b.Serial))
 	})
 	page, err := h.s.EndedSince(t.Context(), time.Unix(1, 0), 100_000)

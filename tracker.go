@@ -278,7 +278,7 @@ func (t *Tracker) ended(ctx context.Context, sessions []Session) {
 	t.happened(nil, sessions)
 	for _, s := range sessions {
 		if h, ok := parseHandle(s.ID); ok {
-			t.cache.end(h, endingOf(s))
+			t.cache.end(h, &ending{micros(s.LogoutAt), s.EndReason, s.EndedBy})
 			t.hub.streams.end(h)
 		}
 		if hook := t.opts.Hooks.End; hook != nil {

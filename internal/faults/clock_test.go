@@ -73,7 +73,11 @@ func (o *otherClock) End(ctx context.Context, sel st.Selector, e st.Ending) (st.
 
 func (o *otherClock) EndedSince(ctx context.Context, since time.Time, limit int) (st.EndedPage, error) {
 	page, err := o.MemoryStore.EndedSince(ctx, o.in(since), limit)
-	page.Ended, page.Now = o.all(page.Ended), moved(page.Now, -time.Duration(o.ahead.Load()))
+	behind := -time.Duration(o.ahead.Load())
+	for i := range page.Ended {
+		page.Ended[i].LogoutAt = moved(page.Ended[i].LogoutAt, behind)
+	}
+	page.Now = moved(page.Now, behind)
 	return page, err
 }
 

@@ -224,6 +224,13 @@ func (a *answers) send(r *replica, token string) int {
 	return code
 }
 
+// len is how many there are so far.
+func (a *answers) len() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.took)
+}
+
 // quantile of the times so far.
 func (a *answers) quantile(q float64) time.Duration {
 	a.mu.Lock()
@@ -244,12 +251,19 @@ func (a *answers) String() string {
 
 // load sends requests for tokens in turn, rate a second in all, until stop.
 func load(r *replica, tokens []string, rate int) (a *answers, stop func()) {
+	return loadOf(r, func(i int) string { return tokens[i%len(tokens)] }, rate)
+}
+
+// loadOf sends requests with tokens of its choice, evenly spread: a crowd that comes at
+// once is late by itself.
+func loadOf(r *replica, token func(i int) string, rate int) (a *answers, stop func()) {
 	const workers = 16
 	a = newAnswers()
 	quit := make(chan struct{})
 	var wait sync.WaitGroup
 	for w := range workers {
 		wait.Go(func() {
+			<-time.After(time.Duration(w) * time.Second / time.Duration(rate))
 			ticker := time.NewTicker(workers * time.Second / time.Duration(rate))
 			defer ticker.Stop()
 			for i := w; ; i += workers {
@@ -257,7 +271,7 @@ func load(r *replica, tokens []string, rate int) (a *answers, stop func()) {
 				case <-quit:
 					return
 				case <-ticker.C:
-					a.send(r, tokens[i%len(tokens)])
+					a.send(r, token(i))
 				}
 			}
 		})

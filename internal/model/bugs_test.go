@@ -218,7 +218,7 @@ func (l *link) misfeed(p sessiontrack.EndedPage) sessiontrack.EndedPage {
 	defer l.store.mu.Unlock()
 	first := l.polls%3 != 0
 	l.polls++
-	p.Ended = slices.DeleteFunc(p.Ended, func(s sessiontrack.Session) bool {
+	p.Ended = slices.DeleteFunc(p.Ended, func(s sessiontrack.EndedSession) bool {
 		row := l.store.rows[s.ID]
 		late := l.ageFromEnd && row != nil && time.Since(row.committed) < l.store.options.MaxStaleness
 		return l.omitted[s.ID] || late || l.forgetful && first

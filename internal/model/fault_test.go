@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -234,7 +235,10 @@ func (l *link) EndedSince(ctx context.Context, since time.Time, limit int) (sess
 	l.mu.Unlock()
 	if err == nil {
 		p = l.misfeed(p)
-		p.Ended, p.Now = l.outAll(p.Ended), p.Now.Add(l.skew)
+		p.Ended, p.Now = slices.Clone(p.Ended), p.Now.Add(l.skew)
+		for i := range p.Ended {
+			p.Ended[i].LogoutAt = p.Ended[i].LogoutAt.Add(l.skew)
+		}
 	}
 	return p, err
 }
