@@ -37,7 +37,7 @@ const (
 	updatesSessions = "UPDATE user_sessions"
 	writesPresence  = "INSERT INTO user_presence"
 	readsSession    = "s.secret_hash FROM user_sessions"
-	readsFeed       = "AS e ON true"
+	readsFeed       = "AS g ON true"
 )
 
 // overPostgres is a started Tracker on PostgreSQL, with what it sends.

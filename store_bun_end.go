@@ -61,15 +61,16 @@ func raiseFence(ctx context.Context, tx bun.Tx, userID string, reason EndReason)
 }
 
 // NotifyChannel is the PostgreSQL channel on which [BunStore] notifies, without a
-// payload, in each transaction that ends sessions: what package pglisten listens to,
-// or a host with a listener of its own, to call [Tracker.Kick].
+// payload, in each transaction that ends sessions otherwise than by a limit of time:
+// what package pglisten listens to, or a host with a listener of its own, to call
+// [Tracker.Kick].
 const NotifyChannel = "sessiontrack_ended"
 
 // notify tells listeners when the transaction commits. It comes last, and only
-// where sessions have ended by name: commits that notify take their turns in the whole
-// cluster, which would cost touches most of their throughput. A limit of time is held
-// against by each request, whoever has ended what; the feed tells of those within its
-// interval, and a cleanup of many makes nobody read it for each of its steps.
+// where sessions have ended: commits that notify take their turns in the whole cluster,
+// which would cost touches most of their throughput. Limits of time are held against by
+// each request: the feed tells of such ends within its interval, and a cleanup makes
+// nobody read it for each of its steps.
 func notify(ctx context.Context, tx bun.Tx) error {
 	_, err := tx.ExecContext(ctx, "SELECT pg_notify(?, '')", NotifyChannel)
 	return err

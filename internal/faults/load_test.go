@@ -44,7 +44,7 @@ func TestL01RandomIDs(t *testing.T) {
 	r := replicas(t, 1, background(st.Options{}))[0]
 	_, tokens := r.logins(t, 100, func(i int) string { return fmt.Sprint("user", i) })
 	quietly, stop := load(r, tokens, 100)
-	<-time.After(scaled(2*time.Second, 10*time.Second))
+	<-time.After(scaled(2*time.Second, 30*time.Second))
 	stop()
 	before, counters := heap(), r.Counters()
 	real, stop := load(r, tokens, 100)
@@ -63,6 +63,9 @@ func TestL01RandomIDs(t *testing.T) {
 	assert.Zero(t, flood.codes[http.StatusOK], "%v", flood)
 	assert.LessOrEqual(t, grown, int64(16*mebibyte))
 	assert.EqualValues(t, len(real.took), real.codes[http.StatusOK], "%v", real)
+	if long { // below a millisecond it is the processors' turn-taking that is measured
+		assert.LessOrEqual(t, real.quantile(0.99), max(2*quietly.quantile(0.99), time.Millisecond))
+	}
 	assert.GreaterOrEqual(t, after["request.unknown_session"]-counters["request.unknown_session"]+after["request.unavailable"], int64(n))
 	assert.Positive(t, after["request.guessing"], "an operator is told")
 
