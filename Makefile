@@ -64,7 +64,7 @@ bench: setup ## the request path side by side with its relatives: a table with r
 	@cd bench && go test -count=1 -timeout 10m -v -run '^Test(RequestPath|VerifiedTokens|Loopback)$$' . -args -long $(ARGS)
 
 bench-db: setup ## a million sessions on PostgreSQL, an outage under load (ARGS='-sessions 200000')
-	@cd bench && go test -count=1 -timeout 60m -v -run '^Test(Million|Outage|Overlapping)' . -args -long $(ARGS)
+	@cd bench && go test -count=1 -timeout 90m -v -run '^Test(Million|Outage|Overlapping)' . -args -long $(ARGS)
 	@go test -count=1 -v -run '^TestStatements' .
 	@go test -count=1 -v -run '^Test(End|Killed|BlackHoled|Flooded)' ./pglisten
 

@@ -15,12 +15,12 @@ const (
 )
 
 // Cleanup ends the sessions that are past their limits and purges ended ones that
-// are past their retention, in small steps with rests between them: some eight hundred
-// ends a second with the defaults, once the first few thousand are done. It returns how many
-// sessions it ended; several at once, on one process or many, count each session once.
-// Idle ones are ended no earlier than IdleTimeout + TouchInterval + FlushInterval + 1 s
-// after their latest activity, because that much of it may not have been written yet;
-// requests are refused from IdleTimeout on regardless.
+// are past their retention, in small steps with rests between them: after the first few
+// thousand it ends some 800 a second with the defaults. It returns how many sessions it
+// ended; several at once, on one process or many, count each session once. Idle ones are
+// ended no earlier than IdleTimeout + TouchInterval + FlushInterval + 1 s after their
+// latest activity, because that much of it may not have been written yet; requests are
+// refused from IdleTimeout on regardless.
 func (t *Tracker) Cleanup(ctx context.Context) (int, error) {
 	ended, err := t.endPast(ctx)
 	if err == nil {
@@ -32,9 +32,9 @@ func (t *Tracker) Cleanup(ctx context.Context) (int, error) {
 	return ended, nil
 }
 
-// endPast walks all rows once for each limit. What it ends fits into one reading of the
-// feed, of which a replica that finds more empties its cache, together with what a second
-// cleanup ends and with as many again.
+// endPast walks all rows once for each limit. A replica empties its cache when a reading
+// of the feed brings more than feedLimit: what this ends fits in three times, so that
+// another cleanup finds room, and everybody else.
 func (t *Tracker) endPast(ctx context.Context) (ended int, err error) {
 	limits := []struct {
 		on     bool

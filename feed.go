@@ -77,8 +77,8 @@ func (t *Tracker) runFeed(ctx context.Context) {
 	}
 }
 
-// pace spreads what costs others something: one of it in each so long, with as many
-// ahead of that.
+// pace spreads what costs others something: every one of it takes each, and as many as
+// ahead says may be taken before their time.
 type pace struct {
 	each   time.Duration
 	ahead  int

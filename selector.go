@@ -32,9 +32,6 @@ type Criteria struct {
 	After int64
 }
 
-// timed reports whether a limit of time selects, rather than a name.
-func (c *Criteria) timed() bool { return c.IdleFor > 0 || c.Expired }
-
 // IDs selects sessions by handle. Repeated and unknown ones do no harm.
 func IDs(ids ...SessionID) Selector { return Selector{Criteria{IDs: slices.Clone(ids)}} }
 

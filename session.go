@@ -120,6 +120,10 @@ const (
 	ByDeletion    EndReason = "deleted"  // the account was disabled or deleted
 )
 
+// byLimit reports whether a limit of time ended the session, which requests refused before
+// anybody did so.
+func (r EndReason) byLimit() bool { return r == ByIdle || r == ByLifetime }
+
 // valid keeps reasons fit for a column, a log line and JSON.
 func (r EndReason) valid() bool {
 	if len(r) == 0 || len(r) > 32 {

@@ -37,7 +37,7 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (Ended, erro
 		if err := leave(ctx, tx, usersOf(out.Sessions)); err != nil {
 			return err
 		}
-		if c.timed() {
+		if e.Reason.byLimit() {
 			return nil
 		}
 		return notify(ctx, tx)
@@ -61,15 +61,15 @@ func raiseFence(ctx context.Context, tx bun.Tx, userID string, reason EndReason)
 }
 
 // NotifyChannel is the PostgreSQL channel on which [BunStore] notifies, without a
-// payload, in each transaction that ends sessions otherwise than by a limit of time:
-// what package pglisten listens to, or a host with a listener of its own, to call
-// [Tracker.Kick].
+// payload, in each transaction that ends sessions for another reason than [ByIdle] and
+// [ByLifetime]: what package pglisten listens to, or a host with a listener of its own,
+// to call [Tracker.Kick].
 const NotifyChannel = "sessiontrack_ended"
 
 // notify tells listeners when the transaction commits. It comes last, and only
 // where sessions have ended: commits that notify take their turns in the whole cluster,
-// which would cost touches most of their throughput. Limits of time are held against by
-// each request: the feed tells of such ends within its interval, and a cleanup makes
+// which would cost touches most of their throughput. Sessions past their limits are
+// refused without it: the feed tells of those within its interval, and a cleanup makes
 // nobody read it for each of its steps.
 func notify(ctx context.Context, tx bun.Tx) error {
 	_, err := tx.ExecContext(ctx, "SELECT pg_notify(?, '')", NotifyChannel)
@@ -90,6 +90,9 @@ type bunCriteria struct {
 func (c *bunCriteria) empty() bool {
 	return c.walkDone || len(c.IDs) > 0 && len(c.ids) == 0 || !cleanText(c.UserID)
 }
+
+// timed reports whether a limit of time selects, rather than a name.
+func (c *bunCriteria) timed() bool { return c.IdleFor > 0 || c.Expired }
 
 // bound finds the range of a walk.
 func bound(ctx context.Context, tx bun.Tx, c Criteria, now time.Time) (*bunCriteria, error) {
@@ -209,7 +212,7 @@ const forgetSQL = `WITH ended AS MATERIALIZED (
 // a time: ending everybody's sessions makes one for each user.
 const unfenceSQL = `DELETE FROM user_fences WHERE user_id IN (
 	SELECT user_id FROM user_fences WHERE at < statement_timestamp() - ? * interval '1 microsecond'
-	ORDER BY at LIMIT 10000 FOR UPDATE SKIP LOCKED)`
+	ORDER BY at LIMIT ? FOR UPDATE SKIP LOCKED)`
 
 // Purge implements [Store]. Rows that another purge is at are left to it.
 func (s *BunStore) Purge(ctx context.Context, p Purge) (int, error) {
@@ -223,7 +226,7 @@ func (s *BunStore) Purge(ctx context.Context, p Purge) (int, error) {
 			return err
 		}
 		forgotten := 0
-		if _, err := tx.ExecContext(ctx, unfenceSQL, keep); err != nil {
+		if _, err := tx.ExecContext(ctx, unfenceSQL, keep, p.Limit); err != nil {
 			return err
 		}
 		err := tx.NewRaw(forgetSQL, retention, keep, p.Limit-changed).Scan(ctx, &forgotten)

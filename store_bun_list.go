@@ -1,7 +1,6 @@
 package sessiontrack
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -135,79 +134,6 @@ func whereActive(list *bun.SelectQuery, idle time.Duration) *bun.SelectQuery {
 		list = list.Where("s.last_activity > statement_timestamp() - ? * interval '1 microsecond'", inMicros(idle))
 	}
 	return list
-}
-
-// EndedSince implements [EndedFeed].
-func (s *BunStore) EndedSince(ctx context.Context, since time.Time, limit int) (EndedPage, error) {
-	if limit < 1 {
-		return EndedPage{}, fmt.Errorf("sessiontrack: ended since: limit is %d, want 1 or more", limit)
-	}
-	if since.IsZero() {
-		now, err := s.now(ctx)
-		return EndedPage{Now: now}, failed("ended since", err)
-	}
-	var groups []endedGroup
-	err := s.onConn(ctx, func(conn bun.Conn) error {
-		groups = nil
-		err := conn.NewRaw(endedSQL, columnTime(since), limit+1).Scan(ctx, &groups)
-		if err == nil && groups[0].Standby {
-			return errStandby
-		}
-		return err
-	})
-	if err != nil {
-		return EndedPage{}, failed("ended since", err)
-	}
-	page := EndedPage{Now: utc(groups[0].Now)}
-	page.Ended = endedOf(groups)
-	if page.More = len(page.Ended) > limit; page.More {
-		page.Ended = page.Ended[:limit]
-	}
-	return page, nil
-}
-
-// endedSQL gathers what ended in one moment, as what one call ends does, into one row:
-// thousands of rows cost the replica that reads them several times as much.
-const endedSQL = `SELECT statement_timestamp() AS now, pg_is_in_recovery() AS standby, g.* FROM (SELECT 1) AS one LEFT JOIN (
-	SELECT e.logout_at, e.end_reason, e.ended_by, array_agg(e.id) AS serials, array_agg(e.session_id) AS ids, array_agg(e.user_id) AS users
-	FROM (
-		SELECT s.id, s.session_id, s.user_id, s.logout_at, s.end_reason, s.ended_by FROM user_sessions AS s
-		WHERE s.logout_at > ? AND s.logout_at < 'infinity' ORDER BY s.logout_at, s.id LIMIT ?
-	) AS e GROUP BY e.logout_at, e.end_reason, e.ended_by
-) AS g ON true ORDER BY g.logout_at`
-
-// endedGroup is a row of endedSQL: the only one is empty where nothing has ended.
-type endedGroup struct {
-	Now     time.Time `bun:"now"`
-	Standby bool      `bun:"standby"`
-
-	LogoutAt  time.Time `bun:"logout_at"`
-	EndReason string    `bun:"end_reason"`
-	EndedBy   string    `bun:"ended_by"`
-	Serials   []int64   `bun:"serials,array"`
-	IDs       []string  `bun:"ids,array"`
-	Users     []string  `bun:"users,array"`
-}
-
-func endedOf(groups []endedGroup) []EndedSession {
-	n := 0
-	for i := range groups {
-		n += len(groups[i].IDs)
-	}
-	ended := make([]EndedSession, 0, n)
-	for i := range groups {
-		g := &groups[i]
-		for j, id := range g.IDs {
-			ended = append(ended, EndedSession{
-				Serial: g.Serials[j], ID: SessionID(id), UserID: g.Users[j],
-				LogoutAt: utc(g.LogoutAt), EndReason: EndReason(g.EndReason), EndedBy: g.EndedBy,
-			})
-		}
-	}
-	slices.SortFunc(ended, func(a, b EndedSession) int {
-		return cmp.Or(a.LogoutAt.Compare(b.LogoutAt), cmp.Compare(a.Serial, b.Serial))
-	})
-	return ended
 }
 
 // CountOnline implements [OnlineCounter].

@@ -22,7 +22,7 @@ func (c *memoryCounts) begun() { c.moved++ }
 // finished counts an end. Those that a limit of time ended were not active any
 // more when the cleanup found them.
 func (c *memoryCounts) finished(reason EndReason) {
-	if reason != ByIdle && reason != ByLifetime {
+	if !reason.byLimit() {
 		c.moved--
 	}
 }
