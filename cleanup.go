@@ -3,6 +3,7 @@ package sessiontrack
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -10,21 +11,26 @@ import (
 // stepTime, so that no lock lasts, however many of them end and whatever else the store
 // does.
 const (
-	leastStep, firstStep, mostStep = 100, 500, 2000
+	leastStep, firstStep, mostStep = 100, 500, 1000
 	stepTime                       = 20 * time.Millisecond
 )
 
 // Cleanup ends the sessions that are past their limits and purges ended ones that
-// are past their retention, in small steps with rests between them: after the first few
+// are past their retention, in small steps with rests between them: after the first
 // thousand it ends some 800 a second with the defaults. It returns how many sessions it
 // ended; several at once, on one process or many, count each session once. Idle ones are
 // ended no earlier than IdleTimeout + TouchInterval + FlushInterval + 1 s after their
 // latest activity, because that much of it may not have been written yet; requests are
 // refused from IdleTimeout on regardless.
 func (t *Tracker) Cleanup(ctx context.Context) (int, error) {
-	ended, err := t.endPast(ctx)
+	return t.cleanup(ctx, func() {})
+}
+
+// cleanup calls between after each step.
+func (t *Tracker) cleanup(ctx context.Context, between func()) (int, error) {
+	ended, err := t.endPast(ctx, between)
 	if err == nil {
-		err = t.purge(ctx)
+		err = t.purge(ctx, between)
 	}
 	if err != nil {
 		return ended, fmt.Errorf("sessiontrack: Cleanup: %w", err)
@@ -32,10 +38,8 @@ func (t *Tracker) Cleanup(ctx context.Context) (int, error) {
 	return ended, nil
 }
 
-// endPast walks all rows once for each limit. A replica empties its cache when a reading
-// of the feed brings more than feedLimit: what this ends fits in three times, so that
-// another cleanup finds room, and everybody else.
-func (t *Tracker) endPast(ctx context.Context) (ended int, err error) {
+// endPast walks all rows once for each limit.
+func (t *Tracker) endPast(ctx context.Context, between func()) (ended int, err error) {
 	limits := []struct {
 		on     bool
 		sel    Selector
@@ -44,23 +48,19 @@ func (t *Tracker) endPast(ctx context.Context) (ended int, err error) {
 		{t.opts.Lifetime > 0, Expired(), ByLifetime},
 		{t.opts.IdleTimeout > 0, Idle(t.opts.idleFor()), ByIdle},
 	}
-	ends := pace{ahead: feedLimit / 4}
-	if t.feed != nil {
-		ends.each = (feedOverlap + t.opts.FeedInterval) / (feedLimit / 3)
-	}
 	for _, limit := range limits {
 		if !limit.on {
 			continue
 		}
 		after := int64(0)
-		err := t.inSteps(ctx, func(rows int) (wait time.Duration, more bool, err error) {
+		err := t.inSteps(ctx, between, func(rows int) (wait time.Duration, more bool, err error) {
 			step, err := t.end(ctx, limit.sel.Walk(after, rows), Ending{Reason: limit.reason})
 			if err != nil {
 				return 0, false, err
 			}
 			n := len(step.Sessions)
 			ended, after = ended+n, step.Next
-			return ends.wait(t.clock.local(), n), after != 0, nil
+			return t.ends.wait(t.clock.local(), n), after != 0, nil
 		})
 		if err != nil {
 			return ended, err
@@ -69,11 +69,29 @@ func (t *Tracker) endPast(ctx context.Context) (ended int, err error) {
 	return ended, nil
 }
 
-func (t *Tracker) purge(ctx context.Context) error {
+// endPace is what all cleanups of a process keep to. A replica empties its cache when a
+// reading of the feed brings more than feedLimit: what they end fits in twice, so that
+// those of another process, such as the command's, find room.
+type endPace struct {
+	mu sync.Mutex
+	pace
+}
+
+func newEndPace(feedInterval time.Duration) endPace {
+	return endPace{pace: pace{each: (feedOverlap + feedInterval) / (feedLimit / 3), ahead: feedLimit / 10}}
+}
+
+func (p *endPace) wait(local int64, n int) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pace.wait(local, n)
+}
+
+func (t *Tracker) purge(ctx context.Context, between func()) error {
 	if t.opts.Retention < 0 {
 		return nil
 	}
-	return t.inSteps(ctx, func(rows int) (wait time.Duration, more bool, err error) {
+	return t.inSteps(ctx, between, func(rows int) (wait time.Duration, more bool, err error) {
 		stepCtx, cancel := t.writeContext(ctx)
 		defer cancel()
 		n, err := t.store.Purge(stepCtx, Purge{Retention: t.opts.Retention, KeepEnded: t.opts.KeepEnded, Limit: rows})
@@ -89,7 +107,7 @@ func (t *Tracker) purge(ctx context.Context) error {
 // rests for what step asks for and for as long as the step took, so that requests find
 // at least half of the store's time. A step that a busy store did not finish in its time
 // is tried again with fewer rows, or no cleanup would ever get past it.
-func (t *Tracker) inSteps(ctx context.Context, step func(rows int) (wait time.Duration, more bool, err error)) error {
+func (t *Tracker) inSteps(ctx context.Context, between func(), step func(rows int) (wait time.Duration, more bool, err error)) error {
 	for rows := firstStep; ; {
 		began := time.Now()
 		wait, more, err := step(rows)
@@ -104,6 +122,7 @@ func (t *Tracker) inSteps(ctx context.Context, step func(rows int) (wait time.Du
 		default:
 			rows = paced(rows, took)
 		}
+		between()
 		if !sleep(ctx, max(wait, took)) {
 			return ctx.Err()
 		}
@@ -121,21 +140,31 @@ func paced(rows int, took time.Duration) int {
 }
 
 // cleanupLeased is the background's Cleanup: by one replica at a time, where the store
-// can tell. One that lasts longer than its lease is joined by the next.
+// can tell, however long it lasts.
 func (t *Tracker) cleanupLeased(ctx context.Context) {
-	if t.down.Load() {
+	if t.down.Load() || !t.leaseCleanup(ctx, t.opts.CleanupInterval/10*9) {
 		return
 	}
-	if t.leaser != nil {
-		storeCtx, cancel := t.requestContext(ctx)
-		mine, err := t.leaser.Lease(storeCtx, "cleanup", t.opts.CleanupInterval/10*9)
-		cancel()
-		if err != nil || !mine {
-			return
+	leased := time.Now()
+	ended, err := t.cleanup(ctx, func() {
+		if time.Since(leased) > t.opts.CleanupInterval/4 {
+			t.leaseCleanup(ctx, 0) // anew, whenever it was given
+			leased = time.Now()
 		}
-	}
-	ended, err := t.Cleanup(ctx)
+	})
 	if err != nil && ctx.Err() == nil {
 		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: cleanup not finished, will be tried again", countAttr(ended), errAttr(err))
 	}
+}
+
+// leaseCleanup reports whether nobody was given the cleanup within the last d, and has it
+// given to this replica then.
+func (t *Tracker) leaseCleanup(ctx context.Context, d time.Duration) bool {
+	if t.leaser == nil {
+		return true
+	}
+	ctx, cancel := t.requestContext(ctx)
+	defer cancel()
+	mine, err := t.leaser.Lease(ctx, "cleanup", d)
+	return err == nil && mine
 }

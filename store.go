@@ -214,24 +214,22 @@ type Page struct {
 // EndedFeed tells what has ended lately, whoever ended it. Without it a Tracker
 // caches a session for at most MaxStaleness and then reads it anew.
 type EndedFeed interface {
-	// EndedSince returns the sessions with LogoutAt later than since, by LogoutAt
-	// and Serial, limit at the most. It is asked every second, on each replica, for
-	// the latest seconds. A zero since asks for the time only.
+	// EndedSince returns the sessions with LogoutAt later than since, by LogoutAt and,
+	// where one call ended them, by Serial; limit at the most. Each replica asks every
+	// second for the latest seconds. A zero since asks for the time only.
 	EndedSince(ctx context.Context, since time.Time, limit int) (EndedPage, error)
 }
 
 // EndedSession is what the feed tells of a session that has ended.
 type EndedSession struct {
-	Serial    int64
 	ID        SessionID
-	UserID    string // empty where the rest of the session is purged
 	LogoutAt  time.Time
 	EndReason EndReason
 	EndedBy   string
 }
 
 func endedSession(s Session) EndedSession {
-	return EndedSession{Serial: s.Serial, ID: s.ID, UserID: s.UserID, LogoutAt: s.LogoutAt, EndReason: s.EndReason, EndedBy: s.EndedBy}
+	return EndedSession{ID: s.ID, LogoutAt: s.LogoutAt, EndReason: s.EndReason, EndedBy: s.EndedBy}
 }
 
 // EndedPage is an answer of the feed.

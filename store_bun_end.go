@@ -37,7 +37,7 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (Ended, erro
 		if err := leave(ctx, tx, usersOf(out.Sessions)); err != nil {
 			return err
 		}
-		if e.Reason.byLimit() {
+		if b.timed() && e.Reason.byLimit() {
 			return nil
 		}
 		return notify(ctx, tx)
@@ -61,9 +61,9 @@ func raiseFence(ctx context.Context, tx bun.Tx, userID string, reason EndReason)
 }
 
 // NotifyChannel is the PostgreSQL channel on which [BunStore] notifies, without a
-// payload, in each transaction that ends sessions for another reason than [ByIdle] and
-// [ByLifetime]: what package pglisten listens to, or a host with a listener of its own,
-// to call [Tracker.Kick].
+// payload, in each transaction that ends sessions, but for those past their limits: what
+// package pglisten listens to, or a host with a listener of its own, to call
+// [Tracker.Kick].
 const NotifyChannel = "sessiontrack_ended"
 
 // notify tells listeners when the transaction commits. It comes last, and only
@@ -212,7 +212,7 @@ const forgetSQL = `WITH ended AS MATERIALIZED (
 // a time: ending everybody's sessions makes one for each user.
 const unfenceSQL = `DELETE FROM user_fences WHERE user_id IN (
 	SELECT user_id FROM user_fences WHERE at < statement_timestamp() - ? * interval '1 microsecond'
-	ORDER BY at LIMIT ? FOR UPDATE SKIP LOCKED)`
+	ORDER BY at LIMIT 2000 FOR UPDATE SKIP LOCKED)`
 
 // Purge implements [Store]. Rows that another purge is at are left to it.
 func (s *BunStore) Purge(ctx context.Context, p Purge) (int, error) {
@@ -226,7 +226,7 @@ func (s *BunStore) Purge(ctx context.Context, p Purge) (int, error) {
 			return err
 		}
 		forgotten := 0
-		if _, err := tx.ExecContext(ctx, unfenceSQL, keep, p.Limit); err != nil {
+		if _, err := tx.ExecContext(ctx, unfenceSQL, keep); err != nil {
 			return err
 		}
 		err := tx.NewRaw(forgetSQL, retention, keep, p.Limit-changed).Scan(ctx, &forgotten)

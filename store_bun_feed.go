@@ -1,10 +1,9 @@
 package sessiontrack
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -42,9 +41,9 @@ func (s *BunStore) EndedSince(ctx context.Context, since time.Time, limit int) (
 // endedSQL gathers what ended in one moment, as what one call ends does, into one row:
 // thousands of rows cost the replica that reads them several times as much.
 const endedSQL = `SELECT statement_timestamp() AS now, pg_is_in_recovery() AS standby, g.* FROM (SELECT 1) AS one LEFT JOIN (
-	SELECT e.logout_at, e.end_reason, e.ended_by, array_agg(e.id) AS serials, array_agg(e.session_id) AS ids, array_agg(e.user_id) AS users
+	SELECT e.logout_at, e.end_reason, e.ended_by, string_agg(e.session_id, ' ' ORDER BY e.id) AS ids
 	FROM (
-		SELECT s.id, s.session_id, s.user_id, s.logout_at, s.end_reason, s.ended_by FROM user_sessions AS s
+		SELECT s.id, s.session_id, s.logout_at, s.end_reason, s.ended_by FROM user_sessions AS s
 		WHERE s.logout_at > ? AND s.logout_at < 'infinity' ORDER BY s.logout_at, s.id LIMIT ?
 	) AS e GROUP BY e.logout_at, e.end_reason, e.ended_by
 ) AS g ON true ORDER BY g.logout_at`
@@ -57,28 +56,17 @@ type endedGroup struct {
 	LogoutAt  time.Time `bun:"logout_at"`
 	EndReason string    `bun:"end_reason"`
 	EndedBy   string    `bun:"ended_by"`
-	Serials   []int64   `bun:"serials,array"`
-	IDs       []string  `bun:"ids,array"`
-	Users     []string  `bun:"users,array"`
+	IDs       string    `bun:"ids"` // handles, which have no spaces
 }
 
-func endedOf(groups []endedGroup) []EndedSession {
-	n := 0
-	for i := range groups {
-		n += len(groups[i].IDs)
-	}
-	ended := make([]EndedSession, 0, n)
+func endedOf(groups []endedGroup) (ended []EndedSession) {
 	for i := range groups {
 		g := &groups[i]
-		for j, id := range g.IDs {
+		for id := range strings.FieldsSeq(g.IDs) {
 			ended = append(ended, EndedSession{
-				Serial: g.Serials[j], ID: SessionID(id), UserID: g.Users[j],
-				LogoutAt: utc(g.LogoutAt), EndReason: EndReason(g.EndReason), EndedBy: g.EndedBy,
+				ID: SessionID(id), LogoutAt: utc(g.LogoutAt), EndReason: EndReason(g.EndReason), EndedBy: g.EndedBy,
 			})
 		}
 	}
-	slices.SortFunc(ended, func(a, b EndedSession) int {
-		return cmp.Or(a.LogoutAt.Compare(b.LogoutAt), cmp.Compare(a.Serial, b.Serial))
-	})
 	return ended
 }

@@ -172,7 +172,7 @@ func TestBunStorePurgeWadesThroughNothing(t *testing.T) {
 			CASE i % 10 WHEN 0 THEN now() - interval '1 hour' WHEN 1 THEN NULL ELSE now() + interval '1 year' END, now()
 		FROM generate_series(1, 20000) AS i`)
 	require.NoError(t, err)
-	_, err = s.db.ExecContext(ctx, `INSERT INTO user_fences SELECT 'user' || i, now() - interval '4 days', 'admin' FROM generate_series(1, 1000) AS i`)
+	_, err = s.db.ExecContext(ctx, `INSERT INTO user_fences SELECT 'user' || i, now() - interval '4 days', 'admin' FROM generate_series(1, 2001) AS i`)
 	require.NoError(t, err)
 	_, err = s.db.ExecContext(ctx, "VACUUM ANALYZE user_sessions, user_fences")
 	require.NoError(t, err)
@@ -189,7 +189,7 @@ func TestBunStorePurgeWadesThroughNothing(t *testing.T) {
 		require.NoError(t, s.db.NewRaw(query).Scan(ctx, &n))
 		return n
 	}
-	assert.Equal(t, 900, left("SELECT count(*) FROM user_fences"), "100 at a time")
+	assert.Equal(t, 1, left("SELECT count(*) FROM user_fences"), "2,000 at a time")
 	p.Limit = 10_000
 	n, err := s.Purge(ctx, p)
 	require.NoError(t, err)

@@ -36,6 +36,7 @@ type Tracker struct {
 	tally    tally
 	samples  sampleMemory
 	shared   statsMemory
+	ends     endPace
 
 	flushing  chan struct{} // holds the one flush under way
 	flushedAt atomic.Int64
@@ -74,7 +75,7 @@ func New(store Store, opts *Options) (*Tracker, error) {
 		opts: o, store: store, zone: zone, crossOrigin: http.NewCrossOriginProtection(),
 		touchEvery: o.TouchInterval.Microseconds(),
 		clock:      newClock(), cache: newCache(o.CacheSize), flights: newFlights(),
-		touches:  newTouchBuffer(max(4*o.CacheSize, 100_000)),
+		touches: newTouchBuffer(max(4*o.CacheSize, 100_000)), ends: newEndPace(o.FeedInterval),
 		flushing: make(chan struct{}, 1), flushKick: make(chan struct{}, 1), feedKick: make(chan struct{}, 1),
 		describing: make(chan *describeJob, describeQueue), hooks: make(chan func(context.Context), hookQueue),
 	}

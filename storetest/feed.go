@@ -46,8 +46,7 @@ var feedCases = []testCase{
 		require.Len(c, page.Ended, 1, "live sessions are not in it")
 		got, want := page.Ended[0], c.get(s.ID).Session
 		assert.Equal(c, sessiontrack.EndedSession{
-			Serial: want.Serial, ID: want.ID, UserID: want.UserID,
-			LogoutAt: want.LogoutAt, EndReason: want.EndReason, EndedBy: want.EndedBy,
+			ID: want.ID, LogoutAt: want.LogoutAt, EndReason: want.EndReason, EndedBy: want.EndedBy,
 		}, got)
 		assert.False(c, page.More)
 	}},

@@ -23,7 +23,7 @@ it ended. An application that runs does the same by itself, at intervals and by 
 options, which this command does not know: give -idle its IdleTimeout, 0 where it has
 none. With -retention, ends of credentials of unknown duration are forgotten after 400
 days. Several at once count each session once. A backlog goes at some 800 sessions a
-second, so that applications that run notice nothing of it.
+second, for the sake of applications that run.
 `
 
 // cleanup ends what is past its limits, and purges where it is asked to.

@@ -195,7 +195,7 @@ var figureLine = regexp.MustCompile(`figure ([A-Z]\d\d): (.*)`)
 
 // runSuite runs a suite in the module that its package belongs to.
 func (o *outcomes) runSuite(ctx context.Context, s settings, p *plan) (map[string]string, error) {
-	args := []string{"test", "-json", "-count=1", "-timeout=60m", "-run", "^(" + strings.Join(p.tests, "|") + ")$"}
+	args := []string{"test", "-json", "-count=1", "-timeout=3h", "-run", "^(" + strings.Join(p.tests, "|") + ")$"}
 	if p.race {
 		args = append(args, "-race", "-cpu=1,2,4")
 	}
