@@ -32,7 +32,8 @@ type row struct {
 	// acked is when each life of a replica was told that the session had ended: events
 	// of one instant are told apart by their number.
 	acked map[*replica]int64
-	// lateTouch says that activity arrived later than the limit can wait for.
+	// lateTouch says that activity came as no Tracker sends it: later than the limit can
+	// wait for, or from the time to come.
 	lateTouch bool
 }
 
@@ -259,8 +260,10 @@ func (l *ledger) touched(ctx context.Context, r *row, at, now time.Time) {
 	case last.Before(want), last.After(now.Add(clockEps)), !at.After(now) && !last.Equal(want):
 		l.fail("I5", "%s touched at %s: activity moved from %s to %s, want %s", r.ID, stamp(at), stamp(r.LastActivity), stamp(last), stamp(want))
 	}
+	// What is idle is touched only by a request from before it was, not long after; a
+	// Tracker whose clock is ahead would have refused that too.
 	lag := l.options.TouchInterval + l.options.FlushInterval + time.Second
-	if !within(r, l.options.IdleTimeout, now) && now.Sub(at) > lag {
+	if !within(r, l.options.IdleTimeout, now) && (at.After(now) || now.Sub(at) > lag) {
 		r.lateTouch = true
 	}
 	r.LastActivity = last
