@@ -184,7 +184,9 @@ func testFlush(t *testing.T, f *filled) {
 	assert.GreaterOrEqual(t, hotShare, 95.0, "HOT")
 	if *long {
 		assert.LessOrEqual(t, growth, 5.0, "growth")
-		assert.GreaterOrEqual(t, rate/single, 10.0, "against single UPDATEs")
+		if batch == flushBatch { // in a smaller one a call's own cost weighs more
+			assert.GreaterOrEqual(t, rate/single, 10.0, "against single UPDATEs")
+		}
 		if imagesErr == nil {
 			assert.LessOrEqual(t, walRow, 200.0, "WAL")
 		}
