@@ -129,12 +129,17 @@ func (t *Tracker) learnEnds(ended []EndedSession) {
 			continue
 		}
 		if _, again := t.lease.seen[h]; !again {
-			t.cache.end(h, &ending{micros(s.LogoutAt), s.EndReason, s.EndedBy})
-			t.hub.streams.end(h)
+			t.takeOut(h, s)
 		}
 		seen[h] = struct{}{}
 	}
 	t.lease.seen = seen
+}
+
+// takeOut takes an ended session out of service in this process.
+func (t *Tracker) takeOut(h handle, s EndedSession) {
+	t.cache.end(h, &ending{micros(s.LogoutAt), s.EndReason, s.EndedBy})
+	t.hub.streams.end(h)
 }
 
 // storeAway and storeBack keep the breaker: while the store is known to be away no

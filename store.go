@@ -216,7 +216,7 @@ type Page struct {
 type EndedFeed interface {
 	// EndedSince returns the sessions with LogoutAt later than since, by LogoutAt and,
 	// where one call ended them, by Serial; limit at the most. Each replica asks every
-	// second for the latest seconds. A zero since asks for the time only.
+	// FeedInterval for the latest seconds. A zero since asks for the time only.
 	EndedSince(ctx context.Context, since time.Time, limit int) (EndedPage, error)
 }
 

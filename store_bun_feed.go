@@ -60,12 +60,14 @@ type endedGroup struct {
 }
 
 func endedOf(groups []endedGroup) (ended []EndedSession) {
-	for i := range groups {
-		g := &groups[i]
-		for id := range strings.FieldsSeq(g.IDs) {
-			ended = append(ended, EndedSession{
-				ID: SessionID(id), LogoutAt: utc(g.LogoutAt), EndReason: EndReason(g.EndReason), EndedBy: g.EndedBy,
-			})
+	for _, g := range groups {
+		if g.LogoutAt.IsZero() {
+			continue
+		}
+		s := EndedSession{LogoutAt: utc(g.LogoutAt), EndReason: EndReason(g.EndReason), EndedBy: g.EndedBy}
+		for id := range strings.SplitSeq(g.IDs, " ") { // no fewer than there were rows: a cut must show
+			s.ID = SessionID(id)
+			ended = append(ended, s)
 		}
 	}
 	return ended

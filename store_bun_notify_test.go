@@ -69,4 +69,7 @@ func TestBunStoreNotifiesOnlyWhenSessionsEnd(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEmpty(t, past.Sessions)
 	assert.Zero(t, received(), "a limit of time is each request's own to judge")
+	_, err = s.End(t.Context(), IDs(bunCreate(t, s, "3").ID), Ending{Reason: ByIdle})
+	require.NoError(t, err)
+	assert.Equal(t, 1, received(), "a session of choice, whatever the reason says")
 }

@@ -279,8 +279,7 @@ func (t *Tracker) ended(ctx context.Context, sessions []Session) {
 	t.happened(nil, sessions)
 	for _, s := range sessions {
 		if h, ok := parseHandle(s.ID); ok {
-			t.cache.end(h, &ending{micros(s.LogoutAt), s.EndReason, s.EndedBy})
-			t.hub.streams.end(h)
+			t.takeOut(h, endedSession(s))
 		}
 		if hook := t.opts.Hooks.End; hook != nil {
 			t.hook(ctx, "Hooks.End", func(ctx context.Context) { hook(ctx, s) })
