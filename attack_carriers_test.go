@@ -63,7 +63,7 @@ func newMatrix(t *testing.T, o *outcomes, store Store) matrix {
 			m.tokens[state] = newToken()
 		}
 		if state == "revoked" {
-			ended, err := o.End(t.Context(), IDs(m.tokens[state].ID(), derived), Ending{Reason: ByAdmin, By: "7"})
+			ended, err := o.End(t.Context(), IDs(m.tokens[state].ID(), derived), Ending{Reason: ReasonAdmin, Actor: "7"})
 			require.NoError(t, err)
 			require.Len(t, ended, 2)
 		}
@@ -202,7 +202,7 @@ func TestUnknownIDsAreNeverAdopted(t *testing.T) {
 			require.NotEqual(t, token.handle, minted.handle)
 			require.NotEqual(t, **token.hidden, **minted.hidden)
 			require.Equal(t, "session_invalid", outcome(t, ask(o.handler, "GET", "/", headers...)), "not even after it")
-			_, err = o.End(context.Background(), IDs(session.ID), Ending{Reason: ByLogout})
+			_, err = o.End(context.Background(), IDs(session.ID), Ending{Reason: ReasonLogout})
 			require.NoError(t, err)
 		}
 		page, err := o.List(t.Context(), Query{Live: true, Limit: 1})
@@ -289,7 +289,7 @@ func TestRefusalsTakeAsLong(t *testing.T) {
 	f.started(t)
 	_, live := f.login(t, "1")
 	ended, gone := f.login(t, "1")
-	_, err = f.End(t.Context(), IDs(ended.ID), Ending{Reason: ByUser})
+	_, err = f.End(t.Context(), IDs(ended.ID), Ending{Reason: ReasonUser})
 	require.NoError(t, err)
 	wrong := func(of Token) Token { return Token{handle: of.handle, hidden: newToken().hidden} }
 	cases := map[string]func() Token{

@@ -117,7 +117,7 @@ func testPrivacyMode(t *testing.T, store Store, address AddressMode, agent UserA
 		o.Observer.AdminAction = func(ctx context.Context, a AdminAction) { seen.add(a); record(ctx, a) }
 	}})
 	require.NoError(t, s.Start(context.Background()))
-	watched, err := s.Subscribe(t.Context(), Watch{})
+	watched, err := s.Subscribe(t.Context(), SubscribeOptions{})
 	require.NoError(t, err)
 	done := make(chan struct{})
 	go func() {

@@ -168,11 +168,11 @@ func hostileCalls(t *testing.T, s *site, store *BunStore, text string) {
 		require.NotErrorIs(t, err, ErrUnavailable, "%+v", q)
 	}
 	device := Device{Type: DeviceType(text), Browser: text, OS: text, Model: text, Brand: text, Source: DeviceSource(text)}
-	require.NoError(t, store.Describe(ctx, []Facts{{ID: session.ID, Device: &device, Network: &Network{Source: text, Location: Location{City: text, Country: text}}}, {ID: SessionID(text), Device: &device}}))
-	_, err = store.Touch(ctx, []Touch{{ID: SessionID(text), At: time.Now()}, {ID: session.ID, At: time.Now()}}, 0)
+	require.NoError(t, store.Describe(ctx, []SessionUpdate{{ID: session.ID, Device: &device, Network: &ClientNetwork{Source: text, Location: Location{City: text, Country: text}}}, {ID: SessionID(text), Device: &device}}))
+	_, err = store.Touch(ctx, []TouchRecord{{ID: SessionID(text), At: time.Now()}, {ID: session.ID, At: time.Now()}}, 0)
 	require.NoError(t, err)
 	for _, selector := range []Selector{IDs(SessionID(text)), User(text), User("victim").Except(SessionID(text))} {
-		_, err = s.End(context.WithoutCancel(ctx), selector, Ending{Reason: ByAdmin, By: text})
+		_, err = s.End(context.WithoutCancel(ctx), selector, Ending{Reason: ReasonAdmin, Actor: text})
 		require.NotErrorIs(t, err, ErrUnavailable, fmt.Sprint(selector))
 	}
 }

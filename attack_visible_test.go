@@ -18,7 +18,7 @@ func TestCursorsNameNobodyHidden(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
 		seen := map[string]bool{}
-		s := newSite(t, store, siteOptions{online: &OnlineOptions{Visible: func(_ context.Context, _ string, ids []string) ([]string, error) {
+		s := newSite(t, store, siteOptions{online: &UserOptions{Visible: func(_ context.Context, _ string, ids []string) ([]string, error) {
 			return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !seen[id] }), nil
 		}}})
 		var latestFirst []string

@@ -134,7 +134,7 @@ func (e *entry) session() Session {
 }
 
 // described returns a copy of the entry with new facts.
-func (e *entry) described(f Facts) *entry {
+func (e *entry) described(f SessionUpdate) *entry {
 	c := &entry{
 		handle: e.handle, hash: e.hash, user: e.user, serial: e.serial, loginAt: e.loginAt, expiresAt: e.expiresAt,
 		credentialUntil: max(e.credentialUntil, micros(f.CredentialUntil)), readAt: e.readAt, derived: e.derived,
@@ -258,7 +258,7 @@ func (s *cacheShard) evict() {
 }
 
 // describe replaces an entry by one with new facts.
-func (c *cache) describe(h handle, f Facts) {
+func (c *cache) describe(h handle, f SessionUpdate) {
 	s := c.shard(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -24,22 +24,22 @@ func TestEntryKeepsEverything(t *testing.T) {
 	same, none, ended := full, full, full
 	same.LoginAddress = same.Address
 	none.Address, none.LoginAddress = netip.Addr{}, netip.Addr{}
-	ended.LogoutAt, ended.EndReason, ended.EndedBy = at.Add(time.Second), ByAdmin, "7"
+	ended.LogoutAt, ended.EndReason, ended.EndedBy = at.Add(time.Second), ReasonAdmin, "7"
 	for name, s := range map[string]Session{"moved": full, "not moved": same, "no address": none, "ended": ended} {
 		e, ok := newEntry(&Record{Session: s}, 0)
 		require.True(t, ok, name)
 		assert.Equal(t, s, e.session(), name)
 
-		network := &Network{Address: netip.MustParseAddr("198.51.100.9"), Source: "peer", Location: Location{City: "Bandung"}}
+		network := &ClientNetwork{Address: netip.MustParseAddr("198.51.100.9"), Source: "peer", Location: Location{City: "Bandung"}}
 		want := s
 		want.Address, want.AddressSource, want.Location = network.Address, network.Source, network.Location
-		e = e.described(Facts{Network: network})
+		e = e.described(SessionUpdate{Network: network})
 		assert.Equal(t, want, e.session(), "%s, elsewhere", name)
 
 		want.Address = s.LoginAddress
 		back := *network
 		back.Address = s.LoginAddress
-		e = e.described(Facts{Network: &back})
+		e = e.described(SessionUpdate{Network: &back})
 		assert.Equal(t, want, e.session(), "%s, and back", name)
 	}
 }

@@ -45,8 +45,8 @@ func (t *Tracker) endPast(ctx context.Context, between func()) (ended int, err e
 		sel    Selector
 		reason EndReason
 	}{
-		{t.opts.Lifetime > 0, Expired(), ByLifetime},
-		{t.opts.IdleTimeout > 0, Idle(t.opts.idleFor()), ByIdle},
+		{t.opts.Lifetime > 0, Expired(), ReasonLifetime},
+		{t.opts.IdleTimeout > 0, Idle(t.opts.idleFor()), ReasonIdle},
 	}
 	for _, limit := range limits {
 		if !limit.on {
@@ -94,7 +94,7 @@ func (t *Tracker) purge(ctx context.Context, between func()) error {
 	return t.inSteps(ctx, between, func(rows int) (wait time.Duration, more bool, err error) {
 		stepCtx, cancel := t.writeContext(ctx)
 		defer cancel()
-		n, err := t.store.Purge(stepCtx, Purge{Retention: t.opts.Retention, KeepEnded: t.opts.KeepEnded, Limit: rows})
+		n, err := t.store.Purge(stepCtx, PurgeOptions{Retention: t.opts.Retention, KeepEnded: t.opts.KeepEnded, Limit: rows})
 		if err != nil {
 			return 0, false, asUnavailable(err)
 		}

@@ -18,10 +18,10 @@ type busyStore struct {
 	ends atomic.Int64
 }
 
-func (s *busyStore) End(ctx context.Context, sel Selector, e Ending) (Ended, error) {
+func (s *busyStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, error) {
 	s.ends.Add(1)
 	if c, err := sel.Criteria(); err == nil && c.Walk > s.most {
-		return Ended{}, ErrUnavailable
+		return EndResult{}, ErrUnavailable
 	}
 	return s.MemoryStore.End(ctx, sel, e)
 }
@@ -143,7 +143,7 @@ type slowStore struct {
 	took   []time.Duration
 }
 
-func (s *slowStore) End(ctx context.Context, sel Selector, e Ending) (Ended, error) {
+func (s *slowStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, error) {
 	ended, err := s.MemoryStore.End(ctx, sel, e)
 	if len(ended.Sessions) > 0 {
 		took := time.Duration(len(ended.Sessions)) * s.perRow

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// FromPeer is the Source of an address that is the connection's other end: the client itself, or, where the headers
+// SourcePeer is the Source of an address that is the connection's other end: the client itself, or, where the headers
 // could not be believed, the proxy in front.
-const FromPeer = "remote_addr"
+const SourcePeer = "remote_addr"
 
 const (
 	fromXForwardedFor = "x-forwarded-for"
@@ -24,7 +24,7 @@ type ClientAddress struct {
 	// false, when the peer has no address: a Unix socket, or a RemoteAddr that something replaced by a text that is none.
 	Addr netip.Addr
 
-	// Source says what Addr was taken from: FromPeer, or the lower-case name of the header that a trusted proxy
+	// Source says what Addr was taken from: SourcePeer, or the lower-case name of the header that a trusted proxy
 	// vouched for, such as "x-forwarded-for", "forwarded" or "cf-connecting-ip".
 	Source string
 }
@@ -260,5 +260,5 @@ func trustedPrefixes(prefixes []netip.Prefix) ([]netip.Prefix, error) {
 }
 
 func peerAddress(r *http.Request) ClientAddress {
-	return ClientAddress{Addr: parseNode(r.RemoteAddr), Source: FromPeer}
+	return ClientAddress{Addr: parseNode(r.RemoteAddr), Source: SourcePeer}
 }

@@ -143,7 +143,7 @@ func TestTrustedProxiesChains(t *testing.T) {
 			assert.Equal(t, got, resolve(pinned, tt.peer, header), "the header named alone is walked alike")
 			wantSource := "x-forwarded-for"
 			if peer := resolve(RemoteAddr(), tt.peer, nil); got.Addr == peer.Addr {
-				wantSource = FromPeer
+				wantSource = SourcePeer
 			}
 			assert.Equal(t, wantSource, got.Source)
 		})
@@ -235,7 +235,7 @@ func TestForwardedChains(t *testing.T) {
 			got := resolve(strategy, peerOfChains, header)
 			assert.Equal(t, tt.want, got.String())
 			assert.Equal(t, got, resolve(pinned, peerOfChains, header))
-			assert.Equal(t, tt.want == peer, got.Source == FromPeer, "source %q", got.Source)
+			assert.Equal(t, tt.want == peer, got.Source == SourcePeer, "source %q", got.Source)
 			assert.Equal(t, "203.0.113.9", resolve(strategy, strangerPeer, header).String(), "an untrusted peer's header")
 		})
 	}

@@ -66,7 +66,7 @@ func FuzzUntrustedClientCannotChooseItsAddress(f *testing.F) {
 			RemoteAddr(), TrustedProxies(prefixes...), TrustedHeader("X-Real-IP", prefixes...),
 			TrustedHeader("X-Forwarded-For", prefixes...), TrustedHeader("Forwarded", prefixes...),
 		} {
-			require.Equal(t, ClientAddress{client, FromPeer}, resolve(strategy, "203.0.113.9:50000", header))
+			require.Equal(t, ClientAddress{client, SourcePeer}, resolve(strategy, "203.0.113.9:50000", header))
 		}
 
 		path := proxies[:1+int(hops)%len(proxies)]

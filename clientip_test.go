@@ -40,10 +40,10 @@ func TestBothForwardingHeaders(t *testing.T) {
 		want              ClientAddress
 	}{
 		{"they agree", "203.0.113.7, 10.0.0.1", `for="203.0.113.7:80", for=10.0.0.1`, ClientAddress{netip.MustParseAddr("203.0.113.7"), "x-forwarded-for"}},
-		{"the client sent Forwarded", "203.0.113.7", "for=8.8.8.8", ClientAddress{netip.MustParseAddr("10.0.0.5"), FromPeer}},
-		{"the client sent X-Forwarded-For", "8.8.8.8", "for=203.0.113.7", ClientAddress{netip.MustParseAddr("10.0.0.5"), FromPeer}},
-		{"one is malformed", "203.0.113.7", "nonsense", ClientAddress{netip.MustParseAddr("10.0.0.5"), FromPeer}},
-		{"one is empty", "", "for=8.8.8.8", ClientAddress{netip.MustParseAddr("10.0.0.5"), FromPeer}},
+		{"the client sent Forwarded", "203.0.113.7", "for=8.8.8.8", ClientAddress{netip.MustParseAddr("10.0.0.5"), SourcePeer}},
+		{"the client sent X-Forwarded-For", "8.8.8.8", "for=203.0.113.7", ClientAddress{netip.MustParseAddr("10.0.0.5"), SourcePeer}},
+		{"one is malformed", "203.0.113.7", "nonsense", ClientAddress{netip.MustParseAddr("10.0.0.5"), SourcePeer}},
+		{"one is empty", "", "for=8.8.8.8", ClientAddress{netip.MustParseAddr("10.0.0.5"), SourcePeer}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestRemoteAddr(t *testing.T) {
 			t.Parallel()
 			got := resolve(RemoteAddr(), tt.peer, header)
 			assert.Equal(t, tt.want, got.String())
-			assert.Equal(t, FromPeer, got.Source)
+			assert.Equal(t, SourcePeer, got.Source)
 			assert.Equal(t, got, resolve(TrustedProxies(), tt.peer, header), "without prefixes nobody is trusted")
 			assert.NoError(t, validateClientIP(TrustedProxies()))
 		})

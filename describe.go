@@ -56,11 +56,11 @@ type describeJob struct {
 	session Session
 	agent   string
 	hints   string
-	device  bool      // name the device
-	place   bool      // find the place of network.Address
-	network *Network  // set where the address is not the one that the store has
-	until   time.Time // the credential's later end
-	login   bool      // afterwards, ask whether the device is new to the user
+	device  bool           // name the device
+	place   bool           // find the place of network.Address
+	network *ClientNetwork // set where the address is not the one that the store has
+	until   time.Time      // the credential's later end
+	login   bool           // afterwards, ask whether the device is new to the user
 }
 
 // describeLogin queues what a new session still lacks.
@@ -76,7 +76,7 @@ func (t *Tracker) describeLogin(s Session, agent, hints string) {
 func (t *Tracker) notice(r *http.Request, e *entry, until time.Time) {
 	job := &describeJob{device: e.facts.Value().device.Source == ""}
 	if address, source := t.addressOf(r); address != e.address.addr() {
-		job.network = &Network{Address: address, Source: source}
+		job.network = &ClientNetwork{Address: address, Source: source}
 		job.place = address.IsValid() && t.opts.Locator != nil
 	}
 	if e.credentialUntil != 0 && micros(until)+credentialLeeway.Microseconds() > e.credentialUntil {
@@ -110,7 +110,7 @@ func (t *Tracker) runDescriber(ctx context.Context) {
 	ticker := time.NewTicker(t.opts.FlushInterval)
 	defer ticker.Stop()
 	var batch []*describeJob
-	var found []Facts
+	var found []SessionUpdate
 	for {
 		select {
 		case <-ctx.Done(): // what has been found is written; what waits is found at a later touch
@@ -133,8 +133,8 @@ func (t *Tracker) runDescriber(ctx context.Context) {
 }
 
 // look does the slow part of a job.
-func (t *Tracker) look(ctx context.Context, job *describeJob) Facts {
-	f := Facts{ID: job.session.ID, Network: job.network, CredentialUntil: job.until}
+func (t *Tracker) look(ctx context.Context, job *describeJob) SessionUpdate {
+	f := SessionUpdate{ID: job.session.ID, Network: job.network, CredentialUntil: job.until}
 	if job.device {
 		t.contain("Classifier", func() {
 			device := t.maskDevice(t.opts.Classifier.describe(job.agent, job.hints))
@@ -142,7 +142,7 @@ func (t *Tracker) look(ctx context.Context, job *describeJob) Facts {
 		})
 	}
 	if job.place {
-		network := Network{Address: job.session.Address, Source: job.session.AddressSource}
+		network := ClientNetwork{Address: job.session.Address, Source: job.session.AddressSource}
 		if job.network != nil {
 			network = *job.network
 		}
@@ -203,7 +203,7 @@ func cleanLocation(l Location) Location {
 }
 
 // writeFacts stores what was found and shows it to the sessions that are cached.
-func (t *Tracker) writeFacts(ctx context.Context, batch []*describeJob, found []Facts) {
+func (t *Tracker) writeFacts(ctx context.Context, batch []*describeJob, found []SessionUpdate) {
 	storeCtx, cancel := t.writeContext(ctx)
 	defer cancel()
 	if err := t.withStore(func() error { return t.store.Describe(storeCtx, found) }); err != nil {

@@ -30,8 +30,8 @@ type DeviceSource string
 // Sources of a Device. Both are what the client says of itself, and neither is
 // proof; but a client hint is said on purpose, where a user agent is guessed from.
 const (
-	FromUserAgent   DeviceSource = "user_agent"   // guessed from the User-Agent header
-	FromClientHints DeviceSource = "client_hints" // a hint decided at least one of the facts
+	SourceUserAgent   DeviceSource = "user_agent"   // guessed from the User-Agent header
+	SourceClientHints DeviceSource = "client_hints" // a hint decided at least one of the facts
 )
 
 // A Device is what a request says about the thing that sent it. What is not

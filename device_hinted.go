@@ -18,8 +18,8 @@ func (f *families) applyHints(d *Device, found trait, hints string) {
 	if found&isMac != 0 && touchPoints(hints) > 1 {
 		*d = Device{Type: DeviceTablet, Browser: mobileSafari(d.Browser), BrowserVersion: d.BrowserVersion, OS: "iOS", Brand: "Apple", Model: "iPad"}
 	}
-	if d.Source = FromUserAgent; *d != before || found&isMac != 0 && touchPoints(hints) >= 0 || decide(found) != d.Type {
-		d.Source = FromClientHints
+	if d.Source = SourceUserAgent; *d != before || found&isMac != 0 && touchPoints(hints) >= 0 || decide(found) != d.Type {
+		d.Source = SourceClientHints
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 func (f *families) describe(userAgent, hints string) Device {
 	var buf [maxAgentBytes]byte
 	found := traits(lowerASCII(buf[:], userAgent))
-	d := Device{Type: typeByHints(decide(found), found, hints), Source: FromUserAgent, Ambiguous: isAmbiguous(userAgent, found, hints)}
+	d := Device{Type: typeByHints(decide(found), found, hints), Source: SourceUserAgent, Ambiguous: isAmbiguous(userAgent, found, hints)}
 	if userAgent != "" {
 		f.name(&d, userAgent, found)
 	}

@@ -46,110 +46,110 @@ func TestClassifyDevice(t *testing.T) {
 		label   string
 		family  string
 	}{
-		"nothing": {http.Header{}, Device{Type: DeviceUnknown, Source: FromUserAgent}, "Unknown device", "Unknown device"},
+		"nothing": {http.Header{}, Device{Type: DeviceUnknown, Source: SourceUserAgent}, "Unknown device", "Unknown device"},
 		"Windows that may be 10 or 11": {
 			headers(chromeOnWindows),
-			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Windows", Source: FromUserAgent},
+			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Windows", Source: SourceUserAgent},
 			"Chrome 131 on Windows", "Chrome on Windows",
 		},
 		"Windows 11 by its hint": {
 			headers(chromeOnWindows, "Sec-CH-UA-Platform", `"Windows"`, "Sec-CH-UA-Platform-Version", `"15.0.0"`),
-			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Windows", OSVersion: "11", Source: FromClientHints},
+			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Windows", OSVersion: "11", Source: SourceClientHints},
 			"Chrome 131 on Windows 11", "Chrome on Windows",
 		},
 		"Windows 10 by its hint": {
 			headers(chromeOnWindows, "Sec-CH-UA-Platform", `"Windows"`, "Sec-CH-UA-Platform-Version", `"10.0.0"`),
-			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Windows", OSVersion: "10", Source: FromClientHints},
+			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Windows", OSVersion: "10", Source: SourceClientHints},
 			"Chrome 131 on Windows 10", "Chrome on Windows",
 		},
 		"Windows 7 by its agent, whatever the hint": {
 			headers(strings.Replace(chromeOnWindows, "10.0", "6.1", 1), "Sec-CH-UA-Platform", `"Windows"`, "Sec-CH-UA-Platform-Version", `"0.1.0"`),
-			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Windows", OSVersion: "7", Source: FromUserAgent},
+			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Windows", OSVersion: "7", Source: SourceUserAgent},
 			"Chrome 131 on Windows 7", "Chrome on Windows",
 		},
 		"a frozen Mac": {
 			headers(chromeOnMac),
-			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Mac OS X", Brand: "Apple", Model: "Mac", Source: FromUserAgent},
+			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Mac OS X", Brand: "Apple", Model: "Mac", Source: SourceUserAgent},
 			"Chrome 131 on macOS", "Chrome on macOS",
 		},
 		"a Mac by its hints": {
 			headers(chromeOnMac, "Sec-CH-UA", brands, "Sec-CH-UA-Platform", `"macOS"`, "Sec-CH-UA-Platform-Version", `"14.5.0"`),
-			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Mac OS X", OSVersion: "14.5", Brand: "Apple", Model: "Mac", Source: FromClientHints},
+			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Mac OS X", OSVersion: "14.5", Brand: "Apple", Model: "Mac", Source: SourceClientHints},
 			"Chrome 131 on macOS 14", "Chrome on macOS",
 		},
 		"an old Mac": {
 			headers("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_14_6) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/80.0.3987.132 Safari/537.36"),
-			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "80.0.3987", OS: "Mac OS X", OSVersion: "10.14.6", Brand: "Apple", Model: "Mac", Source: FromUserAgent},
+			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "80.0.3987", OS: "Mac OS X", OSVersion: "10.14.6", Brand: "Apple", Model: "Mac", Source: SourceUserAgent},
 			"Chrome 80 on macOS 10.14", "Chrome on macOS",
 		},
 		"a Mac, or an iPad in desktop mode": {
 			headers(safariOnMac),
-			Device{Type: DeviceDesktop, Browser: "Safari", BrowserVersion: "17.5", OS: "Mac OS X", Brand: "Apple", Model: "Mac", Source: FromUserAgent, Ambiguous: true},
+			Device{Type: DeviceDesktop, Browser: "Safari", BrowserVersion: "17.5", OS: "Mac OS X", Brand: "Apple", Model: "Mac", Source: SourceUserAgent, Ambiguous: true},
 			"Safari 17 on macOS", "Safari on macOS",
 		},
 		"an iPad in desktop mode": {
 			headers(safariOnMac, "X-Max-Touch-Points", "5"),
-			Device{Type: DeviceTablet, Browser: "Mobile Safari", BrowserVersion: "17.5", OS: "iOS", Brand: "Apple", Model: "iPad", Source: FromClientHints},
+			Device{Type: DeviceTablet, Browser: "Mobile Safari", BrowserVersion: "17.5", OS: "iOS", Brand: "Apple", Model: "iPad", Source: SourceClientHints},
 			"Safari 17 on iOS (iPad)", "Safari on iOS (iPad)",
 		},
 		"a Mac for certain": {
 			headers(safariOnMac, "X-Max-Touch-Points", "0"),
-			Device{Type: DeviceDesktop, Browser: "Safari", BrowserVersion: "17.5", OS: "Mac OS X", Brand: "Apple", Model: "Mac", Source: FromClientHints},
+			Device{Type: DeviceDesktop, Browser: "Safari", BrowserVersion: "17.5", OS: "Mac OS X", Brand: "Apple", Model: "Mac", Source: SourceClientHints},
 			"Safari 17 on macOS", "Safari on macOS",
 		},
 		"touch points of a phone say nothing new": {
 			headers(safariOniPhone, "X-Max-Touch-Points", "5"),
-			Device{Type: DeviceMobile, Browser: "Mobile Safari", BrowserVersion: "17.5", OS: "iOS", OSVersion: "17.5", Brand: "Apple", Model: "iPhone", Source: FromUserAgent},
+			Device{Type: DeviceMobile, Browser: "Mobile Safari", BrowserVersion: "17.5", OS: "iOS", OSVersion: "17.5", Brand: "Apple", Model: "iPhone", Source: SourceUserAgent},
 			"Safari 17 on iOS 17 (iPhone)", "Safari on iOS (iPhone)",
 		},
 		"iOS 26 says 18.7": {
 			headers(safariOniOS26),
-			Device{Type: DeviceMobile, Browser: "Mobile Safari", BrowserVersion: "26.1", OS: "iOS", OSVersion: "26.1", Brand: "Apple", Model: "iPhone", Source: FromUserAgent},
+			Device{Type: DeviceMobile, Browser: "Mobile Safari", BrowserVersion: "26.1", OS: "iOS", OSVersion: "26.1", Brand: "Apple", Model: "iPhone", Source: SourceUserAgent},
 			"Safari 26 on iOS 26 (iPhone)", "Safari on iOS (iPhone)",
 		},
 		"a frozen Android": {
 			headers(chromeFrozen),
-			Device{Type: DeviceMobile, Browser: "Chrome Mobile", BrowserVersion: "131", OS: "Android", Source: FromUserAgent},
+			Device{Type: DeviceMobile, Browser: "Chrome Mobile", BrowserVersion: "131", OS: "Android", Source: SourceUserAgent},
 			"Chrome 131 on Android", "Chrome on Android",
 		},
 		"a frozen Android by its hints": {
 			headers(chromeFrozen, "Sec-CH-UA", brands, "Sec-CH-UA-Mobile", "?1", "Sec-CH-UA-Platform", `"Android"`, "Sec-CH-UA-Platform-Version", `"14.0.0"`, "Sec-CH-UA-Model", `"SM-S911B"`),
-			Device{Type: DeviceMobile, Browser: "Chrome Mobile", BrowserVersion: "131", OS: "Android", OSVersion: "14", Brand: "Samsung", Model: "SM-S911B", Source: FromClientHints},
+			Device{Type: DeviceMobile, Browser: "Chrome Mobile", BrowserVersion: "131", OS: "Android", OSVersion: "14", Brand: "Samsung", Model: "SM-S911B", Source: SourceClientHints},
 			"Chrome 131 on Android 14 (Samsung SM-S911B)", "Chrome on Android (Samsung SM-S911B)",
 		},
 		"an Android phone of before": {
 			headers(chromeOnGalaxy),
-			Device{Type: DeviceMobile, Browser: "Chrome Mobile", BrowserVersion: "131.0.6778", OS: "Android", OSVersion: "14", Brand: "Samsung", Model: "SM-S911B", Source: FromUserAgent},
+			Device{Type: DeviceMobile, Browser: "Chrome Mobile", BrowserVersion: "131.0.6778", OS: "Android", OSVersion: "14", Brand: "Samsung", Model: "SM-S911B", Source: SourceUserAgent},
 			"Chrome 131 on Android 14 (Samsung SM-S911B)", "Chrome on Android (Samsung SM-S911B)",
 		},
 		"a tablet whose form factor says desktop": {
 			headers(strings.Replace(chromeFrozen, "Mobile ", "", 1), "Sec-CH-UA-Mobile", "?0", "Sec-CH-UA-Platform", `"Android"`, "Sec-CH-UA-Form-Factors", `"Desktop"`),
-			Device{Type: DeviceTablet, Browser: "Chrome", BrowserVersion: "131", OS: "Android", Source: FromUserAgent},
+			Device{Type: DeviceTablet, Browser: "Chrome", BrowserVersion: "131", OS: "Android", Source: SourceUserAgent},
 			"Chrome 131 on Android", "Chrome on Android",
 		},
 		"?0 does not change an iPhone": {
 			headers(safariOniPhone, "Sec-CH-UA-Mobile", "?0"),
-			Device{Type: DeviceMobile, Browser: "Mobile Safari", BrowserVersion: "17.5", OS: "iOS", OSVersion: "17.5", Brand: "Apple", Model: "iPhone", Source: FromUserAgent},
+			Device{Type: DeviceMobile, Browser: "Mobile Safari", BrowserVersion: "17.5", OS: "iOS", OSVersion: "17.5", Brand: "Apple", Model: "iPhone", Source: SourceUserAgent},
 			"Safari 17 on iOS 17 (iPhone)", "Safari on iOS (iPhone)",
 		},
 		"Brave poses as Chrome": {
 			headers(chromeOnWindows, "Sec-CH-UA", `"Brave";v="131", "Chromium";v="131", "Not_A Brand";v="24"`),
-			Device{Type: DeviceDesktop, Browser: "Brave", BrowserVersion: "131", OS: "Windows", Source: FromClientHints},
+			Device{Type: DeviceDesktop, Browser: "Brave", BrowserVersion: "131", OS: "Windows", Source: SourceClientHints},
 			"Brave 131 on Windows", "Brave on Windows",
 		},
 		"a crawler": {
 			headers(googlebot),
-			Device{Type: DeviceBot, Browser: "Googlebot", BrowserVersion: "2.1", Source: FromUserAgent},
+			Device{Type: DeviceBot, Browser: "Googlebot", BrowserVersion: "2.1", Source: SourceUserAgent},
 			"Googlebot 2", "Googlebot",
 		},
 		"hints do not change a crawler": {
 			headers(googlebot, "Sec-CH-UA-Mobile", "?1", "Sec-CH-UA-Model", `"SM-S911B"`, "X-Max-Touch-Points", "5"),
-			Device{Type: DeviceBot, Browser: "Googlebot", BrowserVersion: "2.1", Source: FromUserAgent},
+			Device{Type: DeviceBot, Browser: "Googlebot", BrowserVersion: "2.1", Source: SourceUserAgent},
 			"Googlebot 2", "Googlebot",
 		},
 		"a command line": {
 			headers("curl/8.5.0"),
-			Device{Type: DeviceBot, Browser: "curl", BrowserVersion: "8.5.0", Source: FromUserAgent},
+			Device{Type: DeviceBot, Browser: "curl", BrowserVersion: "8.5.0", Source: SourceUserAgent},
 			"curl 8", "curl",
 		},
 	} {

@@ -21,7 +21,7 @@ func TestRolesThatCannotBeTold(t *testing.T) {
 		"any":            {errors.New("away"), http.StatusServiceUnavailable},
 		"no credential":  {fmt.Errorf("roles: %w", ErrNoCredential), http.StatusServiceUnavailable},
 		"bad credential": {ErrExpiredCredential, http.StatusServiceUnavailable},
-		"ended":          {&EndedError{Reason: ByAdmin}, http.StatusServiceUnavailable},
+		"ended":          {&EndedError{Reason: ReasonAdmin}, http.StatusServiceUnavailable},
 		"limit":          {ErrLimit, http.StatusServiceUnavailable},
 		"not found":      {fmt.Errorf("roles: %w", ErrNotFound), http.StatusForbidden},
 	} {

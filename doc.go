@@ -34,7 +34,7 @@
 //	a derived session that MaxSessions denies              403 session_limit
 //	an unsafe cross-origin request by cookie               403 cross_origin
 //	a session while the store cannot say                   503 store_unavailable
-//	any of the 401s, or the 503, where Public names it     passes, untracked
+//	any of the 401s, or the 503, where SessionOptional does    passes, untracked
 //
 // Answers are application/problem+json (RFC 9457) with the code. The handlers add
 // unauthenticated (401), forbidden (403), bad_request (400), not_found (404),
@@ -42,7 +42,7 @@
 //
 // A refusal clears a cookie that can never work again. The middleware refuses on every
 // path, the one to sign in on too: name those that must work with a session that has
-// ended in [Options.Public].
+// ended in [Options.SessionOptional].
 //
 // # Several processes
 //

@@ -51,7 +51,7 @@ func (expiredCredential) Unwrap() error { return ErrInvalidCredential }
 // EndedError tells why a session is no longer good. It is told only to whoever
 // proved that the session was theirs (OWASP ASVS 16.5.1). It matches [ErrEnded].
 type EndedError struct {
-	// Reason is the reason of the end; [ByIdle] or [ByLifetime] where a limit of
+	// Reason is the reason of the end; [ReasonIdle] or [ReasonLifetime] where a limit of
 	// time has passed and the row has not been ended yet.
 	Reason EndReason
 }

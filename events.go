@@ -45,7 +45,7 @@ type SnapshotReason string
 const (
 	// SnapshotStart: the subscription has begun.
 	SnapshotStart SnapshotReason = "start"
-	// SnapshotGap: events are missing that nobody here can bring back: Watch.After
+	// SnapshotGap: events are missing that nobody here can bring back: SubscribeOptions.After
 	// is too old or another process's, more happened than can be told, or the store
 	// was away for too long.
 	SnapshotGap SnapshotReason = "gap"
@@ -56,7 +56,7 @@ const (
 // Event is something that has just happened, at any process over the same store. It
 // holds nothing that authenticates.
 type Event struct {
-	// ID names the event's place among those of this process, for Watch.After.
+	// ID names the event's place among those of this process, for SubscribeOptions.After.
 	ID   string
 	Type EventType
 	// Time is when it happened, by the store's clock.
@@ -78,8 +78,8 @@ func (e *Event) user() string {
 	return ""
 }
 
-// Watch says what a subscription wants to be told.
-type Watch struct {
+// SubscribeOptions says what a subscription wants to be told.
+type SubscribeOptions struct {
 	// Types are the types wanted; nil means all. Snapshots come regardless.
 	Types []EventType
 	// Users narrows logins, logouts, online and offline to these; nil means
@@ -143,10 +143,10 @@ type Subscription struct {
 // It returns an error that wraps [ErrUnavailable] when Options.MaxSubscribers are
 // there already, or when the Tracker is not started, and one that does not for a type
 // in w.Types that there is not.
-func (t *Tracker) Subscribe(ctx context.Context, w Watch) (*Subscription, error) {
+func (t *Tracker) Subscribe(ctx context.Context, w SubscribeOptions) (*Subscription, error) {
 	for _, wanted := range w.Types {
 		if !slices.Contains(eventTypes[:], wanted) {
-			return nil, fmt.Errorf("sessiontrack: Subscribe: Watch.Types has %q: want of %q", wanted, eventTypes)
+			return nil, fmt.Errorf("sessiontrack: Subscribe: SubscribeOptions.Types has %q: want of %q", wanted, eventTypes)
 		}
 	}
 	s := &Subscription{t: t, types: slices.Clone(w.Types), over: make(chan struct{})}

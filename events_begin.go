@@ -20,7 +20,7 @@ func (t *Tracker) newWatcher(ctx context.Context, since int64) *watcher {
 		}
 	}
 	t.hub.watching.Store(&watching{since: w.began})
-	t.Kick()
+	t.PollNow()
 	return w
 }
 

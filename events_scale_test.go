@@ -51,7 +51,7 @@ func TestManyReadersSomeOfThemStalled(t *testing.T) {
 		var missed, told atomic.Int64
 		for i := range readers {
 			// One in a hundred of those that read sees all; each of the others one user.
-			w := Watch{Types: []EventType{EventOnline}, Users: []string{fmt.Sprint(i % burst)}}
+			w := SubscribeOptions{Types: []EventType{EventOnline}, Users: []string{fmt.Sprint(i % burst)}}
 			want := bursts
 			if i%100 == 0 {
 				w.Users, want = nil, bursts*burst
@@ -107,7 +107,7 @@ func TestOrderOfEvents(t *testing.T) {
 		for range 3 {
 			f := replica(t, store, nil).started(t)
 			all = append(all, f)
-			readers = append(readers, f.watch(t, Watch{Types: []EventType{EventLogin, EventLogout}}))
+			readers = append(readers, f.watch(t, SubscribeOptions{Types: []EventType{EventLogin, EventLogout}}))
 		}
 		time.Sleep(time.Second)
 		var live []SessionID
@@ -117,7 +117,7 @@ func TestOrderOfEvents(t *testing.T) {
 			live = append(live, s.ID)
 			if i%2 == 1 {
 				at := (i * 7919) % len(live)
-				_, err := all[(i+1)%3].End(t.Context(), IDs(live[at]), Ending{Reason: ByUser})
+				_, err := all[(i+1)%3].End(t.Context(), IDs(live[at]), Ending{Reason: ReasonUser})
 				require.NoError(t, err)
 				live = slices.Delete(live, at, at+1)
 			}
@@ -135,7 +135,7 @@ func TestOrderOfEvents(t *testing.T) {
 					require.False(t, e.Session.Ended())
 				case EventLogout:
 					require.Equal(t, EventLogin, state[e.Session.ID], "replica %d: logout after login, and once", i)
-					require.Equal(t, ByUser, e.Session.EndReason)
+					require.Equal(t, ReasonUser, e.Session.EndReason)
 				default:
 					require.Equal(t, SnapshotStart, e.Reason)
 					continue
@@ -165,7 +165,7 @@ func TestEventsOverPostgres(t *testing.T) {
 		require.NoError(t, trackers[i].Start(context.Background()))
 		t.Cleanup(func() { require.NoError(t, trackers[i].Shutdown(context.Background())) })
 	}
-	sub, err := trackers[2].Subscribe(t.Context(), Watch{Types: []EventType{EventLogin, EventLogout, EventOnline}})
+	sub, err := trackers[2].Subscribe(t.Context(), SubscribeOptions{Types: []EventType{EventLogin, EventLogout, EventOnline}})
 	require.NoError(t, err)
 	next := func(want EventType) (Event, time.Duration) {
 		t.Helper()
@@ -190,7 +190,7 @@ func TestEventsOverPostgres(t *testing.T) {
 		e, took = next(EventOnline)
 		slowest = max(slowest, took)
 		require.Equal(t, OnlineUser{UserID: user, LastActivity: s.LoginAt, Sessions: 1}, e.User)
-		_, err = trackers[1].End(t.Context(), IDs(s.ID), Ending{Reason: ByAdmin, By: "7"})
+		_, err = trackers[1].End(t.Context(), IDs(s.ID), Ending{Reason: ReasonAdmin, Actor: "7"})
 		require.NoError(t, err)
 		e, took = next(EventLogout)
 		slowest = max(slowest, took)

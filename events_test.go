@@ -18,7 +18,7 @@ type reader struct {
 	done   chan error
 }
 
-func (f *fixture) watch(t *testing.T, w Watch) *reader {
+func (f *fixture) watch(t *testing.T, w SubscribeOptions) *reader {
 	t.Helper()
 	sub, err := f.Subscribe(t.Context(), w)
 	require.NoError(t, err)
@@ -79,7 +79,7 @@ func TestEventsReachTheOtherReplica(t *testing.T) {
 		a, b := replicas(t, newFaultStore(), nil)
 		_, early := a.login(t, "7")
 		time.Sleep(3 * time.Second)
-		here, there := a.watch(t, Watch{}), b.watch(t, Watch{})
+		here, there := a.watch(t, SubscribeOptions{}), b.watch(t, SubscribeOptions{})
 		both := func(d time.Duration, want ...string) {
 			t.Helper()
 			assert.Equal(t, want, here.within(d), "where it happens")
@@ -91,11 +91,11 @@ func TestEventsReachTheOtherReplica(t *testing.T) {
 		both(2*time.Second, "login 42", "online 42")
 		second, _ := a.login(t, "42")
 		both(2*time.Second, "login 42")
-		_, err := b.End(t.Context(), IDs(first.ID), Ending{Reason: ByUser})
+		_, err := b.End(t.Context(), IDs(first.ID), Ending{Reason: ReasonUser})
 		require.NoError(t, err)
 		both(2*time.Second, "logout 42")
 		both(15 * time.Second) // one session is left
-		_, err = b.End(t.Context(), IDs(second.ID), Ending{Reason: ByUser})
+		_, err = b.End(t.Context(), IDs(second.ID), Ending{Reason: ReasonUser})
 		require.NoError(t, err)
 		both(2*time.Second, "logout 42")
 		both(7 * time.Second) // the grace
@@ -103,7 +103,7 @@ func TestEventsReachTheOtherReplica(t *testing.T) {
 		require.Equal(t, 401, a.get(token).Code)
 		both(30 * time.Second)
 
-		_, err = a.End(t.Context(), User("7"), Ending{Reason: ByAdmin})
+		_, err = a.End(t.Context(), User("7"), Ending{Reason: ReasonAdmin})
 		require.NoError(t, err)
 		_, _ = a.login(t, "7")
 		both(30*time.Second, "logout 7", "login 7") // back within the grace
@@ -121,7 +121,7 @@ func TestOnlineFollowsPresence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := replicas(t, newFaultStore(), nil)
 		_, token := a.login(t, "42")
-		there := b.watch(t, Watch{})
+		there := b.watch(t, SubscribeOptions{})
 		require.Equal(t, []string{"snapshot start"}, there.within(14 * time.Minute)[:1])
 		require.Equal(t, []string{"offline 42"}, there.within(2*time.Minute))
 		require.Empty(t, there.within(time.Hour))
@@ -139,9 +139,9 @@ func TestWatchNarrows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, nil).started(t)
-		one := f.watch(t, Watch{Users: []string{"2"}})
-		none := f.watch(t, Watch{Users: []string{}})
-		online := f.watch(t, Watch{Types: []EventType{EventOnline, EventOffline}})
+		one := f.watch(t, SubscribeOptions{Users: []string{"2"}})
+		none := f.watch(t, SubscribeOptions{Users: []string{}})
+		online := f.watch(t, SubscribeOptions{Types: []EventType{EventOnline, EventOffline}})
 		time.Sleep(time.Second)
 		for user := range 4 {
 			f.login(t, fmt.Sprint(user))
@@ -159,7 +159,7 @@ func TestResumeGoesOnOrSaysThatThereIsAGap(t *testing.T) {
 		f, other := replicas(t, newFaultStore(), nil)
 		f.login(t, "0")
 		time.Sleep(5 * time.Second)
-		first := f.watch(t, Watch{Types: []EventType{EventLogin}})
+		first := f.watch(t, SubscribeOptions{Types: []EventType{EventLogin}})
 		synctest.Wait()
 		last := <-first.events
 		first.Close()
@@ -167,18 +167,18 @@ func TestResumeGoesOnOrSaysThatThereIsAGap(t *testing.T) {
 		f.login(t, "1")
 		time.Sleep(2 * time.Second) // nobody is reading
 
-		second := f.watch(t, Watch{Types: []EventType{EventLogin}, After: last.ID})
+		second := f.watch(t, SubscribeOptions{Types: []EventType{EventLogin}, After: last.ID})
 		require.Equal(t, []string{"login 1"}, second.taken(), "nothing is lost, and no snapshot comes")
 		for _, after := range []string{"x", f.hub.epoch, f.hub.id(1 << 40), f.hub.id(1<<64 - 1), last.ID + "0", f.hub.epoch + ".+1"} {
-			gap := f.watch(t, Watch{After: after})
+			gap := f.watch(t, SubscribeOptions{After: after})
 			require.Equal(t, []string{"snapshot gap"}, gap.taken(), after)
 			gap.Close()
 		}
-		elsewhere := other.watch(t, Watch{After: last.ID})
+		elsewhere := other.watch(t, SubscribeOptions{After: last.ID})
 		require.Equal(t, []string{"snapshot gap"}, elsewhere.taken())
 		second.Close()
 		time.Sleep(2 * lingerFor)
-		late := f.watch(t, Watch{After: last.ID})
+		late := f.watch(t, SubscribeOptions{After: last.ID})
 		require.Equal(t, []string{"snapshot gap"}, late.within(time.Second))
 		f.login(t, "2")
 		require.Equal(t, []string{"login 2", "online 2"}, late.within(2*time.Second))
@@ -190,7 +190,7 @@ func TestReaderThatLagsGetsASnapshot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, nil).started(t)
-		sub, err := f.Subscribe(t.Context(), Watch{})
+		sub, err := f.Subscribe(t.Context(), SubscribeOptions{})
 		require.NoError(t, err)
 		e, err := sub.Next(t.Context())
 		require.NoError(t, err)
@@ -221,8 +221,8 @@ func TestReadersThatStallAreClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, nil).started(t)
-		good := f.watch(t, Watch{})
-		stalled, err := f.Subscribe(t.Context(), Watch{})
+		good := f.watch(t, SubscribeOptions{})
+		stalled, err := f.Subscribe(t.Context(), SubscribeOptions{})
 		require.NoError(t, err)
 		f.login(t, "42")
 		time.Sleep(10 * time.Second)
@@ -230,7 +230,7 @@ func TestReadersThatStallAreClosed(t *testing.T) {
 		require.ErrorIs(t, err, errStalled)
 		require.Equal(t, int64(1), f.Counters()["event.readers_stalled"])
 
-		busy, err := f.Subscribe(t.Context(), Watch{Types: []EventType{EventLogin}})
+		busy, err := f.Subscribe(t.Context(), SubscribeOptions{Types: []EventType{EventLogin}})
 		require.NoError(t, err)
 		_, err = busy.Next(t.Context())
 		require.NoError(t, err)
@@ -243,10 +243,10 @@ func TestReadersThatStallAreClosed(t *testing.T) {
 func TestSubscribeRefusesUnknownTypes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil).started(t)
-	_, err := f.Subscribe(t.Context(), Watch{Types: []EventType{EventLogin, "signin"}})
-	require.ErrorContains(t, err, `Watch.Types has "signin": want of ["login"`)
+	_, err := f.Subscribe(t.Context(), SubscribeOptions{Types: []EventType{EventLogin, "signin"}})
+	require.ErrorContains(t, err, `SubscribeOptions.Types has "signin": want of ["login"`)
 	require.NotErrorIs(t, err, ErrUnavailable, "trying again is of no use")
-	sub, err := f.Subscribe(t.Context(), Watch{Types: eventTypes[:]})
+	sub, err := f.Subscribe(t.Context(), SubscribeOptions{Types: eventTypes[:]})
 	require.NoError(t, err)
 	sub.Close()
 }
@@ -255,29 +255,29 @@ func TestSubscribersAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, &Options{MaxSubscribers: 2})
-		_, err := f.Subscribe(t.Context(), Watch{})
+		_, err := f.Subscribe(t.Context(), SubscribeOptions{})
 		require.ErrorIs(t, err, ErrUnavailable, "not started")
 		f.started(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		one, err := f.Subscribe(ctx, Watch{})
+		one, err := f.Subscribe(ctx, SubscribeOptions{})
 		require.NoError(t, err)
-		_, err = f.Subscribe(t.Context(), Watch{})
+		_, err = f.Subscribe(t.Context(), SubscribeOptions{})
 		require.NoError(t, err)
-		_, err = f.Subscribe(t.Context(), Watch{})
+		_, err = f.Subscribe(t.Context(), SubscribeOptions{})
 		require.ErrorIs(t, err, errTooMany)
 		cancel()
 		synctest.Wait()
 		_, err = one.Next(t.Context())
 		require.ErrorIs(t, err, ErrSubscriptionClosed)
-		three, err := f.Subscribe(t.Context(), Watch{})
+		three, err := f.Subscribe(t.Context(), SubscribeOptions{})
 		require.NoError(t, err)
 		three.Close()
 		three.Close()
 		shutDown(t, f)
-		_, err = f.Subscribe(t.Context(), Watch{})
+		_, err = f.Subscribe(t.Context(), SubscribeOptions{})
 		require.ErrorIs(t, err, ErrUnavailable)
 		require.NoError(t, f.Start(t.Context()), "and again")
-		again := f.watch(t, Watch{})
+		again := f.watch(t, SubscribeOptions{})
 		require.Equal(t, []string{"snapshot start"}, again.taken())
 		shutDown(t, f)
 	})
@@ -289,7 +289,7 @@ func TestChurnIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, nil).started(t)
-		r := f.watch(t, Watch{Types: []EventType{EventLogin, EventLogout, EventOnline, EventOffline}})
+		r := f.watch(t, SubscribeOptions{Types: []EventType{EventLogin, EventLogout, EventOnline, EventOffline}})
 		require.Len(t, r.within(2*time.Second), 1)
 		for i := range 5 * eventBudget {
 			f.login(t, fmt.Sprint(i))
@@ -314,11 +314,11 @@ func TestEventsOverAPlainStore(t *testing.T) {
 		f := &fixture{Tracker: tracker}
 		f.started(t)
 		f.login(t, "1")
-		r := f.watch(t, Watch{})
+		r := f.watch(t, SubscribeOptions{})
 		require.Equal(t, []string{"snapshot start"}, r.within(2 * time.Second)[:1])
 		s, _ := f.login(t, "42")
 		require.Equal(t, []string{"login 42", "online 42"}, r.within(2*time.Second))
-		_, err = f.End(t.Context(), IDs(s.ID), Ending{Reason: ByUser})
+		_, err = f.End(t.Context(), IDs(s.ID), Ending{Reason: ReasonUser})
 		require.NoError(t, err)
 		require.Equal(t, []string{"logout 42", "offline 42"}, r.within(13*time.Second))
 		require.Equal(t, []string{"offline 1"}, r.within(16*time.Minute))
@@ -333,13 +333,13 @@ func TestEventsSurviveAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFaultStore()
 		a := replica(t, store, nil).started(t)
-		r := a.watch(t, Watch{})
+		r := a.watch(t, SubscribeOptions{})
 		require.Equal(t, []string{"snapshot start"}, r.within(2*time.Second))
 		store.down.Store(true)
 		time.Sleep(20 * time.Second)
 		other := &fixture{Tracker: mustTracker(t, store.MemoryStore)}
 		s, _ := other.login(t, "42")
-		_, err := other.End(t.Context(), IDs(s.ID), Ending{Reason: ByUser})
+		_, err := other.End(t.Context(), IDs(s.ID), Ending{Reason: ReasonUser})
 		require.NoError(t, err)
 		require.Empty(t, r.within(20*time.Second))
 		store.down.Store(false)

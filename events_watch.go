@@ -113,7 +113,7 @@ func (w *watcher) run(ctx context.Context) {
 			}
 		case <-kick.C:
 			nudged = false
-			t.Kick()
+			t.PollNow()
 		case <-gather.C:
 			w.gather(ctx)
 		case <-ticker.C:

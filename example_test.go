@@ -15,7 +15,7 @@ import (
 func ExampleNew() {
 	ctx := context.Background()
 	tracker, err := sessiontrack.New(sessiontrack.NewMemoryStore(), &sessiontrack.Options{
-		Public: sessiontrack.SkipPrefixes("/login", "/logout"), // work with an old session, too
+		SessionOptional: sessiontrack.SkipPrefixes("/login", "/logout"), // work with an old session, too
 		Roles: func(_ context.Context, userID string) ([]string, error) {
 			return []string{"admin"}, nil // yours
 		},
@@ -43,7 +43,7 @@ func ExampleNew() {
 		fmt.Fprintf(w, "user %s", session.UserID)
 	})))
 	mux.Handle("/api/user-sessions/", tracker.AdminHandler(nil))
-	mux.Handle("/api/v1/online/", tracker.OnlineHandler(nil))
+	mux.Handle("/api/v1/online/", tracker.UserHandler(nil))
 	server := httptest.NewUnstartedServer(tracker.Middleware(mux)) // &http.Server{Addr: addr, Handler: tracker.Middleware(mux)}
 	server.Config.RegisterOnShutdown(tracker.EndStreams)
 	server.Start()
@@ -56,7 +56,7 @@ func ExampleNew() {
 	fmt.Println(status(request))
 	request.Header.Set("x-session-id", login.SessionID)
 	fmt.Println(status(request))
-	_, _ = tracker.End(ctx, sessiontrack.User("42"), sessiontrack.Ending{Reason: sessiontrack.ByAdmin, By: "7"})
+	_, _ = tracker.End(ctx, sessiontrack.User("42"), sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin, Actor: "7"})
 	fmt.Println(status(request))
 	request, _ = http.NewRequest("POST", server.URL+"/login", nil)
 	request.Header.Set("x-session-id", login.SessionID) // a page that has not noticed
@@ -124,10 +124,10 @@ func ExampleTracker_AdminHandler() {
 }
 
 // The online family: who is here, for everybody who is signed in.
-func ExampleTracker_OnlineHandler() {
+func ExampleTracker_UserHandler() {
 	tracker, _ := sessiontrack.New(sessiontrack.NewMemoryStore(), nil)
 	mux := http.NewServeMux()
-	mux.Handle("/api/v1/online/", tracker.OnlineHandler(nil))
+	mux.Handle("/api/v1/online/", tracker.UserHandler(nil))
 	_, token, _ := tracker.Login(httptest.NewRecorder(), httptest.NewRequest("POST", "/login", nil), "42")
 
 	r := httptest.NewRequest("GET", "/api/v1/online/count?minutes=5", nil)

@@ -49,15 +49,15 @@ func (s *faultStore) Get(ctx context.Context, id SessionID) (Record, error) {
 	return r, err
 }
 
-func (s *faultStore) Create(ctx context.Context, n NewSession) (Created, error) {
+func (s *faultStore) Create(ctx context.Context, n NewSession) (CreateResult, error) {
 	s.creates.Add(1)
 	if err := s.fails(); err != nil {
-		return Created{}, err
+		return CreateResult{}, err
 	}
 	return s.MemoryStore.Create(ctx, n)
 }
 
-func (s *faultStore) Touch(ctx context.Context, batch []Touch, step time.Duration) ([]SessionID, error) {
+func (s *faultStore) Touch(ctx context.Context, batch []TouchRecord, step time.Duration) ([]SessionID, error) {
 	s.touches.Add(1)
 	s.touched.Add(int64(len(batch)))
 	if err := s.fails(); err != nil {
@@ -66,7 +66,7 @@ func (s *faultStore) Touch(ctx context.Context, batch []Touch, step time.Duratio
 	return s.MemoryStore.Touch(ctx, batch, step)
 }
 
-func (s *faultStore) Describe(ctx context.Context, batch []Facts) error {
+func (s *faultStore) Describe(ctx context.Context, batch []SessionUpdate) error {
 	s.describes.Add(1)
 	if err := s.fails(); err != nil {
 		return err
@@ -74,10 +74,10 @@ func (s *faultStore) Describe(ctx context.Context, batch []Facts) error {
 	return s.MemoryStore.Describe(ctx, batch)
 }
 
-func (s *faultStore) End(ctx context.Context, sel Selector, e Ending) (Ended, error) {
+func (s *faultStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, error) {
 	s.ends.Add(1)
 	if err := s.fails(); err != nil {
-		return Ended{}, err
+		return EndResult{}, err
 	}
 	return s.MemoryStore.End(ctx, sel, e)
 }

@@ -42,11 +42,11 @@ func (l *lease) setBack(now time.Time, local int64) bool {
 	return !stands && due-moved > clockStep
 }
 
-// Kick makes the feed of ended sessions be read at once: what a listener such as
+// PollNow makes the feed of ended sessions be read at once: what a listener such as
 // package pglisten calls when it is told of an end, has reconnected or has any
 // doubt. It never blocks and may be called at any rate. The feed is read every
 // FeedInterval regardless.
-func (t *Tracker) Kick() {
+func (t *Tracker) PollNow() {
 	select {
 	case t.feedKick <- struct{}{}:
 	default:

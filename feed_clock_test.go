@@ -37,12 +37,12 @@ func TestEndsAreLearntAfterTheClockWentBack(t *testing.T) {
 				require.Equal(t, 200, f.get(token).Code)
 				store.clock.Add(time.Second.Microseconds()) // it stands, this far ahead
 				time.Sleep(2 * time.Second)
-				seen := f.watch(t, Watch{Types: []EventType{EventLogin, EventLogout}})
+				seen := f.watch(t, SubscribeOptions{Types: []EventType{EventLogin, EventLogout}})
 				require.Equal(t, []string{"snapshot start"}, seen.within(4*time.Second))
 
 				store.failOver()
 				store.down.Store(true)
-				_, err := other.End(t.Context(), IDs(ended.ID), Ending{Reason: ByAdmin})
+				_, err := other.End(t.Context(), IDs(ended.ID), Ending{Reason: ReasonAdmin})
 				require.NoError(t, err)
 				time.Sleep(8 * time.Second)
 				store.down.Store(false)
@@ -51,7 +51,7 @@ func TestEndsAreLearntAfterTheClockWentBack(t *testing.T) {
 				assert.Equal(t, 200, f.get(stays).Code)
 
 				late, _ := other.login(t, "44")
-				_, err = other.End(t.Context(), IDs(late.ID), Ending{Reason: ByAdmin})
+				_, err = other.End(t.Context(), IDs(late.ID), Ending{Reason: ReasonAdmin})
 				require.NoError(t, err)
 				assert.Equal(t, []string{"login 44", "logout 44"}, seen.within(5*time.Second))
 				assert.Empty(t, seen.within(2*back), "once each")
@@ -119,7 +119,7 @@ func TestWatchBeginsWithWhatWasUnderWay(t *testing.T) {
 		late, _ := f.login(t, "late")
 		time.Sleep(time.Second)
 		store.hidden[late.ID] = time.Now().Add(300 * time.Millisecond)
-		seen := f.watch(t, Watch{Types: []EventType{EventLogin}})
+		seen := f.watch(t, SubscribeOptions{Types: []EventType{EventLogin}})
 		require.Equal(t, []string{"snapshot start"}, seen.taken())
 		f.login(t, "now")
 		assert.ElementsMatch(t, []string{"login late", "login now"}, seen.within(10*time.Second))

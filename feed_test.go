@@ -16,19 +16,19 @@ func TestKicksAreFollowedAtOnceButNotForEver(t *testing.T) {
 		synctest.Wait()
 		f.store.polls.Store(0)
 		for n := range int64(feedBurst) {
-			f.Kick()
+			f.PollNow()
 			synctest.Wait()
 			assert.Equal(t, n+1, f.store.polls.Load(), "read with no wait")
 		}
 		for range 10_000 {
-			f.Kick()
+			f.PollNow()
 			time.Sleep(time.Millisecond)
 		}
 		assert.InDelta(t, 11*feedBurst, f.store.polls.Load(), 15, "for ten seconds of kicks")
-		f.Kick()
+		f.PollNow()
 		time.Sleep(10 * time.Second)
 		f.store.polls.Store(0)
-		f.Kick()
+		f.PollNow()
 		synctest.Wait()
 		assert.EqualValues(t, 1, f.store.polls.Load(), "after a rest at once again")
 	})

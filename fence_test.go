@@ -35,7 +35,7 @@ func TestFence(t *testing.T) {
 	ours := "Bearer " + jwtWith(t, jwt.MapClaims{"sub": "42", "exp": now.Add(time.Hour).Unix(), "iat": now.Add(-time.Minute).Unix(), "sid": string(login.ID)})
 
 	require.Equal(t, "ok", get(seen))
-	_, err := f.End(t.Context(), User("42").Except(login.ID), Ending{Reason: ByPassword})
+	_, err := f.End(t.Context(), User("42").Except(login.ID), Ending{Reason: ReasonPassword})
 	require.NoError(t, err)
 	for name, bearer := range map[string]string{"seen": seen, "unseen": unseen, "timeless": timeless} {
 		for range 3 {
@@ -56,7 +56,7 @@ func TestFenceIsOfOneToken(t *testing.T) {
 	token := func(issued time.Time) string {
 		return "Bearer " + jwtWith(t, jwt.MapClaims{"sub": "42", "exp": now.Add(time.Hour).Unix(), "iat": issued.Unix(), "sid": "the provider's"})
 	}
-	_, err := f.End(t.Context(), User("42"), Ending{Reason: ByPassword})
+	_, err := f.End(t.Context(), User("42"), Ending{Reason: ReasonPassword})
 	require.NoError(t, err)
 	for range 2 {
 		require.Contains(t, f.do("GET", "/", "Authorization", token(now.Add(-time.Minute))).Body.String(), `"reason":"password"`)
@@ -79,7 +79,7 @@ func TestEndOutlivesLaterCredentials(t *testing.T) {
 		require.Equal(t, 200, f.do("GET", "/").Code)
 		page, err := f.List(t.Context(), Query{UserID: "42"})
 		require.NoError(t, err)
-		_, err = f.End(t.Context(), IDs(page.Sessions[0].ID), Ending{Reason: ByAdmin})
+		_, err = f.End(t.Context(), IDs(page.Sessions[0].ID), Ending{Reason: ReasonAdmin})
 		require.NoError(t, err)
 		expires = time.Now().Add(time.Hour)
 		require.Equal(t, 401, f.do("GET", "/").Code)

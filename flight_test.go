@@ -34,7 +34,7 @@ func TestFillDoesNotResurrect(t *testing.T) {
 					if here {
 						ender = f
 					}
-					_, err := ender.End(t.Context(), IDs(s.ID), Ending{Reason: ByAdmin})
+					_, err := ender.End(t.Context(), IDs(s.ID), Ending{Reason: ReasonAdmin})
 					require.NoError(t, err)
 					if !here {
 						require.NoError(t, f.poll(t.Context()))

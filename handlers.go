@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// family is a set of endpoints below one prefix: what AdminHandler and OnlineHandler
+// family is a set of endpoints below one prefix: what AdminHandler and UserHandler
 // have in common.
 type family struct {
 	t         *Tracker
@@ -23,7 +23,7 @@ type family struct {
 // endpoint is one path of a family with its one method. Of two that match the same
 // path the first counts.
 type endpoint struct {
-	name   string // for OnlineOptions.Authorize
+	name   string // for UserOptions.Authorize
 	method string // GET stands for HEAD, too
 	path   []string
 	// fresh has the caller's session read from the store: every decision about a

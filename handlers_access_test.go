@@ -259,7 +259,7 @@ func TestAdminIsReadFromTheStore(t *testing.T) {
 			}
 			s.signIn(t, adam)
 			require.Equal(t, 200, s.as(adam, "GET", onlinePath+"count").Code, "cached now")
-			_, err := store.End(t.Context(), User(adam), Ending{Reason: ByPassword})
+			_, err := store.End(t.Context(), User(adam), Ending{Reason: ReasonPassword})
 			require.NoError(t, err)
 			p := requireProblem(t, s.as(adam, route.method, route.path), 401, "session_ended")
 			assert.Equal(t, "password", p["reason"])
@@ -277,7 +277,7 @@ func TestAudit(t *testing.T) {
 	s := newSite(t, NewMemoryStore(), siteOptions{})
 	sessions := s.signInAll(t, alice, bob, adam, ruth)
 	ended := s.signIn(t, "5")
-	_, err := s.End(t.Context(), IDs(ended.ID), Ending{Reason: ByUser})
+	_, err := s.End(t.Context(), IDs(ended.ID), Ending{Reason: ReasonUser})
 	require.NoError(t, err)
 	adamsID := sessions[adam].ID
 	token := s.tokens[alice].Reveal()
@@ -286,15 +286,15 @@ func TestAudit(t *testing.T) {
 		status     int
 		want       AdminAction
 	}{
-		{"", "force-logout/" + string(sessions[bob].ID), 401, AdminAction{Action: "force_logout", TargetSession: sessions[bob].ID, Reason: ByAdmin, Outcome: "unauthenticated"}},
-		{alice, "force-logout/" + string(sessions[bob].ID), 403, AdminAction{Action: "force_logout", Actor: alice, ActorSession: sessions[alice].ID, TargetSession: sessions[bob].ID, Reason: ByAdmin, Outcome: "forbidden"}},
-		{adam, "force-logout/" + string(sessions[ruth].ID), 403, AdminAction{Action: "force_logout", Actor: adam, ActorSession: adamsID, TargetSession: sessions[ruth].ID, Reason: ByAdmin, Outcome: "forbidden"}},
-		{adam, "force-logout/" + string(sessions[bob].ID), 200, AdminAction{Action: "force_logout", Actor: adam, ActorSession: adamsID, TargetSession: sessions[bob].ID, Reason: ByAdmin, Outcome: "done", Ended: 1}},
-		{adam, "force-logout/" + string(ended.ID), 200, AdminAction{Action: "force_logout", Actor: adam, ActorSession: adamsID, TargetSession: ended.ID, Reason: ByAdmin, Outcome: "already_ended"}},
-		{adam, "force-logout/AAAAAAAAAAAAAAAAAAAAAA", 404, AdminAction{Action: "force_logout", Actor: adam, ActorSession: adamsID, TargetSession: "AAAAAAAAAAAAAAAAAAAAAA", Reason: ByAdmin, Outcome: "not_found"}},
-		{adam, "force-logout/" + token, 404, AdminAction{Action: "force_logout", Actor: adam, ActorSession: adamsID, Reason: ByAdmin, Outcome: "not_found"}},
-		{adam, "force-logout-user/" + alice, 200, AdminAction{Action: "force_logout_user", Actor: adam, ActorSession: adamsID, TargetUser: alice, Reason: ByAdmin, Outcome: "done", Ended: 1}},
-		{adam, "force-logout-user/a%0Ab", 200, AdminAction{Action: "force_logout_user", Actor: adam, ActorSession: adamsID, Reason: ByAdmin, Outcome: "done"}},
+		{"", "force-logout/" + string(sessions[bob].ID), 401, AdminAction{Action: "force_logout", TargetSession: sessions[bob].ID, Reason: ReasonAdmin, Outcome: "unauthenticated"}},
+		{alice, "force-logout/" + string(sessions[bob].ID), 403, AdminAction{Action: "force_logout", Actor: alice, ActorSession: sessions[alice].ID, TargetSession: sessions[bob].ID, Reason: ReasonAdmin, Outcome: "forbidden"}},
+		{adam, "force-logout/" + string(sessions[ruth].ID), 403, AdminAction{Action: "force_logout", Actor: adam, ActorSession: adamsID, TargetSession: sessions[ruth].ID, Reason: ReasonAdmin, Outcome: "forbidden"}},
+		{adam, "force-logout/" + string(sessions[bob].ID), 200, AdminAction{Action: "force_logout", Actor: adam, ActorSession: adamsID, TargetSession: sessions[bob].ID, Reason: ReasonAdmin, Outcome: "done", Ended: 1}},
+		{adam, "force-logout/" + string(ended.ID), 200, AdminAction{Action: "force_logout", Actor: adam, ActorSession: adamsID, TargetSession: ended.ID, Reason: ReasonAdmin, Outcome: "already_ended"}},
+		{adam, "force-logout/AAAAAAAAAAAAAAAAAAAAAA", 404, AdminAction{Action: "force_logout", Actor: adam, ActorSession: adamsID, TargetSession: "AAAAAAAAAAAAAAAAAAAAAA", Reason: ReasonAdmin, Outcome: "not_found"}},
+		{adam, "force-logout/" + token, 404, AdminAction{Action: "force_logout", Actor: adam, ActorSession: adamsID, Reason: ReasonAdmin, Outcome: "not_found"}},
+		{adam, "force-logout-user/" + alice, 200, AdminAction{Action: "force_logout_user", Actor: adam, ActorSession: adamsID, TargetUser: alice, Reason: ReasonAdmin, Outcome: "done", Ended: 1}},
+		{adam, "force-logout-user/a%0Ab", 200, AdminAction{Action: "force_logout_user", Actor: adam, ActorSession: adamsID, Reason: ReasonAdmin, Outcome: "done"}},
 		{adam, "cleanup-expired", 200, AdminAction{Action: "cleanup", Actor: adam, ActorSession: adamsID, Outcome: "done"}},
 	} {
 		s.logs.Reset()

@@ -73,8 +73,8 @@ func (t *Tracker) AdminHandler(o *AdminOptions) http.Handler {
 		endpoints: []endpoint{
 			{method: http.MethodGet, path: []string{"active-users"}, serve: h.activeUsers},
 			{method: http.MethodGet, path: []string{"user", anyID, "sessions"}, serve: h.userSessions},
-			{method: http.MethodPost, path: []string{"force-logout", anyID}, serve: h.forceLogout, action: actionForceLogout, reason: ByAdmin},
-			{method: http.MethodPost, path: []string{"force-logout-user", anyID}, serve: h.forceLogoutUser, action: actionForceLogoutUser, reason: ByAdmin},
+			{method: http.MethodPost, path: []string{"force-logout", anyID}, serve: h.forceLogout, action: actionForceLogout, reason: ReasonAdmin},
+			{method: http.MethodPost, path: []string{"force-logout-user", anyID}, serve: h.forceLogoutUser, action: actionForceLogoutUser, reason: ReasonAdmin},
 			{method: http.MethodPost, path: []string{"cleanup-expired"}, serve: h.cleanup, action: actionCleanup},
 		},
 	}
@@ -243,7 +243,7 @@ func (h *adminHandler) maySignOut(c *call, userID string) error {
 }
 
 func (h *adminHandler) ending(c *call) Ending {
-	return Ending{Reason: c.endpoint.reason, By: c.caller.entry.user}
+	return Ending{Reason: c.endpoint.reason, Actor: c.caller.entry.user}
 }
 
 func (h *adminHandler) cleanup(c *call) (any, error) {

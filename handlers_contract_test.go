@@ -214,7 +214,7 @@ var contracts = []contract{
 			assert.Equal(t, map[string]any{"ended": 1.0}, body)
 			ended, err := s.Get(t.Context(), before[alice].ID)
 			require.NoError(t, err)
-			assert.Equal(t, []any{ByUser, alice}, []any{ended.EndReason, ended.EndedBy})
+			assert.Equal(t, []any{ReasonUser, alice}, []any{ended.EndReason, ended.EndedBy})
 			assert.Len(t, rows(t, s.json(t, alice, "GET", onlinePath+"sessions"), "sessions"), 1, "the caller's stays")
 			assert.EqualValues(t, 4, s.json(t, alice, "GET", onlinePath+"count")["online_count"], "nobody else's ended")
 		}},
@@ -248,10 +248,10 @@ func TestHTTPContract(t *testing.T) {
 				empty(t, store)
 				s := newSite(t, store, siteOptions{bare: i%2 == 1})
 				s.signIn(t, alice)
-				_, err := s.End(t.Context(), User(alice), Ending{Reason: ByPassword, By: adam})
+				_, err := s.End(t.Context(), User(alice), Ending{Reason: ReasonPassword, Actor: adam})
 				require.NoError(t, err)
 				before := s.signInAll(t, alice, bob, adam, ruth)
-				require.NoError(t, store.Describe(t.Context(), []Facts{{ID: before[alice].ID, Device: &Device{Type: DeviceTV}}}))
+				require.NoError(t, store.Describe(t.Context(), []SessionUpdate{{ID: before[alice].ID, Device: &Device{Type: DeviceTV}}}))
 				w := s.as(row.user, row.method, row.path(before))
 				if row.status != 0 {
 					requireProblem(t, w, row.status, row.code)

@@ -19,7 +19,7 @@ const (
 	streamPatience = 5 * time.Second
 	// guardEvery is how often a stream looks at its own session's limits.
 	guardEvery = time.Second
-	// visibleEvery is how often OnlineOptions.Visible is asked anew for a stream.
+	// visibleEvery is how often UserOptions.Visible is asked anew for a stream.
 	visibleEvery = 30 * time.Second
 	// maxNamed bounds the users that a request may name.
 	maxNamed = 100
@@ -27,7 +27,7 @@ const (
 	streamBatch = 64
 )
 
-// routeAllEvents is what OnlineAccess.Route says where somebody wants to watch
+// routeAllEvents is what UserAccess.Route says where somebody wants to watch
 // everything; where that is refused, "events" is asked about.
 const routeAllEvents = "events-all"
 
@@ -44,7 +44,7 @@ type eventWriter interface {
 // eventStream is one client's stream.
 type eventStream struct {
 	*stream
-	h     *onlineHandler
+	h     *userHandler
 	c     *call
 	all   bool     // everything, for administrators
 	named []string // users asked for; nil: none were named
@@ -54,7 +54,7 @@ type eventStream struct {
 
 // events answers with a stream: Server-Sent Events (WHATWG HTML §9.2), or the same by
 // WebSocket (RFC 6455) where the request asks for that.
-func (h *onlineHandler) events(c *call) (any, error) {
+func (h *userHandler) events(c *call) (any, error) {
 	s := &eventStream{h: h, c: c}
 	after, err := s.read()
 	if err != nil {
@@ -124,7 +124,7 @@ func (p *parameters) ids(name string, most int) []string {
 }
 
 // watchesAll reports whether the caller may watch everything.
-func (h *onlineHandler) watchesAll(c *call) (bool, error) {
+func (h *userHandler) watchesAll(c *call) (bool, error) {
 	ask := *c
 	ask.endpoint = &endpoint{name: routeAllEvents, admin: true}
 	err := h.mayUse(&ask)
@@ -136,8 +136,8 @@ func (h *onlineHandler) watchesAll(c *call) (bool, error) {
 }
 
 // watch is the subscription for what is allowed.
-func (s *eventStream) watch(after string) Watch {
-	w := Watch{After: after, Users: s.named}
+func (s *eventStream) watch(after string) SubscribeOptions {
+	w := SubscribeOptions{After: after, Users: s.named}
 	if s.all {
 		return w
 	}
@@ -258,7 +258,7 @@ type eventView struct {
 
 // frame is an event's JSON, made once for all who get it. Logins and logouts go to
 // administrators only; what the others get has no device and no place.
-func (h *onlineHandler) frame(r *record) ([]byte, error) {
+func (h *userHandler) frame(r *record) ([]byte, error) {
 	var err error
 	r.once.Do(func() { r.json, err = json.Marshal(h.t.eventView(r)) })
 	return r.json, err

@@ -39,7 +39,7 @@ func TestStreamEndsEverywhere(t *testing.T) {
 		c, socket := there.stream(t, adam, ""), there.socket(t, adam, "")
 		c.want("snapshot")
 		began := time.Now()
-		_, err := here.End(t.Context(), User(adam), Ending{Reason: ByAdmin})
+		_, err := here.End(t.Context(), User(adam), Ending{Reason: ReasonAdmin})
 		require.NoError(t, err)
 		c.wantEnd("session_ended")
 		for err == nil {
@@ -108,7 +108,7 @@ func (s *liveSite) socket(t *testing.T, user, query string) *websocket.Conn {
 
 func TestWebSocketCarriesTheSameEvents(t *testing.T) {
 	t.Parallel()
-	s := newLiveSite(t, NewMemoryStore(), siteOptions{tracker: quick, online: &OnlineOptions{Origins: []string{"https://app.example.com"}}})
+	s := newLiveSite(t, NewMemoryStore(), siteOptions{tracker: quick, online: &UserOptions{Origins: []string{"https://app.example.com"}}})
 	s.signInAll(t, adam)
 	socket, c := s.socket(t, adam, "?users=2"), s.stream(t, adam, "?users=2")
 	read := func() (e map[string]any) {
@@ -143,7 +143,7 @@ func TestWebSocketCarriesTheSameEvents(t *testing.T) {
 	_, response, err := s.dial(t, "", "", s.url)
 	require.Error(t, err)
 	require.Equal(t, 401, response.StatusCode)
-	_, err = s.End(t.Context(), User(adam), Ending{Reason: ByAdmin})
+	_, err = s.End(t.Context(), User(adam), Ending{Reason: ReasonAdmin})
 	require.NoError(t, err)
 	for err == nil {
 		_, _, err = socket.Read(t.Context())

@@ -152,7 +152,7 @@ func TestStreamOfAnAdministrator(t *testing.T) {
 		session := s.signIn(t, alice)
 		login := c.want("login")
 		online := c.want("online")
-		_, err := s.End(t.Context(), IDs(session.ID), Ending{Reason: ByAdmin, By: adam})
+		_, err := s.End(t.Context(), IDs(session.ID), Ending{Reason: ReasonAdmin, Actor: adam})
 		require.NoError(t, err)
 		logout := c.want("logout")
 		for name, e := range map[string]sseEvent{"login": login, "online": online, "logout": logout} {
@@ -221,7 +221,7 @@ func goldenEvent(t *testing.T, name string, data map[string]any) {
 func TestStreamOfAUser(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
-		s := newLiveSite(t, store, siteOptions{tracker: quick, online: &OnlineOptions{
+		s := newLiveSite(t, store, siteOptions{tracker: quick, online: &UserOptions{
 			Visible: func(_ context.Context, viewer string, ids []string) ([]string, error) {
 				if viewer != alice {
 					return nil, errors.New("asked for somebody else")
@@ -245,7 +245,7 @@ func TestStreamOfAUser(t *testing.T) {
 		for _, key := range []string{"username", "display_name", "avatar_url", "last_seen", "session_count", "status"} {
 			require.Contains(t, user, key)
 		}
-		_, err := s.End(t.Context(), User(alice), Ending{Reason: ByPassword})
+		_, err := s.End(t.Context(), User(alice), Ending{Reason: ReasonPassword})
 		require.NoError(t, err)
 		own.wantEnd("session_ended")
 		named.wantEnd("session_ended")
@@ -272,7 +272,7 @@ func TestStreamNeedsTheRight(t *testing.T) {
 	for user, all := range map[string]bool{alice: false, "3": false, "4": false, adam: true, ruth: true} {
 		c := s.stream(t, user, "")
 		c.want("snapshot")
-		_, err := s.End(t.Context(), User("77"), Ending{Reason: ByUser})
+		_, err := s.End(t.Context(), User("77"), Ending{Reason: ReasonUser})
 		require.NoError(t, err)
 		s.signIn(t, "77")
 		for seen := !all; !seen; {
@@ -280,7 +280,7 @@ func TestStreamNeedsTheRight(t *testing.T) {
 			require.NoError(t, err)
 			seen = e.kind == "login" && e.data["session"].(map[string]any)["userId"] == 77.0
 		}
-		_, err = s.End(t.Context(), User(user), Ending{Reason: ByAdmin})
+		_, err = s.End(t.Context(), User(user), Ending{Reason: ReasonAdmin})
 		require.NoError(t, err)
 		for {
 			e, err := c.next()
@@ -297,8 +297,8 @@ func TestStreamNeedsTheRight(t *testing.T) {
 // coming and going, or refuses.
 func TestStreamAsksAuthorize(t *testing.T) {
 	t.Parallel()
-	s := newLiveSite(t, NewMemoryStore(), siteOptions{online: &OnlineOptions{
-		Authorize: func(_ context.Context, a OnlineAccess) (bool, error) {
+	s := newLiveSite(t, NewMemoryStore(), siteOptions{online: &UserOptions{
+		Authorize: func(_ context.Context, a UserAccess) (bool, error) {
 			return a.Route == "events-all" && a.Session.UserID == alice || a.Route == "events" && a.Session.UserID != bob, nil
 		},
 	}})

@@ -55,12 +55,12 @@ func transcript(t *testing.T, s *site, caller string) string {
 	names := map[string]string{}
 	remember := func(name string, session Session) Session {
 		names[string(session.ID)] = "<" + name + ">"
-		facts := Facts{ID: session.ID, Device: &golden, Network: &Network{Address: session.Address, Location: Location{CountryCode: "ID", Country: "Indonesia", City: "Jakarta"}}}
-		require.NoError(t, s.store.Describe(t.Context(), []Facts{facts}))
+		facts := SessionUpdate{ID: session.ID, Device: &golden, Network: &ClientNetwork{Address: session.Address, Location: Location{CountryCode: "ID", Country: "Indonesia", City: "Jakarta"}}}
+		require.NoError(t, s.store.Describe(t.Context(), []SessionUpdate{facts}))
 		return session
 	}
 	ended := remember("bob ended", s.signIn(t, bob))
-	_, err := s.End(t.Context(), IDs(ended.ID), Ending{Reason: ByPassword, By: bob})
+	_, err := s.End(t.Context(), IDs(ended.ID), Ending{Reason: ReasonPassword, Actor: bob})
 	require.NoError(t, err)
 	remember("alice", s.signIn(t, alice))
 	remember("adam", s.signIn(t, adam))

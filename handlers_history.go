@@ -6,17 +6,17 @@ import (
 )
 
 type historyAnswer struct {
-	From      time.Time       `json:"from"`
-	To        time.Time       `json:"to"`
-	Step      HistoryStepSize `json:"step"`
-	TimeZone  string          `json:"time_zone"`
-	Timestamp time.Time       `json:"timestamp"`
-	Status    string          `json:"status"`
-	Series    []pointView     `json:"series"`
-	Peaks     []peakView      `json:"peaks"`
-	Durations durationsView   `json:"durations"`
-	SignIns   [7][24]int      `json:"sign_ins_by_hour"`
-	Shares    sharesView      `json:"shares"`
+	From      time.Time     `json:"from"`
+	To        time.Time     `json:"to"`
+	Step      StepSize      `json:"step"`
+	TimeZone  string        `json:"time_zone"`
+	Timestamp time.Time     `json:"timestamp"`
+	Status    string        `json:"status"`
+	Series    []pointView   `json:"series"`
+	Peaks     []peakView    `json:"peaks"`
+	Durations durationsView `json:"durations"`
+	SignIns   [7][24]int    `json:"sign_ins_by_hour"`
+	Shares    sharesView    `json:"shares"`
 }
 
 type pointView struct {
@@ -54,7 +54,7 @@ type shareView struct {
 }
 
 // history answers with series for plots, for administrators.
-func (h *onlineHandler) history(c *call) (any, error) {
+func (h *userHandler) history(c *call) (any, error) {
 	p := parametersOf(c.r)
 	r := HistoryRange{From: p.moment("from"), To: p.moment("to"), Step: p.step(), Zone: p.zone("tz")}
 	if p.err != nil {
@@ -87,9 +87,9 @@ func (p *parameters) moment(name string) time.Time {
 	return at.UTC()
 }
 
-func (p *parameters) step() HistoryStepSize {
+func (p *parameters) step() StepSize {
 	text, _ := p.text("step")
-	return HistoryStepSize(text)
+	return StepSize(text)
 }
 
 // zone is an IANA time zone, nil where none is given. "Local" is the server's own
@@ -135,7 +135,7 @@ func viewOf(h *History) historyAnswer {
 	return a
 }
 
-func shareViews(shares []Share) []shareView {
+func shareViews(shares []NameCount) []shareView {
 	views := make([]shareView, len(shares))
 	for i, s := range shares {
 		views[i] = shareView(s)

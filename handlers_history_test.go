@@ -19,7 +19,7 @@ func TestHistoryAnswer(t *testing.T) {
 		time.Sleep(30 * time.Second) // samples come at half past
 		s.signInAll(t, adam, alice)
 		time.Sleep(10 * time.Minute)
-		_, err := s.End(t.Context(), User(alice), Ending{Reason: ByUser})
+		_, err := s.End(t.Context(), User(alice), Ending{Reason: ReasonUser})
 		require.NoError(t, err)
 		time.Sleep(50 * time.Minute)
 
@@ -90,7 +90,7 @@ func TestHistoryOverAPlainStore(t *testing.T) {
 		f.started(t)
 		f.login(t, "1")
 		time.Sleep(10 * time.Minute)
-		h, err := f.History(t.Context(), HistoryRange{Step: ByMinute})
+		h, err := f.History(t.Context(), HistoryRange{Step: StepMinute})
 		require.NoError(t, err)
 		require.Len(t, h.Points, 9) // the latest was taken in the minute that begins now
 		require.Equal(t, 1, h.Points[0].OnlineUsers)

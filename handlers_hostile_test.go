@@ -93,7 +93,7 @@ func TestHostilePathIDs(t *testing.T) {
 			empty(t, store)
 			s := newSite(t, store, siteOptions{bare: bare})
 			if bare { // no ServeMux in front, which cleans paths
-				admin, online := s.AdminHandler(nil), s.OnlineHandler(nil)
+				admin, online := s.AdminHandler(nil), s.UserHandler(nil)
 				s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					h := online
 					if strings.HasPrefix(r.URL.Path, adminPath) {

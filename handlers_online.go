@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// OnlineOptions configure [Tracker.OnlineHandler]. The zero value, or nil, gives the
+// UserOptions configure [Tracker.UserHandler]. The zero value, or nil, gives the
 // defaults.
-type OnlineOptions struct {
+type UserOptions struct {
 	// Prefix is where the handler is mounted: a path that begins and ends with a
 	// slash. It is cut from a request's path where it is there; a path without it is
 	// taken as stripped already. Default "/api/v1/online/".
@@ -25,7 +25,7 @@ type OnlineOptions struct {
 	// error means 503. With it, callers' sessions are read from the store for each
 	// request. Default: cleanup, history and all events take one of Roles, the others
 	// are for everybody who is signed in.
-	Authorize func(ctx context.Context, a OnlineAccess) (bool, error)
+	Authorize func(ctx context.Context, a UserAccess) (bool, error)
 	// Roles are those that may clean up, read the history and watch everything where
 	// Authorize is nil, compared exactly. Default "admin" and "superadmin"; an empty
 	// list that is not nil lets nobody.
@@ -39,8 +39,8 @@ type OnlineOptions struct {
 	VeryActive, Online, RecentlyActive time.Duration
 }
 
-// OnlineAccess is what OnlineOptions.Authorize decides about.
-type OnlineAccess struct {
+// UserAccess is what UserOptions.Authorize decides about.
+type UserAccess struct {
 	// Route is "count", "users", "stats", "sessions", "end" (one of the caller's own
 	// sessions), "end-others", "cleanup", "history", "events-all" (to watch logins,
 	// logouts and figures) or "events" (to watch who comes and goes, asked where
@@ -54,14 +54,14 @@ type OnlineAccess struct {
 	Roles []string
 }
 
-// onlineHandler is the online family.
-type onlineHandler struct {
+// userHandler is the online family.
+type userHandler struct {
 	family
-	opts OnlineOptions
+	opts UserOptions
 	own  bool // windows of its own: stats are counted for them
 }
 
-// OnlineHandler returns the handler of the online family, for everybody who is signed
+// UserHandler returns the handler of the online family, for everybody who is signed
 // in:
 //
 //	GET    count                  ?minutes=
@@ -85,21 +85,21 @@ type onlineHandler struct {
 // role, has the caller's session read from the store. Each attempt to clean up is
 // audited as the admin family's are (see [Tracker.AdminHandler]).
 //
-// Options that cannot work are a mistake in the program: OnlineHandler panics and
+// Options that cannot work are a mistake in the program: UserHandler panics and
 // names the field.
-func (t *Tracker) OnlineHandler(o *OnlineOptions) http.Handler {
-	h := &onlineHandler{}
+func (t *Tracker) UserHandler(o *UserOptions) http.Handler {
+	h := &userHandler{}
 	if o != nil {
 		h.opts = *o
 	}
-	h.opts.Roles = mustRoles("OnlineOptions.Roles", h.opts.Roles, "admin", "superadmin")
+	h.opts.Roles = mustRoles("UserOptions.Roles", h.opts.Roles, "admin", "superadmin")
 	h.mustWindows(t)
-	if err := checkOrigins("OnlineOptions.Origins", h.opts.Origins); err != nil {
+	if err := checkOrigins("UserOptions.Origins", h.opts.Origins); err != nil {
 		panic(err.Error())
 	}
 	h.family = family{
 		t:         t,
-		prefix:    mustPrefix("OnlineOptions.Prefix", h.opts.Prefix, "/api/v1/online/"),
+		prefix:    mustPrefix("UserOptions.Prefix", h.opts.Prefix, "/api/v1/online/"),
 		authorize: h.mayUse,
 		endpoints: []endpoint{
 			{name: "count", method: http.MethodGet, path: []string{"count"}, serve: h.count},
@@ -121,7 +121,7 @@ func (t *Tracker) OnlineHandler(o *OnlineOptions) http.Handler {
 }
 
 // mustWindows fills the windows from Options.
-func (h *onlineHandler) mustWindows(t *Tracker) {
+func (h *userHandler) mustWindows(t *Tracker) {
 	o := &h.opts
 	h.own = o.VeryActive != 0 || o.Online != 0 || o.RecentlyActive != 0
 	for _, w := range []struct{ own, shared *time.Duration }{
@@ -131,7 +131,7 @@ func (h *onlineHandler) mustWindows(t *Tracker) {
 			*w.own = *w.shared
 		}
 	}
-	mustHold("OnlineOptions", []need{
+	mustHold("UserOptions", []need{
 		{o.VeryActive > 0, "VeryActive", o.VeryActive, "more than 0"},
 		{o.Online > o.VeryActive, "Online", o.Online, fmt.Sprintf("more than VeryActive (%v)", o.VeryActive)},
 		{o.RecentlyActive > o.Online, "RecentlyActive", o.RecentlyActive, fmt.Sprintf("more than Online (%v)", o.Online)},
@@ -140,7 +140,7 @@ func (h *onlineHandler) mustWindows(t *Tracker) {
 }
 
 // mayUse asks the host's one function about a call, or goes by roles.
-func (h *onlineHandler) mayUse(c *call) error {
+func (h *userHandler) mayUse(c *call) error {
 	if h.opts.Authorize == nil {
 		if !c.endpoint.admin {
 			return nil
@@ -152,14 +152,14 @@ func (h *onlineHandler) mayUse(c *call) error {
 		return err
 	}
 	may := false
-	asked := h.t.contain("OnlineOptions.Authorize", func() {
-		may, err = h.opts.Authorize(c.caller, OnlineAccess{Route: c.endpoint.name, Session: c.caller.entry.session(), Roles: roles})
+	asked := h.t.contain("UserOptions.Authorize", func() {
+		may, err = h.opts.Authorize(c.caller, UserAccess{Route: c.endpoint.name, Session: c.caller.entry.session(), Roles: roles})
 	})
 	switch {
 	case !asked:
 		return ErrUnavailable
 	case err != nil:
-		return hostFailed("OnlineOptions.Authorize", err)
+		return hostFailed("UserOptions.Authorize", err)
 	case !may:
 		return errForbidden
 	}
@@ -172,7 +172,7 @@ type countAnswer struct {
 	Timestamp        time.Time `json:"timestamp"`
 }
 
-func (h *onlineHandler) count(c *call) (any, error) {
+func (h *userHandler) count(c *call) (any, error) {
 	p := parametersOf(c.r)
 	window := h.window(p)
 	if p.err != nil {
@@ -189,7 +189,7 @@ func (h *onlineHandler) count(c *call) (any, error) {
 const maxMinutes = 24 * 60
 
 // window is what a request asks about.
-func (h *onlineHandler) window(p *parameters) time.Duration {
+func (h *userHandler) window(p *parameters) time.Duration {
 	if n := p.number("minutes", maxMinutes); n != 0 {
 		return time.Duration(n) * time.Minute
 	}
@@ -204,7 +204,7 @@ type usersAnswer struct {
 	Next             string           `json:"next,omitempty"`
 }
 
-func (h *onlineHandler) users(c *call) (any, error) {
+func (h *userHandler) users(c *call) (any, error) {
 	p := parametersOf(c.r)
 	q := OnlineQuery{Window: h.window(p), Limit: p.limit(50), After: p.cursor()}
 	if p.err != nil {
@@ -229,7 +229,7 @@ type statsAnswer struct {
 	Status              string    `json:"status"`
 }
 
-func (h *onlineHandler) stats(c *call) (any, error) {
+func (h *userHandler) stats(c *call) (any, error) {
 	s, err := h.t.OnlineStats(c.r.Context())
 	if err == nil && h.own {
 		var counts []int // as fresh as the rest, or fresher: its own time is not told
@@ -262,7 +262,7 @@ type sessionsAnswer struct {
 	Next      string        `json:"next,omitempty"`
 }
 
-func (h *onlineHandler) sessions(c *call) (any, error) {
+func (h *userHandler) sessions(c *call) (any, error) {
 	p := parametersOf(c.r)
 	q := Query{UserID: c.caller.entry.user, Live: true, Limit: p.limit(maxPage), After: p.cursor()}
 	if p.err != nil {
@@ -281,7 +281,7 @@ func (h *onlineHandler) sessions(c *call) (any, error) {
 
 // end ends one of the caller's own sessions; anybody else's is as unknown as one that
 // does not exist (OWASP ASVS 8.2.2).
-func (h *onlineHandler) end(c *call) (any, error) {
+func (h *userHandler) end(c *call) (any, error) {
 	s, err := h.t.Get(c.r.Context(), SessionID(c.id))
 	if err != nil {
 		return nil, err
@@ -289,10 +289,10 @@ func (h *onlineHandler) end(c *call) (any, error) {
 	if s.UserID != c.caller.entry.user {
 		return nil, ErrNotFound
 	}
-	e := Ending{Reason: ByUser, By: s.UserID}
+	e := Ending{Reason: ReasonUser, Actor: s.UserID}
 	current := s.ID == c.caller.entry.handle.id()
 	if current {
-		e.Reason = ByLogout
+		e.Reason = ReasonLogout
 	}
 	answer, err := h.endOwn(c, IDs(s.ID), e)
 	if err == nil && current {
@@ -301,12 +301,12 @@ func (h *onlineHandler) end(c *call) (any, error) {
 	return answer, err
 }
 
-func (h *onlineHandler) endOthers(c *call) (any, error) {
+func (h *userHandler) endOthers(c *call) (any, error) {
 	user := c.caller.entry.user
-	return h.endOwn(c, User(user).Except(c.caller.entry.handle.id()), Ending{Reason: ByUser, By: user})
+	return h.endOwn(c, User(user).Except(c.caller.entry.handle.id()), Ending{Reason: ReasonUser, Actor: user})
 }
 
-func (h *onlineHandler) endOwn(c *call, sel Selector, e Ending) (any, error) {
+func (h *userHandler) endOwn(c *call, sel Selector, e Ending) (any, error) {
 	ended, err := h.t.end(c.r.Context(), sel, e)
 	if err != nil {
 		return nil, err
@@ -320,7 +320,7 @@ type cleanupAnswer struct {
 	Status          string    `json:"status"`
 }
 
-func (h *onlineHandler) cleanup(c *call) (any, error) {
+func (h *userHandler) cleanup(c *call) (any, error) {
 	cleaned, err := h.t.Cleanup(c.r.Context())
 	c.action.Ended = cleaned
 	if err != nil {

@@ -22,7 +22,7 @@ func TestHandlerOptionsThatCannotWork(t *testing.T) {
 	tracker, err := New(NewMemoryStore(), nil)
 	require.NoError(t, err)
 	admin := func(o AdminOptions) func() { return func() { tracker.AdminHandler(&o) } }
-	online := func(o OnlineOptions) func() { return func() { tracker.OnlineHandler(&o) } }
+	online := func(o UserOptions) func() { return func() { tracker.UserHandler(&o) } }
 	for want, make := range map[string]func(){
 		`sessiontrack: AdminOptions.Prefix is "api/": want a path that begins and ends with a slash`:     admin(AdminOptions{Prefix: "api/"}),
 		`sessiontrack: AdminOptions.Prefix is "/api": want a path that begins and ends with a slash`:     admin(AdminOptions{Prefix: "/api"}),
@@ -31,12 +31,12 @@ func TestHandlerOptionsThatCannotWork(t *testing.T) {
 		`sessiontrack: AdminOptions.SuperRoles has an empty role: want names of roles`:                   admin(AdminOptions{SuperRoles: []string{""}}),
 		`sessiontrack: AdminOptions.Online is -1s: want more than 0 and at most 24h0m0s`:                 admin(AdminOptions{Online: -time.Second}),
 		`sessiontrack: AdminOptions.Online is 25h0m0s: want more than 0 and at most 24h0m0s`:             admin(AdminOptions{Online: 25 * time.Hour}),
-		`sessiontrack: OnlineOptions.Prefix is "//": want a path that begins and ends with a slash`:      online(OnlineOptions{Prefix: "//"}),
-		`sessiontrack: OnlineOptions.Roles has an empty role: want names of roles`:                       online(OnlineOptions{Roles: []string{""}}),
-		`sessiontrack: OnlineOptions.VeryActive is -1s: want more than 0`:                                online(OnlineOptions{VeryActive: -time.Second}),
-		`sessiontrack: OnlineOptions.Online is 5m0s: want more than VeryActive (5m0s)`:                   online(OnlineOptions{Online: 5 * time.Minute}),
-		`sessiontrack: OnlineOptions.RecentlyActive is 15m0s: want more than Online (15m0s)`:             online(OnlineOptions{RecentlyActive: 15 * time.Minute}),
-		`sessiontrack: OnlineOptions.RecentlyActive is 24h0m1s: want at most 24h0m0s`:                    online(OnlineOptions{RecentlyActive: 24*time.Hour + time.Second}),
+		`sessiontrack: UserOptions.Prefix is "//": want a path that begins and ends with a slash`:        online(UserOptions{Prefix: "//"}),
+		`sessiontrack: UserOptions.Roles has an empty role: want names of roles`:                         online(UserOptions{Roles: []string{""}}),
+		`sessiontrack: UserOptions.VeryActive is -1s: want more than 0`:                                  online(UserOptions{VeryActive: -time.Second}),
+		`sessiontrack: UserOptions.Online is 5m0s: want more than VeryActive (5m0s)`:                     online(UserOptions{Online: 5 * time.Minute}),
+		`sessiontrack: UserOptions.RecentlyActive is 15m0s: want more than Online (15m0s)`:               online(UserOptions{RecentlyActive: 15 * time.Minute}),
+		`sessiontrack: UserOptions.RecentlyActive is 24h0m1s: want at most 24h0m0s`:                      online(UserOptions{RecentlyActive: 24*time.Hour + time.Second}),
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
@@ -81,7 +81,7 @@ func TestMounting(t *testing.T) {
 		mux.ServeHTTP(w, r)
 		assert.Equal(t, test.status, w.Code, "%+v", test)
 	}
-	s.handler = s.OnlineHandler(&OnlineOptions{Prefix: "/o/"})
+	s.handler = s.UserHandler(&UserOptions{Prefix: "/o/"})
 	assert.Equal(t, 200, s.as(adam, "DELETE", "/o/sessions/"+id).Code)
 }
 
@@ -125,7 +125,7 @@ func TestAuthorize(t *testing.T) {
 	t.Parallel()
 	var asked []string
 	var failure error
-	s := newSite(t, NewMemoryStore(), siteOptions{online: &OnlineOptions{Authorize: func(ctx context.Context, a OnlineAccess) (bool, error) {
+	s := newSite(t, NewMemoryStore(), siteOptions{online: &UserOptions{Authorize: func(ctx context.Context, a UserAccess) (bool, error) {
 		asked = append(asked, a.Route+" "+a.Session.UserID+" "+fmt.Sprint(a.Roles))
 		session, ok := FromContext(ctx)
 		if a.Route == "stats" {
@@ -166,7 +166,7 @@ func TestVisible(t *testing.T) {
 		const users = 130
 		calls, viewers := 0, map[string]bool{}
 		see := func(id string) bool { n, _ := strconv.Atoi(id); return n%3 == 0 }
-		s := newSite(t, store, siteOptions{online: &OnlineOptions{Visible: func(_ context.Context, viewer string, ids []string) ([]string, error) {
+		s := newSite(t, store, siteOptions{online: &UserOptions{Visible: func(_ context.Context, viewer string, ids []string) ([]string, error) {
 			calls++
 			viewers[viewer] = true
 			assert.LessOrEqual(t, len(ids), maxPage)
@@ -210,7 +210,7 @@ func TestVisibleIsBounded(t *testing.T) {
 	t.Parallel()
 	calls := 0
 	var failure error
-	s := newSite(t, NewMemoryStore(), siteOptions{online: &OnlineOptions{Visible: func(context.Context, string, []string) ([]string, error) {
+	s := newSite(t, NewMemoryStore(), siteOptions{online: &UserOptions{Visible: func(context.Context, string, []string) ([]string, error) {
 		calls++
 		return nil, failure
 	}}})
@@ -236,7 +236,7 @@ func TestWindows(t *testing.T) {
 			unit := time.Minute
 			if own {
 				unit = 2 * time.Minute
-				o.online = &OnlineOptions{VeryActive: 10 * time.Minute, Online: 30 * time.Minute, RecentlyActive: 2 * time.Hour}
+				o.online = &UserOptions{VeryActive: 10 * time.Minute, Online: 30 * time.Minute, RecentlyActive: 2 * time.Hour}
 				o.admin = &AdminOptions{Online: 30 * time.Minute}
 			}
 			s := newSite(t, NewMemoryStore(), o)
@@ -320,7 +320,7 @@ func TestEndingTheCurrentSession(t *testing.T) {
 		session Session
 		reason  EndReason
 		cleared bool
-	}{{first, ByUser, false}, {current, ByLogout, true}} {
+	}{{first, ReasonUser, false}, {current, ReasonLogout, true}} {
 		w := s.as("", "DELETE", onlinePath+"sessions/"+string(test.session.ID), "Cookie", cookie)
 		require.Equal(t, 200, w.Code)
 		assert.Equal(t, test.cleared, w.Header().Get("Set-Cookie") != "")

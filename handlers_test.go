@@ -64,7 +64,7 @@ type site struct {
 type siteOptions struct {
 	tracker func(*Options)
 	admin   *AdminOptions
-	online  *OnlineOptions
+	online  *UserOptions
 	bare    bool // without the middleware
 }
 
@@ -99,7 +99,7 @@ func newSite(t *testing.T, store Store, o siteOptions) *site {
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/api/user-sessions/", s.AdminHandler(o.admin))
-	mux.Handle("/api/v1/online/", s.OnlineHandler(o.online))
+	mux.Handle("/api/v1/online/", s.UserHandler(o.online))
 	if s.handler = mux; !o.bare {
 		s.handler = s.Middleware(mux)
 	}
@@ -293,9 +293,9 @@ func (b *brokenStore) err() error {
 	return nil
 }
 
-func (b *brokenStore) Create(ctx context.Context, n NewSession) (Created, error) {
+func (b *brokenStore) Create(ctx context.Context, n NewSession) (CreateResult, error) {
 	if err := b.err(); err != nil {
-		return Created{}, err
+		return CreateResult{}, err
 	}
 	return b.Store.Create(ctx, n)
 }
@@ -314,9 +314,9 @@ func (b *brokenStore) List(ctx context.Context, q Query) (Page, error) {
 	return b.Store.List(ctx, q)
 }
 
-func (b *brokenStore) End(ctx context.Context, sel Selector, e Ending) (Ended, error) {
+func (b *brokenStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, error) {
 	if err := b.err(); err != nil || b.cannot.Load() {
-		return Ended{}, errSecretive
+		return EndResult{}, errSecretive
 	}
 	return b.Store.End(ctx, sel, e)
 }

@@ -32,7 +32,7 @@ type userView struct {
 }
 
 func (t *Tracker) sessionView(s Session, c *call, window time.Duration) sessionView {
-	active := t.Active(s)
+	active := t.WithinLimits(s)
 	v := sessionView{
 		sessionJSON: s.toJSON(t.jsonUserID(s.UserID), active),
 		Online:      active && t.clock.now()-micros(s.LastActivity) < window.Microseconds(),
@@ -84,7 +84,7 @@ type onlineUserView struct {
 	Status       string    `json:"status"`
 }
 
-func (h *onlineHandler) userViews(ctx context.Context, page OnlinePage) []onlineUserView {
+func (h *userHandler) userViews(ctx context.Context, page OnlinePage) []onlineUserView {
 	ids := make([]string, len(page.Users))
 	for i, u := range page.Users {
 		ids[i] = u.UserID
@@ -103,7 +103,7 @@ func (h *onlineHandler) userViews(ctx context.Context, page OnlinePage) []online
 }
 
 // status is the word for how long ago a user was last seen.
-func (h *onlineHandler) status(ago time.Duration) string {
+func (h *userHandler) status(ago time.Duration) string {
 	return statusOf(ago, h.opts.VeryActive, h.opts.Online, h.opts.RecentlyActive)
 }
 

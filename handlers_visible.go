@@ -11,7 +11,7 @@ const maxVisiblePages = 10
 
 // visibleUsers is a page of those online users whom the caller may see: as many as
 // were asked for, unless the list ends or the bound is met.
-func (h *onlineHandler) visibleUsers(c *call, q OnlineQuery) (OnlinePage, error) {
+func (h *userHandler) visibleUsers(c *call, q OnlineQuery) (OnlinePage, error) {
 	if h.opts.Visible == nil {
 		return h.t.onlineUsers(c.r.Context(), q)
 	}
@@ -59,7 +59,7 @@ func discreet(after, next Cursor, shown []OnlineUser) Cursor {
 // visiblePage is one page of the store's, narrowed, with no more than room users.
 // Where more are visible it asks again for fewer, because only the store knows the
 // cursor that belongs to a row.
-func (h *onlineHandler) visiblePage(c *call, q OnlineQuery, room int) (OnlinePage, error) {
+func (h *userHandler) visiblePage(c *call, q OnlineQuery, room int) (OnlinePage, error) {
 	var visible map[string]struct{}
 	for {
 		page, err := h.t.onlineUsers(c.r.Context(), q)
@@ -89,7 +89,7 @@ func (h *onlineHandler) visiblePage(c *call, q OnlineQuery, room int) (OnlinePag
 }
 
 // visibleTo asks the host, once for all users of a page.
-func (h *onlineHandler) visibleTo(ctx context.Context, viewer string, users []OnlineUser) (map[string]struct{}, error) {
+func (h *userHandler) visibleTo(ctx context.Context, viewer string, users []OnlineUser) (map[string]struct{}, error) {
 	visible := make(map[string]struct{}, len(users))
 	if len(users) == 0 {
 		return visible, nil
@@ -99,11 +99,11 @@ func (h *onlineHandler) visibleTo(ctx context.Context, viewer string, users []On
 		ids[i] = u.UserID
 	}
 	var err error
-	if !h.t.contain("OnlineOptions.Visible", func() { ids, err = h.opts.Visible(ctx, viewer, ids) }) {
+	if !h.t.contain("UserOptions.Visible", func() { ids, err = h.opts.Visible(ctx, viewer, ids) }) {
 		return nil, ErrUnavailable
 	}
 	if err != nil {
-		return nil, hostFailed("OnlineOptions.Visible", err)
+		return nil, hostFailed("UserOptions.Visible", err)
 	}
 	for _, id := range ids {
 		visible[id] = struct{}{}

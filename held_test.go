@@ -66,7 +66,7 @@ func TestShutdownDoesNotOutliveItsContext(t *testing.T) {
 // before: a connection that has to be waited for.
 type hangingTouches struct{ *MemoryStore }
 
-func (s *hangingTouches) Touch(ctx context.Context, _ []Touch, _ time.Duration) ([]SessionID, error) {
+func (s *hangingTouches) Touch(ctx context.Context, _ []TouchRecord, _ time.Duration) ([]SessionID, error) {
 	deadline, _ := ctx.Deadline()
 	time.Sleep(time.Until(deadline))
 	return nil, ErrUnavailable

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// HistoryStepSize is how long the steps of a history are.
-type HistoryStepSize string
+// StepSize is how long the steps of a history are.
+type StepSize string
 
 // The sizes of steps. Hours and days are those of the question's time zone: a day has
 // 23, 24 or 25 hours.
 const (
-	ByMinute HistoryStepSize = "1m"
-	ByHour   HistoryStepSize = "1h"
-	ByDay    HistoryStepSize = "1d"
+	StepMinute StepSize = "1m"
+	StepHour   StepSize = "1h"
+	StepDay    StepSize = "1d"
 )
 
 // HistoryRange says which history is wanted.
@@ -25,9 +25,9 @@ type HistoryRange struct {
 	// From and To are the range; it is widened to whole steps. Default: the 24 hours
 	// before the store's time.
 	From, To time.Time
-	// Step is the size of the steps. Default [ByHour]. At most 2,000 fit into a
+	// Step is the size of the steps. Default [StepHour]. At most 2,000 fit into a
 	// range.
-	Step HistoryStepSize
+	Step StepSize
 	// Zone is where hours and days begin. Default: Options.TimeZone.
 	Zone *time.Location
 }
@@ -35,7 +35,7 @@ type HistoryRange struct {
 // History is what happened over a range.
 type History struct {
 	From, To time.Time // as asked
-	Step     HistoryStepSize
+	Step     StepSize
 	Zone     *time.Location
 	At       time.Time // the store's time of the answer
 	// Points are the steps of which there are samples.
@@ -51,7 +51,7 @@ type History struct {
 	// range, the most frequent first: at most 20 names, the rest as "other"; unknown
 	// is "unknown". Like Durations and SignIns they are kept by quarters of an hour:
 	// the range is widened to whole ones for them.
-	Devices, Browsers, Systems, Countries []Share
+	Devices, Browsers, Systems, Countries []NameCount
 }
 
 // HistoryPoint is one step.
@@ -81,8 +81,8 @@ type Durations struct {
 	Median, P90 time.Duration
 }
 
-// Share is how many sessions have a name.
-type Share struct {
+// NameCount is how many sessions have a name.
+type NameCount struct {
 	Name  string
 	Count int
 }
@@ -136,7 +136,7 @@ func (t *Tracker) defaultRange(r *HistoryRange) {
 		r.From = r.To.Add(-24 * time.Hour)
 	}
 	if r.Step == "" {
-		r.Step = ByHour
+		r.Step = StepHour
 	}
 	if r.Zone == nil {
 		r.Zone = t.zone
@@ -148,7 +148,7 @@ func (r *HistoryRange) query() (q HistoryQuery, err error) {
 	if !r.From.Before(r.To) {
 		return q, errHistoryRange
 	}
-	if !slices.Contains([]HistoryStepSize{ByMinute, ByHour, ByDay}, r.Step) {
+	if !slices.Contains([]StepSize{StepMinute, StepHour, StepDay}, r.Step) {
 		return q, errHistoryStep
 	}
 	if q.Steps, err = bounds(r.From, r.To, r.firstOf, r.nextOf); err != nil {
@@ -181,9 +181,9 @@ func bounds(from, to time.Time, first, next func(time.Time) time.Time) ([]time.T
 // firstOf is the beginning of the step that holds at.
 func (r *HistoryRange) firstOf(at time.Time) time.Time {
 	switch r.Step {
-	case ByMinute:
+	case StepMinute:
 		return at.Truncate(time.Minute)
-	case ByDay:
+	case StepDay:
 		return r.dayOf(at)
 	}
 	return hourOf(at.In(r.Zone))
@@ -192,9 +192,9 @@ func (r *HistoryRange) firstOf(at time.Time) time.Time {
 // nextOf is the beginning of the step behind the one that begins at at.
 func (r *HistoryRange) nextOf(at time.Time) time.Time {
 	switch r.Step {
-	case ByMinute:
+	case StepMinute:
 		return at.Add(time.Minute)
-	case ByDay:
+	case StepDay:
 		return r.dayAfter(at)
 	}
 	next := hourOf(at.Add(time.Hour).In(r.Zone))
@@ -307,20 +307,20 @@ const maxShares = 20
 
 // sharesOf sorts names by their count, and those of one count by name. "other" holds
 // what is left out, and comes last where it was made for that.
-func sharesOf(counts map[string]int) []Share {
-	all := make([]Share, 0, len(counts))
+func sharesOf(counts map[string]int) []NameCount {
+	all := make([]NameCount, 0, len(counts))
 	for name, n := range counts {
 		if name == "" {
 			name = string(DeviceUnknown)
 		}
-		all = append(all, Share{name, n})
+		all = append(all, NameCount{name, n})
 	}
-	slices.SortFunc(all, func(a, b Share) int { return cmp.Or(b.Count-a.Count, cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(all, func(a, b NameCount) int { return cmp.Or(b.Count-a.Count, cmp.Compare(a.Name, b.Name)) })
 	if len(all) <= maxShares {
 		return all
 	}
-	rest := Share{Name: otherName}
-	kept := make([]Share, 0, maxShares+1)
+	rest := NameCount{Name: otherName}
+	kept := make([]NameCount, 0, maxShares+1)
 	for _, share := range all {
 		if len(kept) < maxShares && share.Name != otherName {
 			kept = append(kept, share)

@@ -37,8 +37,8 @@ func randomTraffic(r *rand.Rand, from time.Time, days, sessions int) *traffic {
 		s.Location.CountryCode = pick(r, someCountries)
 		lasted := time.Duration(float64(time.Second) * float64(uint64(1)<<r.IntN(17)) * (1 + r.Float64()))
 		s.LastActivity = s.LoginAt.Add(lasted.Truncate(time.Microsecond))
-		if s.LogoutAt, s.EndReason = s.LastActivity, ByLogout; r.IntN(4) == 0 {
-			s.LogoutAt, s.EndReason = s.LastActivity.Add(24*time.Hour), ByIdle
+		if s.LogoutAt, s.EndReason = s.LastActivity, ReasonLogout; r.IntN(4) == 0 {
+			s.LogoutAt, s.EndReason = s.LastActivity.Add(24*time.Hour), ReasonIdle
 		}
 		t.sessions = append(t.sessions, s)
 	}
@@ -57,7 +57,7 @@ type oracle struct {
 }
 
 func (o *oracle) name(at time.Time) string {
-	layout := map[HistoryStepSize]string{ByMinute: "2006-01-02 15:04 -0700", ByHour: "2006-01-02 15 -0700", ByDay: "2006-01-02"}[o.r.Step]
+	layout := map[StepSize]string{StepMinute: "2006-01-02 15:04 -0700", StepHour: "2006-01-02 15 -0700", StepDay: "2006-01-02"}[o.r.Step]
 	return at.In(o.r.Zone).Format(layout)
 }
 
@@ -106,7 +106,7 @@ func (o *oracle) check(t *testing.T, h *History) {
 			durations = append(durations, s.LastActivity.Sub(s.LoginAt))
 		}
 	}
-	for kind, shares := range map[string][]Share{"device": h.Devices, "browser": h.Browsers, "os": h.Systems, "country": h.Countries} {
+	for kind, shares := range map[string][]NameCount{"device": h.Devices, "browser": h.Browsers, "os": h.Systems, "country": h.Countries} {
 		got := map[string]int{}
 		for _, share := range shares {
 			got[share.Name] += share.Count
@@ -188,10 +188,10 @@ func askAtRandom(t *testing.T, r *rand.Rand, tracker *Tracker, all *traffic, fro
 	for i := range 30 {
 		zone, err := time.LoadLocation(zones[i%len(zones)])
 		require.NoError(t, err)
-		q := HistoryRange{Zone: zone, Step: []HistoryStepSize{ByMinute, ByHour, ByDay}[r.IntN(3)]}
+		q := HistoryRange{Zone: zone, Step: []StepSize{StepMinute, StepHour, StepDay}[r.IntN(3)]}
 		q.From = from.Add(time.Duration(r.Int64N(int64(days) * int64(24*time.Hour))))
 		most := int64(days) * int64(24*time.Hour)
-		if q.Step == ByMinute {
+		if q.Step == StepMinute {
 			most = int64(30 * time.Hour)
 		}
 		q.To = q.From.Add(time.Duration(1 + r.Int64N(most)))
@@ -250,7 +250,7 @@ func (all *traffic) replay(t *testing.T, store *MemoryStore, until time.Time) {
 			require.NoError(t, err)
 			require.Equal(t, s.LoginAt, created.Session.LoginAt)
 		}}, act{s.LastActivity, func() {
-			_, err := store.Touch(ctx, []Touch{{ID: s.ID, At: s.LastActivity}}, 0)
+			_, err := store.Touch(ctx, []TouchRecord{{ID: s.ID, At: s.LastActivity}}, 0)
 			require.NoError(t, err)
 		}}, act{s.LogoutAt, func() {
 			ended, err := store.End(ctx, IDs(s.ID), Ending{Reason: s.EndReason})
@@ -284,13 +284,13 @@ func TestHistoryRefusesWhatCannotBe(t *testing.T) {
 		"nothing":  {From: now, To: now},
 		"backward": {From: now, To: now.Add(-time.Hour)},
 		"step":     {From: now, To: now.Add(time.Hour), Step: "2h"},
-		"points":   {From: now, To: now.Add(2001 * time.Minute), Step: ByMinute},
-		"days":     {From: now.AddDate(-6, 0, 0), To: now, Step: ByDay},
+		"points":   {From: now, To: now.Add(2001 * time.Minute), Step: StepMinute},
+		"days":     {From: now.AddDate(-6, 0, 0), To: now, Step: StepDay},
 	} {
 		_, err := tracker.History(t.Context(), q)
 		require.Error(t, err, name)
 	}
-	h, err := tracker.History(t.Context(), HistoryRange{From: now, To: now.Add(2000 * time.Minute), Step: ByMinute})
+	h, err := tracker.History(t.Context(), HistoryRange{From: now, To: now.Add(2000 * time.Minute), Step: StepMinute})
 	require.NoError(t, err)
 	require.Empty(t, h.Points)
 	require.Zero(t, h.Durations)

@@ -13,7 +13,7 @@ import (
 // Login makes a session for a user whom the application has just authenticated. Hand
 // token.Reveal() to the client, or let Options.Cookie do it; the session's ID goes
 // into a JWT as its sid claim. The session that the request itself proved, whoever's
-// it was, ends as [ByReplacement] in the same step (OWASP ASVS 7.2.4); nothing that
+// it was, ends as [ReasonReplacement] in the same step (OWASP ASVS 7.2.4); nothing that
 // the client sent becomes part of the new one. The answer is marked no-store.
 //
 // A sign-in carries no session yet, so the cross-origin check of session cookies does not
@@ -78,7 +78,7 @@ func (t *Tracker) newSession(r *http.Request, userID string, h handle) NewSessio
 }
 
 // created is what follows a Create, by Login or from a credential.
-func (t *Tracker) created(ctx context.Context, n *NewSession, c Created, before int64) {
+func (t *Tracker) created(ctx context.Context, n *NewSession, c CreateResult, before int64) {
 	t.clock.learn(c.Session.LoginAt, before, t.clock.local())
 	t.count(countLogins, 1)
 	t.ended(ctx, c.Ended)
@@ -92,7 +92,7 @@ func (t *Tracker) created(ctx context.Context, n *NewSession, c Created, before 
 // Logout is a handler that ends the caller's session, clears the cookie and answers
 // 204; also where there is no session to end, or one that has ended. It works behind the
 // middleware and without it; the middleware refuses a session that has ended first,
-// unless Options.Public names the path. Safe methods get 405 wherever it
+// unless Options.SessionOptional names the path. Safe methods get 405 wherever it
 // is mounted: a link or a picture of another site must sign nobody out (RFC 9110 §9.2.1,
 // OWASP ASVS 3.5.3).
 func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
@@ -108,7 +108,7 @@ func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
 		err = errCrossOrigin // a form of another site comes without the cookie, and could still have it cleared
 	}
 	if err == nil && e != nil && e.ending.Load() == nil {
-		_, err = t.end(r.Context(), IDs(e.handle.id()), Ending{Reason: ByLogout, By: e.user})
+		_, err = t.end(r.Context(), IDs(e.handle.id()), Ending{Reason: ReasonLogout, Actor: e.user})
 	}
 	if err != nil {
 		t.refuse(w, r, err)

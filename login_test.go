@@ -88,7 +88,7 @@ func TestLogoutOfAnIdleSession(t *testing.T) {
 		require.Equal(t, 204, w.Code)
 		stored, err := f.Get(t.Context(), s.ID)
 		require.NoError(t, err)
-		require.Equal(t, ByLogout, stored.EndReason)
+		require.Equal(t, ReasonLogout, stored.EndReason)
 	})
 }
 

@@ -79,7 +79,7 @@ func (t *Tracker) pass(w http.ResponseWriter, r *http.Request, next http.Handler
 		next.ServeHTTP(w, r)
 		return
 	case errors.Is(err, errCrossOrigin), errors.Is(err, ErrLimit):
-	case t.asks(t.opts.Public, r):
+	case t.asks(t.opts.SessionOptional, r):
 		if res.deadCookie {
 			t.clearCookie(w)
 		}

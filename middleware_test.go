@@ -17,7 +17,7 @@ func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, &Options{
 		Identifier: byUser, Cookie: &CookieOptions{},
-		Skip: SkipPrefixes("/static/"), Public: SkipPrefixes("/public"),
+		Skip: SkipPrefixes("/static/"), SessionOptional: SkipPrefixes("/public"),
 	}).started(t)
 	alone := replica(t, f.store, &Options{Identifier: byUser, SessionAlone: true, Cookie: &CookieOptions{}}).started(t)
 	explicit := replica(t, f.store, &Options{Identifier: byUser, ExplicitOnly: true}).started(t)
@@ -26,7 +26,7 @@ func TestOutcomes(t *testing.T) {
 	live, token := f.login(t, "1")
 	_, second := f.login(t, "1")
 	gone, goneToken := f.login(t, "1")
-	_, err := f.End(t.Context(), IDs(gone.ID), Ending{Reason: ByAdmin, By: "9"})
+	_, err := f.End(t.Context(), IDs(gone.ID), Ending{Reason: ReasonAdmin, Actor: "9"})
 	require.NoError(t, err)
 	h, c := token.Reveal(), "__Host-session="+token.Reveal()
 	const header, cookie = headerName, "Cookie"
@@ -100,7 +100,7 @@ func TestOneAnswerForWhatIsNotGood(t *testing.T) {
 	f := newFixture(t, nil).started(t)
 	live, _ := f.login(t, "1")
 	ended, endedToken := f.login(t, "1")
-	_, err := f.End(t.Context(), IDs(ended.ID), Ending{Reason: ByUser})
+	_, err := f.End(t.Context(), IDs(ended.ID), Ending{Reason: ReasonUser})
 	require.NoError(t, err)
 	want := f.get(newToken())
 	for name, value := range map[string]string{
@@ -121,7 +121,7 @@ func TestOneAnswerForWhatIsNotGood(t *testing.T) {
 
 func TestCrossOrigin(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, &Options{Cookie: &CookieOptions{}, TrustedOrigins: []string{"https://app.example.com"}, Public: SkipPrefixes("/login")}).started(t)
+	f := newFixture(t, &Options{Cookie: &CookieOptions{}, TrustedOrigins: []string{"https://app.example.com"}, SessionOptional: SkipPrefixes("/login")}).started(t)
 	_, token := f.login(t, "1")
 	cookie := []string{"Cookie", "__Host-session=" + token.Reveal()}
 	for _, row := range []struct {
@@ -148,14 +148,14 @@ func TestCrossOrigin(t *testing.T) {
 
 func TestPublicClearsADeadCookie(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, &Options{Cookie: &CookieOptions{}, Public: SkipPrefixes("/")}).started(t)
+	f := newFixture(t, &Options{Cookie: &CookieOptions{}, SessionOptional: SkipPrefixes("/")}).started(t)
 	s, token := f.login(t, "1")
 	live := "__Host-session=" + token.Reveal()
 	assert.Empty(t, f.do("GET", "/", "Cookie", live).Header().Values("Set-Cookie"))
 	f.store.down.Store(true)
 	assert.Empty(t, f.do("GET", "/", "Cookie", "__Host-session="+newToken().Reveal()).Header().Values("Set-Cookie"), "the store cannot say")
 	f.store.down.Store(false)
-	_, err := f.End(t.Context(), IDs(s.ID), Ending{Reason: ByUser})
+	_, err := f.End(t.Context(), IDs(s.ID), Ending{Reason: ReasonUser})
 	require.NoError(t, err)
 	for name, value := range map[string]string{"ended": live, "unknown": "__Host-session=" + newToken().Reveal(), "malformed": "__Host-session=x"} {
 		w := f.do("GET", "/", "Cookie", value)
@@ -182,7 +182,7 @@ func TestRefusalClearsADeadCookie(t *testing.T) {
 	assert.Empty(t, w.Header().Values("Set-Cookie"), "the store cannot say")
 	f.store.down.Store(false)
 	assert.Empty(t, f.do("GET", "/", headerName, newToken().Reveal()).Header().Values("Set-Cookie"), "there is no cookie")
-	_, err := f.End(t.Context(), IDs(s.ID), Ending{Reason: ByUser})
+	_, err := f.End(t.Context(), IDs(s.ID), Ending{Reason: ReasonUser})
 	require.NoError(t, err)
 	for name, value := range map[string]string{"ended": live, "unknown": unknown, "malformed": "__Host-session=x"} {
 		w := f.do("GET", "/", "Cookie", value)
@@ -196,7 +196,7 @@ func TestRefusalClearsADeadCookie(t *testing.T) {
 // TestOneSetCookie: signing in on a public page with a dead cookie sets the name once.
 func TestOneSetCookie(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, &Options{Cookie: &CookieOptions{}, Public: SkipPrefixes("/login")})
+	f := newFixture(t, &Options{Cookie: &CookieOptions{}, SessionOptional: SkipPrefixes("/login")})
 	h := f.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
 		_, _, err := f.Login(w, r, "1")
@@ -289,12 +289,12 @@ func TestAuthenticate(t *testing.T) {
 	behind.ServeHTTP(httptest.NewRecorder(), request("GET", "/", headerName, token.Reveal()))
 	assert.Equal(t, reads+1, f.store.gets.Load(), "the session is looked for once")
 
-	_, err = f.End(t.Context(), IDs(want.ID), Ending{Reason: ByAdmin})
+	_, err = f.End(t.Context(), IDs(want.ID), Ending{Reason: ReasonAdmin})
 	require.NoError(t, err)
 	_, err = f.Authenticate(request("GET", "/", headerName, token.Reveal()))
 	var ended *EndedError
 	require.ErrorAs(t, err, &ended)
-	assert.Equal(t, ByAdmin, ended.Reason)
+	assert.Equal(t, ReasonAdmin, ended.Reason)
 	f.store.down.Store(true)
 	_, err = f.Authenticate(request("GET", "/", headerName, token.Reveal()))
 	assert.ErrorIs(t, err, ErrUnavailable)

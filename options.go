@@ -106,9 +106,9 @@ type Options struct {
 	// Skip names requests that pass untracked; what it names is not protected
 	// either. Default: none. See [SkipPrefixes].
 	Skip func(*http.Request) bool
-	// Public names requests that must work for everybody, such as the sign-in page:
+	// SessionOptional names requests that must work for everybody, such as the sign-in page:
 	// a credential that is not good counts as none there. Default: none.
-	Public func(*http.Request) bool
+	SessionOptional func(*http.Request) bool
 	// Passive names requests that must not count as activity, such as polling by a
 	// page that nobody looks at. Default: none.
 	Passive func(*http.Request) bool
@@ -253,7 +253,7 @@ func (o *Options) defaultDurations() {
 	}
 }
 
-// SkipPrefixes matches requests by their path, for Skip, Public and Passive. A
+// SkipPrefixes matches requests by their path, for Skip, SessionOptional and Passive. A
 // prefix matches at segment borders only: "/docs" is /docs and /docs/x, not
 // /docsecret; "/static/" is everything below; "/" is the root page alone. A path
 // that a router might read as another one (with "//", "/./", "/../" or a

@@ -140,7 +140,7 @@ func TestOriginsOfStreamsAreOrigins(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	for _, origin := range []string{"*", "app.example.com", "https://*.example.com", "https://App.example.com", "https://a.example.com/"} {
-		assert.Panics(t, func() { f.OnlineHandler(&OnlineOptions{Origins: []string{origin}}) }, origin)
+		assert.Panics(t, func() { f.UserHandler(&UserOptions{Origins: []string{origin}}) }, origin)
 	}
-	f.OnlineHandler(&OnlineOptions{Origins: []string{"https://app.example.com", "http://localhost:3000"}})
+	f.UserHandler(&UserOptions{Origins: []string{"https://app.example.com", "http://localhost:3000"}})
 }

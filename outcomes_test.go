@@ -38,7 +38,7 @@ func newOutcomes(t *testing.T, store Store, alone bool) *outcomes {
 	o := &outcomes{broken: &brokenStore{Store: store}}
 	o.Tracker, err = New(o.broken, &Options{
 		Identifier: identifier, SessionAlone: alone, Cookie: &CookieOptions{},
-		Skip: SkipPrefixes("/static/"), Public: SkipPrefixes("/public"), MaxSessions: 3, LimitPolicy: DenyNew, StoreTimeout: busyMachine,
+		Skip: SkipPrefixes("/static/"), SessionOptional: SkipPrefixes("/public"), MaxSessions: 3, LimitPolicy: DenyNew, StoreTimeout: busyMachine,
 	})
 	require.NoError(t, err)
 	o.handler = o.Middleware(http.HandlerFunc(sayUser))
@@ -72,7 +72,7 @@ func TestMiddlewareOutcomes(t *testing.T) {
 	onEachStore(t, func(t *testing.T, store Store) {
 		o, alone := newOutcomes(t, store, false), newOutcomes(t, store, true)
 		live, other, ended := o.signIn(t, "1"), o.signIn(t, "2"), o.signIn(t, "1")
-		_, err := o.End(t.Context(), IDs(ended.ID()), Ending{Reason: ByAdmin, By: "7"})
+		_, err := o.End(t.Context(), IDs(ended.ID()), Ending{Reason: ReasonAdmin, Actor: "7"})
 		require.NoError(t, err)
 		expired := newToken() // past its lifetime as soon as it is there
 		_, err = store.Create(t.Context(), NewSession{
@@ -81,7 +81,7 @@ func TestMiddlewareOutcomes(t *testing.T) {
 		require.NoError(t, err)
 		derivedEnded := bearerOf(t, "3", time.Hour, "jti", "ended")
 		require.Equal(t, 200, ask(o.handler, "GET", "/", "Authorization", derivedEnded).Code)
-		_, err = o.End(t.Context(), User("3"), Ending{Reason: ByPassword})
+		_, err = o.End(t.Context(), User("3"), Ending{Reason: ReasonPassword})
 		require.NoError(t, err)
 		for range 3 {
 			o.signIn(t, "4") // as many as are allowed

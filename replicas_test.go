@@ -41,7 +41,7 @@ func TestEndIsRefusedEverywhere(t *testing.T) {
 				require.Equal(t, 200, f.get(token).Code)
 			}
 			time.Sleep(time.Duration(i) * 77 * time.Millisecond)
-			_, err := a.End(t.Context(), IDs(s.ID), Ending{Reason: ByUser, By: "42"})
+			_, err := a.End(t.Context(), IDs(s.ID), Ending{Reason: ReasonUser, Actor: "42"})
 			require.NoError(t, err)
 			require.Equal(t, 401, a.get(token).Code, "at once where it was ended")
 			time.Sleep(time.Second + time.Millisecond)
@@ -49,7 +49,7 @@ func TestEndIsRefusedEverywhere(t *testing.T) {
 			time.Sleep(4 * time.Second)
 			require.Equal(t, 401, plain.get(token).Code, "within MaxStaleness where the store has no feed")
 		}
-		b.Kick()
+		b.PollNow()
 		for _, f := range []*fixture{a, b, plain} {
 			require.NoError(t, f.Shutdown(t.Context()))
 		}
@@ -73,7 +73,7 @@ func TestStoreAway(t *testing.T) {
 		s, token := f.login(t, "42")
 		_, cold := replica(t, store, nil).login(t, "42")
 		ended, gone := f.login(t, "42")
-		_, err := f.End(t.Context(), IDs(ended.ID), Ending{Reason: ByUser})
+		_, err := f.End(t.Context(), IDs(ended.ID), Ending{Reason: ReasonUser})
 		require.NoError(t, err)
 		time.Sleep(10 * time.Second)
 		store.down.Store(true)

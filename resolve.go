@@ -321,7 +321,7 @@ const credentialLeeway = time.Minute
 // is called idle the store is asked: another replica may have seen it since.
 func (t *Tracker) judge(ctx context.Context, e *entry, now int64) (*entry, error) {
 	reason := t.endedBy(e, now)
-	if reason == ByIdle {
+	if reason == ReasonIdle {
 		fresh, err := t.reread(ctx, e)
 		if err != nil {
 			return e, err
@@ -341,10 +341,10 @@ func (t *Tracker) endedBy(e *entry, now int64) EndReason {
 		return end.reason
 	}
 	if e.expiresAt != 0 && now >= e.expiresAt {
-		return ByLifetime
+		return ReasonLifetime
 	}
 	if idle := t.opts.IdleTimeout.Microseconds(); idle > 0 && now-e.last.Load() >= idle {
-		return ByIdle
+		return ReasonIdle
 	}
 	return ""
 }

@@ -17,7 +17,7 @@ func TestFreshReadTellsTheCache(t *testing.T) {
 	f := newFixture(t, nil).started(t)
 	_, token := f.login(t, "42")
 	require.Equal(t, 200, f.get(token).Code)
-	_, err := f.store.End(t.Context(), IDs(token.ID()), Ending{Reason: ByAdmin}) // by another process
+	_, err := f.store.End(t.Context(), IDs(token.ID()), Ending{Reason: ReasonAdmin}) // by another process
 	require.NoError(t, err)
 
 	r := httptest.NewRequest("POST", "/", nil)
@@ -42,10 +42,10 @@ func TestEndHoldsHereForWhatEndedElsewhere(t *testing.T) {
 			s, token := f.login(t, "42")
 			_, other := f.login(t, "43")
 			require.Equal(t, 200, f.get(token).Code)
-			_, err := f.store.End(t.Context(), IDs(s.ID), Ending{Reason: ByPassword}) // by another process
+			_, err := f.store.End(t.Context(), IDs(s.ID), Ending{Reason: ReasonPassword}) // by another process
 			require.NoError(t, err)
 
-			ended, err := f.End(t.Context(), sel(s.ID), Ending{Reason: ByAdmin})
+			ended, err := f.End(t.Context(), sel(s.ID), Ending{Reason: ReasonAdmin})
 			require.NoError(t, err)
 			require.Empty(t, ended)
 			w := f.get(token)
@@ -65,7 +65,7 @@ func TestEndKeepsTheExceptedInTheCache(t *testing.T) {
 	f := newFixture(t, nil).started(t)
 	s, token := f.login(t, "42")
 	require.Equal(t, 200, f.get(token).Code)
-	_, err := f.End(t.Context(), User("42").Except(s.ID), Ending{Reason: ByUser})
+	_, err := f.End(t.Context(), User("42").Except(s.ID), Ending{Reason: ReasonUser})
 	require.NoError(t, err)
 	reads := f.tally[countReads].Load()
 	assert.Equal(t, 200, f.get(token).Code)

@@ -47,7 +47,7 @@ func TestRunsDoNotOverlap(t *testing.T) {
 		store := &slowFeed{MemoryStore: NewMemoryStore()}
 		tracker := mustTracker(t, store)
 		require.NoError(t, tracker.Start(t.Context()))
-		_, err := tracker.Subscribe(t.Context(), Watch{})
+		_, err := tracker.Subscribe(t.Context(), SubscribeOptions{})
 		require.NoError(t, err)
 		time.Sleep(3 * time.Second)
 		store.slow.Store(true)
@@ -61,7 +61,7 @@ func TestRunsDoNotOverlap(t *testing.T) {
 		require.NoError(t, tracker.Start(t.Context()))
 		time.Sleep(20 * time.Second)
 		assert.EqualValues(t, 1, store.most.Load(), "readings of the feed at once")
-		_, err = tracker.Subscribe(t.Context(), Watch{})
+		_, err = tracker.Subscribe(t.Context(), SubscribeOptions{})
 		require.NoError(t, err, "what ended was the earlier run")
 		require.NoError(t, tracker.Shutdown(t.Context()))
 	})

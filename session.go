@@ -59,7 +59,7 @@ type Session struct {
 }
 
 // Ended reports whether the session has been ended. A session may be past a
-// limit of time without having been ended yet: see [Tracker.Active].
+// limit of time without having been ended yet: see [Tracker.WithinLimits].
 func (s Session) Ended() bool { return !s.LogoutAt.IsZero() }
 
 // Record is a session as the store keeps it, with the hash of its secret. It is
@@ -107,22 +107,22 @@ func (l Location) String() string {
 type EndReason string
 
 // The reasons that this package gives by itself, and those that hosts commonly
-// need. ByIdle, ByLifetime, ByLimit and ByReplacement belong to the Tracker.
+// need. ReasonIdle, ReasonLifetime, ReasonLimit and ReasonReplacement belong to the Tracker.
 const (
-	ByLogout      EndReason = "logout"   // the user signed out
-	ByUser        EndReason = "user"     // the user ended it from another session
-	ByAdmin       EndReason = "admin"    // an administrator ended it
-	ByIdle        EndReason = "idle"     // no activity for IdleTimeout
-	ByLifetime    EndReason = "lifetime" // older than Lifetime
-	ByLimit       EndReason = "limit"    // a newer one took its place under MaxSessions
-	ByReplacement EndReason = "replaced" // a new sign-in carried it
-	ByPassword    EndReason = "password" // the password was changed
-	ByDeletion    EndReason = "deleted"  // the account was disabled or deleted
+	ReasonLogout      EndReason = "logout"   // the user signed out
+	ReasonUser        EndReason = "user"     // the user ended it from another session
+	ReasonAdmin       EndReason = "admin"    // an administrator ended it
+	ReasonIdle        EndReason = "idle"     // no activity for IdleTimeout
+	ReasonLifetime    EndReason = "lifetime" // older than Lifetime
+	ReasonLimit       EndReason = "limit"    // a newer one took its place under MaxSessions
+	ReasonReplacement EndReason = "replaced" // a new sign-in carried it
+	ReasonPassword    EndReason = "password" // the password was changed
+	ReasonDeletion    EndReason = "deleted"  // the account was disabled or deleted
 )
 
 // byLimit reports whether a limit of time ended the session, which requests refused before
 // anybody did so.
-func (r EndReason) byLimit() bool { return r == ByIdle || r == ByLifetime }
+func (r EndReason) byLimit() bool { return r == ReasonIdle || r == ReasonLifetime }
 
 // valid keeps reasons fit for a column, a log line and JSON.
 func (r EndReason) valid() bool {

@@ -67,7 +67,7 @@ func TestStatementsOfWarmAndColdRequests(t *testing.T) {
 		session, tokens[i], err = maker.Login(httptest.NewRecorder(), request("POST", "/login"), "user"+string(rune('a'+i%26)))
 		require.NoError(t, err)
 		device := Device{Type: DeviceUnknown, Source: "user_agent"} // else the first touch has it named
-		require.NoError(t, s.Describe(t.Context(), []Facts{{ID: session.ID, Device: &device}}))
+		require.NoError(t, s.Describe(t.Context(), []SessionUpdate{{ID: session.ID, Device: &device}}))
 	}
 	// No flush of its own within the test; every request is activity.
 	f, hook := overPostgres(t, s, Options{TouchInterval: -1, FlushInterval: time.Minute, PresenceStep: -1})

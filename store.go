@@ -33,7 +33,7 @@ type Store interface {
 	// ended one, [ErrLimit] where the policy denies, and an [EndedError] with the
 	// fence's reason where n.IssuedAt is not past the second of the user's fence,
 	// exactly under concurrent calls of End.
-	Create(ctx context.Context, n NewSession) (Created, error)
+	Create(ctx context.Context, n NewSession) (CreateResult, error)
 
 	// Get returns the session of that handle, ended or not, or [ErrNotFound].
 	Get(ctx context.Context, id SessionID) (Record, error)
@@ -49,11 +49,11 @@ type Store interface {
 	// caller learns of ends. A handle may come twice; the later time counts. The
 	// users' presence moves with it where it is behind by presenceStep or more.
 	// Batches that overlap, in any order, must not deadlock.
-	Touch(ctx context.Context, batch []Touch, presenceStep time.Duration) ([]SessionID, error)
+	Touch(ctx context.Context, batch []TouchRecord, presenceStep time.Duration) ([]SessionID, error)
 
 	// Describe adds what was learnt of sessions after their creation; what is
 	// ended or unknown is skipped.
-	Describe(ctx context.Context, batch []Facts) error
+	Describe(ctx context.Context, batch []SessionUpdate) error
 
 	// End ends the live sessions that sel selects, and returns those that this
 	// very call ended, as they now are. A session that had ended before, or was
@@ -63,13 +63,13 @@ type Store interface {
 	// Where sel is of [User], with exceptions or without, the user's fence is moved
 	// to the store's time in the same transaction, whether or not a session ended:
 	// see NewSession.IssuedAt.
-	End(ctx context.Context, sel Selector, e Ending) (Ended, error)
+	End(ctx context.Context, sel Selector, e Ending) (EndResult, error)
 
 	// Purge deletes ended sessions that are past their retention, or blanks what
 	// is personal in them where the handle must be remembered. It returns how
 	// many rows it changed; fewer than p.Limit means that it is done. Fences older
 	// than p.KeepEnded go too.
-	Purge(ctx context.Context, p Purge) (int, error)
+	Purge(ctx context.Context, p PurgeOptions) (int, error)
 }
 
 // NewSession is what Create inserts.
@@ -86,7 +86,7 @@ type NewSession struct {
 	IssuedAt time.Time
 	// Lifetime makes ExpiresAt; zero means none.
 	Lifetime time.Duration
-	// Replaces names a session to be ended as [ByReplacement] first, whoever's it
+	// Replaces names a session to be ended as [ReasonReplacement] first, whoever's it
 	// is; empty for none. One that has ended or is unknown is skipped.
 	Replaces SessionID
 	// Limit is how many live sessions the user may hold with this one; zero means
@@ -108,23 +108,23 @@ type NewSession struct {
 type LimitPolicy int
 
 const (
-	// EndOldest ends the sessions with the oldest sign-in as [ByLimit].
+	// EndOldest ends the sessions with the oldest sign-in as [ReasonLimit].
 	EndOldest LimitPolicy = iota
 	// DenyNew refuses the new session with [ErrLimit].
 	DenyNew
 )
 
-// Created is the answer of Create.
-type Created struct {
+// CreateResult is the answer of Create.
+type CreateResult struct {
 	// Session is the new row; its LoginAt is the store's time.
 	Session Session
 	// Ended are the sessions that the call ended, replaced and over the limit.
 	Ended []Session
 }
 
-// Touch is one observation of activity: fixed in size, so that no value in it can
+// TouchRecord is one observation of activity: fixed in size, so that no value in it can
 // spoil a batch.
-type Touch struct {
+type TouchRecord struct {
 	ID SessionID
 	At time.Time
 	// Serial is the session's where the caller knows it, else zero. It selects
@@ -132,19 +132,19 @@ type Touch struct {
 	Serial int64
 }
 
-// Facts is what Describe adds to one session. A nil or zero field leaves what is
+// SessionUpdate is what Describe adds to one session. A nil or zero field leaves what is
 // there.
-type Facts struct {
+type SessionUpdate struct {
 	ID     SessionID
 	Device *Device
 	// Network replaces the latest address, its source and the place, together.
-	Network *Network
+	Network *ClientNetwork
 	// CredentialUntil moves forward only.
 	CredentialUntil time.Time
 }
 
-// Network is where a session was last used from.
-type Network struct {
+// ClientNetwork is where a session was last used from.
+type ClientNetwork struct {
 	Address  netip.Addr
 	Source   string   // as [ClientAddress].Source
 	Location Location // of Address
@@ -153,12 +153,12 @@ type Network struct {
 // Ending is how sessions end. Reason is required.
 type Ending struct {
 	Reason EndReason
-	// By is the user id of who does it; empty for the system.
-	By string
+	// Actor is the user id of who does it; empty for the system.
+	Actor string
 }
 
-// Ended is the answer of End.
-type Ended struct {
+// EndResult is the answer of End.
+type EndResult struct {
 	// Sessions are those that this call ended.
 	Sessions []Session
 	// At is the store's time of the call.
@@ -167,8 +167,8 @@ type Ended struct {
 	Next int64
 }
 
-// Purge says what may go. Durations count from LogoutAt by the store's clock.
-type Purge struct {
+// PurgeOptions says what may go. Durations count from LogoutAt by the store's clock.
+type PurgeOptions struct {
 	// Retention is how long an ended session is kept in full.
 	Retention time.Duration
 	// KeepEnded is how long handle, time and reason of an ended derived session

@@ -10,11 +10,11 @@ import (
 )
 
 // Create implements [Store].
-func (s *BunStore) Create(ctx context.Context, n NewSession) (Created, error) {
+func (s *BunStore) Create(ctx context.Context, n NewSession) (CreateResult, error) {
 	if err := n.check(); err != nil {
-		return Created{}, err
+		return CreateResult{}, err
 	}
-	var created Created
+	var created CreateResult
 	err := s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
 		ended, err := makeRoom(ctx, tx, &n)
 		if err != nil {
@@ -24,14 +24,14 @@ func (s *BunStore) Create(ctx context.Context, n NewSession) (Created, error) {
 		if err != nil {
 			return err
 		}
-		created = Created{Session: row.session(), Ended: ended}
+		created = CreateResult{Session: row.session(), Ended: ended}
 		if err := settleCreated(ctx, tx, created); err != nil || len(ended) == 0 {
 			return err
 		}
 		return notify(ctx, tx)
 	})
 	if err != nil {
-		return Created{}, failed("create", err)
+		return CreateResult{}, failed("create", err)
 	}
 	return created, nil
 }
@@ -69,7 +69,7 @@ func makeRoom(ctx context.Context, tx bun.Tx, n *NewSession) ([]Session, error) 
 	for _, end := range [...]struct {
 		rows   []int64
 		reason EndReason
-	}{{replaced, ByReplacement}, {over, ByLimit}} {
+	}{{replaced, ReasonReplacement}, {over, ReasonLimit}} {
 		sessions, err := endLocked(ctx, tx, end.rows, end.reason)
 		if err != nil {
 			return nil, err
@@ -203,7 +203,7 @@ func insertSession(ctx context.Context, tx bun.Tx, n *NewSession) (*bunRow, erro
 
 // settleCreated brings presence up to date, user by user in their order: the new
 // session's user is online, and the one of a replaced session may be no longer.
-func settleCreated(ctx context.Context, tx bun.Tx, c Created) error {
+func settleCreated(ctx context.Context, tx bun.Tx, c CreateResult) error {
 	users := usersOf(append(slices.Clone(c.Ended), c.Session))
 	for _, user := range users {
 		var err error

@@ -8,17 +8,17 @@ import (
 )
 
 // End implements [Store].
-func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (Ended, error) {
+func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, error) {
 	c, err := sel.Criteria()
 	if err != nil {
-		return Ended{}, err
+		return EndResult{}, err
 	}
 	if err := e.check(); err != nil {
-		return Ended{}, err
+		return EndResult{}, err
 	}
-	var out Ended
+	var out EndResult
 	err = s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, now time.Time) error {
-		out = Ended{At: now}
+		out = EndResult{At: now}
 		if c.UserID != "" && cleanText(c.UserID) {
 			if err := raiseFence(ctx, tx, c.UserID, e.Reason); err != nil {
 				return err
@@ -43,7 +43,7 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (Ended, erro
 		return notify(ctx, tx)
 	})
 	if err != nil {
-		return Ended{}, failed("end", err)
+		return EndResult{}, failed("end", err)
 	}
 	return out, nil
 }
@@ -63,7 +63,7 @@ func raiseFence(ctx context.Context, tx bun.Tx, userID string, reason EndReason)
 // NotifyChannel is the PostgreSQL channel on which [BunStore] notifies, without a
 // payload, in each transaction that ends sessions, but for those past their limits: what
 // package pglisten listens to, or a host with a listener of its own, to call
-// [Tracker.Kick].
+// [Tracker.PollNow].
 const NotifyChannel = "sessiontrack_ended"
 
 // notify tells listeners when the transaction commits. It comes last, and only
@@ -163,7 +163,7 @@ func endSelected(ctx context.Context, tx bun.Tx, c *bunCriteria, e Ending) ([]bu
 	err := tx.NewUpdate().With("target", target).With("clock", clock).
 		TableExpr("user_sessions AS s").TableExpr("target").TableExpr("clock").
 		Set("logout_at = greatest(clock.now, s.last_activity)").Set("updated_at = clock.now").
-		Set("end_reason = ?", string(e.Reason)).Set("ended_by = ?", e.By).
+		Set("end_reason = ?", string(e.Reason)).Set("ended_by = ?", e.Actor).
 		Where("s.id = target.id").Where("s.is_active").ApplyQueryBuilder(c.narrowTime).ApplyQueryBuilder(c.narrowRange).
 		Returning(sessionColumns).Scan(ctx, &rows)
 	return rows, err
@@ -215,7 +215,7 @@ const unfenceSQL = `DELETE FROM user_fences WHERE user_id IN (
 	ORDER BY at LIMIT 2000 FOR UPDATE SKIP LOCKED)`
 
 // Purge implements [Store]. Rows that another purge is at are left to it.
-func (s *BunStore) Purge(ctx context.Context, p Purge) (int, error) {
+func (s *BunStore) Purge(ctx context.Context, p PurgeOptions) (int, error) {
 	if err := p.check(); err != nil {
 		return 0, err
 	}

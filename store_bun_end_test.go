@@ -25,7 +25,7 @@ func TestEndedRowsAreFinal(t *testing.T) {
 	id := bunCreate(t, s, "1", func(n *NewSession) { n.Session.UserAgent = "agent" }).ID
 	_, err := s.db.ExecContext(ctx, "UPDATE user_sessions SET user_agent = 'other', last_activity = now()")
 	require.NoError(t, err, "a live row may change")
-	_, err = s.End(ctx, IDs(id), Ending{Reason: ByAdmin, By: "7"})
+	_, err = s.End(ctx, IDs(id), Ending{Reason: ReasonAdmin, Actor: "7"})
 	require.NoError(t, err)
 	before, err := s.Get(ctx, id)
 	require.NoError(t, err)
@@ -46,7 +46,7 @@ func TestEndedRowsAreFinal(t *testing.T) {
 	blank, err := s.Get(ctx, id)
 	require.NoError(t, err)
 	assert.Equal(t, after.LogoutAt, blank.LogoutAt)
-	assert.Equal(t, ByAdmin, blank.EndReason)
+	assert.Equal(t, ReasonAdmin, blank.EndReason)
 }
 
 // TestBunStoreEndsOnce: many callers on the same sessions, each end is returned to
@@ -58,7 +58,7 @@ func TestBunStoreEndsOnce(t *testing.T) {
 	var returned atomic.Int64
 	parallel(5, func(int) {
 		for after, first := int64(0), true; first || after > 0; first = false {
-			e, err := s.End(ctx, Idle(time.Second).Walk(after, 200), Ending{Reason: ByIdle})
+			e, err := s.End(ctx, Idle(time.Second).Walk(after, 200), Ending{Reason: ReasonIdle})
 			if !assert.NoError(t, err) {
 				return
 			}
@@ -85,7 +85,7 @@ func TestBunStorePresenceFollowsTheLastSession(t *testing.T) {
 			var err error
 			switch {
 			case i < 3:
-				err = patiently(func() error { _, err := s.End(ctx, IDs(ids[i]), Ending{Reason: ByUser}); return err })
+				err = patiently(func() error { _, err := s.End(ctx, IDs(ids[i]), Ending{Reason: ReasonUser}); return err })
 			case round%2 == 0:
 				n := NewSession{Session: Session{ID: login, UserID: user}}
 				err = patiently(func() error { _, err := s.Create(ctx, n); return err })
@@ -93,7 +93,7 @@ func TestBunStorePresenceFollowsTheLastSession(t *testing.T) {
 			assert.NoError(t, err)
 		})
 		assertPresenceIsRight(t, s)
-		require.NoError(t, patiently(func() error { _, err := s.End(ctx, User(user), Ending{Reason: ByUser}); return err }))
+		require.NoError(t, patiently(func() error { _, err := s.End(ctx, User(user), Ending{Reason: ReasonUser}); return err }))
 		assertPresenceIsRight(t, s)
 	}
 }
@@ -145,7 +145,7 @@ func TestBunStorePurge(t *testing.T) {
 
 	changed := 0
 	for {
-		n, err := s.Purge(ctx, Purge{Retention: 10 * day, KeepEnded: 20 * day, Limit: 4})
+		n, err := s.Purge(ctx, PurgeOptions{Retention: 10 * day, KeepEnded: 20 * day, Limit: 4})
 		require.NoError(t, err)
 		if changed += n; n < 4 {
 			break
@@ -159,7 +159,7 @@ func TestBunStorePurge(t *testing.T) {
 	for _, id := range blank {
 		row, err := s.Get(ctx, id)
 		require.NoError(t, err)
-		want := Session{Serial: row.Serial, ID: id, Derived: true, LogoutAt: row.LogoutAt, EndReason: ByAdmin, CredentialUntil: row.CredentialUntil}
+		want := Session{Serial: row.Serial, ID: id, Derived: true, LogoutAt: row.LogoutAt, EndReason: ReasonAdmin, CredentialUntil: row.CredentialUntil}
 		assert.Equal(t, want, row.Session, "handle, time and reason stay, nothing else")
 	}
 	for _, id := range []SessionID{young, live} {
@@ -167,10 +167,10 @@ func TestBunStorePurge(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "1", row.UserID)
 	}
-	n, err := s.Purge(ctx, Purge{Retention: 10 * day, KeepEnded: 20 * day, Limit: 4})
+	n, err := s.Purge(ctx, PurgeOptions{Retention: 10 * day, KeepEnded: 20 * day, Limit: 4})
 	require.NoError(t, err)
 	assert.Zero(t, n, "what is blank is not blanked again")
-	n, err = s.Purge(ctx, Purge{Retention: 10 * day, KeepEnded: 15 * day, Limit: 4})
+	n, err = s.Purge(ctx, PurgeOptions{Retention: 10 * day, KeepEnded: 15 * day, Limit: 4})
 	require.NoError(t, err)
 	assert.Equal(t, 1, n, "the one without a known end is forgotten with KeepEnded")
 }
@@ -209,7 +209,7 @@ func TestBunStoreUnknownOutcomeBearsRepetition(t *testing.T) {
 	_, err = direct.Create(ctx, n)
 	require.ErrorIs(t, err, ErrExists)
 
-	touch := []Touch{{ID: n.Session.ID, At: time.Now().Add(time.Hour)}}
+	touch := []TouchRecord{{ID: n.Session.ID, At: time.Now().Add(time.Hour)}}
 	_, err = cut.Touch(ctx, touch, 0)
 	require.ErrorIs(t, err, ErrUnavailable)
 	heal()
@@ -217,16 +217,16 @@ func TestBunStoreUnknownOutcomeBearsRepetition(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, alive, 1)
 
-	_, err = cut.End(ctx, IDs(n.Session.ID), Ending{Reason: ByUser})
+	_, err = cut.End(ctx, IDs(n.Session.ID), Ending{Reason: ReasonUser})
 	require.ErrorIs(t, err, ErrUnavailable)
 	heal()
 	require.Eventually(t, func() bool { r, err := direct.Get(ctx, n.Session.ID); return err == nil && r.Ended() }, 5*time.Second, 10*time.Millisecond)
-	again, err := direct.End(ctx, IDs(n.Session.ID), Ending{Reason: ByAdmin})
+	again, err := direct.End(ctx, IDs(n.Session.ID), Ending{Reason: ReasonAdmin})
 	require.NoError(t, err)
 	assert.Empty(t, again.Sessions)
 	row, err := direct.Get(ctx, n.Session.ID)
 	require.NoError(t, err)
-	assert.Equal(t, ByUser, row.EndReason)
+	assert.Equal(t, ReasonUser, row.EndReason)
 }
 
 // TestBunStoreServerAway: a hanging server costs no more than the caller's
@@ -269,7 +269,7 @@ func TestBunStoreEndAfterTheClockWentBack(t *testing.T) {
 	b := bunCreate(t, s, "2")
 	_, err := s.db.ExecContext(ctx, "UPDATE user_sessions SET last_activity = last_activity + interval '1 hour'")
 	require.NoError(t, err)
-	ended, err := s.End(ctx, IDs(a.ID), Ending{Reason: ByAdmin})
+	ended, err := s.End(ctx, IDs(a.ID), Ending{Reason: ReasonAdmin})
 	require.NoError(t, err)
 	require.Len(t, ended.Sessions, 1)
 	assert.Equal(t, ended.Sessions[0].LastActivity, ended.Sessions[0].LogoutAt)

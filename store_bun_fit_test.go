@@ -115,11 +115,11 @@ func assertWorks(t *testing.T, s *BunStore) {
 	assert.Equal(t, token.hash(), record.SecretHash)
 	assert.WithinDuration(t, began, record.LoginAt, time.Minute)
 	assert.Equal(t, record.LoginAt.Add(time.Hour), record.ExpiresAt)
-	alive, err := s.Touch(ctx, []Touch{{ID: row.ID, At: time.Now()}}, 0)
+	alive, err := s.Touch(ctx, []TouchRecord{{ID: row.ID, At: time.Now()}}, 0)
 	require.NoError(t, err)
 	assert.Equal(t, []SessionID{row.ID}, alive)
 	until := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
-	require.NoError(t, s.Describe(ctx, []Facts{{ID: row.ID, Device: &Device{Type: DeviceTV, Model: "a\u2028\\b<"}, CredentialUntil: until}}))
+	require.NoError(t, s.Describe(ctx, []SessionUpdate{{ID: row.ID, Device: &Device{Type: DeviceTV, Model: "a\u2028\\b<"}, CredentialUntil: until}}))
 	page, err := s.List(ctx, Query{UserIDs: []string{user}, Device: DeviceTV, Limit: 1, IdleTimeout: time.Hour})
 	require.NoError(t, err)
 	require.Len(t, page.Sessions, 1)
@@ -132,7 +132,7 @@ func assertWorks(t *testing.T, s *BunStore) {
 	require.NoError(t, err)
 	assert.True(t, mine)
 	require.NoError(t, s.RollUp(ctx, time.Hour))
-	ended, err := s.End(ctx, User(user), Ending{Reason: ByAdmin})
+	ended, err := s.End(ctx, User(user), Ending{Reason: ReasonAdmin})
 	require.NoError(t, err)
 	require.Len(t, ended.Sessions, 1)
 	feed, err := s.EndedSince(ctx, began.Add(-time.Minute), 10)
@@ -209,7 +209,7 @@ func TestTransactionsWaitForTheirTurn(t *testing.T) {
 		results <- patiently(func() error { _, err := second.Create(ctx, n); return err })
 	}()
 	go func() {
-		results <- patiently(func() error { _, err := second.End(ctx, IDs(session.ID), Ending{Reason: ByUser}); return err })
+		results <- patiently(func() error { _, err := second.End(ctx, IDs(session.ID), Ending{Reason: ReasonUser}); return err })
 	}()
 	select {
 	case err := <-results:

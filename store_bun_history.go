@@ -137,7 +137,7 @@ func quartersOf(ctx context.Context, tx bun.Tx, from, until time.Time) (map[int6
 	if err := tx.NewRaw(begunByQuarterSQL, from, until).Scan(ctx, &begun); err != nil {
 		return nil, err
 	}
-	if err := tx.NewRaw(endedByQuarterSQL, from, until, string(ByIdle), pgdialect.Array(durationBounds[:])).Scan(ctx, &ended); err != nil {
+	if err := tx.NewRaw(endedByQuarterSQL, from, until, string(ReasonIdle), pgdialect.Array(durationBounds[:])).Scan(ctx, &ended); err != nil {
 		return nil, err
 	}
 	quarters := make(map[int64]*HistoryQuarter)

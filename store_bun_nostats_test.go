@@ -25,10 +25,10 @@ func TestBunStoreNeedsNoStatistics(t *testing.T) {
 		ALTER TABLE user_presence SET (autovacuum_enabled = off)`)
 	require.NoError(t, err)
 	ids := load(t, s, 60_000, 50_000)
-	touches, facts, few := make([]Touch, 200), make([]Facts, 200), make([]SessionID, 200)
+	touches, facts, few := make([]TouchRecord, 200), make([]SessionUpdate, 200), make([]SessionID, 200)
 	for i := range touches {
 		id := ids[i*150]
-		touches[i], facts[i], few[i] = Touch{ID: id, At: time.Now()}, Facts{ID: id, Device: &Device{}}, id
+		touches[i], facts[i], few[i] = TouchRecord{ID: id, At: time.Now()}, SessionUpdate{ID: id, Device: &Device{}}, id
 	}
 	const table = 1200 // fewer blocks than those of all sessions, or of the live ones
 	hook := watch(s)
@@ -43,15 +43,15 @@ func TestBunStoreNeedsNoStatistics(t *testing.T) {
 		return err
 	}
 	calls["end"] = func(ctx context.Context) error {
-		_, err := s.End(ctx, IDs(few...), Ending{Reason: ByAdmin})
+		_, err := s.End(ctx, IDs(few...), Ending{Reason: ReasonAdmin})
 		return err
 	}
 	calls["end a user's"] = func(ctx context.Context) error {
-		_, err := s.End(ctx, User("user7"), Ending{Reason: ByAdmin})
+		_, err := s.End(ctx, User("user7"), Ending{Reason: ReasonAdmin})
 		return err
 	}
 	calls["end, a walk"] = func(ctx context.Context) error {
-		_, err := s.End(ctx, Idle(time.Hour).Walk(10_000, 500), Ending{Reason: ByIdle})
+		_, err := s.End(ctx, Idle(time.Hour).Walk(10_000, 500), Ending{Reason: ReasonIdle})
 		return err
 	}
 	calls["create"] = func(ctx context.Context) error {

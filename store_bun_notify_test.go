@@ -42,9 +42,9 @@ func TestBunStoreNotifiesOnlyWhenSessionsEnd(t *testing.T) {
 	limited := func(n *NewSession) { n.Limit, n.Policy = 1, EndOldest }
 	first := bunCreate(t, s, "1")
 	bunCreate(t, s, "1")
-	_, err = s.Touch(t.Context(), []Touch{{ID: first.ID, At: time.Now()}}, 0)
+	_, err = s.Touch(t.Context(), []TouchRecord{{ID: first.ID, At: time.Now()}}, 0)
 	require.NoError(t, err)
-	require.NoError(t, s.Describe(t.Context(), []Facts{{ID: first.ID, Device: &Device{Type: "mobile"}}}))
+	require.NoError(t, s.Describe(t.Context(), []SessionUpdate{{ID: first.ID, Device: &Device{Type: "mobile"}}}))
 	assert.Zero(t, received(), "sign-ins, touches and facts end nothing")
 
 	third := bunCreate(t, s, "1", limited)
@@ -53,23 +53,23 @@ func TestBunStoreNotifiesOnlyWhenSessionsEnd(t *testing.T) {
 		id   SessionID
 		want int
 	}{{first.ID, 0}, {third.ID, 1}, {third.ID, 0}, {newHandle().id(), 0}} {
-		_, err = s.End(t.Context(), IDs(test.id), Ending{Reason: ByLogout})
+		_, err = s.End(t.Context(), IDs(test.id), Ending{Reason: ReasonLogout})
 		require.NoError(t, err)
 		assert.Equal(t, test.want, received())
 	}
 	for range 3 {
 		bunCreate(t, s, "2")
 	}
-	_, err = s.End(t.Context(), User("2"), Ending{Reason: ByAdmin})
+	_, err = s.End(t.Context(), User("2"), Ending{Reason: ReasonAdmin})
 	require.NoError(t, err)
 	assert.Equal(t, 1, received(), "three sessions in one transaction")
 
 	bunCreate(t, s, "3")
-	past, err := s.End(t.Context(), Idle(time.Microsecond).Walk(0, 100), Ending{Reason: ByIdle})
+	past, err := s.End(t.Context(), Idle(time.Microsecond).Walk(0, 100), Ending{Reason: ReasonIdle})
 	require.NoError(t, err)
 	assert.NotEmpty(t, past.Sessions)
 	assert.Zero(t, received(), "a limit of time is each request's own to judge")
-	_, err = s.End(t.Context(), IDs(bunCreate(t, s, "3").ID), Ending{Reason: ByIdle})
+	_, err = s.End(t.Context(), IDs(bunCreate(t, s, "3").ID), Ending{Reason: ReasonIdle})
 	require.NoError(t, err)
 	assert.Equal(t, 1, received(), "a session of choice, whatever the reason says")
 }

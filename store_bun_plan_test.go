@@ -98,25 +98,25 @@ func TestBunStoreWritesByIndex(t *testing.T) {
 	s := newBunStore(t)
 	ids := fill(t, s, 60_000, 50_000)
 	hook := watch(s)
-	batch := make([]Touch, 100)
+	batch := make([]TouchRecord, 100)
 	for i := range batch {
-		batch[i] = Touch{ID: ids[i*20], At: time.Now()}
+		batch[i] = TouchRecord{ID: ids[i*20], At: time.Now()}
 	}
 	for name, call := range map[string]func(context.Context) error{
 		"touch": func(ctx context.Context) error { _, err := s.Touch(ctx, batch, time.Second); return err },
 		"describe": func(ctx context.Context) error {
-			return s.Describe(ctx, []Facts{{ID: ids[0], Device: &Device{}}, {ID: ids[1], Device: &Device{}}})
+			return s.Describe(ctx, []SessionUpdate{{ID: ids[0], Device: &Device{}}, {ID: ids[1], Device: &Device{}}})
 		},
 		"end": func(ctx context.Context) error {
-			_, err := s.End(ctx, IDs(ids[len(ids)-1], ids[len(ids)-2]), Ending{Reason: ByAdmin})
+			_, err := s.End(ctx, IDs(ids[len(ids)-1], ids[len(ids)-2]), Ending{Reason: ReasonAdmin})
 			return err
 		},
 		"end a user's": func(ctx context.Context) error {
-			_, err := s.End(ctx, User("user7"), Ending{Reason: ByAdmin})
+			_, err := s.End(ctx, User("user7"), Ending{Reason: ReasonAdmin})
 			return err
 		},
 		"end, a walk": func(ctx context.Context) error {
-			_, err := s.End(ctx, Idle(time.Hour).Walk(10_000, 500), Ending{Reason: ByIdle})
+			_, err := s.End(ctx, Idle(time.Hour).Walk(10_000, 500), Ending{Reason: ReasonIdle})
 			return err
 		},
 		"create": func(ctx context.Context) error {
@@ -126,7 +126,7 @@ func TestBunStoreWritesByIndex(t *testing.T) {
 			return err
 		},
 		"purge": func(ctx context.Context) error {
-			_, err := s.Purge(ctx, Purge{Retention: 11 * time.Hour, Limit: 100})
+			_, err := s.Purge(ctx, PurgeOptions{Retention: 11 * time.Hour, Limit: 100})
 			return err
 		},
 	} {
@@ -153,7 +153,7 @@ func TestBunStoreFindsAUserWhoHasMost(t *testing.T) {
 	s := newBunStore(t)
 	fill(t, s, 30_000, 1)
 	for _, statement := range statementsOf(t, s, watch(s), func(ctx context.Context) error {
-		ended, err := s.End(ctx, Idle(time.Second).Walk(0, 500), Ending{Reason: ByIdle})
+		ended, err := s.End(ctx, Idle(time.Second).Walk(0, 500), Ending{Reason: ReasonIdle})
 		assert.NotEmpty(t, ended.Sessions)
 		return err
 	}) {
@@ -176,7 +176,7 @@ func TestBunStorePurgeWadesThroughNothing(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.db.ExecContext(ctx, "VACUUM ANALYZE user_sessions, user_fences")
 	require.NoError(t, err)
-	p := Purge{Retention: 24 * time.Hour, KeepEnded: 72 * time.Hour, Limit: 100}
+	p := PurgeOptions{Retention: 24 * time.Hour, KeepEnded: 72 * time.Hour, Limit: 100}
 	hook := watch(s)
 	purge := func(ctx context.Context) error { _, err := s.Purge(ctx, p); return err }
 	for _, statement := range statementsOf(t, s, hook, purge) {

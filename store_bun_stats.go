@@ -94,7 +94,7 @@ func (s *BunStore) countStats(ctx context.Context, q StatsQuery) (StatsCounts, e
 		return StatsCounts{}, err
 	}
 	w := q.Windows
-	sessions, args := sinceColumn, []any{inMicros(w[0]), inMicros(w[1]), inMicros(w[2]), latest.TakenAt, string(ByIdle), string(ByLifetime)}
+	sessions, args := sinceColumn, []any{inMicros(w[0]), inMicros(w[1]), inMicros(w[2]), latest.TakenAt, string(ReasonIdle), string(ReasonLifetime)}
 	if latest.At.IsZero() {
 		sessions, args = activeColumn, append(args[:3], inMicros(q.IdleTimeout))
 	}

@@ -45,7 +45,7 @@ func bunCreate(t testing.TB, s *BunStore, user string, change ...func(*NewSessio
 	for _, f := range change {
 		f(&n)
 	}
-	var created Created
+	var created CreateResult
 	err := patiently(func() (err error) { created, err = s.Create(t.Context(), n); return err })
 	require.NoError(t, err)
 	return created.Session
@@ -167,16 +167,16 @@ func TestBunStoreKeepsHostileTextFromSpoilingABatch(t *testing.T) {
 	assert.Equal(t, netip.MustParseAddr("fe80::1%eth'0"), row.Address)
 
 	neighbour := bunCreate(t, s, "2")
-	alive, err := s.Touch(ctx, []Touch{
+	alive, err := s.Touch(ctx, []TouchRecord{
 		{ID: hostile, At: time.Now()}, {ID: neighbour.ID, At: time.Date(300_000, 1, 1, 0, 0, 0, 0, time.UTC)},
 		{ID: row.ID, At: time.Time{}}, {ID: SessionID(strings.Repeat("\x00", 22)), At: time.Now()},
 	}, 0)
 	require.NoError(t, err)
 	assert.ElementsMatch(t, []SessionID{neighbour.ID, row.ID}, alive)
 
-	require.NoError(t, s.Describe(ctx, []Facts{
+	require.NoError(t, s.Describe(ctx, []SessionUpdate{
 		{ID: hostile, Device: &device},
-		{ID: row.ID, Device: &device, Network: &Network{Source: hostile}, CredentialUntil: time.Date(300_000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		{ID: row.ID, Device: &device, Network: &ClientNetwork{Source: hostile}, CredentialUntil: time.Date(300_000, 1, 1, 0, 0, 0, 0, time.UTC)},
 		{ID: neighbour.ID, Device: &Device{Type: DeviceTV}},
 	}))
 	described, err := s.Get(ctx, neighbour.ID)
@@ -195,7 +195,7 @@ func TestBunStoreKeepsHostileTextFromSpoilingABatch(t *testing.T) {
 	_, err = s.Get(ctx, hostile)
 	require.ErrorIs(t, err, ErrNotFound)
 	for _, sel := range []Selector{IDs(hostile), User(hostile), User(user).Except(hostile)} {
-		_, err := s.End(ctx, sel, Ending{Reason: ByAdmin})
+		_, err := s.End(ctx, sel, Ending{Reason: ReasonAdmin})
 		require.NoError(t, err)
 	}
 }
@@ -239,10 +239,10 @@ func callAll(ctx context.Context, s *BunStore, reads bool) map[string]error {
 	id, stats := newHandle().id(), StatsQuery{Windows: [3]time.Duration{1, 2, 3}}
 	errs := make(map[string]error)
 	_, errs["create"] = s.Create(ctx, NewSession{Session: Session{ID: id, UserID: "1"}})
-	_, errs["touch"] = s.Touch(ctx, []Touch{{ID: id, At: time.Now()}}, 0)
-	errs["describe"] = s.Describe(ctx, []Facts{{ID: id, Device: &Device{}}})
-	_, errs["end"] = s.End(ctx, IDs(id), Ending{Reason: ByAdmin})
-	_, errs["purge"] = s.Purge(ctx, Purge{Limit: 1})
+	_, errs["touch"] = s.Touch(ctx, []TouchRecord{{ID: id, At: time.Now()}}, 0)
+	errs["describe"] = s.Describe(ctx, []SessionUpdate{{ID: id, Device: &Device{}}})
+	_, errs["end"] = s.End(ctx, IDs(id), Ending{Reason: ReasonAdmin})
+	_, errs["purge"] = s.Purge(ctx, PurgeOptions{Limit: 1})
 	_, _, errs["sample"] = s.Sample(ctx, stats)
 	if reads {
 		_, errs["get"] = s.Get(ctx, id)
@@ -328,7 +328,7 @@ func TestBunStoreLimitIsExact(t *testing.T) {
 			stop, most := sampleMost(t, replicas[0], name)
 			parallel(logins, func(i int) {
 				n := NewSession{Session: Session{ID: newHandle().id(), UserID: name}, Limit: test.limit, Policy: test.policy}
-				var c Created
+				var c CreateResult
 				err := patiently(func() (err error) { c, err = replicas[i%3].Create(t.Context(), n); return err })
 				if err != nil {
 					assert.ErrorIs(t, err, ErrLimit)

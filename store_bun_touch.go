@@ -42,11 +42,11 @@ ON CONFLICT (user_id) DO UPDATE SET last_activity = greatest(p.last_activity, ex
 
 // Touch implements [Store]. A batch above [BunOptions.TouchBatch] is written in
 // several transactions; when one fails, those before it stay.
-func (s *BunStore) Touch(ctx context.Context, batch []Touch, presenceStep time.Duration) ([]SessionID, error) {
+func (s *BunStore) Touch(ctx context.Context, batch []TouchRecord, presenceStep time.Duration) ([]SessionID, error) {
 	if err := notNegative("touch", span{"presenceStep", presenceStep}); err != nil {
 		return nil, err
 	}
-	latest := make(map[SessionID]Touch, len(batch))
+	latest := make(map[SessionID]TouchRecord, len(batch))
 	for _, t := range batch {
 		if _, ok := parseHandle(t.ID); !ok {
 			continue // cannot be a session's, and must not spoil the batch
@@ -70,7 +70,7 @@ func (s *BunStore) Touch(ctx context.Context, batch []Touch, presenceStep time.D
 }
 
 // touch writes one batch: sessions first, then their users.
-func (s *BunStore) touch(ctx context.Context, batch []Touch, step time.Duration) ([]SessionID, error) {
+func (s *BunStore) touch(ctx context.Context, batch []TouchRecord, step time.Duration) ([]SessionID, error) {
 	names, times := make([]string, len(batch)), make([]time.Time, len(batch))
 	for i, t := range batch {
 		names[i], times[i] = string(t.ID), columnTime(t.At)
@@ -136,7 +136,7 @@ UPDATE user_sessions AS s SET
 	updated_at = clock_timestamp()
 FROM l WHERE s.id = l.row_id AND s.is_active`
 
-// bunFacts are Facts as describeSQL reads them.
+// bunFacts are updates as describeSQL reads them.
 type bunFacts struct {
 	ID             string     `json:"session_id"`
 	HasDevice      bool       `json:"has_device"`
@@ -160,7 +160,7 @@ type bunFacts struct {
 }
 
 // add takes over what f says; the later of two facts counts.
-func (b *bunFacts) add(f Facts) {
+func (b *bunFacts) add(f SessionUpdate) {
 	if d := f.Device; d != nil {
 		b.HasDevice, b.Ambiguous = true, d.Ambiguous
 		b.Type, b.Source = shortColumn(d.Type), shortColumn(d.Source)
@@ -179,7 +179,7 @@ func (b *bunFacts) add(f Facts) {
 }
 
 // Describe implements [Store].
-func (s *BunStore) Describe(ctx context.Context, batch []Facts) error {
+func (s *BunStore) Describe(ctx context.Context, batch []SessionUpdate) error {
 	merged := make(map[SessionID]*bunFacts, len(batch))
 	for _, f := range batch {
 		if _, ok := parseHandle(f.ID); !ok {

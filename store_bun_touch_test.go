@@ -35,16 +35,16 @@ func TestBunStoreTouchIsOneUpdate(t *testing.T) {
 	s := newBunStore(t)
 	ids := fill(t, s, 1_000, 300)
 	hook := watch(s)
-	batch := make([]Touch, len(ids))
+	batch := make([]TouchRecord, len(ids))
 	for i, id := range ids {
-		batch[i] = Touch{ID: id, At: time.Now()}
+		batch[i] = TouchRecord{ID: id, At: time.Now()}
 	}
 	alive, err := s.Touch(t.Context(), batch, 0)
 	require.NoError(t, err)
 	assert.Len(t, alive, len(ids))
 	assert.Equal(t, []string{"UPDATE user_sessions", "INSERT"}, verbs(hook.take()))
 
-	_, err = s.Touch(t.Context(), []Touch{{ID: newHandle().id(), At: time.Now()}}, 0)
+	_, err = s.Touch(t.Context(), []TouchRecord{{ID: newHandle().id(), At: time.Now()}}, 0)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"UPDATE user_sessions"}, verbs(hook.take()), "nobody alive, no presence")
 
@@ -70,13 +70,13 @@ func TestBunStorePresenceMovesInSteps(t *testing.T) {
 		return v
 	}
 	before := version()
-	_, err := s.Touch(ctx, []Touch{{ID: row.ID, At: time.Now()}}, 30*time.Second)
+	_, err := s.Touch(ctx, []TouchRecord{{ID: row.ID, At: time.Now()}}, 30*time.Second)
 	require.NoError(t, err)
 	assert.Equal(t, before, version(), "less than a step behind: the row is neither written nor locked")
 
 	_, err = s.db.ExecContext(ctx, "UPDATE user_presence SET last_activity = last_activity - interval '31 seconds'")
 	require.NoError(t, err)
-	_, err = s.Touch(ctx, []Touch{{ID: row.ID, At: time.Now()}}, 30*time.Second)
+	_, err = s.Touch(ctx, []TouchRecord{{ID: row.ID, At: time.Now()}}, 30*time.Second)
 	require.NoError(t, err)
 	touched, err := s.Get(ctx, row.ID)
 	require.NoError(t, err)
@@ -105,9 +105,9 @@ func TestBunStoreTouchIsHeapOnly(t *testing.T) {
 	const flushes = 20
 	size := len(ids) / 20
 	flush := func() {
-		batch := make([]Touch, size)
+		batch := make([]TouchRecord, size)
 		for i, at := range rand.Perm(len(ids))[:size] {
-			batch[i] = Touch{ID: ids[at], At: time.Now()}
+			batch[i] = TouchRecord{ID: ids[at], At: time.Now()}
 		}
 		_, err := s.Touch(ctx, batch, time.Hour)
 		require.NoError(t, err)
@@ -168,11 +168,11 @@ func TestBunStoreOverlappingWritersDoNotDeadlock(t *testing.T) {
 			case 1:
 				some := shuffled(random, ids, began)[:20]
 				err = patiently(func() error {
-					return s.Describe(ctx, []Facts{{ID: some[0].ID, Device: &Device{}}, {ID: some[1].ID, Device: &Device{}}})
+					return s.Describe(ctx, []SessionUpdate{{ID: some[0].ID, Device: &Device{}}, {ID: some[1].ID, Device: &Device{}}})
 				})
 				if err == nil {
 					err = patiently(func() error {
-						_, err := s.End(ctx, IDs(some[2].ID, some[3].ID, some[4].ID, some[5].ID), Ending{Reason: ByAdmin})
+						_, err := s.End(ctx, IDs(some[2].ID, some[3].ID, some[4].ID, some[5].ID), Ending{Reason: ReasonAdmin})
 						return err
 					})
 				}
@@ -220,10 +220,10 @@ func TestBunStoreUsersAreLockedInOrder(t *testing.T) {
 }
 
 // shuffled returns a touch of each session, in random order.
-func shuffled(random *rand.Rand, ids []SessionID, at time.Time) []Touch {
-	batch := make([]Touch, len(ids))
+func shuffled(random *rand.Rand, ids []SessionID, at time.Time) []TouchRecord {
+	batch := make([]TouchRecord, len(ids))
 	for i, j := range random.Perm(len(ids)) {
-		batch[i] = Touch{ID: ids[j], At: at}
+		batch[i] = TouchRecord{ID: ids[j], At: at}
 	}
 	return batch
 }
@@ -250,7 +250,7 @@ func TestBunStoreLateTouchRevivesNothing(t *testing.T) {
 		var ended Record
 		parallel(5, func(i int) {
 			if i == 0 {
-				e, err := s.End(ctx, IDs(id), Ending{Reason: ByAdmin, By: "7"})
+				e, err := s.End(ctx, IDs(id), Ending{Reason: ReasonAdmin, Actor: "7"})
 				assert.NoError(t, err)
 				assert.Len(t, e.Sessions, 1)
 				over.Store(true)
@@ -260,7 +260,7 @@ func TestBunStoreLateTouchRevivesNothing(t *testing.T) {
 			}
 			for more := 2; more > 0; {
 				late := over.Load()
-				alive, err := s.Touch(ctx, []Touch{{ID: id, At: time.Now().Add(time.Hour)}}, 0)
+				alive, err := s.Touch(ctx, []TouchRecord{{ID: id, At: time.Now().Add(time.Hour)}}, 0)
 				if !assert.NoError(t, err) {
 					return
 				}

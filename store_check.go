@@ -78,13 +78,13 @@ func (e Ending) check() error {
 	if !e.Reason.valid() {
 		return fmt.Errorf("sessiontrack: end: Ending.Reason is %.40q: want 1 to 32 characters of a-z, 0-9, '_' and '-'", string(e.Reason))
 	}
-	if e.By != "" && !validUserID(e.By) {
+	if e.Actor != "" && !validUserID(e.Actor) {
 		return fmt.Errorf("sessiontrack: end: Ending.By: want a user id of at most %d bytes of valid UTF-8 without control characters", maxUserID)
 	}
 	return nil
 }
 
-func (p Purge) check() error {
+func (p PurgeOptions) check() error {
 	if p.Limit < 1 {
 		return fmt.Errorf("sessiontrack: purge: Limit is %d, want 1 or more", p.Limit)
 	}

@@ -26,12 +26,12 @@ func (s *panickingStore) check() {
 	}
 }
 
-func (s *panickingStore) Touch(ctx context.Context, batch []Touch, step time.Duration) ([]SessionID, error) {
+func (s *panickingStore) Touch(ctx context.Context, batch []TouchRecord, step time.Duration) ([]SessionID, error) {
 	s.check()
 	return s.MemoryStore.Touch(ctx, batch, step)
 }
 
-func (s *panickingStore) Describe(ctx context.Context, batch []Facts) error {
+func (s *panickingStore) Describe(ctx context.Context, batch []SessionUpdate) error {
 	s.check()
 	return s.MemoryStore.Describe(ctx, batch)
 }
@@ -56,7 +56,7 @@ func (s *panickingStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool
 	return s.MemoryStore.Sample(ctx, q)
 }
 
-func (s *panickingStore) Purge(ctx context.Context, p Purge) (int, error) {
+func (s *panickingStore) Purge(ctx context.Context, p PurgeOptions) (int, error) {
 	s.check()
 	return s.MemoryStore.Purge(ctx, p)
 }
@@ -77,7 +77,7 @@ func TestAStoreThatPanicsIsAway(t *testing.T) {
 		store.broken.Store(false)
 
 		require.NoError(t, tracker.Start(t.Context()))
-		seen := f.watch(t, Watch{Types: []EventType{EventLogin}})
+		seen := f.watch(t, SubscribeOptions{Types: []EventType{EventLogin}})
 		time.Sleep(2 * time.Second)
 		require.Equal(t, 200, f.get(token).Code)
 		used := time.Now()
@@ -109,7 +109,7 @@ func TestTheLongestIdleTimeoutIsNone(t *testing.T) {
 	for range 2 {
 		s, _, err := tracker.Login(httptest.NewRecorder(), request("POST", "/"), "42")
 		require.NoError(t, err)
-		require.True(t, tracker.Active(s))
+		require.True(t, tracker.WithinLimits(s))
 	}
 	ended, err := tracker.Cleanup(t.Context())
 	require.NoError(t, err)

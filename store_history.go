@@ -142,7 +142,7 @@ func durationBucket(d time.Duration) int {
 // SessionDuration is how long an ended session lasted: to its latest activity where it
 // ended as idle, else to its end.
 func sessionDuration(s *Session) time.Duration {
-	if s.EndReason == ByIdle {
+	if s.EndReason == ReasonIdle {
 		return s.LastActivity.Sub(s.LoginAt)
 	}
 	return s.LogoutAt.Sub(s.LoginAt)

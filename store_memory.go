@@ -156,31 +156,31 @@ func (s *MemoryStore) Get(ctx context.Context, id SessionID) (Record, error) {
 }
 
 // Create implements [Store].
-func (s *MemoryStore) Create(ctx context.Context, n NewSession) (Created, error) {
+func (s *MemoryStore) Create(ctx context.Context, n NewSession) (CreateResult, error) {
 	if err := canceled(ctx, "create"); err != nil {
-		return Created{}, err
+		return CreateResult{}, err
 	}
 	if err := n.check(); err != nil {
-		return Created{}, err
+		return CreateResult{}, err
 	}
 	key, _ := parseHandle(n.Session.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known(key) {
-		return Created{}, fmt.Errorf("sessiontrack: create: %w", ErrExists)
+		return CreateResult{}, fmt.Errorf("sessiontrack: create: %w", ErrExists)
 	}
 	if f, ok := s.fences[n.Session.UserID]; ok && f.refuses(n.IssuedAt) {
-		return Created{}, fmt.Errorf("sessiontrack: create: %w", &EndedError{Reason: f.reason})
+		return CreateResult{}, fmt.Errorf("sessiontrack: create: %w", &EndedError{Reason: f.reason})
 	}
 	now := s.tick()
 	replaced, over, err := s.makeRoom(&n, now)
 	if err != nil {
-		return Created{}, err
+		return CreateResult{}, err
 	}
-	ended := s.endRows(replaced, now, Ending{Reason: ByReplacement})
-	ended = append(ended, s.endRows(over, now, Ending{Reason: ByLimit})...)
+	ended := s.endRows(replaced, now, Ending{Reason: ReasonReplacement})
+	ended = append(ended, s.endRows(over, now, Ending{Reason: ReasonLimit})...)
 	row := s.insert(key, &n, now)
-	return Created{Session: row.Session, Ended: ended}, nil
+	return CreateResult{Session: row.Session, Ended: ended}, nil
 }
 
 // known reports whether a handle is taken, by whatever is left of a session.

@@ -39,10 +39,10 @@ func BenchmarkMemoryStore(b *testing.B) {
 	for _, step := range []time.Duration{0, 30 * time.Second} {
 		b.Run(fmt.Sprintf("Touch1000/step=%v", step), func(b *testing.B) {
 			s, ids := filledMemory(b, benchRows)
-			batch := make([]Touch, 1000)
+			batch := make([]TouchRecord, 1000)
 			for i := 0; b.Loop(); i++ {
 				for j := range batch {
-					batch[j] = Touch{ID: ids[(i*1000+j)*7919%benchRows], At: time.Now()}
+					batch[j] = TouchRecord{ID: ids[(i*1000+j)*7919%benchRows], At: time.Now()}
 				}
 				_, err := s.Touch(b.Context(), batch, step)
 				require.NoError(b, err)
@@ -52,7 +52,7 @@ func BenchmarkMemoryStore(b *testing.B) {
 	b.Run("End/idle walk of 1000", func(b *testing.B) {
 		s, _ := filledMemory(b, benchRows)
 		for after := int64(0); b.Loop(); {
-			ended, err := s.End(b.Context(), Idle(time.Hour).Walk(after, 1000), Ending{Reason: ByIdle})
+			ended, err := s.End(b.Context(), Idle(time.Hour).Walk(after, 1000), Ending{Reason: ReasonIdle})
 			require.NoError(b, err)
 			after = ended.Next
 		}

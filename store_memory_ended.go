@@ -133,7 +133,7 @@ func (s *MemoryStore) forget(row *memoryRow, remember bool) {
 }
 
 // Purge implements [Store].
-func (s *MemoryStore) Purge(ctx context.Context, p Purge) (int, error) {
+func (s *MemoryStore) Purge(ctx context.Context, p PurgeOptions) (int, error) {
 	if err := canceled(ctx, "purge"); err != nil {
 		return 0, err
 	}
@@ -163,7 +163,7 @@ func (s *MemoryStore) Purge(ctx context.Context, p Purge) (int, error) {
 
 // purge deletes or blanks one ended session that is past its retention, and
 // reports whether there was anything to do.
-func (s *MemoryStore) purge(ref endedRef, p Purge, now int64) bool {
+func (s *MemoryStore) purge(ref endedRef, p PurgeOptions, now int64) bool {
 	row, tomb := s.lookup(ref)
 	switch {
 	case row != nil:
@@ -183,7 +183,7 @@ func (s *MemoryStore) purge(ref endedRef, p Purge, now int64) bool {
 
 // keepUntil is the time, in microseconds, until which the handle of a derived
 // session that ended at endedAt is remembered; it is past its retention.
-func (p Purge) keepUntil(endedAt, until int64) int64 {
+func (p PurgeOptions) keepUntil(endedAt, until int64) int64 {
 	if until != 0 {
 		return until
 	}

@@ -35,7 +35,7 @@ func TestMemoryStoreForgetsEndedSessionsBeyondItsBound(t *testing.T) {
 		case i%2 == 1:
 			require.NoError(t, err, "an ended derived session is remembered")
 			assert.Empty(t, got.UserID)
-			assert.Equal(t, ByAdmin, got.EndReason)
+			assert.Equal(t, ReasonAdmin, got.EndReason)
 			assert.True(t, got.Ended())
 			assert.Equal(t, wholeMicros(until), got.CredentialUntil)
 		default:
@@ -65,7 +65,7 @@ func TestMemoryStoreReturnsTheMemoryOfWhatIsPurged(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		time.Sleep(time.Hour)
-		p := Purge{Retention: time.Hour, KeepEnded: 2 * time.Hour, Limit: 7}
+		p := PurgeOptions{Retention: time.Hour, KeepEnded: 2 * time.Hour, Limit: 7}
 		for n := p.Limit; n == p.Limit; {
 			var err error
 			n, err = s.Purge(t.Context(), p)
@@ -78,7 +78,7 @@ func TestMemoryStoreReturnsTheMemoryOfWhatIsPurged(t *testing.T) {
 		assert.LessOrEqual(t, len(s.ended.refs), 2_100)
 
 		time.Sleep(48 * time.Hour)
-		n, err := s.Purge(t.Context(), Purge{Retention: time.Hour, KeepEnded: 2 * time.Hour, Limit: 10_000})
+		n, err := s.Purge(t.Context(), PurgeOptions{Retention: time.Hour, KeepEnded: 2 * time.Hour, Limit: 10_000})
 		require.NoError(t, err)
 		assert.Equal(t, 1_000, n)
 		assert.Empty(t, s.ended.tombs)
@@ -96,11 +96,11 @@ func TestMemoryStorePurgeGoesRound(t *testing.T) {
 			m := memoryCreate(t, s, "1", derived(time.Now().Add(time.Hour)))
 			memoryEnd(t, s, IDs(m.ID))
 		}
-		n, err := s.Purge(t.Context(), Purge{Limit: 2})
+		n, err := s.Purge(t.Context(), PurgeOptions{Limit: 2})
 		require.NoError(t, err)
 		require.Equal(t, 2, n)
 		time.Sleep(2 * time.Hour)
-		n, err = s.Purge(t.Context(), Purge{Limit: 10})
+		n, err = s.Purge(t.Context(), PurgeOptions{Limit: 10})
 		require.NoError(t, err)
 		assert.Equal(t, 3, n)
 		assert.Empty(t, s.ended.tombs)
@@ -116,11 +116,11 @@ func TestMemoryStorePurgeLooksAtFencesOnce(t *testing.T) {
 		for _, user := range []string{"1", "2"} {
 			_, err := s.Create(t.Context(), NewSession{Session: Session{ID: newHandle().id(), UserID: user}})
 			require.NoError(t, err)
-			_, err = s.End(t.Context(), User(user), Ending{Reason: ByAdmin})
+			_, err = s.End(t.Context(), User(user), Ending{Reason: ReasonAdmin})
 			require.NoError(t, err)
 		}
 		time.Sleep(time.Hour)
-		p := Purge{Retention: time.Minute, KeepEnded: time.Minute, Limit: 1}
+		p := PurgeOptions{Retention: time.Minute, KeepEnded: time.Minute, Limit: 1}
 		for _, left := range []int{2, 2, 0} {
 			n, err := s.Purge(t.Context(), p)
 			require.NoError(t, err)

@@ -70,9 +70,9 @@ func (h *memoryHistory) step(t *testing.T) {
 		})
 		h.made = append(h.made, made.ID)
 	case 3, 4, 5:
-		batch := make([]Touch, h.r.IntN(20))
+		batch := make([]TouchRecord, h.r.IntN(20))
 		for i := range batch {
-			batch[i] = Touch{ID: h.some(), At: time.Now().Add(time.Duration(h.r.IntN(120)-60) * time.Second)}
+			batch[i] = TouchRecord{ID: h.some(), At: time.Now().Add(time.Duration(h.r.IntN(120)-60) * time.Second)}
 		}
 		_, err := h.s.Touch(ctx, batch, time.Duration(h.r.IntN(2))*30*time.Second)
 		require.NoError(t, err)
@@ -82,10 +82,10 @@ func (h *memoryHistory) step(t *testing.T) {
 		sels := []Selector{Idle(20 * time.Minute), Expired(), User(h.user()).Except(h.some()), Idle(time.Minute).Walk(h.r.Int64N(500), 10)}
 		memoryEnd(t, h.s, sels[h.r.IntN(len(sels))])
 	case 8:
-		_, err := h.s.Purge(ctx, Purge{Retention: time.Duration(h.r.IntN(30)) * time.Minute, KeepEnded: time.Hour, Limit: 1 + h.r.IntN(20)})
+		_, err := h.s.Purge(ctx, PurgeOptions{Retention: time.Duration(h.r.IntN(30)) * time.Minute, KeepEnded: time.Hour, Limit: 1 + h.r.IntN(20)})
 		require.NoError(t, err)
 	case 9:
-		require.NoError(t, h.s.Describe(ctx, []Facts{{ID: h.some(), Device: &Device{Type: DeviceTV}}}))
+		require.NoError(t, h.s.Describe(ctx, []SessionUpdate{{ID: h.some(), Device: &Device{Type: DeviceTV}}}))
 	}
 }
 

@@ -31,7 +31,7 @@ func derived(until time.Time) func(*NewSession) {
 
 func memoryEnd(t testing.TB, s *MemoryStore, sel Selector) []Session {
 	t.Helper()
-	ended, err := s.End(t.Context(), sel, Ending{Reason: ByAdmin})
+	ended, err := s.End(t.Context(), sel, Ending{Reason: ReasonAdmin})
 	require.NoError(t, err)
 	return ended.Sessions
 }
@@ -54,7 +54,7 @@ func TestMemoryStoreRefusesWhatIsOutOfBounds(t *testing.T) {
 	end := func(sel Selector, e Ending) func(*MemoryStore) error {
 		return func(s *MemoryStore) error { _, err := s.End(ctx, sel, e); return err }
 	}
-	purge := func(p Purge) func(*MemoryStore) error {
+	purge := func(p PurgeOptions) func(*MemoryStore) error {
 		return func(s *MemoryStore) error { _, err := s.Purge(ctx, p); return err }
 	}
 	stats := StatsQuery{Windows: [3]time.Duration{1, 2, 3}, IdleTimeout: -1}
@@ -76,13 +76,13 @@ func TestMemoryStoreRefusesWhatIsOutOfBounds(t *testing.T) {
 		"a negative idle in a list": {
 			list(Query{Limit: 1, IdleTimeout: -1}), "IdleTimeout is -1ns",
 		},
-		"the empty selector": {end(Selector{}, Ending{Reason: ByAdmin}), "0 kinds of sessions"},
+		"the empty selector": {end(Selector{}, Ending{Reason: ReasonAdmin}), "0 kinds of sessions"},
 		"no reason":          {end(User("1"), Ending{}), "Reason"},
 		"a shouted reason":   {end(User("1"), Ending{Reason: "ADMIN"}), "Ending.Reason is \"ADMIN\""},
-		"an ender with NUL":  {end(User("1"), Ending{Reason: ByAdmin, By: "\x00"}), "Ending.By: want"},
-		"no purge limit":     {purge(Purge{}), "Limit is 0, want 1 or more"},
-		"negative retention": {purge(Purge{Limit: 1, Retention: -1}), "Retention is -1ns"},
-		"negative keeping":   {purge(Purge{Limit: 1, KeepEnded: -1}), "KeepEnded is -1ns"},
+		"an ender with NUL":  {end(User("1"), Ending{Reason: ReasonAdmin, Actor: "\x00"}), "Ending.By: want"},
+		"no purge limit":     {purge(PurgeOptions{}), "Limit is 0, want 1 or more"},
+		"negative retention": {purge(PurgeOptions{Limit: 1, Retention: -1}), "Retention is -1ns"},
+		"negative keeping":   {purge(PurgeOptions{Limit: 1, KeepEnded: -1}), "KeepEnded is -1ns"},
 		"a negative presence step": {
 			func(s *MemoryStore) error { _, err := s.Touch(ctx, nil, -1); return err }, "presenceStep is -1ns",
 		},
@@ -128,9 +128,9 @@ func TestMemoryStoreCleansTextsThatNoStoreCouldHold(t *testing.T) {
 	assert.Equal(t, "Malm\u00f6", made.Location.City)
 
 	addr := netip.MustParseAddr("192.0.2.1")
-	require.NoError(t, s.Describe(t.Context(), []Facts{{ID: made.ID,
+	require.NoError(t, s.Describe(t.Context(), []SessionUpdate{{ID: made.ID,
 		Device:  &Device{Type: DeviceMobile, Model: "X\x001"},
-		Network: &Network{Address: addr, Source: "peer\n", Location: Location{City: "\x7fOslo"}}}}))
+		Network: &ClientNetwork{Address: addr, Source: "peer\n", Location: Location{City: "\x7fOslo"}}}}))
 	got, err := s.Get(t.Context(), made.ID)
 	require.NoError(t, err)
 	assert.Equal(t, "X1", got.Device.Model)
@@ -252,7 +252,7 @@ func TestMemoryStorePresenceMovesInSteps(t *testing.T) {
 		s, step := NewMemoryStore(), 30*time.Second
 		a, b := memoryCreate(t, s, "a"), memoryCreate(t, s, "b")
 		touch := func(id SessionID) {
-			_, err := s.Touch(t.Context(), []Touch{{ID: id, At: time.Now()}}, step)
+			_, err := s.Touch(t.Context(), []TouchRecord{{ID: id, At: time.Now()}}, step)
 			require.NoError(t, err)
 		}
 		time.Sleep(step - time.Second)
@@ -288,15 +288,15 @@ func TestMemoryStoreFromManyGoroutines(t *testing.T) {
 				if !assert.NoError(t, err) {
 					return
 				}
-				_, _ = s.Touch(ctx, []Touch{{ID: created.Session.ID, At: time.Now()}}, 0)
-				_ = s.Describe(ctx, []Facts{{ID: created.Session.ID, Device: &Device{Type: DeviceBot}}})
+				_, _ = s.Touch(ctx, []TouchRecord{{ID: created.Session.ID, At: time.Now()}}, 0)
+				_ = s.Describe(ctx, []SessionUpdate{{ID: created.Session.ID, Device: &Device{Type: DeviceBot}}})
 				_, _ = s.List(ctx, Query{Limit: 10, Device: DeviceBot})
 				_, _ = s.EndedSince(ctx, time.Now().Add(-time.Second), 10)
 				_, _ = s.ListOnline(ctx, OnlineQuery{Window: time.Hour, Limit: 10})
 				_, _, _ = s.Sample(ctx, StatsQuery{Windows: [3]time.Duration{1, 2, 3}})
 				if i%10 == 0 {
-					_, _ = s.End(ctx, User(user), Ending{Reason: ByAdmin})
-					_, _ = s.Purge(ctx, Purge{Limit: 3})
+					_, _ = s.End(ctx, User(user), Ending{Reason: ReasonAdmin})
+					_, _ = s.Purge(ctx, PurgeOptions{Limit: 3})
 				}
 			}
 		})

@@ -7,7 +7,7 @@ import (
 )
 
 // Touch implements [Store].
-func (s *MemoryStore) Touch(ctx context.Context, batch []Touch, presenceStep time.Duration) ([]SessionID, error) {
+func (s *MemoryStore) Touch(ctx context.Context, batch []TouchRecord, presenceStep time.Duration) ([]SessionID, error) {
 	if err := canceled(ctx, "touch"); err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (s *MemoryStore) liveRow(id SessionID) *memoryRow {
 }
 
 // Describe implements [Store].
-func (s *MemoryStore) Describe(ctx context.Context, batch []Facts) error {
+func (s *MemoryStore) Describe(ctx context.Context, batch []SessionUpdate) error {
 	if err := canceled(ctx, "describe"); err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (s *MemoryStore) Describe(ctx context.Context, batch []Facts) error {
 	return nil
 }
 
-func (r *memoryRow) describe(f Facts) {
+func (r *memoryRow) describe(f SessionUpdate) {
 	if f.Device != nil {
 		r.Device = f.Device.storable()
 	}
@@ -86,16 +86,16 @@ func (r *memoryRow) describe(f Facts) {
 }
 
 // End implements [Store].
-func (s *MemoryStore) End(ctx context.Context, sel Selector, e Ending) (Ended, error) {
+func (s *MemoryStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, error) {
 	if err := canceled(ctx, "end"); err != nil {
-		return Ended{}, err
+		return EndResult{}, err
 	}
 	c, err := sel.Criteria()
 	if err != nil {
-		return Ended{}, err
+		return EndResult{}, err
 	}
 	if err := e.check(); err != nil {
-		return Ended{}, err
+		return EndResult{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,7 +104,7 @@ func (s *MemoryStore) End(ctx context.Context, sel Selector, e Ending) (Ended, e
 	if c.UserID != "" {
 		s.fences[c.UserID] = fence{now, e.Reason}
 	}
-	return Ended{Sessions: s.endRows(rows, now, e), At: now, Next: next}, nil
+	return EndResult{Sessions: s.endRows(rows, now, e), At: now, Next: next}, nil
 }
 
 // selected returns the live rows that c selects, by Serial, and where a walk goes
@@ -172,7 +172,7 @@ func (s *MemoryStore) endRows(rows []*memoryRow, now time.Time, e Ending) []Sess
 	}
 	ended := make([]Session, 0, len(rows))
 	for _, row := range rows {
-		row.LogoutAt, row.EndReason, row.EndedBy = now, e.Reason, e.By
+		row.LogoutAt, row.EndReason, row.EndedBy = now, e.Reason, e.Actor
 		row.user.leaving = true
 		ended = append(ended, row.Session)
 		s.live.remove(row)

@@ -58,7 +58,7 @@ func (b *touchBuffer) take() map[handle]activity {
 }
 
 // done ends the flush that take began; what is unwritten goes back.
-func (b *touchBuffer) done(unwritten []Touch) {
+func (b *touchBuffer) done(unwritten []TouchRecord) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.writing = nil
@@ -105,14 +105,14 @@ func (t *Tracker) touch(ctx context.Context, e *entry, now int64) bool {
 func (t *Tracker) touchNow(ctx context.Context, e *entry, now int64) {
 	ctx, cancel := t.requestContext(ctx)
 	defer cancel()
-	_, err := t.touchStore(ctx, []Touch{{e.handle.id(), fromMicros(now), e.serial}})
+	_, err := t.touchStore(ctx, []TouchRecord{{e.handle.id(), fromMicros(now), e.serial}})
 	if err != nil {
 		t.count(countTouchDropped, 1)
 		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: activity not recorded", sessionAttr(e.handle), errAttr(err))
 	}
 }
 
-func (t *Tracker) touchStore(ctx context.Context, batch []Touch) (alive []SessionID, err error) {
+func (t *Tracker) touchStore(ctx context.Context, batch []TouchRecord) (alive []SessionID, err error) {
 	err = t.withStore(func() error {
 		alive, err = t.store.Touch(ctx, batch, t.opts.PresenceStep)
 		return err
@@ -132,9 +132,9 @@ func (t *Tracker) flush(ctx context.Context) (int, error) {
 		return 0, nil
 	}
 	taken := t.touches.take()
-	batch := make([]Touch, 0, len(taken))
+	batch := make([]TouchRecord, 0, len(taken))
 	for h, a := range taken {
-		batch = append(batch, Touch{h.id(), fromMicros(a.at), a.serial})
+		batch = append(batch, TouchRecord{h.id(), fromMicros(a.at), a.serial})
 	}
 	slices.SortFunc(batch, bySerials) // before it is cut: see Touch.Serial
 	written, err := 0, error(nil)
@@ -148,7 +148,7 @@ func (t *Tracker) flush(ctx context.Context) (int, error) {
 	return len(batch) - written, err
 }
 
-func bySerials(a, b Touch) int { return cmp.Compare(a.Serial, b.Serial) }
+func bySerials(a, b TouchRecord) int { return cmp.Compare(a.Serial, b.Serial) }
 
 // acquire takes the place in a channel of one, and reports false where ctx is done
 // before it is free.
@@ -168,7 +168,7 @@ func acquire(ctx context.Context, place chan struct{}) bool {
 
 // writeTouches writes one batch and forgets the sessions that it did not bring
 // back: they have ended elsewhere.
-func (t *Tracker) writeTouches(ctx context.Context, batch []Touch) error {
+func (t *Tracker) writeTouches(ctx context.Context, batch []TouchRecord) error {
 	ctx, cancel := context.WithTimeout(ctx, writePatience*t.opts.StoreTimeout)
 	defer cancel()
 	alive, err := t.touchStore(ctx, batch)

@@ -13,10 +13,10 @@ import (
 // batchesOf keeps what is flushed.
 type batchesOf struct {
 	*MemoryStore
-	batches [][]Touch
+	batches [][]TouchRecord
 }
 
-func (s *batchesOf) Touch(ctx context.Context, batch []Touch, step time.Duration) ([]SessionID, error) {
+func (s *batchesOf) Touch(ctx context.Context, batch []TouchRecord, step time.Duration) ([]SessionID, error) {
 	s.batches = append(s.batches, slices.Clone(batch))
 	return s.MemoryStore.Touch(ctx, batch, step)
 }

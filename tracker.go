@@ -241,13 +241,13 @@ func (t *Tracker) End(ctx context.Context, sel Selector, e Ending) ([]Session, e
 	return ended.Sessions, nil
 }
 
-func (t *Tracker) end(ctx context.Context, sel Selector, e Ending) (Ended, error) {
+func (t *Tracker) end(ctx context.Context, sel Selector, e Ending) (EndResult, error) {
 	storeCtx, cancel := t.writeContext(ctx)
 	defer cancel()
 	before := t.clock.local()
 	ended, err := t.store.End(storeCtx, sel, e)
 	if err != nil {
-		return Ended{}, asUnavailable(err)
+		return EndResult{}, asUnavailable(err)
 	}
 	t.clock.learn(ended.At, before, t.clock.local())
 	t.ended(ctx, ended.Sessions)
@@ -322,8 +322,8 @@ func (t *Tracker) List(ctx context.Context, q Query) (Page, error) {
 	return page, nil
 }
 
-// Active reports whether a session is good now: not ended and inside both limits.
-func (t *Tracker) Active(s Session) bool {
+// WithinLimits reports whether a session is good now: not ended and inside both limits.
+func (t *Tracker) WithinLimits(s Session) bool {
 	now := t.clock.now()
 	idle := t.opts.IdleTimeout.Microseconds()
 	return !s.Ended() && (s.ExpiresAt.IsZero() || now < micros(s.ExpiresAt)) &&

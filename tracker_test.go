@@ -116,7 +116,7 @@ func TestStartEndsWithItsContext(t *testing.T) {
 				f := newFixture(t, &Options{TouchInterval: -1, Hooks: Hooks{Login: count, End: count}})
 				require.NoError(t, f.Start(ctx))
 				s, token := f.login(t, "42")
-				sub, err := f.Subscribe(t.Context(), Watch{})
+				sub, err := f.Subscribe(t.Context(), SubscribeOptions{})
 				require.NoError(t, err)
 				time.Sleep(900 * time.Millisecond)
 				require.Equal(t, 200, f.get(token).Code)
@@ -139,7 +139,7 @@ func TestStartEndsWithItsContext(t *testing.T) {
 				require.NoError(t, err)
 				require.WithinDuration(t, time.Now(), stored.LastActivity, time.Millisecond, "later activity is written as it comes")
 				_, _ = f.login(t, "42")
-				_, err = f.End(t.Context(), User("42"), Ending{Reason: ByUser})
+				_, err = f.End(t.Context(), User("42"), Ending{Reason: ReasonUser})
 				require.NoError(t, err)
 				require.EqualValues(t, 4, hooks.Load(), "two logins, two ends")
 
@@ -171,7 +171,7 @@ func TestHooks(t *testing.T) {
 					},
 					End: func(ctx context.Context, s Session) {
 						calls = append(calls, "end "+string(s.EndReason))
-						if s.EndReason == ByAdmin {
+						if s.EndReason == ReasonAdmin {
 							assert.NoError(t, f.Shutdown(ctx), "even its Shutdown")
 						}
 					},
@@ -181,7 +181,7 @@ func TestHooks(t *testing.T) {
 				}
 				_, token := f.login(t, "1")
 				f.login(t, "2", headerName, token.Reveal())
-				_, err := f.End(t.Context(), User("2"), Ending{Reason: ByAdmin})
+				_, err := f.End(t.Context(), User("2"), Ending{Reason: ReasonAdmin})
 				require.NoError(t, err)
 				synctest.Wait()
 				require.NoError(t, f.Shutdown(t.Context()))

@@ -43,7 +43,7 @@ func testPlans(t *testing.T, f *filled) {
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/api/user-sessions/", tracker.AdminHandler(nil))
-	mux.Handle("/api/v1/online/", tracker.OnlineHandler(nil))
+	mux.Handle("/api/v1/online/", tracker.UserHandler(nil))
 	seen := make(map[string]bool)
 	statements := 0
 	for _, call := range []string{
@@ -93,7 +93,7 @@ func testCleanup(t *testing.T, f *filled) {
 	purged, slowest := 0, time.Duration(0)
 	for {
 		step := time.Now()
-		n, err := f.store.Purge(t.Context(), sessiontrack.Purge{Retention: time.Second, KeepEnded: time.Second, Limit: 1000})
+		n, err := f.store.Purge(t.Context(), sessiontrack.PurgeOptions{Retention: time.Second, KeepEnded: time.Second, Limit: 1000})
 		require.NoError(t, err)
 		purged, slowest = purged+n, max(slowest, time.Since(step))
 		if n < 1000 {

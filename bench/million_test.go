@@ -128,10 +128,10 @@ func TestMillion(t *testing.T) {
 }
 
 // sample draws touches of different sessions, now.
-func (f *filled) sample(n int) []sessiontrack.Touch {
-	touches := make([]sessiontrack.Touch, 0, n)
+func (f *filled) sample(n int) []sessiontrack.TouchRecord {
+	touches := make([]sessiontrack.TouchRecord, 0, n)
 	for _, i := range rand.Perm(len(f.ids))[:n] {
-		touches = append(touches, sessiontrack.Touch{ID: f.ids[i], At: time.Now(), Serial: int64(i + 1)}) // as a Tracker does
+		touches = append(touches, sessiontrack.TouchRecord{ID: f.ids[i], At: time.Now(), Serial: int64(i + 1)}) // as a Tracker does
 	}
 	return touches
 }
@@ -195,7 +195,7 @@ func testFlush(t *testing.T, f *filled) {
 
 // flush writes touches and returns how many sessions are alive. As a Tracker does, it
 // tries again what the machine was too busy for.
-func (f *filled) flush(t *testing.T, touches []sessiontrack.Touch, step time.Duration) int {
+func (f *filled) flush(t *testing.T, touches []sessiontrack.TouchRecord, step time.Duration) int {
 	for try := 1; ; try++ {
 		alive, err := f.store.Touch(t.Context(), touches, step)
 		if err == nil {

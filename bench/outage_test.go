@@ -239,7 +239,7 @@ func TestOverlappingReplicas(t *testing.T) {
 				ids = append(ids, sessiontrack.SessionID(id))
 			}
 			slices.Reverse(ids)
-			_, err := trackers[i/10%2].End(t.Context(), sessiontrack.IDs(ids...), sessiontrack.Ending{Reason: sessiontrack.ByAdmin})
+			_, err := trackers[i/10%2].End(t.Context(), sessiontrack.IDs(ids...), sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin})
 			if err != nil { // behind two writers that never rest an end may not come to its turn in time
 				assert.ErrorIs(t, err, sessiontrack.ErrUnavailable)
 				i -= 10

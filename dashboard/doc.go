@@ -3,7 +3,7 @@
 // nothing from elsewhere.
 //
 //	mux.Handle("/api/user-sessions/", tracker.AdminHandler(nil))
-//	mux.Handle("/api/v1/online/", tracker.OnlineHandler(nil))
+//	mux.Handle("/api/v1/online/", tracker.UserHandler(nil))
 //	mux.Handle("/dashboard/", dashboard.Handler(nil))
 //
 // Page and assets are public and hold no data: everything that the page shows

@@ -18,7 +18,7 @@ type Options struct {
 	// "/api/user-sessions/".
 	AdminPath string
 
-	// OnlinePath is where [sessiontrack.Tracker.OnlineHandler] is mounted. Default
+	// OnlinePath is where [sessiontrack.Tracker.UserHandler] is mounted. Default
 	// "/api/v1/online/".
 	OnlinePath string
 

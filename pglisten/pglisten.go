@@ -2,7 +2,7 @@
 // milliseconds: it listens to what a BunStore notifies on PostgreSQL and kicks the
 // Tracker's feed of ended sessions.
 //
-//	listener, err := pglisten.New(dsn, tracker.Kick, nil)
+//	listener, err := pglisten.New(dsn, tracker.PollNow, nil)
 //	…
 //	err = listener.Start(ctx)
 //	defer listener.Shutdown(context.WithoutCancel(ctx))
@@ -72,7 +72,7 @@ var (
 )
 
 // New returns a Listener that connects to dsn, a URL or a list of key=value pairs,
-// and calls kick, which must not block: [sessiontrack.Tracker.Kick]. It connects to
+// and calls kick, which must not block: [sessiontrack.Tracker.PollNow]. It connects to
 // nothing yet. Where opts has Connect, dsn is not used and may be empty.
 func New(dsn string, kick func(), opts *Options) (*Listener, error) {
 	var o Options

@@ -17,19 +17,19 @@ type (
 	store  = sessiontrack.Store
 )
 
-func onTouch(f func(p *patched, ctx ctxT, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error)) func(*memory) store {
+func onTouch(f func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error)) func(*memory) store {
 	return func(m *memory) store { return touching{newPatched(m), f} }
 }
 
-func onDescribe(f func(p *patched, f sessiontrack.Facts)) func(*memory) store {
+func onDescribe(f func(p *patched, f sessiontrack.SessionUpdate)) func(*memory) store {
 	return func(m *memory) store { return describing{newPatched(m), f} }
 }
 
-func onCreate(f func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.Created, error)) func(*memory) store {
+func onCreate(f func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.CreateResult, error)) func(*memory) store {
 	return func(m *memory) store { return creating{newPatched(m), f} }
 }
 
-func onEnd(f func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error)) func(*memory) store {
+func onEnd(f func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error)) func(*memory) store {
 	return func(m *memory) store { return ending{newPatched(m), f} }
 }
 
@@ -43,7 +43,7 @@ func revive(r *sessiontrack.Record) {
 }
 
 // insertUnlimited is Create without its limit, as one that was checked before.
-func insertUnlimited(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+func insertUnlimited(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 	n.Limit = 0
 	return p.MemoryStore.Create(ctx, n)
 }
@@ -57,14 +57,14 @@ func liveOf(p *patched, ctx ctxT, user string) []sessiontrack.Session {
 // brokenStores are the bugs, and who must catch them.
 var brokenStores = map[string]brokenStore{
 	"a touch that revives": {[]string{"touch/late does not revive", "race/touches against an end"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
 			for _, t := range batch {
 				p.patch(t.ID, revive)
 			}
 			return p.MemoryStore.Touch(ctx, batch, step)
 		})},
 	"a touch that inserts": {[]string{"touch/of an unknown handle makes no row", "purge/what is deleted stays deleted"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
 			for _, t := range batch {
 				n := newSession("upserted")
 				n.Session.ID = t.ID
@@ -73,7 +73,7 @@ var brokenStores = map[string]brokenStore{
 			return p.MemoryStore.Touch(ctx, batch, step)
 		})},
 	"a touch that is not clamped": {[]string{"touch/never passes the store's time"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
 			for _, t := range batch {
 				p.patch(t.ID, func(r *sessiontrack.Record) {
 					if t.At.After(r.LastActivity) {
@@ -84,14 +84,14 @@ var brokenStores = map[string]brokenStore{
 			return p.MemoryStore.Touch(ctx, batch, step)
 		})},
 	"a touch that sets whatever comes": {[]string{"touch/never moves it back", "touch/the later of two counts"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
 			for _, t := range batch {
 				p.patch(t.ID, func(r *sessiontrack.Record) { r.LastActivity = t.At })
 			}
 			return p.MemoryStore.Touch(ctx, batch, step)
 		})},
 	"a touch that loses its batch to one bad handle": {[]string{"touch/poisoned handles do not lose the batch"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
 			for _, t := range batch {
 				if strings.Contains(string(t.ID), "\x00") || !utf8.ValidString(string(t.ID)) {
 					return nil, sessiontrack.ErrUnavailable
@@ -100,7 +100,7 @@ var brokenStores = map[string]brokenStore{
 			return p.MemoryStore.Touch(ctx, batch, step)
 		})},
 	"a touch that says everything lives": {[]string{"touch/late does not revive", "touch/skips what is dead and keeps the rest"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.Touch, step time.Duration) (all []sessiontrack.SessionID, err error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) (all []sessiontrack.SessionID, err error) {
 			for _, t := range batch {
 				all = append(all, t.ID)
 			}
@@ -108,7 +108,7 @@ var brokenStores = map[string]brokenStore{
 			return all, err
 		})},
 	"a touch that goes by the serial": {[]string{"touch/a wrong serial selects nothing"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
 			all, _ := p.MemoryStore.List(ctx, sessiontrack.Query{Limit: 100})
 			batch = slices.Clone(batch)
 			for i, t := range batch {
@@ -121,68 +121,68 @@ var brokenStores = map[string]brokenStore{
 			return p.MemoryStore.Touch(ctx, batch, step)
 		})},
 	"presence without steps": {[]string{"touch/moves presence in steps only"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.Touch, _ time.Duration) ([]sessiontrack.SessionID, error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, _ time.Duration) ([]sessiontrack.SessionID, error) {
 			return p.MemoryStore.Touch(ctx, batch, 0)
 		})},
 	"a description that revives": {[]string{"describe/skips what has ended"},
-		onDescribe(func(p *patched, f sessiontrack.Facts) { p.patch(f.ID, revive) })},
+		onDescribe(func(p *patched, f sessiontrack.SessionUpdate) { p.patch(f.ID, revive) })},
 	"a description that moves the credential's end back": {[]string{"describe/the credential's end moves forward only"},
-		onDescribe(func(p *patched, f sessiontrack.Facts) {
+		onDescribe(func(p *patched, f sessiontrack.SessionUpdate) {
 			p.patch(f.ID, func(r *sessiontrack.Record) { r.CredentialUntil = f.CredentialUntil })
 		})},
 	"a description that blanks what it is not told": {[]string{"describe/leaves what it is not told"},
-		onDescribe(func(p *patched, f sessiontrack.Facts) {
+		onDescribe(func(p *patched, f sessiontrack.SessionUpdate) {
 			if f.Network == nil {
 				p.patch(f.ID, func(r *sessiontrack.Record) { r.Location = sessiontrack.Location{} })
 			}
 		})},
 	"a create that overwrites": {[]string{"create/a taken handle is refused", "create/the handle of an ended session is refused", "race/one handle is made once"},
-		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 			created, err := p.MemoryStore.Create(ctx, n)
 			if errors.Is(err, sessiontrack.ErrExists) {
 				p.patch(n.Session.ID, func(r *sessiontrack.Record) { revive(r); r.UserID = n.Session.UserID })
-				return sessiontrack.Created{Session: n.Session}, nil
+				return sessiontrack.CreateResult{Session: n.Session}, nil
 			}
 			return created, err
 		})},
 	"a create that ends before it fails": {[]string{"create/failing leaves nothing behind"},
-		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 			if n.Replaces != "" {
-				_, _ = p.MemoryStore.End(ctx, sessiontrack.IDs(n.Replaces), sessiontrack.Ending{Reason: sessiontrack.ByReplacement})
+				_, _ = p.MemoryStore.End(ctx, sessiontrack.IDs(n.Replaces), sessiontrack.Ending{Reason: sessiontrack.ReasonReplacement})
 			}
 			return p.MemoryStore.Create(ctx, n)
 		})},
 	"a create that stamps by another clock": {[]string{"create/stamps by its own clock"},
-		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 			created, err := p.MemoryStore.Create(ctx, n)
 			created.Session.LoginAt = created.Session.LoginAt.Add(time.Hour)
 			return created, err
 		})},
 	"a limit checked before the lock": {[]string{"race/a denied limit holds"},
-		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 			if n.Limit > 0 && n.Policy == sessiontrack.DenyNew && len(liveOf(p, ctx, n.Session.UserID)) >= n.Limit {
-				return sessiontrack.Created{}, sessiontrack.ErrLimit
+				return sessiontrack.CreateResult{}, sessiontrack.ErrLimit
 			}
 			time.Sleep(time.Millisecond) // the round trip in between
 			return insertUnlimited(p, ctx, n)
 		})},
 	"insert first, evict afterwards": {[]string{"race/an evicting limit holds at every moment"},
-		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 			created, err := insertUnlimited(p, ctx, n)
 			time.Sleep(time.Millisecond)
 			if live := liveOf(p, ctx, n.Session.UserID); err == nil && n.Limit > 0 && len(live) > n.Limit {
-				ended, _ := p.MemoryStore.End(ctx, sessiontrack.IDs(ids(live[n.Limit:])...), sessiontrack.Ending{Reason: sessiontrack.ByLimit})
+				ended, _ := p.MemoryStore.End(ctx, sessiontrack.IDs(ids(live[n.Limit:])...), sessiontrack.Ending{Reason: sessiontrack.ReasonLimit})
 				created.Ended = ended.Sessions
 			}
 			return created, err
 		})},
 	"a limit that counts what has lapsed": {[]string{"limit/idle sessions do not count"},
-		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 			n.IdleTimeout = 0
 			return p.MemoryStore.Create(ctx, n)
 		})},
 	"an end that is reported again": {[]string{"end/again reports nothing", "race/an end is reported once"},
-		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
+		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 			ended, err := p.MemoryStore.End(ctx, sel, e)
 			c, _ := sel.Criteria()
 			for _, id := range c.IDs {
@@ -193,7 +193,7 @@ var brokenStores = map[string]brokenStore{
 			return ended, err
 		})},
 	"an end that is moved by the next": {[]string{"end/again reports nothing"},
-		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
+		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 			c, _ := sel.Criteria()
 			for _, id := range c.IDs {
 				p.patch(id, func(r *sessiontrack.Record) { r.EndReason = e.Reason })
@@ -201,14 +201,14 @@ var brokenStores = map[string]brokenStore{
 			return p.MemoryStore.End(ctx, sel, e)
 		})},
 	"an end without its exceptions": {[]string{"end/all of a user's but some", "walk/works for a user's sessions"},
-		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
+		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 			if c, err := sel.Criteria(); err == nil && c.UserID != "" {
 				sel = sessiontrack.User(c.UserID).Walk(c.After, c.Walk)
 			}
 			return p.MemoryStore.End(ctx, sel, e)
 		})},
 	"an end of everybody alike": {[]string{"end/ids of users are exact"},
-		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
+		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 			ended, err := p.MemoryStore.End(ctx, sel, e)
 			if c, err := sel.Criteria(); err == nil && c.UserID != "" { // a collation that ignores case
 				more, _ := p.MemoryStore.End(ctx, sessiontrack.User(strings.ToUpper(c.UserID)), e)
@@ -217,7 +217,7 @@ var brokenStores = map[string]brokenStore{
 			return ended, err
 		})},
 	"a cleanup that looks first and ends later": {[]string{"race/cleanup spares what is touched"},
-		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
+		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 			c, err := sel.Criteria()
 			if err != nil || c.IdleFor == 0 {
 				return p.MemoryStore.End(ctx, sel, e)
@@ -231,12 +231,12 @@ var brokenStores = map[string]brokenStore{
 				}
 			}
 			if len(idle) == 0 {
-				return sessiontrack.Ended{}, nil
+				return sessiontrack.EndResult{}, nil
 			}
 			return p.MemoryStore.End(ctx, sessiontrack.IDs(idle...), e)
 		})},
 	"a walk that begins anew": {[]string{"walk/begins behind its start", "walk/reaches every row once"},
-		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
+		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 			if c, err := sel.Criteria(); err == nil && c.Walk > 0 {
 				sel = sel.Walk(0, c.Walk)
 			}

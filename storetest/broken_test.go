@@ -159,19 +159,19 @@ func (p *patched) Get(ctx context.Context, id sessiontrack.SessionID) (sessiontr
 // touching is a store with another Touch; likewise below.
 type touching struct {
 	*patched
-	touch func(p *patched, ctx context.Context, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error)
+	touch func(p *patched, ctx context.Context, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error)
 }
 
-func (s touching) Touch(ctx context.Context, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error) {
+func (s touching) Touch(ctx context.Context, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
 	return s.touch(s.patched, ctx, batch, step)
 }
 
 type describing struct {
 	*patched
-	describe func(p *patched, f sessiontrack.Facts)
+	describe func(p *patched, f sessiontrack.SessionUpdate)
 }
 
-func (s describing) Describe(ctx context.Context, batch []sessiontrack.Facts) error {
+func (s describing) Describe(ctx context.Context, batch []sessiontrack.SessionUpdate) error {
 	for _, f := range batch {
 		s.describe(s.patched, f)
 	}
@@ -180,19 +180,19 @@ func (s describing) Describe(ctx context.Context, batch []sessiontrack.Facts) er
 
 type creating struct {
 	*patched
-	create func(p *patched, ctx context.Context, n sessiontrack.NewSession) (sessiontrack.Created, error)
+	create func(p *patched, ctx context.Context, n sessiontrack.NewSession) (sessiontrack.CreateResult, error)
 }
 
-func (s creating) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+func (s creating) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 	return s.create(s.patched, ctx, n)
 }
 
 type ending struct {
 	*patched
-	end func(p *patched, ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error)
+	end func(p *patched, ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error)
 }
 
-func (s ending) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
+func (s ending) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 	return s.end(s.patched, ctx, sel, e)
 }
 
@@ -239,7 +239,7 @@ type lingering struct {
 	seen map[string]bool
 }
 
-func (s *lingering) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+func (s *lingering) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 	created, err := s.MemoryStore.Create(ctx, n)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -273,7 +273,7 @@ func (s absent) Get(ctx context.Context, id sessiontrack.SessionID) (sessiontrac
 // purging forgets derived sessions together with the others.
 type purging struct{ *patched }
 
-func (s purging) Purge(ctx context.Context, p sessiontrack.Purge) (int, error) {
+func (s purging) Purge(ctx context.Context, p sessiontrack.PurgeOptions) (int, error) {
 	page, err := s.EndedSince(ctx, time.Unix(1, 0), 1000)
 	if err != nil {
 		return 0, err

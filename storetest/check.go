@@ -87,7 +87,7 @@ func (c *check) create(user string, changes ...change) sessiontrack.Session {
 	return c.created(user, changes...).Session
 }
 
-func (c *check) created(user string, changes ...change) sessiontrack.Created {
+func (c *check) created(user string, changes ...change) sessiontrack.CreateResult {
 	c.Helper()
 	created, err := c.store.Create(c.Context(), newSession(user, changes...))
 	require.NoError(c, err, "Create")
@@ -115,14 +115,14 @@ func (c *check) alive(id sessiontrack.SessionID, want bool) {
 	require.Equal(c, want, !c.get(id).Ended(), "whether the session is alive")
 }
 
-var byAdmin = sessiontrack.Ending{Reason: sessiontrack.ByAdmin, By: "admin-7"}
+var byAdmin = sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin, Actor: "admin-7"}
 
-func (c *check) end(sel sessiontrack.Selector) sessiontrack.Ended {
+func (c *check) end(sel sessiontrack.Selector) sessiontrack.EndResult {
 	c.Helper()
 	return c.endAs(sel, byAdmin)
 }
 
-func (c *check) endAs(sel sessiontrack.Selector, e sessiontrack.Ending) sessiontrack.Ended {
+func (c *check) endAs(sel sessiontrack.Selector, e sessiontrack.Ending) sessiontrack.EndResult {
 	c.Helper()
 	ended, err := c.store.End(c.Context(), sel, e)
 	require.NoError(c, err, "End")
@@ -132,16 +132,16 @@ func (c *check) endAs(sel sessiontrack.Selector, e sessiontrack.Ending) sessiont
 // touch records activity at a time, moving presence in the smallest steps.
 func (c *check) touch(at time.Time, ids ...sessiontrack.SessionID) []sessiontrack.SessionID {
 	c.Helper()
-	batch := make([]sessiontrack.Touch, len(ids))
+	batch := make([]sessiontrack.TouchRecord, len(ids))
 	for i, id := range ids {
-		batch[i] = sessiontrack.Touch{ID: id, At: at}
+		batch[i] = sessiontrack.TouchRecord{ID: id, At: at}
 	}
 	alive, err := c.store.Touch(c.Context(), batch, 0)
 	require.NoError(c, err, "Touch")
 	return alive
 }
 
-func (c *check) describe(facts ...sessiontrack.Facts) {
+func (c *check) describe(facts ...sessiontrack.SessionUpdate) {
 	c.Helper()
 	require.NoError(c, c.store.Describe(c.Context(), facts), "Describe")
 }
@@ -184,7 +184,7 @@ func (c *check) pages(q sessiontrack.Query, n int, between func(page int)) (all 
 func (c *check) purge(retention, keep time.Duration) (changed int) {
 	c.Helper()
 	for range 1000 {
-		n, err := c.store.Purge(c.Context(), sessiontrack.Purge{Retention: retention, KeepEnded: keep, Limit: 10})
+		n, err := c.store.Purge(c.Context(), sessiontrack.PurgeOptions{Retention: retention, KeepEnded: keep, Limit: 10})
 		require.NoError(c, err, "Purge")
 		changed += n
 		if n < 10 {

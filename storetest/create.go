@@ -64,7 +64,7 @@ var createCases = []testCase{
 		s := c.create("user-1", func(n *sessiontrack.NewSession) {
 			n.Session.Serial, n.Session.LoginAt, n.Session.LastActivity = 1<<40, old, old
 			n.Session.ExpiresAt, n.Session.LogoutAt = old, old
-			n.Session.EndReason, n.Session.EndedBy = sessiontrack.ByAdmin, "x"
+			n.Session.EndReason, n.Session.EndedBy = sessiontrack.ReasonAdmin, "x"
 		})
 		got := c.get(s.ID)
 		assert.NotEqual(c, int64(1<<40), got.Serial)
@@ -134,7 +134,7 @@ var createCases = []testCase{
 		require.Equal(c, []sessiontrack.SessionID{old.ID}, ids(created.Ended))
 		got := c.get(old.ID)
 		c.same(got.Session, created.Ended[0], "the ended session is returned as it now is")
-		assert.Equal(c, sessiontrack.ByReplacement, got.EndReason)
+		assert.Equal(c, sessiontrack.ReasonReplacement, got.EndReason)
 		c.whole(got.LogoutAt, "LogoutAt")
 		c.alive(created.Session.ID, true)
 	}},
@@ -192,7 +192,7 @@ var limitCases = []testCase{
 		c.touch(c.now(), first.ID)
 		created := c.created("user-1", limit(2, sessiontrack.EndOldest))
 		require.Equal(c, []sessiontrack.SessionID{first.ID}, ids(created.Ended))
-		assert.Equal(c, sessiontrack.ByLimit, created.Ended[0].EndReason)
+		assert.Equal(c, sessiontrack.ReasonLimit, created.Ended[0].EndReason)
 		c.same(c.get(first.ID).Session, created.Ended[0], "the ended session is returned as it now is")
 		c.alive(second.ID, true)
 	}},
@@ -215,7 +215,7 @@ var limitCases = []testCase{
 		old := c.create("user-1", limit(1, sessiontrack.DenyNew))
 		created := c.created("user-1", limit(1, sessiontrack.DenyNew), replaces(old.ID))
 		assert.Equal(c, []sessiontrack.SessionID{old.ID}, ids(created.Ended))
-		assert.Equal(c, sessiontrack.ByReplacement, created.Ended[0].EndReason)
+		assert.Equal(c, sessiontrack.ReasonReplacement, created.Ended[0].EndReason)
 	}},
 	{"limit/ended sessions do not count", "Spring Security counted them (#5775)", func(c *check) {
 		c.end(sessiontrack.IDs(c.create("user-1").ID))

@@ -16,7 +16,7 @@ var endCases = []testCase{
 		before := c.now()
 		ended := c.end(sessiontrack.IDs(s.ID))
 		require.Len(c, ended.Sessions, 1)
-		s.LogoutAt, s.EndReason, s.EndedBy = ended.Sessions[0].LogoutAt, sessiontrack.ByAdmin, "admin-7"
+		s.LogoutAt, s.EndReason, s.EndedBy = ended.Sessions[0].LogoutAt, sessiontrack.ReasonAdmin, "admin-7"
 		c.same(s, ended.Sessions[0], "nothing else has changed")
 		c.same(s, c.get(s.ID).Session, "as returned, so stored")
 		c.whole(s.LogoutAt, "LogoutAt")
@@ -31,7 +31,7 @@ var endCases = []testCase{
 		s := c.create("user-1")
 		c.end(sessiontrack.IDs(s.ID))
 		before := c.get(s.ID)
-		ended := c.endAs(sessiontrack.IDs(s.ID), sessiontrack.Ending{Reason: sessiontrack.ByUser, By: "user-1"})
+		ended := c.endAs(sessiontrack.IDs(s.ID), sessiontrack.Ending{Reason: sessiontrack.ReasonUser, Actor: "user-1"})
 		assert.Empty(c, ended.Sessions)
 		assert.Empty(c, c.end(sessiontrack.User("user-1")).Sessions)
 		assert.Equal(c, before, c.get(s.ID), "first reason, first time")
@@ -108,7 +108,7 @@ var endCases = []testCase{
 		old, fresh, forever := c.create("user-1", lifetime(time.Microsecond)), c.create("user-1", lifetime(time.Hour)), c.create("user-1")
 		c.pass(old.ExpiresAt)
 		c.touch(c.now(), old.ID)
-		ended := c.endAs(sessiontrack.Expired(), sessiontrack.Ending{Reason: sessiontrack.ByLifetime})
+		ended := c.endAs(sessiontrack.Expired(), sessiontrack.Ending{Reason: sessiontrack.ReasonLifetime})
 		assert.Equal(c, []sessiontrack.SessionID{old.ID}, ids(ended.Sessions))
 		assert.Empty(c, c.get(old.ID).EndedBy, "the system did it")
 		c.alive(fresh.ID, true)
@@ -125,14 +125,14 @@ var endCases = []testCase{
 	}},
 	{"end/the reason is required", "reasons are shown, logged and sent as words", func(c *check) {
 		s := c.create("user-1")
-		for _, e := range []sessiontrack.Ending{{}, {Reason: "NO"}, {Reason: "a b"}, {Reason: sessiontrack.EndReason(strings.Repeat("a", 33))}, {Reason: "ok", By: "a\x00"}} {
+		for _, e := range []sessiontrack.Ending{{}, {Reason: "NO"}, {Reason: "a b"}, {Reason: sessiontrack.EndReason(strings.Repeat("a", 33))}, {Reason: "ok", Actor: "a\x00"}} {
 			_, err := c.store.End(c.Context(), sessiontrack.IDs(s.ID), e)
 			require.Error(c, err, "%q", e)
 		}
 		c.alive(s.ID, true)
-		own := sessiontrack.Ending{Reason: sessiontrack.EndReason(strings.Repeat("a-_9", 8)), By: "Zoë O'Brien"}
+		own := sessiontrack.Ending{Reason: sessiontrack.EndReason(strings.Repeat("a-_9", 8)), Actor: "Zoë O'Brien"}
 		c.endAs(sessiontrack.IDs(s.ID), own)
-		assert.Equal(c, own, sessiontrack.Ending{Reason: c.get(s.ID).EndReason, By: c.get(s.ID).EndedBy})
+		assert.Equal(c, own, sessiontrack.Ending{Reason: c.get(s.ID).EndReason, Actor: c.get(s.ID).EndedBy})
 	}},
 	{"end/the last session takes its user offline", "a user whose last session ended is offline at once", func(c *check) {
 		a, b, other := c.create("user-1"), c.create("user-1"), c.create("user-2")
@@ -164,7 +164,7 @@ func (c *check) walk(sel sessiontrack.Selector, n int) (all []sessiontrack.Sessi
 	c.Helper()
 	after := int64(0)
 	for range 1000 {
-		ended := c.endAs(sel.Walk(after, n), sessiontrack.Ending{Reason: sessiontrack.ByIdle})
+		ended := c.endAs(sel.Walk(after, n), sessiontrack.Ending{Reason: sessiontrack.ReasonIdle})
 		require.LessOrEqual(c, len(ended.Sessions), n, "a call looks at so many rows")
 		for _, s := range ended.Sessions {
 			require.Greater(c, s.Serial, after, "only what is behind After")
@@ -202,7 +202,7 @@ var walkCases = []testCase{
 	{"walk/begins behind its start", "a walk that begins again from the top never ends", func(c *check) {
 		a, b := c.create("user-1"), c.create("user-1")
 		c.pass(b.LastActivity.Add(time.Millisecond))
-		ended := c.endAs(sessiontrack.Idle(time.Millisecond).Walk(a.Serial, 10), sessiontrack.Ending{Reason: sessiontrack.ByIdle})
+		ended := c.endAs(sessiontrack.Idle(time.Millisecond).Walk(a.Serial, 10), sessiontrack.Ending{Reason: sessiontrack.ReasonIdle})
 		assert.Equal(c, []sessiontrack.SessionID{b.ID}, ids(ended.Sessions))
 		c.alive(a.ID, true)
 	}},

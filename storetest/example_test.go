@@ -18,7 +18,7 @@ type countingStore struct {
 	logins atomic.Int64
 }
 
-func (s *countingStore) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+func (s *countingStore) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 	created, err := s.Store.Create(ctx, n)
 	if err == nil {
 		s.logins.Add(1)

@@ -68,7 +68,7 @@ var feedCases = []testCase{
 		c.create("user-1", limit(1, sessiontrack.EndOldest))
 		expired := c.create("user-2", lifetime(time.Microsecond))
 		c.pass(expired.ExpiresAt)
-		c.endAs(sessiontrack.Expired(), sessiontrack.Ending{Reason: sessiontrack.ByLifetime})
+		c.endAs(sessiontrack.Expired(), sessiontrack.Ending{Reason: sessiontrack.ReasonLifetime})
 		assert.Equal(c, []sessiontrack.SessionID{replaced.ID, over.ID, expired.ID}, told(c.since(start, 10)))
 	}},
 	{"feed/by time and serial, bounded", "the reader empties its cache where there are more than it can take", func(c *check) {

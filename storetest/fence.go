@@ -30,24 +30,24 @@ func (c *check) fencedFor(err error, reason sessiontrack.EndReason, why string) 
 var fenceCases = []testCase{
 	{"fence/refuses what was issued before and comes later", "a stolen token that has not been used yet must not outlive \"log out everywhere\"", func(c *check) {
 		before := c.now().Add(-time.Minute)
-		_, err := c.store.End(c.Context(), sessiontrack.User("user-1"), sessiontrack.Ending{Reason: sessiontrack.ByPassword})
+		_, err := c.store.End(c.Context(), sessiontrack.User("user-1"), sessiontrack.Ending{Reason: sessiontrack.ReasonPassword})
 		require.NoError(c, err)
 		n := newSession("user-1", issued(before))
 		_, err = c.store.Create(c.Context(), n)
-		c.fencedFor(err, sessiontrack.ByPassword, "issued before the fence, with no session to end")
+		c.fencedFor(err, sessiontrack.ReasonPassword, "issued before the fence, with no session to end")
 		_, err = c.store.Get(c.Context(), n.Session.ID)
 		assert.ErrorIs(c, err, sessiontrack.ErrNotFound, "nothing is inserted")
 		_, err = c.store.Create(c.Context(), newSession("user-1", issued(c.now().Truncate(time.Second).Add(-time.Second))))
-		c.fencedFor(err, sessiontrack.ByPassword, "issued within the seconds before")
+		c.fencedFor(err, sessiontrack.ReasonPassword, "issued within the seconds before")
 		_, err = c.store.Create(c.Context(), newSession("user-1", issued(time.Unix(0, 0))))
-		c.fencedFor(err, sessiontrack.ByPassword, "a credential that does not tell its time was issued before everything")
+		c.fencedFor(err, sessiontrack.ReasonPassword, "a credential that does not tell its time was issued before everything")
 	}},
 	{"fence/lets pass what was issued later", "a sign-in after \"log out everywhere\" must work (C10)", func(c *check) {
-		ended, err := c.store.End(c.Context(), sessiontrack.User("user-1"), sessiontrack.Ending{Reason: sessiontrack.ByAdmin})
+		ended, err := c.store.End(c.Context(), sessiontrack.User("user-1"), sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin})
 		require.NoError(c, err)
 		same := ended.At.Truncate(time.Second)
 		_, err = c.store.Create(c.Context(), newSession("user-1", issued(same)))
-		c.fencedFor(err, sessiontrack.ByAdmin, "credentials tell whole seconds, so the fence's own second is before it")
+		c.fencedFor(err, sessiontrack.ReasonAdmin, "credentials tell whole seconds, so the fence's own second is before it")
 		_, err = c.store.Create(c.Context(), newSession("user-1", issued(same.Add(time.Second))))
 		require.NoError(c, err, "the next second")
 		_, err = c.store.Create(c.Context(), newSession("user-1"))
@@ -57,15 +57,15 @@ var fenceCases = []testCase{
 	}},
 	{"fence/is raised with exceptions too", "\"log out the others\" means credentials that nobody has seen, too", func(c *check) {
 		kept := c.create("user-1", issued(c.now().Add(-time.Minute)))
-		_, err := c.store.End(c.Context(), sessiontrack.User("user-1").Except(kept.ID), sessiontrack.Ending{Reason: sessiontrack.ByUser})
+		_, err := c.store.End(c.Context(), sessiontrack.User("user-1").Except(kept.ID), sessiontrack.Ending{Reason: sessiontrack.ReasonUser})
 		require.NoError(c, err)
 		assert.False(c, c.get(kept.ID).Ended(), "what has been seen is judged by its own row")
 		_, err = c.store.Create(c.Context(), newSession("user-1", issued(c.now().Add(-time.Minute))))
-		c.fencedFor(err, sessiontrack.ByUser, "unseen, and issued before")
+		c.fencedFor(err, sessiontrack.ReasonUser, "unseen, and issued before")
 	}},
 	{"fence/is not raised by ids", "ending one session says nothing about the user's others", func(c *check) {
 		one := c.create("user-1")
-		_, err := c.store.End(c.Context(), sessiontrack.IDs(one.ID), sessiontrack.Ending{Reason: sessiontrack.ByUser})
+		_, err := c.store.End(c.Context(), sessiontrack.IDs(one.ID), sessiontrack.Ending{Reason: sessiontrack.ReasonUser})
 		require.NoError(c, err)
 		_, err = c.store.Create(c.Context(), newSession("user-1", issued(c.now().Add(-time.Minute))))
 		require.NoError(c, err)
@@ -74,7 +74,7 @@ var fenceCases = []testCase{
 		n := newSession("user-1", issued(c.now().Add(-time.Minute)))
 		_, err := c.store.Create(c.Context(), n)
 		require.NoError(c, err)
-		_, err = c.store.End(c.Context(), sessiontrack.User("user-1"), sessiontrack.Ending{Reason: sessiontrack.ByUser})
+		_, err = c.store.End(c.Context(), sessiontrack.User("user-1"), sessiontrack.Ending{Reason: sessiontrack.ReasonUser})
 		require.NoError(c, err)
 		_, err = c.store.Create(c.Context(), n)
 		assert.ErrorIs(c, err, sessiontrack.ErrExists)
@@ -99,7 +99,7 @@ var fenceCases = []testCase{
 			}
 			group.Go(func() {
 				<-start
-				if _, err := c.store.End(c.Context(), sessiontrack.User(user), sessiontrack.Ending{Reason: sessiontrack.ByUser}); err != nil {
+				if _, err := c.store.End(c.Context(), sessiontrack.User(user), sessiontrack.Ending{Reason: sessiontrack.ReasonUser}); err != nil {
 					c.Errorf("end: %v", err)
 				}
 			})
@@ -113,15 +113,15 @@ var fenceCases = []testCase{
 		}
 	}},
 	{"fence/is forgotten after KeepEnded", "a row for each user who ever signed out everywhere must not stay for ever", func(c *check) {
-		_, err := c.store.End(c.Context(), sessiontrack.User("user-1"), sessiontrack.Ending{Reason: sessiontrack.ByUser})
+		_, err := c.store.End(c.Context(), sessiontrack.User("user-1"), sessiontrack.Ending{Reason: sessiontrack.ReasonUser})
 		require.NoError(c, err)
 		before := c.now().Add(-time.Minute)
-		purge := sessiontrack.Purge{Retention: time.Hour, KeepEnded: time.Hour, Limit: 100}
+		purge := sessiontrack.PurgeOptions{Retention: time.Hour, KeepEnded: time.Hour, Limit: 100}
 		_, err = c.store.Purge(c.Context(), purge)
 		require.NoError(c, err)
 		n := newSession("user-1", issued(before))
 		_, err = c.store.Create(c.Context(), n)
-		c.fencedFor(err, sessiontrack.ByUser, "within KeepEnded")
+		c.fencedFor(err, sessiontrack.ReasonUser, "within KeepEnded")
 		purge.Retention, purge.KeepEnded = time.Microsecond, time.Microsecond
 		deadline := time.Now().Add(patience)
 		for {

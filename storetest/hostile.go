@@ -26,11 +26,11 @@ var hostileCases = []testCase{
 				n.Session.Location = sessiontrack.Location{CountryCode: "XX", Country: text, Region: text, City: text}
 			})
 			device := sessiontrack.Device{Type: sessiontrack.DeviceOther, Browser: text, OS: text, Brand: text, Model: text}
-			c.describe(sessiontrack.Facts{ID: s.ID, Device: &device})
-			ended := c.endAs(sessiontrack.User(text), sessiontrack.Ending{Reason: sessiontrack.ByAdmin, By: text})
+			c.describe(sessiontrack.SessionUpdate{ID: s.ID, Device: &device})
+			ended := c.endAs(sessiontrack.User(text), sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin, Actor: text})
 			require.Len(c, ended.Sessions, 1, "%q", text)
 			got := ended.Sessions[0]
-			s.Device, s.LogoutAt, s.EndReason, s.EndedBy = device, got.LogoutAt, sessiontrack.ByAdmin, text
+			s.Device, s.LogoutAt, s.EndReason, s.EndedBy = device, got.LogoutAt, sessiontrack.ReasonAdmin, text
 			c.same(s, got, text)
 			c.same(s, c.get(s.ID).Session, text)
 			assert.Equal(c, []sessiontrack.Session{s}, c.list(sessiontrack.Query{UserID: text}).Sessions, "%q", text)

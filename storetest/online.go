@@ -72,7 +72,7 @@ var onlineCases = []testCase{
 		s := c.create("user-1")
 		c.end(sessiontrack.IDs(s.ID))
 		c.touch(c.now(), s.ID)
-		c.describe(sessiontrack.Facts{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}})
+		c.describe(sessiontrack.SessionUpdate{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}})
 		assert.Equal(c, []int{0}, c.count(time.Hour))
 	}},
 	{"online/a future touch does not pin anybody", "presence is clamped too: a skewed replica made users online for hours (F12)", func(c *check) {
@@ -221,7 +221,7 @@ var statsCases = []testCase{
 		got := c.stats(statsQuery)
 		assert.Equal(c, 4+3-1, got.Sessions)
 		assert.Equal(c, [3]int{3, 3, 3}, got.Online, "online is counted each time")
-		c.endAs(sessiontrack.IDs(all[1]), sessiontrack.Ending{Reason: sessiontrack.ByIdle})
+		c.endAs(sessiontrack.IDs(all[1]), sessiontrack.Ending{Reason: sessiontrack.ReasonIdle})
 		assert.Equal(c, 4+3-1, c.stats(statsQuery).Sessions, "what lapsed was not active when the cleanup found it")
 	}},
 	{"stats/never below zero", "ends of sessions that the sample did not count", func(c *check) {

@@ -91,7 +91,7 @@ var purgeCases = []testCase{
 		_, err := c.store.Create(c.Context(), n)
 		require.ErrorIs(c, err, sessiontrack.ErrExists)
 		assert.Empty(c, c.touch(c.now(), s.ID))
-		c.describe(sessiontrack.Facts{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV, Model: "x"}})
+		c.describe(sessiontrack.SessionUpdate{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV, Model: "x"}})
 		assert.Empty(c, c.end(sessiontrack.IDs(s.ID)).Sessions)
 		c.remembered(s)
 	}},
@@ -100,7 +100,7 @@ var purgeCases = []testCase{
 		c.pass(c.end(sessiontrack.IDs(s.ID)).At)
 		require.Equal(c, 1, c.purge(0, 0))
 		assert.Empty(c, c.touch(c.now(), s.ID))
-		c.describe(sessiontrack.Facts{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}})
+		c.describe(sessiontrack.SessionUpdate{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}})
 		assert.Empty(c, c.end(sessiontrack.IDs(s.ID)).Sessions)
 		c.gone(s.ID)
 	}},
@@ -115,18 +115,18 @@ var purgeCases = []testCase{
 		c.pass(c.end(sessiontrack.User("user-1")).At)
 		var got []int
 		for range 3 {
-			n, err := c.store.Purge(c.Context(), sessiontrack.Purge{Limit: 3})
+			n, err := c.store.Purge(c.Context(), sessiontrack.PurgeOptions{Limit: 3})
 			require.NoError(c, err)
 			got = append(got, n)
 		}
 		assert.Equal(c, []int{3, 3, 1}, got)
-		_, err := c.store.Purge(c.Context(), sessiontrack.Purge{})
+		_, err := c.store.Purge(c.Context(), sessiontrack.PurgeOptions{})
 		require.Error(c, err, "a limit of nothing is a mistake")
 	}},
 	{"purge/an over context changes nothing", "the cleanup must know that it is not done", func(c *check) {
 		s := c.create("user-1")
 		c.pass(c.end(sessiontrack.IDs(s.ID)).At)
-		n, err := c.store.Purge(c.cancelled(), sessiontrack.Purge{Limit: 10})
+		n, err := c.store.Purge(c.cancelled(), sessiontrack.PurgeOptions{Limit: 10})
 		c.unavailable(err)
 		assert.Zero(c, n)
 		c.alive(s.ID, false)

@@ -121,9 +121,9 @@ var raceCases = []testCase{
 					return
 				}
 				for range 5 {
-					_, err := c.store.Touch(c.Context(), []sessiontrack.Touch{{ID: s.ID, At: start.Add(time.Hour)}}, 0)
+					_, err := c.store.Touch(c.Context(), []sessiontrack.TouchRecord{{ID: s.ID, At: start.Add(time.Hour)}}, 0)
 					assert.NoError(c, err)
-					assert.NoError(c, c.store.Describe(c.Context(), []sessiontrack.Facts{{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}}}))
+					assert.NoError(c, c.store.Describe(c.Context(), []sessiontrack.SessionUpdate{{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}}}))
 				}
 			})
 			require.NotNil(c, ended.Load())
@@ -140,12 +140,12 @@ var raceCases = []testCase{
 		at := c.now()
 		together(4, func(i int) {
 			for round := range 5 {
-				batch := make([]sessiontrack.Touch, len(all))
+				batch := make([]sessiontrack.TouchRecord, len(all))
 				for j, id := range all {
 					if i%2 == 1 {
 						j = len(all) - 1 - j
 					}
-					batch[j] = sessiontrack.Touch{ID: id, At: at.Add(-time.Duration(i+round) * time.Microsecond)}
+					batch[j] = sessiontrack.TouchRecord{ID: id, At: at.Add(-time.Duration(i+round) * time.Microsecond)}
 				}
 				alive, err := c.store.Touch(c.Context(), batch, 0)
 				assert.NoError(c, err)
@@ -168,7 +168,7 @@ var raceCases = []testCase{
 		var ended []sessiontrack.SessionID
 		together(4, func(int) {
 			for after := int64(0); ; {
-				got, err := c.store.End(c.Context(), sessiontrack.Idle(time.Millisecond).Walk(after, 7), sessiontrack.Ending{Reason: sessiontrack.ByIdle})
+				got, err := c.store.End(c.Context(), sessiontrack.Idle(time.Millisecond).Walk(after, 7), sessiontrack.Ending{Reason: sessiontrack.ReasonIdle})
 				if !assert.NoError(c, err) {
 					return
 				}
@@ -190,7 +190,7 @@ var raceCases = []testCase{
 		var sum atomic.Int32
 		together(4, func(int) {
 			for range 10 {
-				n, err := c.store.Purge(c.Context(), sessiontrack.Purge{Limit: 4})
+				n, err := c.store.Purge(c.Context(), sessiontrack.PurgeOptions{Limit: 4})
 				assert.NoError(c, err)
 				sum.Add(int32(n))
 			}
@@ -238,7 +238,7 @@ var raceCases = []testCase{
 				case 1:
 					_, err = c.store.Create(c.Context(), newSession("user-1"))
 				default:
-					_, err = c.store.Touch(c.Context(), []sessiontrack.Touch{{ID: old.ID, At: old.LoginAt.Add(time.Hour)}}, 0)
+					_, err = c.store.Touch(c.Context(), []sessiontrack.TouchRecord{{ID: old.ID, At: old.LoginAt.Add(time.Hour)}}, 0)
 				}
 				assert.NoError(c, err)
 			})
@@ -274,7 +274,7 @@ func (c *check) idleRace(interval time.Duration) {
 			for ; !done.Load(); time.Sleep(interval) {
 				page, err := c.store.List(c.Context(), sessiontrack.Query{Limit: 1})
 				assert.NoError(c, err)
-				alive, err := c.store.Touch(c.Context(), []sessiontrack.Touch{{ID: s.ID, At: page.Now}}, 0)
+				alive, err := c.store.Touch(c.Context(), []sessiontrack.TouchRecord{{ID: s.ID, At: page.Now}}, 0)
 				assert.NoError(c, err)
 				if len(alive) == 1 {
 					acknowledged = page.Now.UnixMicro()
@@ -284,7 +284,7 @@ func (c *check) idleRace(interval time.Duration) {
 		}
 		defer done.Store(true)
 		for try := 0; try < 10 && len(ended) == 0; try++ {
-			got, err := c.store.End(c.Context(), sessiontrack.Idle(idle), sessiontrack.Ending{Reason: sessiontrack.ByIdle})
+			got, err := c.store.End(c.Context(), sessiontrack.Idle(idle), sessiontrack.Ending{Reason: sessiontrack.ReasonIdle})
 			assert.NoError(c, err)
 			ended = got.Sessions
 			time.Sleep(idle / 4)

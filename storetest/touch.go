@@ -82,7 +82,7 @@ var touchCases = []testCase{
 		for _, order := range [][2]time.Duration{{0, -time.Microsecond}, {-time.Microsecond, 0}} {
 			c.pass(c.get(s.ID).LastActivity.Add(10 * time.Microsecond))
 			now := c.now()
-			alive, err := c.store.Touch(c.Context(), []sessiontrack.Touch{{ID: s.ID, At: now.Add(order[0])}, {ID: s.ID, At: now.Add(order[1])}}, 0)
+			alive, err := c.store.Touch(c.Context(), []sessiontrack.TouchRecord{{ID: s.ID, At: now.Add(order[0])}, {ID: s.ID, At: now.Add(order[1])}}, 0)
 			require.NoError(c, err)
 			assert.Subset(c, []sessiontrack.SessionID{s.ID}, alive)
 			assert.NotEmpty(c, alive)
@@ -93,7 +93,7 @@ var touchCases = []testCase{
 		a, b := c.create("user-1"), c.create("user-2")
 		c.pass(b.LoginAt)
 		now := c.now()
-		alive, err := c.store.Touch(c.Context(), []sessiontrack.Touch{{ID: a.ID, At: now, Serial: b.Serial}, {ID: newID(), At: now, Serial: b.Serial}}, 0)
+		alive, err := c.store.Touch(c.Context(), []sessiontrack.TouchRecord{{ID: a.ID, At: now, Serial: b.Serial}, {ID: newID(), At: now, Serial: b.Serial}}, 0)
 		require.NoError(c, err)
 		assert.Equal(c, []sessiontrack.SessionID{a.ID}, alive)
 		assert.Equal(c, now, c.get(a.ID).LastActivity)
@@ -137,7 +137,7 @@ var touchCases = []testCase{
 		a, b := c.create("user-1"), c.create("user-2")
 		c.pass(b.LoginAt)
 		now := c.now()
-		alive, err := c.store.Touch(c.Context(), []sessiontrack.Touch{{ID: a.ID, At: now}}, time.Hour)
+		alive, err := c.store.Touch(c.Context(), []sessiontrack.TouchRecord{{ID: a.ID, At: now}}, time.Hour)
 		require.NoError(c, err)
 		assert.Equal(c, []sessiontrack.SessionID{a.ID}, alive)
 		assert.Equal(c, now, c.get(a.ID).LastActivity, "the session's own time is exact")
@@ -145,7 +145,7 @@ var touchCases = []testCase{
 	}},
 	{"touch/an over context", "an outage must not read as \"all of them have ended\" (I18)", func(c *check) {
 		s := c.create("user-1")
-		alive, err := c.store.Touch(c.cancelled(), []sessiontrack.Touch{{ID: s.ID, At: c.now()}}, 0)
+		alive, err := c.store.Touch(c.cancelled(), []sessiontrack.TouchRecord{{ID: s.ID, At: c.now()}}, 0)
 		c.unavailable(err)
 		assert.Empty(c, alive)
 	}},
@@ -158,23 +158,23 @@ var describeCases = []testCase{
 		require.NoError(c, err)
 		s := created.Session
 		s.Device = sessiontrack.Device{Type: sessiontrack.DeviceTablet, Browser: "Safari", BrowserVersion: "18", OS: "iPadOS", OSVersion: "18", Brand: "Apple", Model: "iPad", Source: "hints"}
-		network := sessiontrack.Network{Address: n.Session.LoginAddress.Next(), Source: "header", Location: sessiontrack.Location{CountryCode: "NP", Country: "Nepal", City: "Patan"}}
+		network := sessiontrack.ClientNetwork{Address: n.Session.LoginAddress.Next(), Source: "header", Location: sessiontrack.Location{CountryCode: "NP", Country: "Nepal", City: "Patan"}}
 		s.Address, s.AddressSource, s.Location = network.Address, network.Source, network.Location
 		s.CredentialUntil = time.Date(2031, 1, 1, 0, 0, 0, 7_000, time.UTC)
-		c.describe(sessiontrack.Facts{ID: s.ID, Device: &s.Device, Network: &network, CredentialUntil: s.CredentialUntil.Add(999)})
+		c.describe(sessiontrack.SessionUpdate{ID: s.ID, Device: &s.Device, Network: &network, CredentialUntil: s.CredentialUntil.Add(999)})
 		c.same(s, c.get(s.ID).Session, "all of it, and nothing else: not the login address, not the activity")
 	}},
 	{"describe/leaves what it is not told", "a partial fact must not blank the rest", func(c *check) {
 		s := c.create("user-1", full)
-		c.describe(sessiontrack.Facts{ID: s.ID})
+		c.describe(sessiontrack.SessionUpdate{ID: s.ID})
 		c.same(s, c.get(s.ID).Session, "nothing was told")
 		s.Device = sessiontrack.Device{Type: sessiontrack.DeviceBot}
-		c.describe(sessiontrack.Facts{ID: s.ID, Device: &s.Device})
+		c.describe(sessiontrack.SessionUpdate{ID: s.ID, Device: &s.Device})
 		c.same(s, c.get(s.ID).Session, "the device alone")
 	}},
 	{"describe/replaces address and place together", "the old city beside a new address is a lie", func(c *check) {
 		s := c.create("user-1", full)
-		c.describe(sessiontrack.Facts{ID: s.ID, Network: &sessiontrack.Network{Address: s.LoginAddress, Source: "peer"}})
+		c.describe(sessiontrack.SessionUpdate{ID: s.ID, Network: &sessiontrack.ClientNetwork{Address: s.LoginAddress, Source: "peer"}})
 		s.Address, s.AddressSource, s.Location = s.LoginAddress, "peer", sessiontrack.Location{}
 		c.same(s, c.get(s.ID).Session, "an unknown place blanks the old one")
 	}},
@@ -182,31 +182,31 @@ var describeCases = []testCase{
 		s := c.create("user-1", full, derived(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)))
 		c.end(sessiontrack.IDs(s.ID))
 		before := c.get(s.ID)
-		c.describe(sessiontrack.Facts{
-			ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}, Network: &sessiontrack.Network{Source: "x"},
+		c.describe(sessiontrack.SessionUpdate{
+			ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}, Network: &sessiontrack.ClientNetwork{Source: "x"},
 			CredentialUntil: time.Date(2050, 1, 1, 0, 0, 0, 0, time.UTC),
 		})
 		assert.Equal(c, before, c.get(s.ID), "ended is final, in every field")
 	}},
 	{"describe/of an unknown handle makes no row", "the same by upsert (C03)", func(c *check) {
 		id := newID()
-		c.describe(sessiontrack.Facts{ID: id, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}})
+		c.describe(sessiontrack.SessionUpdate{ID: id, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}})
 		c.gone(id)
 	}},
 	{"describe/the credential's end moves forward only", "an older token of the same session would let the tombstone go too early", func(c *check) {
 		until := time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
 		s := c.create("user-1", derived(until))
-		c.describe(sessiontrack.Facts{ID: s.ID, CredentialUntil: until.Add(-time.Hour)})
+		c.describe(sessiontrack.SessionUpdate{ID: s.ID, CredentialUntil: until.Add(-time.Hour)})
 		assert.Equal(c, until, c.get(s.ID).CredentialUntil)
-		c.describe(sessiontrack.Facts{ID: s.ID, CredentialUntil: until.Add(time.Hour)})
+		c.describe(sessiontrack.SessionUpdate{ID: s.ID, CredentialUntil: until.Add(time.Hour)})
 		assert.Equal(c, until.Add(time.Hour), c.get(s.ID).CredentialUntil)
 	}},
 	{"describe/a poisoned fact does not lose the batch", "user agents are hostile; what is made of them may be too (F13)", func(c *check) {
 		a, b := c.create("user-1"), c.create("user-2")
 		c.describe(
-			sessiontrack.Facts{ID: "a\x00b", Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}},
-			sessiontrack.Facts{ID: a.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV, Model: "a\x00b\xff"}, Network: &sessiontrack.Network{Source: "\x00"}},
-			sessiontrack.Facts{ID: b.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceBot}},
+			sessiontrack.SessionUpdate{ID: "a\x00b", Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}},
+			sessiontrack.SessionUpdate{ID: a.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV, Model: "a\x00b\xff"}, Network: &sessiontrack.ClientNetwork{Source: "\x00"}},
+			sessiontrack.SessionUpdate{ID: b.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceBot}},
 		)
 		assert.Equal(c, sessiontrack.DeviceBot, c.get(b.ID).Device.Type)
 		assert.NotContains(c, c.get(a.ID).Device.Model, "\x00")
@@ -214,19 +214,19 @@ var describeCases = []testCase{
 	{"describe/keeps no pointer of the caller", "what is passed in belongs to the caller after the return", func(c *check) {
 		s := c.create("user-1")
 		device := &sessiontrack.Device{Type: sessiontrack.DeviceDesktop, Browser: "Firefox"}
-		c.describe(sessiontrack.Facts{ID: s.ID, Device: device})
+		c.describe(sessiontrack.SessionUpdate{ID: s.ID, Device: device})
 		device.Browser = "changed"
 		assert.Equal(c, "Firefox", c.get(s.ID).Device.Browser)
 	}},
 	{"describe/filters follow", "a list by device that reads an index gone stale", func(c *check) {
 		s := c.create("user-1", full)
-		c.describe(sessiontrack.Facts{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}, Network: &sessiontrack.Network{Address: s.LoginAddress}})
+		c.describe(sessiontrack.SessionUpdate{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}, Network: &sessiontrack.ClientNetwork{Address: s.LoginAddress}})
 		assert.Empty(c, c.list(sessiontrack.Query{Device: sessiontrack.DeviceMobile}).Sessions)
 		assert.Len(c, c.list(sessiontrack.Query{Device: sessiontrack.DeviceTV, Address: s.LoginAddress}).Sessions, 1)
 	}},
 	{"describe/an over context", "the caller must know to try again", func(c *check) {
 		s := c.create("user-1", full)
-		c.unavailable(c.store.Describe(c.cancelled(), []sessiontrack.Facts{{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}}}))
+		c.unavailable(c.store.Describe(c.cancelled(), []sessiontrack.SessionUpdate{{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}}}))
 		c.same(s, c.get(s.ID).Session, "nothing was written")
 	}},
 }

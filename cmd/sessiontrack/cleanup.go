@@ -88,7 +88,7 @@ func end(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 	flags := newFlags("end", endSynopsis, stderr)
 	dsn := dsnFlag(flags)
 	user := flags.String("user", "", "end all sessions of the `user` with this id")
-	reason := flags.String("reason", string(sessiontrack.ByAdmin), "why, as lists show it: a word such as admin or password")
+	reason := flags.String("reason", string(sessiontrack.ReasonAdmin), "why, as lists show it: a word such as admin or password")
 	by := flags.String("by", "", "the `user` id of who does it")
 	names, err := parseWithNames(flags, args)
 	if err != nil {
@@ -102,7 +102,7 @@ func end(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 		return misused(flags, stderr, "-reason is %q: want 1 to 32 characters of a-z, 0-9, '_' and '-'", *reason)
 	}
 	return withTracker(flags, *dsn, sessiontrack.Options{}, stderr, func(t *sessiontrack.Tracker) error {
-		ended, err := t.End(ctx, sel, sessiontrack.Ending{Reason: sessiontrack.EndReason(*reason), By: *by})
+		ended, err := t.End(ctx, sel, sessiontrack.Ending{Reason: sessiontrack.EndReason(*reason), Actor: *by})
 		if err != nil {
 			return err
 		}

@@ -96,7 +96,7 @@ func startHostile(t *testing.T) (*httptest.Server, *sessiontrack.Tracker) {
 	require.NoError(t, tracker.Start(t.Context()))
 	mux := http.NewServeMux()
 	mux.Handle("/api/user-sessions/", tracker.AdminHandler(nil))
-	mux.Handle("/api/v1/online/", tracker.OnlineHandler(nil))
+	mux.Handle("/api/v1/online/", tracker.UserHandler(nil))
 	mux.Handle("/dashboard/", dashboard.Handler(nil))
 	mux.HandleFunc("GET /enter", func(w http.ResponseWriter, r *http.Request) {
 		_, _, err := tracker.Login(w, r, r.URL.Query().Get("user"))

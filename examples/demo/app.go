@@ -27,15 +27,15 @@ func newApplication(config config, store sessiontrack.Store, log *slog.Logger) (
 	}
 	a := &application{users: newUsers(), secret: config.secret}
 	options := &sessiontrack.Options{
-		Identifier:     identifier,
-		ClientIP:       sessiontrack.TrustedProxies(config.trusted...),
-		Skip:           sessiontrack.SkipPrefixes("/static/", "/docs"),
-		Public:         sessiontrack.SkipPrefixes("/", "/login", "/healthz", "/dashboard/"),
-		Directory:      a.users,
-		Locator:        places{},
-		Roles:          a.users.Roles,
-		NumericUserIDs: true,
-		Logger:         log,
+		Identifier:      identifier,
+		ClientIP:        sessiontrack.TrustedProxies(config.trusted...),
+		Skip:            sessiontrack.SkipPrefixes("/static/", "/docs"),
+		SessionOptional: sessiontrack.SkipPrefixes("/", "/login", "/healthz", "/dashboard/"),
+		Directory:       a.users,
+		Locator:         places{},
+		Roles:           a.users.Roles,
+		NumericUserIDs:  true,
+		Logger:          log,
 	}
 	if config.fast {
 		hurry(options)
@@ -73,7 +73,7 @@ func hurry(o *sessiontrack.Options) {
 func (a *application) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/user-sessions/", a.tracker.AdminHandler(nil))
-	mux.Handle("/api/v1/online/", a.tracker.OnlineHandler(nil))
+	mux.Handle("/api/v1/online/", a.tracker.UserHandler(nil))
 	mux.Handle("/dashboard/", dashboard.Handler(&dashboard.Options{LoginPath: "/login", LogoutPath: "/logout"}))
 	own := http.NewServeMux()
 	own.Handle("/login", methods{http.MethodPost: a.login})

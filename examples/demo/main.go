@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err := app.tracker.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	stopListening, err := listen(context.WithoutCancel(ctx), config.store, app.tracker.Kick, log)
+	stopListening, err := listen(context.WithoutCancel(ctx), config.store, app.tracker.PollNow, log)
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()

@@ -66,7 +66,7 @@ func (h *host) options() st.Options {
 			return st.ClientAddress{Addr: netip.MustParseAddr("93.184.216.34")}
 		}),
 		Directory: h, Locator: h,
-		Skip: h.asked("Skip"), Public: h.asked("Public"), Passive: h.asked("Passive"),
+		Skip: h.asked("Skip"), SessionOptional: h.asked("SessionOptional"), Passive: h.asked("Passive"),
 		Hooks:    st.Hooks{Login: hook("Hooks.Login"), End: hook("Hooks.End"), NewDevice: hook("Hooks.NewDevice")},
 		Observer: st.Observer{Count: func(string, int) { h.call("Observer.Count") }, AdminAction: func(context.Context, st.AdminAction) { h.call("Observer.AdminAction") }},
 	})
@@ -80,7 +80,7 @@ func TestF14PanicsOfTheHost(t *testing.T) {
 	const unavailable = http.StatusServiceUnavailable
 	for at, want := range map[string]int{ // of a tracked request, and where it is 0 of the admin list
 		"Identifier": unavailable, "Roles": 0, "Directory": 0, "ClientIP": 200, "Locator": 200,
-		"Skip": 200, "Public": 200, "Passive": 200, "Hooks.Login": 200, "Hooks.End": 200, "Hooks.NewDevice": 200,
+		"Skip": 200, "SessionOptional": 200, "Passive": 200, "Hooks.Login": 200, "Hooks.End": 200, "Hooks.NewDevice": 200,
 		"Observer.Count": 200, "Observer.AdminAction": 200, "Visible": 0, "Authorize": 0,
 	} {
 		t.Run(at, func(t *testing.T) {
@@ -89,9 +89,9 @@ func TestF14PanicsOfTheHost(t *testing.T) {
 			r := over(t, st.NewMemoryStore(), h.options()).start(t)
 			_, token := r.login(t, "1")
 			admin := r.AdminHandler(nil)
-			online := r.OnlineHandler(&st.OnlineOptions{
+			online := r.UserHandler(&st.UserOptions{
 				Visible:   func(_ context.Context, _ string, ids []string) ([]string, error) { h.call("Visible"); return ids, nil },
-				Authorize: func(context.Context, st.OnlineAccess) (bool, error) { h.call("Authorize"); return true, nil },
+				Authorize: func(context.Context, st.UserAccess) (bool, error) { h.call("Authorize"); return true, nil },
 			})
 			use := func() map[string]int {
 				send := func(handler http.Handler, method, path string) int {

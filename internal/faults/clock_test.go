@@ -46,7 +46,7 @@ func (o *otherClock) all(sessions []st.Session) []st.Session {
 	return sessions
 }
 
-func (o *otherClock) Create(ctx context.Context, n st.NewSession) (st.Created, error) {
+func (o *otherClock) Create(ctx context.Context, n st.NewSession) (st.CreateResult, error) {
 	c, err := o.MemoryStore.Create(ctx, n)
 	c.Session, c.Ended = o.out(c.Session), o.all(c.Ended)
 	return c, err
@@ -58,14 +58,14 @@ func (o *otherClock) Get(ctx context.Context, id st.SessionID) (st.Record, error
 	return r, err
 }
 
-func (o *otherClock) Touch(ctx context.Context, batch []st.Touch, step time.Duration) ([]st.SessionID, error) {
+func (o *otherClock) Touch(ctx context.Context, batch []st.TouchRecord, step time.Duration) ([]st.SessionID, error) {
 	for i := range batch {
 		batch[i].At = o.in(batch[i].At)
 	}
 	return o.MemoryStore.Touch(ctx, batch, step)
 }
 
-func (o *otherClock) End(ctx context.Context, sel st.Selector, e st.Ending) (st.Ended, error) {
+func (o *otherClock) End(ctx context.Context, sel st.Selector, e st.Ending) (st.EndResult, error) {
 	ended, err := o.MemoryStore.End(ctx, sel, e)
 	ended.Sessions, ended.At = o.all(ended.Sessions), moved(ended.At, -time.Duration(o.ahead.Load()))
 	return ended, err
@@ -135,7 +135,7 @@ func runClocks(t *testing.T, jumping bool) {
 		for i, r := range all {
 			seen, err := r.Get(t.Context(), s.ID)
 			require.NoError(t, err)
-			assert.True(t, r.Active(seen), "round %d, replica %d: not a second early", round, i)
+			assert.True(t, r.WithinLimits(seen), "round %d, replica %d: not a second early", round, i)
 		}
 		time.Sleep(2 * time.Second)
 		for i, r := range all {

@@ -34,7 +34,7 @@ const (
 var (
 	long    = os.Getenv(envLong) != ""
 	quiet   = slog.New(slog.DiscardHandler)
-	byAdmin = st.Ending{Reason: st.ByAdmin, By: "7"}
+	byAdmin = st.Ending{Reason: st.ReasonAdmin, Actor: "7"}
 )
 
 // scaled picks the long form's figure or the short one's.

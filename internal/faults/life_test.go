@@ -102,7 +102,7 @@ func TestC16EventsInOrder(t *testing.T) {
 	watchers := make([]*st.Subscription, len(all))
 	for i, r := range all {
 		var err error
-		watchers[i], err = r.Subscribe(ctx, st.Watch{Types: []st.EventType{st.EventLogin, st.EventLogout}})
+		watchers[i], err = r.Subscribe(ctx, st.SubscribeOptions{Types: []st.EventType{st.EventLogin, st.EventLogout}})
 		require.NoError(t, err)
 	}
 	// A watch begins by the replica's own idea of the store's time, which may be off by

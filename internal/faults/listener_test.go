@@ -20,7 +20,7 @@ const staleness = 5 * time.Second
 // listen gives a replica a listener of its own.
 func listen(t testing.TB, r *replica, dsn string) *pglisten.Listener {
 	t.Helper()
-	l, err := pglisten.New(dsn, r.Kick, &pglisten.Options{PingInterval: time.Second, Logger: quiet})
+	l, err := pglisten.New(dsn, r.PollNow, &pglisten.Options{PingInterval: time.Second, Logger: quiet})
 	require.NoError(t, err)
 	require.NoError(t, l.Start(t.Context()))
 	t.Cleanup(func() { _ = l.Shutdown(context.Background()) })
@@ -118,7 +118,7 @@ func TestF06Notifications(t *testing.T) {
 	require.NoError(t, err)
 	_, err = tx.ExecContext(t.Context(), "SELECT pg_notify($1, '')", st.NotifyChannel)
 	require.NoError(t, err)
-	there.Kick()
+	there.PollNow()
 	require.NoError(t, tx.Rollback())
 	worst := refusedEverywhere(t, all)
 	assert.Equal(t, http.StatusOK, there.get(bystander), "what was rolled back has not happened")

@@ -145,7 +145,7 @@ func (l *replyLoss) touchAgain(t *testing.T, id st.SessionID) {
 	t.Helper()
 	const stored = "SELECT last_activity FROM user_sessions WHERE session_id = $1"
 	before := one[time.Time](t, l.direct, stored, string(id))
-	touch := []st.Touch{{ID: id, At: time.Now()}}
+	touch := []st.TouchRecord{{ID: id, At: time.Now()}}
 	l.lose(t, func() error { _, err := l.store.Touch(t.Context(), touch, 0); return err })
 	_, err := l.store.Touch(t.Context(), touch, 0)
 	require.NoError(t, err)
@@ -156,7 +156,7 @@ func (l *replyLoss) endAgain(t *testing.T, id st.SessionID) {
 	t.Helper()
 	l.lose(t, func() error { _, err := l.End(t.Context(), st.IDs(id), byAdmin); return err })
 	ended := rowOf(t, l.direct, id)
-	again, err := l.End(t.Context(), st.IDs(id), st.Ending{Reason: st.ByUser})
+	again, err := l.End(t.Context(), st.IDs(id), st.Ending{Reason: st.ReasonUser})
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(again), 1)
 	if ended != "" {

@@ -60,7 +60,7 @@ func TestC02LateTouch(t *testing.T) {
 						late++
 					}
 					ended := over.Load()
-					alive, err := r.store.Touch(t.Context(), []st.Touch{{ID: s.ID, At: time.Now().Add(time.Hour)}}, 0)
+					alive, err := r.store.Touch(t.Context(), []st.TouchRecord{{ID: s.ID, At: time.Now().Add(time.Hour)}}, 0)
 					if err != nil && !assert.ErrorIs(t, err, st.ErrUnavailable) {
 						return
 					}
@@ -97,13 +97,13 @@ func TestC04StampsOnlyMoveForward(t *testing.T) {
 	together(3, func(i int) {
 		random := rand.New(rand.NewPCG(4, uint64(i)))
 		for range touches / 3 / sessions {
-			batch := make([]st.Touch, 0, sessions)
+			batch := make([]st.TouchRecord, 0, sessions)
 			for _, at := range random.Perm(sessions) {
 				stamp := base.Add(-time.Duration(random.Int64N(int64(2 * time.Hour)))) // its nanoseconds are cut, not rounded
 				if random.IntN(4) == 0 {
 					stamp = base.Add(time.Duration(random.Int64N(int64(time.Hour)))) // of a clock that is ahead
 				}
-				batch = append(batch, st.Touch{ID: ids[at], At: stamp})
+				batch = append(batch, st.TouchRecord{ID: ids[at], At: stamp})
 				mu.Lock()
 				if stamp.After(latest[at]) {
 					latest[at] = stamp
@@ -139,14 +139,14 @@ func TestC05CleanupSparesWhatIsTouched(t *testing.T) {
 		var ended int
 		together(3, func(i int) {
 			if i == 0 {
-				got, err := all[0].store.End(t.Context(), st.Idle(idle), st.Ending{Reason: st.ByIdle})
+				got, err := all[0].store.End(t.Context(), st.Idle(idle), st.Ending{Reason: st.ReasonIdle})
 				assert.NoError(t, err)
 				ended = len(got.Sessions)
 				return
 			}
 			for j := i - 1; j < sessions; j += 4 { // half of them
 				assert.NoError(t, again(func() error {
-					_, err := all[i].store.Touch(t.Context(), []st.Touch{{ID: ids[j], At: time.Now()}}, 0)
+					_, err := all[i].store.Touch(t.Context(), []st.TouchRecord{{ID: ids[j], At: time.Now()}}, 0)
 					return err
 				}))
 			}
@@ -225,9 +225,9 @@ func TestC07OverlappingFlushes(t *testing.T) {
 	together(3, func(i int) {
 		random := rand.New(rand.NewPCG(7, uint64(i)))
 		for range batches {
-			batch := make([]st.Touch, n)
+			batch := make([]st.TouchRecord, n)
 			for at, j := range random.Perm(n) {
-				batch[at] = st.Touch{ID: ids[j], At: time.Now()}
+				batch[at] = st.TouchRecord{ID: ids[j], At: time.Now()}
 			}
 			alive, err := all[i].store.Touch(t.Context(), batch, 0)
 			if errors.Is(err, st.ErrUnavailable) {

@@ -140,7 +140,7 @@ func (r *recorder) client(t *testing.T, id, n int, random *rand.Rand) {
 			s, err := tracker.Get(context.Background(), token.ID())
 			r.read(id, call, read, bit, !s.Ended(), err, true)
 		case n < 11:
-			alive, err := r.store.Touch(context.Background(), []sessiontrack.Touch{{ID: token.ID(), At: time.Now()}}, 0)
+			alive, err := r.store.Touch(context.Background(), []sessiontrack.TouchRecord{{ID: token.ID(), At: time.Now()}}, 0)
 			r.read(id, call, touch, bit, len(alive) == 1, err, true)
 		default:
 			r.request(id, call, tracker, token, bit)
@@ -169,7 +169,7 @@ func (r *recorder) login(t *testing.T, id int, tracker *sessiontrack.Tracker, ca
 }
 
 func (r *recorder) end(id int, tracker *sessiontrack.Tracker, call int64, q question, sel sessiontrack.Selector) {
-	ended, err := tracker.End(context.Background(), sel, sessiontrack.Ending{Reason: sessiontrack.ByUser})
+	ended, err := tracker.End(context.Background(), sel, sessiontrack.Ending{Reason: sessiontrack.ReasonUser})
 	o := porcupine.Operation{ClientId: id, Call: call, Return: r.now(), Input: q, Output: endedNow{ended, err != nil}}
 	if err != nil {
 		o.Return += int64(time.Second) // what was given up may still be carried out

@@ -32,16 +32,16 @@ func flake[V any](s *flaky, f func() (V, error)) (none V, err error) {
 	return v, err
 }
 
-func (s *flaky) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.Created, error) {
-	return flake(s, func() (sessiontrack.Created, error) { return s.store.Create(ctx, n) })
+func (s *flaky) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
+	return flake(s, func() (sessiontrack.CreateResult, error) { return s.store.Create(ctx, n) })
 }
 
 func (s *flaky) Get(ctx context.Context, id sessiontrack.SessionID) (sessiontrack.Record, error) {
 	return flake(s, func() (sessiontrack.Record, error) { return s.store.Get(ctx, id) })
 }
 
-func (s *flaky) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
-	return flake(s, func() (sessiontrack.Ended, error) { return s.store.End(ctx, sel, e) })
+func (s *flaky) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
+	return flake(s, func() (sessiontrack.EndResult, error) { return s.store.End(ctx, sel, e) })
 }
 
 func (s *flaky) EndedSince(ctx context.Context, since time.Time, limit int) (sessiontrack.EndedPage, error) {
@@ -84,7 +84,7 @@ type reviving struct {
 	back map[sessiontrack.SessionID]bool
 }
 
-func (s *reviving) Touch(ctx context.Context, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error) {
+func (s *reviving) Touch(ctx context.Context, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
 	alive, err := s.store.Touch(ctx, batch, step)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ type echoing struct {
 	ended []sessiontrack.Session
 }
 
-func (s *echoing) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
+func (s *echoing) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 	ended, err := s.store.End(ctx, sel, e)
 	c, _ := sel.Criteria()
 	s.mu.Lock()

@@ -76,7 +76,7 @@ func newReversible() *reversible {
 	}
 }
 
-func (s *reversible) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
+func (s *reversible) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 	ended, err := s.backing.End(ctx, sel, e)
 	for _, one := range ended.Sessions {
 		if record, err := s.backing.Get(ctx, one.ID); err == nil {
@@ -97,7 +97,7 @@ func (s *reversible) Get(ctx context.Context, id sessiontrack.SessionID) (sessio
 // revivingTouch writes the whole row with each touch.
 type revivingTouch struct{ *reversible }
 
-func (s *revivingTouch) Touch(ctx context.Context, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error) {
+func (s *revivingTouch) Touch(ctx context.Context, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
 	alive, err := s.backing.Touch(ctx, batch, step)
 	for _, touch := range batch {
 		if _, ended := s.before[touch.ID]; ended && !slices.Contains(alive, touch.ID) {
@@ -117,7 +117,7 @@ func newForgetful() *forgetful {
 	return &forgetful{backing: memory(), derived: make(map[sessiontrack.SessionID]time.Time)}
 }
 
-func (s *forgetful) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+func (s *forgetful) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 	derived := n.Session.Derived
 	n.Session.Derived = false
 	created, err := s.backing.Create(ctx, n)
@@ -136,7 +136,7 @@ func (s *forgetful) Get(ctx context.Context, id sessiontrack.SessionID) (session
 // eager ends idle sessions without the grace for activity on its way.
 type eager struct{ backing }
 
-func (s eager) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
+func (s eager) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 	c, err := sel.Criteria()
 	if err == nil && c.IdleFor > 0 {
 		sel = sessiontrack.Idle(c.IdleFor-20*time.Second).Walk(c.After, c.Walk)
@@ -150,7 +150,7 @@ type echoing struct {
 	ended []sessiontrack.Session
 }
 
-func (s *echoing) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
+func (s *echoing) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 	ended, err := s.backing.End(ctx, sel, e)
 	c, _ := sel.Criteria()
 	for _, old := range s.ended {
@@ -165,7 +165,7 @@ func (s *echoing) End(ctx context.Context, sel sessiontrack.Selector, e sessiont
 // sparing leaves a user's latest session out.
 type sparing struct{ backing }
 
-func (s sparing) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
+func (s sparing) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 	if c, err := sel.Criteria(); err == nil && c.UserID != "" {
 		page, err := s.List(ctx, sessiontrack.Query{UserID: c.UserID, Live: true, Limit: 100})
 		if err == nil && len(page.Sessions) > 1 {
@@ -178,7 +178,7 @@ func (s sparing) End(ctx context.Context, sel sessiontrack.Selector, e sessiontr
 // unlimited inserts one more than the limit.
 type unlimited struct{ backing }
 
-func (s unlimited) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+func (s unlimited) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 	if n.Limit > 0 {
 		n.Limit++
 	}

@@ -242,10 +242,10 @@ func (m *machine) judgeEnded(q question, a answer, row *row) {
 	switch {
 	case row.Ended() && reason == row.EndReason:
 		m.answeredEnded(r, row)
-	case reason == sessiontrack.ByLifetime && !a.returned.Before(row.ExpiresAt.Add(-eps)):
+	case reason == sessiontrack.ReasonLifetime && !a.returned.Before(row.ExpiresAt.Add(-eps)):
 		m.answeredEnded(r, row)
-	case reason == sessiontrack.ByIdle && a.began.Sub(a.lastBefore) >= o.IdleTimeout-eps:
-	case reason == sessiontrack.ByIdle && !r.link.sound(a.began):
+	case reason == sessiontrack.ReasonIdle && a.began.Sub(a.lastBefore) >= o.IdleTimeout-eps:
+	case reason == sessiontrack.ReasonIdle && !r.link.sound(a.began):
 	case q.derived && (r.fenced[q.id] || a.rowBefore != row || row.again): // it was fenced, or ended and since forgotten, when this replica looked
 	default:
 		l.fail("I18", "r%d called %s ended for %q; ended %t for %q, last %s, expires %s", r.n, q.id, reason,

@@ -144,7 +144,7 @@ func (m *machine) end(r *replica, s step) {
 		}
 	}
 	began := time.Now()
-	ended, err := r.tracker.End(context.Background(), sel, sessiontrack.Ending{Reason: sessiontrack.ByAdmin, By: "root"})
+	ended, err := r.tracker.End(context.Background(), sel, sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin, Actor: "root"})
 	if err != nil {
 		if !errors.Is(err, sessiontrack.ErrUnavailable) || r.link.sound(began) {
 			m.problem("I18", "end at r%d: %v", r.n, err)
@@ -171,7 +171,7 @@ func (m *machine) end(r *replica, s step) {
 func (m *machine) stray(s step) {
 	if id, ok := m.some(s); ok {
 		at := time.Now().Add(time.Hour - time.Duration(s.n%4/2)*2*time.Hour)
-		_, _ = m.ledger.Touch(context.Background(), []sessiontrack.Touch{{ID: id, At: at}}, 0)
+		_, _ = m.ledger.Touch(context.Background(), []sessiontrack.TouchRecord{{ID: id, At: at}}, 0)
 	}
 }
 

@@ -145,9 +145,9 @@ func (l *link) outAll(sessions []sessiontrack.Session) []sessiontrack.Session {
 	return shifted
 }
 
-func (l *link) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+func (l *link) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 	start := time.Now()
-	c, err := call(ctx, l, false, func() (sessiontrack.Created, error) { return l.store.Create(ctx, n) })
+	c, err := call(ctx, l, false, func() (sessiontrack.CreateResult, error) { return l.store.Create(ctx, n) })
 	if err != nil {
 		return c, err
 	}
@@ -194,21 +194,21 @@ func (l *link) List(ctx context.Context, q sessiontrack.Query) (sessiontrack.Pag
 	return p, err
 }
 
-func (l *link) Touch(ctx context.Context, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error) {
-	shifted := make([]sessiontrack.Touch, len(batch))
+func (l *link) Touch(ctx context.Context, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
+	shifted := make([]sessiontrack.TouchRecord, len(batch))
 	for i, t := range batch {
-		shifted[i] = sessiontrack.Touch{ID: t.ID, At: t.At.Add(-l.skew)}
+		shifted[i] = sessiontrack.TouchRecord{ID: t.ID, At: t.At.Add(-l.skew)}
 	}
 	return call(ctx, l, false, func() ([]sessiontrack.SessionID, error) { return l.store.Touch(ctx, shifted, step) })
 }
 
-func (l *link) Describe(ctx context.Context, batch []sessiontrack.Facts) error {
+func (l *link) Describe(ctx context.Context, batch []sessiontrack.SessionUpdate) error {
 	_, err := call(ctx, l, false, func() (struct{}, error) { return struct{}{}, l.store.Describe(ctx, batch) })
 	return err
 }
 
-func (l *link) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
-	ended, err := call(ctx, l, false, func() (sessiontrack.Ended, error) { return l.store.End(ctx, sel, e) })
+func (l *link) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
+	ended, err := call(ctx, l, false, func() (sessiontrack.EndResult, error) { return l.store.End(ctx, sel, e) })
 	if err == nil {
 		l.arrived(ended.Sessions)
 		ended.Sessions, ended.At = l.outAll(ended.Sessions), ended.At.Add(l.skew)
@@ -216,7 +216,7 @@ func (l *link) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrac
 	return ended, err
 }
 
-func (l *link) Purge(ctx context.Context, p sessiontrack.Purge) (int, error) {
+func (l *link) Purge(ctx context.Context, p sessiontrack.PurgeOptions) (int, error) {
 	return call(ctx, l, false, func() (int, error) { return l.store.Purge(ctx, p) })
 }
 

@@ -129,7 +129,7 @@ func (l *ledger) room(n *sessiontrack.NewSession, now time.Time) (replaced, over
 	return replaced, over, false
 }
 
-func (l *ledger) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.Created, error) {
+func (l *ledger) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	created, err := l.store.Create(ctx, n)
@@ -215,7 +215,7 @@ func (l *ledger) List(ctx context.Context, q sessiontrack.Query) (sessiontrack.P
 	return l.store.List(ctx, q)
 }
 
-func (l *ledger) Touch(ctx context.Context, batch []sessiontrack.Touch, step time.Duration) ([]sessiontrack.SessionID, error) {
+func (l *ledger) Touch(ctx context.Context, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	alive, err := l.store.Touch(ctx, batch, step)
@@ -269,7 +269,7 @@ func (l *ledger) touched(ctx context.Context, r *row, at, now time.Time) {
 	r.LastActivity = last
 }
 
-func (l *ledger) Describe(ctx context.Context, batch []sessiontrack.Facts) error {
+func (l *ledger) Describe(ctx context.Context, batch []sessiontrack.SessionUpdate) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err := l.store.Describe(ctx, batch)
@@ -284,7 +284,7 @@ func (l *ledger) Describe(ctx context.Context, batch []sessiontrack.Facts) error
 	return nil
 }
 
-func (l *ledger) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.Ended, error) {
+func (l *ledger) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ended, err := l.store.End(ctx, sel, e)
@@ -299,7 +299,7 @@ func (l *ledger) End(ctx context.Context, sel sessiontrack.Selector, e sessiontr
 	var want []sessiontrack.SessionID
 	for _, r := range l.sorted(func(r *row) bool { return !r.gone && !r.Ended() && selects(&c, r, ended.At) }) {
 		want = append(want, r.ID)
-		if floor := l.options.IdleTimeout + l.options.TouchInterval + l.options.FlushInterval + time.Second; e.Reason == sessiontrack.ByIdle && now.Sub(r.LastActivity) < floor-clockEps {
+		if floor := l.options.IdleTimeout + l.options.TouchInterval + l.options.FlushInterval + time.Second; e.Reason == sessiontrack.ReasonIdle && now.Sub(r.LastActivity) < floor-clockEps {
 			l.fail("I9", "%s ended as idle after %v", r.ID, now.Sub(r.LastActivity))
 		}
 	}
@@ -328,7 +328,7 @@ func selects(c *sessiontrack.Criteria, r *row, now time.Time) bool {
 	return now.Sub(r.LastActivity) >= c.IdleFor
 }
 
-func (l *ledger) Purge(ctx context.Context, p sessiontrack.Purge) (int, error) {
+func (l *ledger) Purge(ctx context.Context, p sessiontrack.PurgeOptions) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, err := l.store.Purge(ctx, p)
@@ -350,7 +350,7 @@ func (l *ledger) Purge(ctx context.Context, p sessiontrack.Purge) (int, error) {
 }
 
 // purged looks at what is left of a row that is past its retention.
-func (l *ledger) purged(ctx context.Context, r *row, p sessiontrack.Purge, now time.Time) {
+func (l *ledger) purged(ctx context.Context, r *row, p sessiontrack.PurgeOptions, now time.Time) {
 	record, err := l.store.Get(ctx, r.ID)
 	switch {
 	case errors.Is(err, sessiontrack.ErrNotFound):

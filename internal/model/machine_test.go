@@ -242,7 +242,7 @@ func (m *machine) do(s step) {
 	case opRenew:
 		m.renew(s)
 	case opKick:
-		r.tracker.Kick()
+		r.tracker.PollNow()
 	case opCut:
 		r.link.set(cut, 0, 0)
 	case opLose:
