@@ -54,7 +54,7 @@ fuzz: ## run every fuzz target for FUZZTIME
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
 		done; done; done
 
-trust: setup ## run the tests of SECURITY.md's table, print it with what was measured (ARGS='-only S04,P01')
+trust: setup ## run the tests of docs/checks.md, print it with what was measured (ARGS='-only S04,P01')
 	@GOWORK=off go run -C tools ./trust -update $(ARGS)
 
 mutants: setup ## remove one guard at a time from a copy of the tree; a test must notice each (ARGS='-only clamp')

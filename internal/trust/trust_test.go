@@ -29,6 +29,8 @@ func read(t *testing.T, path string) string {
 var (
 	row  = regexp.MustCompile(`(?m)^([SCFLP]\d\d) (proved|open|n/a) (.+)$`)
 	test = regexp.MustCompile(`(?m)^    (test|race) (\S+) (.+)$`)
+
+	shownRow = regexp.MustCompile(`(?m)^\| ([SCFLP]\d\d) \| (.+?) \| (proved|open|n/a) \|`)
 )
 
 // TestEveryCheckIsListed: none is left out, none is listed twice.
@@ -94,11 +96,11 @@ func testsOf(t *testing.T, folder string) map[string]bool {
 	return names
 }
 
-// TestSecurityShowsTheList: SECURITY.md's table says what checks.txt says.
-func TestSecurityShowsTheList(t *testing.T) {
+// TestDocumentShowsTheList: the table of docs/checks.md says what checks.txt says.
+func TestDocumentShowsTheList(t *testing.T) {
 	t.Parallel()
 	shown := map[string]string{}
-	for _, match := range regexp.MustCompile(`(?m)^\| ([SCFLP]\d\d) \| (.+?) \| (proved|open|n/a) \|`).FindAllStringSubmatch(read(t, root+"/SECURITY.md"), -1) {
+	for _, match := range shownRow.FindAllStringSubmatch(read(t, root+"/docs/checks.md"), -1) {
 		shown[match[1]] = match[3] + " " + match[2]
 	}
 	want := map[string]string{}
@@ -120,7 +122,7 @@ var floors = map[string]string{
 	"github.com/oschwald/geoip2-golang/v2":     "v2.5.0",
 }
 
-// TestRequirementsAreAtOrAboveTheirFloors reads the go.mod of every module (SECURITY.md S33,
+// TestRequirementsAreAtOrAboveTheirFloors reads the go.mod of every module (docs/checks.md S33,
 // ASVS 15.2.1).
 func TestRequirementsAreAtOrAboveTheirFloors(t *testing.T) {
 	t.Parallel()
@@ -161,7 +163,10 @@ func atLeast(version, floor string) bool {
 
 func TestVersionsAreCompared(t *testing.T) {
 	t.Parallel()
-	for _, versions := range [][2]string{{"v1.10.0", "v1.9.9"}, {"v5.12.0", "v5.9.2"}, {"1.26.0", "1.25.1"}, {"v0.0.0-20260601000000-aaaa", "v0.0.0-20260529044130"}} {
+	for _, versions := range [][2]string{
+		{"v1.10.0", "v1.9.9"}, {"v5.12.0", "v5.9.2"}, {"1.26.0", "1.25.1"},
+		{"v0.0.0-20260601000000-aaaa", "v0.0.0-20260529044130"},
+	} {
 		assert.True(t, atLeast(versions[0], versions[1]), versions)
 		assert.True(t, atLeast(versions[1], versions[1]), versions)
 		assert.False(t, atLeast(versions[1], versions[0]), versions)

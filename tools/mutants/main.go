@@ -1,7 +1,7 @@
 // Mutants removes one guard at a time from a copy of the tree and runs the tests that
 // must then fail. A guard whose removal no test notices is a promise that nobody keeps.
 //
-//	make mutants                       all of them
+//	make mutants                       all of them; the table is written into docs/checks.md
 //	make mutants ARGS='-only clamp'
 //	make mutants ARGS=-check           only that each guard stands where it is looked for
 package main
@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/tools/internal/marked"
 )
 
 // mutant is one guard: what to replace in which file, and the tests that must notice.
@@ -60,6 +62,7 @@ func checkAll(root string) error {
 
 func run(ctx context.Context, root, only string) error {
 	survived, ran := 0, 0
+	table := "| guard | who notices |\n| --- | --- |\n"
 	for _, m := range mutants {
 		if only != "" && m.name != only {
 			continue
@@ -75,6 +78,7 @@ func run(ctx context.Context, root, only string) error {
 			survived++
 			verdict = "SURVIVED"
 		}
+		table += "| " + m.guard + " | `" + killer + "` |\n"
 		fmt.Printf("%-14s %-52s %s (%.0f s)\n", m.name, m.guard, verdict, time.Since(began).Seconds())
 	}
 	switch {
@@ -84,7 +88,10 @@ func run(ctx context.Context, root, only string) error {
 		return fmt.Errorf("%d of %d survived", survived, ran)
 	}
 	fmt.Printf("%d passed, 0 failed\n", ran)
-	return nil
+	if only != "" {
+		return nil
+	}
+	return marked.Replace(filepath.Join(root, "docs", "checks.md"), "guards", "make mutants", table)
 }
 
 // try runs the tests on the tree as it is, where they must pass, and without the guard,

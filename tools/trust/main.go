@@ -6,7 +6,7 @@
 //	make trust ARGS='-only S04'    one check, or several: S04,P01
 //	make trust ARGS=-list          no test is run: what the table says, and its size
 //
-// make adds -update: the tables are written into SECURITY.md, whatever is run.
+// make adds -update: the tables are written into docs/checks.md, whatever is run.
 package main
 
 import (
@@ -29,7 +29,7 @@ import (
 func main() {
 	root := flag.String("root", "..", "`folder` of the tree")
 	only := flag.String("only", "", "`ids` of the checks to run, separated by commas")
-	update := flag.Bool("update", false, "write the tables into SECURITY.md")
+	update := flag.Bool("update", false, "write the tables into docs/checks.md")
 	list := flag.Bool("list", false, "run nothing")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -56,7 +56,7 @@ func run(ctx context.Context, out io.Writer, s settings) error {
 		return err
 	}
 	if s.update {
-		if err := writeTables(filepath.Join(s.root, "SECURITY.md"), checks); err != nil {
+		if err := writeTables(filepath.Join(s.root, "docs", "checks.md"), checks); err != nil {
 			return err
 		}
 	}

@@ -3,11 +3,12 @@ package main
 import (
 	"fmt"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sessiontrack/sessiontrack/tools/internal/marked"
 )
 
 // The statuses of a check.
@@ -111,7 +112,7 @@ func (c check) names() string {
 	return strings.Join(all, ", ")
 }
 
-// table is SECURITY.md's, a row a check.
+// table is that of docs/checks.md, a row a check.
 func table(checks []check) string {
 	var b strings.Builder
 	b.WriteString("| id | what must hold | | proved by | figure, or why not |\n| --- | --- | --- | --- | --- |\n")
@@ -129,9 +130,11 @@ func table(checks []check) string {
 			}
 			tests += "`" + strings.Join(g.tests, "`, `") + "`"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", c.id, cell(c.requirement), c.status, tests, cell(c.figure+c.why))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n",
+			c.id, cell(c.requirement), c.status, tests, cell(c.figure+c.why))
 	}
-	fmt.Fprintf(&b, "\n%d checks: %d proved, %d open, %d not applicable.\n", len(checks), counts[proved], counts[open], counts[none])
+	fmt.Fprintf(&b, "\n%d checks: %d proved, %d open, %d not applicable.\n",
+		len(checks), counts[proved], counts[open], counts[none])
 	return b.String()
 }
 
@@ -172,21 +175,10 @@ func bySection(a, b string) int {
 	return slices.Compare(numbers(a), numbers(b))
 }
 
-// writeTables replaces what is between the marks in SECURITY.md.
+// writeTables writes both tables into the document at path.
 func writeTables(path string, checks []check) error {
-	content, err := os.ReadFile(path)
-	if err != nil {
+	if err := marked.Replace(path, "checks", "make trust", table(checks)); err != nil {
 		return err
 	}
-	text := string(content)
-	for name, table := range map[string]string{"checks": table(checks), "asvs": byASVS(checks)} {
-		begins, ends := "<!-- "+name+": written by make trust -->", "<!-- end of "+name+" -->"
-		before, rest, began := strings.Cut(text, begins)
-		_, after, ended := strings.Cut(rest, ends)
-		if !began || !ended {
-			return fmt.Errorf("%s holds no %q … %q", path, begins, ends)
-		}
-		text = before + begins + "\n\n" + table + "\n" + ends + after
-	}
-	return os.WriteFile(path, []byte(text), 0o644)
+	return marked.Replace(path, "asvs", "make trust", byASVS(checks))
 }
