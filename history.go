@@ -91,7 +91,7 @@ type NameCount struct {
 // were sampled once a minute, and what began and ended as it was added up then. It
 // goes back to Options.HistoryRetention at most. Sessions are not looked at.
 //
-// Over a store without [HistoryReader] only this process's own samples of the last two
+// Over a store without [Historian] only this process's own samples of the last two
 // days are told.
 func (t *Tracker) History(ctx context.Context, r HistoryRange) (History, error) {
 	t.defaultRange(&r)
@@ -110,7 +110,7 @@ func (t *Tracker) History(ctx context.Context, r HistoryRange) (History, error) 
 const historyPatience = 10 * time.Second
 
 func (t *Tracker) readHistory(ctx context.Context, q HistoryQuery) (HistoryData, error) {
-	reader, ok := t.store.(HistoryReader)
+	reader, ok := t.store.(Historian)
 	if !ok {
 		return t.samples.history(q, fromMicros(t.clock.now())), nil
 	}

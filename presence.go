@@ -52,8 +52,8 @@ func (t *Tracker) countOnline(ctx context.Context, windows []time.Duration) ([]i
 	var counts []int
 	var now time.Time
 	var err error
-	if t.counter != nil {
-		counts, now, err = t.counter.CountOnline(ctx, windows)
+	if t.online != nil {
+		counts, now, err = t.online.CountOnline(ctx, windows)
 	} else {
 		counts, now, err = t.gatherCounts(ctx, windows)
 	}
@@ -96,8 +96,8 @@ func (t *Tracker) onlineUsers(ctx context.Context, q OnlineQuery) (OnlinePage, e
 	t.settle(ctx)
 	ctx, cancel := t.writeContext(ctx)
 	defer cancel()
-	if t.lister != nil {
-		page, err := t.lister.ListOnline(ctx, q)
+	if t.online != nil {
+		page, err := t.online.ListOnline(ctx, q)
 		return page, wrapped("OnlineUsers", err)
 	}
 	users, now, err := t.gatherOnline(ctx, q.Window)

@@ -110,8 +110,8 @@ func (t *Tracker) statsQuery() StatsQuery {
 func (t *Tracker) countStats(ctx context.Context) (StatsCounts, error) {
 	ctx, cancel := t.writeContext(ctx)
 	defer cancel()
-	if t.stats != nil {
-		return t.stats.CountStats(ctx, t.statsQuery())
+	if t.sampler != nil {
+		return t.sampler.CountStats(ctx, t.statsQuery())
 	}
 	counts, err := t.gatherStats(ctx)
 	if err == nil {
@@ -218,7 +218,7 @@ func (t *Tracker) sample(ctx context.Context) {
 
 // rollUp adds up what began and ended, on the replica that took the minute's sample.
 func (t *Tracker) rollUp(ctx context.Context) error {
-	recorder, ok := t.store.(HistoryRecorder)
+	recorder, ok := t.store.(Historian)
 	if !ok {
 		return nil
 	}

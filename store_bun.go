@@ -58,15 +58,6 @@ type BunStore struct {
 	slack time.Duration
 }
 
-var (
-	_ Store         = (*BunStore)(nil)
-	_ EndedFeed     = (*BunStore)(nil)
-	_ OnlineCounter = (*BunStore)(nil)
-	_ OnlineLister  = (*BunStore)(nil)
-	_ StatsCounter  = (*BunStore)(nil)
-	_ Sampler       = (*BunStore)(nil)
-)
-
 // NewBunStore returns a store over db. It connects to nothing. It errs where the
 // dialect is not PostgreSQL's: MySQL, for one, has no UPDATE … RETURNING, and
 // through Bun that reads like an update that changed nothing.

@@ -10,8 +10,6 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
-var _ ChangeFeed = (*BunStore)(nil)
-
 // The parts of an answer, as a column.
 const (
 	partEnded = iota + 1
@@ -37,7 +35,7 @@ NULL::timestamptz AS logout_at, NULL AS end_reason, NULL AS ended_by`
 
 // ChangesSince implements [ChangeFeed]: one statement, each part an index's range.
 func (s *BunStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, error) {
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return Changes{}, err
 	}
 	parts := s.changeParts(&q)

@@ -11,7 +11,7 @@ import (
 
 // Create implements [Store].
 func (s *BunStore) Create(ctx context.Context, n NewSession) (CreateResult, error) {
-	if err := n.check(); err != nil {
+	if err := n.Check(); err != nil {
 		return CreateResult{}, err
 	}
 	var created CreateResult

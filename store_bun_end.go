@@ -13,7 +13,7 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, 
 	if err != nil {
 		return EndResult{}, err
 	}
-	if err := e.check(); err != nil {
+	if err := e.Check(); err != nil {
 		return EndResult{}, err
 	}
 	var out EndResult
@@ -216,7 +216,7 @@ const unfenceSQL = `DELETE FROM user_fences WHERE user_id IN (
 
 // Purge implements [Store]. Rows that another purge is at are left to it.
 func (s *BunStore) Purge(ctx context.Context, p PurgeOptions) (int, error) {
-	if err := p.check(); err != nil {
+	if err := p.Check(); err != nil {
 		return 0, err
 	}
 	retention, keep := inMicros(p.Retention), inMicros(p.KeepEnded)

@@ -48,10 +48,9 @@ FROM (VALUES
 WHERE o.oid IS NULL OR NOT CASE u.what WHEN 'DELETE' THEN has_table_privilege(o.oid, u.what) ELSE has_any_column_privilege(o.oid, u.what) END
 GROUP BY t.name, o.oid ORDER BY t.name`
 
-// fit reports what of the server, its settings or the role's rights keeps the store
-// from doing its work. [Tracker.Start] asks it, so that it is seen at once and by name,
-// not at the first sign-in.
-func (s *BunStore) fit(ctx context.Context) error {
+// Check implements [Checker]: it names what of the server, its settings or the role's
+// rights keeps the store from doing its work, before the first sign-in would.
+func (s *BunStore) Check(ctx context.Context) error {
 	return failed("check the database", s.onConn(ctx, func(conn bun.Conn) error {
 		var has bunSettings
 		if err := conn.NewRaw(settingsSQL).Scan(ctx, &has); err != nil {

@@ -70,7 +70,7 @@ func TestStartNamesTheMissingRight(t *testing.T) {
 		require.NoError(t, err)
 	}
 	app := withSettings(t, dsn, pgx.QueryExecModeExec, map[string]string{"role": role})
-	require.ErrorContains(t, app.fit(ctx), "role "+role+" lacks SELECT, INSERT, DELETE on online_samples; ")
+	require.ErrorContains(t, app.Check(ctx), "role "+role+" lacks SELECT, INSERT, DELETE on online_samples; ")
 	run(grants)
 	assertWorks(t, app)
 	require.NoError(t, app.Migrate(ctx), "with nothing left to apply, reading is enough")
@@ -92,16 +92,16 @@ func TestStartNamesTheMissingRight(t *testing.T) {
 		}
 	}
 	run("REVOKE UPDATE ON user_presence FROM ?0; GRANT UPDATE (last_activity) ON user_presence TO ?0")
-	require.NoError(t, app.fit(ctx), "a right on the columns that are written is enough")
+	require.NoError(t, app.Check(ctx), "a right on the columns that are written is enough")
 	run("DROP TABLE session_leases")
-	require.ErrorContains(t, app.fit(ctx), "no table session_leases")
+	require.ErrorContains(t, app.Check(ctx), "no table session_leases")
 }
 
 // assertWorks makes each kind of call and looks at what comes back.
 func assertWorks(t *testing.T, s *BunStore) {
 	t.Helper()
 	ctx, user := t.Context(), `o'neil\" é`
-	require.NoError(t, s.fit(ctx))
+	require.NoError(t, s.Check(ctx))
 	began := time.Now()
 	token := newToken()
 	row := bunCreate(t, s, user, func(n *NewSession) {
@@ -238,7 +238,7 @@ func TestStartRefusesOtherEncodings(t *testing.T) {
 		db := stdlib.OpenDB(*config)
 		s := bunStoreOver(t, db)
 		require.NoError(t, s.Migrate(t.Context()))
-		require.ErrorContains(t, s.fit(t.Context()), "the database's encoding is "+encoding+", want UTF8")
+		require.ErrorContains(t, s.Check(t.Context()), "the database's encoding is "+encoding+", want UTF8")
 		require.NoError(t, db.Close())
 		_, err = admin.ExecContext(t.Context(), "DROP DATABASE "+name)
 		require.NoError(t, err)

@@ -9,11 +9,6 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
-var (
-	_ HistoryRecorder = (*BunStore)(nil)
-	_ HistoryReader   = (*BunStore)(nil)
-)
-
 // rolledSQL tells the first minute that has not been added up; where none has, the
 // latest that can be.
 const rolledSQL = `SELECT coalesce((SELECT max(at) + interval '1 minute' FROM session_minutes), u.until - interval '1 minute') AS rolled, u.until
@@ -51,7 +46,7 @@ type bunQuarter struct {
 	N       int       `bun:"n"`
 }
 
-// RollUp implements [HistoryRecorder]. After a pause it adds up an hour in each
+// RollUp implements [Historian]. After a pause it adds up an hour in each
 // transaction, a day in each call.
 func (s *BunStore) RollUp(ctx context.Context, keep time.Duration) error {
 	if err := notNegative("roll up", span{"keep", keep}); err != nil {
@@ -194,9 +189,9 @@ type bunStep struct {
 	Ends          int `bun:"ends"`
 }
 
-// ReadHistory implements [HistoryReader].
+// ReadHistory implements [Historian].
 func (s *BunStore) ReadHistory(ctx context.Context, q HistoryQuery) (HistoryData, error) {
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return HistoryData{}, err
 	}
 	out, err := s.readHistory(ctx, q)

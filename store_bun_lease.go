@@ -6,8 +6,6 @@ import (
 	"time"
 )
 
-var _ Leaser = (*BunStore)(nil)
-
 // maxJob bounds the name of a job, in bytes.
 const maxJob = 64
 

@@ -32,7 +32,7 @@ func (s *BunStore) Get(ctx context.Context, id SessionID) (Record, error) {
 
 // List implements [Store].
 func (s *BunStore) List(ctx context.Context, q Query) (Page, error) {
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return Page{}, err
 	}
 	var rows []bunRow
@@ -136,7 +136,7 @@ func whereActive(list *bun.SelectQuery, idle time.Duration) *bun.SelectQuery {
 	return list
 }
 
-// CountOnline implements [OnlineCounter].
+// CountOnline implements [OnlineReader].
 func (s *BunStore) CountOnline(ctx context.Context, windows []time.Duration) ([]int, time.Time, error) {
 	if err := checkWindows("count online", windows); err != nil {
 		return nil, time.Time{}, err
@@ -166,10 +166,10 @@ func (s *BunStore) CountOnline(ctx context.Context, windows []time.Duration) ([]
 	return counts, utc(rows[0].Now), nil
 }
 
-// ListOnline implements [OnlineLister]. The order is that of presence, which
+// ListOnline implements [OnlineReader]. The order is that of presence, which
 // moves in steps; the latest activity is that of the sessions.
 func (s *BunStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage, error) {
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return OnlinePage{}, err
 	}
 	users := s.db.NewSelect().TableExpr("user_presence AS p").ColumnExpr("p.user_id, p.last_activity").

@@ -79,9 +79,9 @@ func (c *bunCounts) sample() Sample {
 	return sample
 }
 
-// CountStats implements [StatsCounter].
+// CountStats implements [Sampler].
 func (s *BunStore) CountStats(ctx context.Context, q StatsQuery) (StatsCounts, error) {
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return StatsCounts{}, err
 	}
 	out, err := s.countStats(ctx, q)
@@ -118,7 +118,7 @@ func (s *BunStore) countStats(ctx context.Context, q StatsQuery) (StatsCounts, e
 // Sample implements [Sampler]. Where another replica is counting at this moment,
 // it returns at once and a zero Sample.
 func (s *BunStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, error) {
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return Sample{}, false, err
 	}
 	var sample Sample

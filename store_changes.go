@@ -6,11 +6,13 @@ import (
 	"time"
 )
 
-// ChangeFeed tells what has lately begun, ended and moved, in one question: what live
-// events are made of. A Tracker that somebody watches asks it in place of
-// [EndedFeed], once every FeedInterval. Without it events tell of the Tracker's own
-// process only.
+// ChangeFeed is an [EndedFeed] that also tells what has lately begun and moved, in one
+// question: what live events are made of. A Tracker that somebody watches asks
+// ChangesSince in place of EndedSince, once every FeedInterval. Without it events tell of
+// the Tracker's own process only.
 type ChangeFeed interface {
+	EndedFeed
+
 	// ChangesSince answers each part of q from one snapshot of the data.
 	ChangesSince(ctx context.Context, q ChangeQuery) (Changes, error)
 }
@@ -33,7 +35,8 @@ type ChangeQuery struct {
 // maxChangeUsers bounds ChangeQuery.Users.
 const maxChangeUsers = 1000
 
-func (q *ChangeQuery) check() error {
+// Check reports a limit outside of 1 to 10,000, or more than 1,000 users.
+func (q *ChangeQuery) Check() error {
 	if q.Limit < 1 || q.Limit > feedLimit {
 		return fmt.Errorf("sessiontrack: changes since: Limit is %d, want 1 to %d", q.Limit, feedLimit)
 	}

@@ -8,8 +8,9 @@ import (
 	"unicode"
 )
 
-// The bounds of the Store contract, checked alike by both built-in stores. Each
-// error names the field and its bound.
+// The bounds of the Store contract. Both built-in stores call the Check methods first, and
+// so should every other one: a caller's mistake is then the same error everywhere. Each
+// error names the field and its bound, and never wraps [ErrUnavailable].
 
 // maxPage is the largest page of a list.
 const maxPage = 100
@@ -58,12 +59,15 @@ func checkLimit(verb string, n int) error {
 	return nil
 }
 
-func (n *NewSession) check() error {
+// Check reports what of n no store may insert: a handle that is not canonical, a user id
+// that is empty, too long or holds control characters, or a negative number.
+func (n *NewSession) Check() error {
 	if _, ok := parseHandle(n.Session.ID); !ok {
 		return fmt.Errorf("sessiontrack: create: Session.ID is not %d characters of canonical base64url", handleChars)
 	}
 	if !validUserID(n.Session.UserID) {
-		return fmt.Errorf("sessiontrack: create: Session.UserID: want 1 to %d bytes of valid UTF-8 without control characters", maxUserID)
+		return fmt.Errorf("sessiontrack: create: Session.UserID: "+
+			"want 1 to %d bytes of valid UTF-8 without control characters", maxUserID)
 	}
 	if n.Limit < 0 {
 		return fmt.Errorf("sessiontrack: create: Limit is %d, want 0 or more", n.Limit)
@@ -74,24 +78,30 @@ func (n *NewSession) check() error {
 	return notNegative("create", span{"Lifetime", n.Lifetime}, span{"IdleTimeout", n.IdleTimeout})
 }
 
-func (e Ending) check() error {
+// Check reports a reason or an actor that no store may write down.
+func (e Ending) Check() error {
 	if !e.Reason.valid() {
-		return fmt.Errorf("sessiontrack: end: Ending.Reason is %.40q: want 1 to 32 characters of a-z, 0-9, '_' and '-'", string(e.Reason))
+		return fmt.Errorf("sessiontrack: end: Ending.Reason is %.40q, "+
+			"want 1 to 32 characters of a-z, 0-9, '_' and '-'", string(e.Reason))
 	}
 	if e.Actor != "" && !validUserID(e.Actor) {
-		return fmt.Errorf("sessiontrack: end: Ending.By: want a user id of at most %d bytes of valid UTF-8 without control characters", maxUserID)
+		return fmt.Errorf("sessiontrack: end: Ending.Actor: "+
+			"want a user id of at most %d bytes of valid UTF-8 without control characters", maxUserID)
 	}
 	return nil
 }
 
-func (p PurgeOptions) check() error {
+// Check reports a limit below 1 or a negative duration.
+func (p PurgeOptions) Check() error {
 	if p.Limit < 1 {
 		return fmt.Errorf("sessiontrack: purge: Limit is %d, want 1 or more", p.Limit)
 	}
 	return notNegative("purge", span{"Retention", p.Retention}, span{"KeepEnded", p.KeepEnded})
 }
 
-func (q Query) check() error {
+// Check reports a limit outside of 1 to 100, a negative duration, or both of UserID and
+// UserIDs.
+func (q Query) Check() error {
 	if q.UserID != "" && len(q.UserIDs) > 0 {
 		return fmt.Errorf("sessiontrack: list: UserID and UserIDs exclude each other")
 	}
@@ -101,23 +111,25 @@ func (q Query) check() error {
 	return notNegative("list", span{"IdleTimeout", q.IdleTimeout}, span{"Within", q.Within})
 }
 
-func (q OnlineQuery) check() error {
+// Check reports a limit outside of 1 to 100, or a window that is not positive.
+func (q OnlineQuery) Check() error {
 	if err := checkLimit("list online", q.Limit); err != nil {
 		return err
 	}
 	return checkWindows("list online", []time.Duration{q.Window})
 }
 
-func (q StatsQuery) check() error {
+// Check reports a window that is not positive, or a negative idle timeout.
+func (q StatsQuery) Check() error {
 	if err := checkWindows("stats", q.Windows[:]); err != nil {
 		return err
 	}
 	return notNegative("stats", span{"IdleTimeout", q.IdleTimeout})
 }
 
-// storable returns s without what some store could not hold: invalid UTF-8 and
-// control characters. Texts are cut and cleaned where they come in; this keeps
-// one that was not from spoiling a batch.
+// storable returns s without invalid UTF-8 and control characters, which not every store
+// can hold. Texts are cleaned where they come in; this keeps one that was not from
+// failing a whole batch.
 func storable(s string) string {
 	if cleanText(s) {
 		return s

@@ -12,17 +12,16 @@ import (
 	"time"
 )
 
-// HistoryRecorder adds up what began and ended, minute by minute, so that history
-// never looks at sessions. Without it, or without [HistoryReader], history knows only
-// the samples in a Tracker's own memory.
-type HistoryRecorder interface {
+// Historian is a [Sampler] that also adds up what began and ended, minute by minute, so
+// that history never looks at sessions. Without it history consists of the samples in a
+// Tracker's own memory.
+type Historian interface {
+	Sampler
+
 	// RollUp adds up the minutes that are over, at least ten seconds ago, and have not
 	// been, each exactly once whoever calls, and forgets what is older than keep.
 	RollUp(ctx context.Context, keep time.Duration) error
-}
 
-// HistoryReader answers from what was sampled and added up.
-type HistoryReader interface {
 	// ReadHistory returns what lies in q's steps and days, as [HistoryData] says.
 	ReadHistory(ctx context.Context, q HistoryQuery) (HistoryData, error)
 }
@@ -189,7 +188,8 @@ func (c *HistoryCounts) merge(other *HistoryCounts) {
 	}
 }
 
-func (q *HistoryQuery) check() error {
+// Check reports bounds that do not ascend, too few of them or too many.
+func (q *HistoryQuery) Check() error {
 	for _, bounds := range []struct {
 		name  string
 		times []time.Time

@@ -15,8 +15,8 @@ const maxEndedInMemory = 100_000
 
 // MemoryStore is a [Store] in the memory of one process: for tests, and for
 // applications of one process that may sign everybody out when they restart. It
-// has every optional capability. About 1 KB a session, so that hundreds of
-// thousands are comfortable.
+// has every optional capability but [Leaser] and [Checker], which one process needs
+// not. A session takes about 1 KB, so that hundreds of thousands are comfortable.
 //
 // With the process it forgets what has ended, too: a credential of the application's own
 // that was ended as a derived session, or refused by a fence, works again after a restart
@@ -65,15 +65,6 @@ type fence struct {
 func (f fence) refuses(issuedAt time.Time) bool {
 	return !issuedAt.IsZero() && !issuedAt.Truncate(time.Second).After(f.at)
 }
-
-var (
-	_ Store         = (*MemoryStore)(nil)
-	_ EndedFeed     = (*MemoryStore)(nil)
-	_ OnlineCounter = (*MemoryStore)(nil)
-	_ OnlineLister  = (*MemoryStore)(nil)
-	_ StatsCounter  = (*MemoryStore)(nil)
-	_ Sampler       = (*MemoryStore)(nil)
-)
 
 // memoryRow is a session, live or ended, in full.
 type memoryRow struct {
@@ -160,7 +151,7 @@ func (s *MemoryStore) Create(ctx context.Context, n NewSession) (CreateResult, e
 	if err := canceled(ctx, "create"); err != nil {
 		return CreateResult{}, err
 	}
-	if err := n.check(); err != nil {
+	if err := n.Check(); err != nil {
 		return CreateResult{}, err
 	}
 	key, _ := parseHandle(n.Session.ID)

@@ -5,14 +5,12 @@ import (
 	"slices"
 )
 
-var _ ChangeFeed = (*MemoryStore)(nil)
-
 // ChangesSince implements [ChangeFeed].
 func (s *MemoryStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, error) {
 	if err := canceled(ctx, "changes since"); err != nil {
 		return Changes{}, err
 	}
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return Changes{}, err
 	}
 	s.mu.RLock()

@@ -137,7 +137,7 @@ func (s *MemoryStore) Purge(ctx context.Context, p PurgeOptions) (int, error) {
 	if err := canceled(ctx, "purge"); err != nil {
 		return 0, err
 	}
-	if err := p.check(); err != nil {
+	if err := p.Check(); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()

@@ -7,11 +7,6 @@ import (
 	"time"
 )
 
-var (
-	_ HistoryRecorder = (*MemoryStore)(nil)
-	_ HistoryReader   = (*MemoryStore)(nil)
-)
-
 // memoryKeep bounds the history of a MemoryStore.
 const memoryKeep = 31 * 24 * time.Hour
 
@@ -28,7 +23,7 @@ type memoryMinute struct {
 	logins, ends int32
 }
 
-// RollUp implements [HistoryRecorder].
+// RollUp implements [Historian].
 func (s *MemoryStore) RollUp(ctx context.Context, keep time.Duration) error {
 	if err := canceled(ctx, "roll up"); err != nil {
 		return err
@@ -111,12 +106,12 @@ func (c *memoryCounts) forget(before time.Time) {
 	c.samples = slices.Delete(c.samples, 0, old)
 }
 
-// ReadHistory implements [HistoryReader].
+// ReadHistory implements [Historian].
 func (s *MemoryStore) ReadHistory(ctx context.Context, q HistoryQuery) (HistoryData, error) {
 	if err := canceled(ctx, "read history"); err != nil {
 		return HistoryData{}, err
 	}
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return HistoryData{}, err
 	}
 	s.mu.RLock()

@@ -13,7 +13,7 @@ func (s *MemoryStore) List(ctx context.Context, q Query) (Page, error) {
 	if err := canceled(ctx, "list"); err != nil {
 		return Page{}, err
 	}
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return Page{}, err
 	}
 	s.mu.RLock()
@@ -147,12 +147,12 @@ func firstUser(c Cursor) *memoryUser {
 	return &memoryUser{seen: c.At.UnixMicro(), id: c.UserID}
 }
 
-// ListOnline implements [OnlineLister].
+// ListOnline implements [OnlineReader].
 func (s *MemoryStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage, error) {
 	if err := canceled(ctx, "list online"); err != nil {
 		return OnlinePage{}, err
 	}
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return OnlinePage{}, err
 	}
 	s.mu.RLock()
@@ -189,7 +189,7 @@ func (u *memoryUser) entry() OnlineUser {
 	return out
 }
 
-// CountOnline implements [OnlineCounter].
+// CountOnline implements [OnlineReader].
 func (s *MemoryStore) CountOnline(ctx context.Context, windows []time.Duration) ([]int, time.Time, error) {
 	if err := canceled(ctx, "count online"); err != nil {
 		return nil, time.Time{}, err

@@ -57,12 +57,12 @@ func midnight(now time.Time, zone *time.Location) time.Time {
 	return time.Date(year, month, day, 0, 0, 0, 0, zone)
 }
 
-// CountStats implements [StatsCounter].
+// CountStats implements [Sampler].
 func (s *MemoryStore) CountStats(ctx context.Context, q StatsQuery) (StatsCounts, error) {
 	if err := canceled(ctx, "count stats"); err != nil {
 		return StatsCounts{}, err
 	}
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return StatsCounts{}, err
 	}
 	s.mu.RLock()
@@ -105,7 +105,7 @@ func (s *MemoryStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, e
 	if err := canceled(ctx, "sample"); err != nil {
 		return Sample{}, false, err
 	}
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return Sample{}, false, err
 	}
 	s.mu.Lock()

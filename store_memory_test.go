@@ -79,7 +79,7 @@ func TestMemoryStoreRefusesWhatIsOutOfBounds(t *testing.T) {
 		"the empty selector": {end(Selector{}, Ending{Reason: ReasonAdmin}), "0 kinds of sessions"},
 		"no reason":          {end(User("1"), Ending{}), "Reason"},
 		"a shouted reason":   {end(User("1"), Ending{Reason: "ADMIN"}), "Ending.Reason is \"ADMIN\""},
-		"an ender with NUL":  {end(User("1"), Ending{Reason: ReasonAdmin, Actor: "\x00"}), "Ending.By: want"},
+		"an ender with NUL":  {end(User("1"), Ending{Reason: ReasonAdmin, Actor: "\x00"}), "Ending.Actor: want"},
 		"no purge limit":     {purge(PurgeOptions{}), "Limit is 0, want 1 or more"},
 		"negative retention": {purge(PurgeOptions{Limit: 1, Retention: -1}), "Retention is -1ns"},
 		"negative keeping":   {purge(PurgeOptions{Limit: 1, KeepEnded: -1}), "KeepEnded is -1ns"},

@@ -94,7 +94,7 @@ func (s *MemoryStore) End(ctx context.Context, sel Selector, e Ending) (EndResul
 	if err != nil {
 		return EndResult{}, err
 	}
-	if err := e.check(); err != nil {
+	if err := e.Check(); err != nil {
 		return EndResult{}, err
 	}
 	s.mu.Lock()

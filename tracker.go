@@ -15,9 +15,7 @@ type Tracker struct {
 	opts        Options
 	store       Store
 	feed        EndedFeed // nil where the store has none; so are the others
-	counter     OnlineCounter
-	lister      OnlineLister
-	stats       StatsCounter
+	online      OnlineReader
 	sampler     Sampler
 	leaser      Leaser
 	changes     ChangeFeed
@@ -86,14 +84,10 @@ func New(store Store, opts *Options) (*Tracker, error) {
 	}
 	t.jwt, _ = o.Identifier.(*JWTIdentifier)
 	t.feed, _ = store.(EndedFeed)
-	t.counter, _ = store.(OnlineCounter)
-	t.lister, _ = store.(OnlineLister)
-	t.stats, _ = store.(StatsCounter)
+	t.online, _ = store.(OnlineReader)
 	t.sampler, _ = store.(Sampler)
 	t.leaser, _ = store.(Leaser)
-	if t.feed != nil {
-		t.changes, _ = store.(ChangeFeed)
-	}
+	t.changes, _ = store.(ChangeFeed)
 	t.hub.init()
 	return t, nil
 }
@@ -137,8 +131,8 @@ func (t *Tracker) Start(ctx context.Context) error {
 func (t *Tracker) greet(ctx context.Context) (prepare func(), err error) {
 	ctx, cancel := t.writeContext(ctx)
 	defer cancel()
-	if store, ok := t.store.(interface{ fit(context.Context) error }); ok {
-		if err := store.fit(ctx); err != nil {
+	if store, ok := t.store.(Checker); ok {
+		if err := store.Check(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -228,7 +222,7 @@ func (t *Tracker) every(interval time.Duration, f func(context.Context)) func(co
 // An error means that nothing was acknowledged, though the store may have carried it
 // out; ending again does no harm.
 func (t *Tracker) End(ctx context.Context, sel Selector, e Ending) ([]Session, error) {
-	if err := e.check(); err != nil {
+	if err := e.Check(); err != nil {
 		return nil, err
 	}
 	if _, err := sel.Criteria(); err != nil {

@@ -293,4 +293,63 @@ var brokenStores = map[string]brokenStore{
 		func(m *memory) store { return purging{newPatched(m)} }},
 	"a sample for each replica": {[]string{"sample/replicas at once"},
 		func(m *memory) store { return sampling{newPatched(m)} }},
+	"users counted and not listed": {[]string{"capability/online users are counted and listed"},
+		func(m *memory) store {
+			return struct {
+				store
+				counter
+			}{m, m}
+		}},
+	"users listed and not counted": {[]string{"capability/online users are counted and listed"},
+		func(m *memory) store {
+			return struct {
+				store
+				lister
+			}{m, m}
+		}},
+	"statistics without samples": {[]string{"capability/statistics come with samples"},
+		func(m *memory) store {
+			return struct {
+				store
+				adder
+			}{m, m}
+		}},
+	"samples without statistics": {[]string{"capability/statistics come with samples"},
+		func(m *memory) store {
+			return struct {
+				store
+				sampler
+			}{m, m}
+		}},
+	"history that nobody reads": {[]string{"capability/history is written and read"},
+		func(m *memory) store {
+			return struct {
+				store
+				sessiontrack.Sampler
+				recorder
+			}{m, m, m}
+		}},
+	"history that nobody writes": {[]string{"capability/history is written and read"},
+		func(m *memory) store {
+			return struct {
+				store
+				sessiontrack.Sampler
+				reader
+			}{m, m, m}
+		}},
+	"history without samples": {[]string{"capability/history is written and read"},
+		func(m *memory) store {
+			return struct {
+				store
+				recorder
+				reader
+			}{m, m, m}
+		}},
+	"changes without the feed of ends": {[]string{"capability/changes come with the feed of ends"},
+		func(m *memory) store {
+			return struct {
+				store
+				changes
+			}{m, m}
+		}},
 }

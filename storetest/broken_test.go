@@ -15,27 +15,27 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// recorder stands in for a *testing.T: it takes down what a case complains about.
-type recorder struct {
+// complaints stands in for a *testing.T: it takes down what a case complains about.
+type complaints struct {
 	ctx      context.Context
 	mu       sync.Mutex
 	failures []string
 	skipped  bool
 }
 
-func (r *recorder) Helper()                  {}
-func (r *recorder) Context() context.Context { return r.ctx }
-func (r *recorder) FailNow()                 { runtime.Goexit() }
-func (r *recorder) Errorf(format string, args ...any) {
+func (r *complaints) Helper()                  {}
+func (r *complaints) Context() context.Context { return r.ctx }
+func (r *complaints) FailNow()                 { runtime.Goexit() }
+func (r *complaints) Errorf(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failures = append(r.failures, fmt.Sprintf(format, args...))
 }
-func (r *recorder) Skipf(string, ...any) { r.skipped = true; runtime.Goexit() }
+func (r *complaints) Skipf(string, ...any) { r.skipped = true; runtime.Goexit() }
 
 // record runs a case on a store and returns what it complained about.
-func record(ctx context.Context, tc testCase, store sessiontrack.Store) *recorder {
-	r, done := &recorder{ctx: ctx}, make(chan struct{})
+func record(ctx context.Context, tc testCase, store sessiontrack.Store) *complaints {
+	r, done := &complaints{ctx: ctx}, make(chan struct{})
 	go func() {
 		defer close(done)
 		defer func() {

@@ -13,13 +13,13 @@ const year = 365 * 24 * time.Hour
 
 func (c *check) rollUp() {
 	c.Helper()
-	require.NoError(c, capability[sessiontrack.HistoryRecorder](c).RollUp(c.Context(), year), "RollUp")
+	require.NoError(c, capability[sessiontrack.Historian](c).RollUp(c.Context(), year), "RollUp")
 }
 
 // history asks for the hours around the store's time, in steps of ten minutes.
 func (c *check) history() sessiontrack.HistoryData {
 	c.Helper()
-	reader := capability[sessiontrack.HistoryReader](c)
+	reader := capability[sessiontrack.Historian](c)
 	from := c.now().Truncate(time.Hour).Add(-time.Hour)
 	q := sessiontrack.HistoryQuery{Days: []time.Time{from, from.Add(3 * time.Hour)}}
 	for at := from; !at.After(from.Add(3 * time.Hour)); at = at.Add(10 * time.Minute) {
@@ -35,7 +35,7 @@ func (c *check) history() sessiontrack.HistoryData {
 
 var historyCases = []testCase{
 	{"history/samples with their devices", "a plot shows what was sampled, once", func(c *check) {
-		capability[sessiontrack.HistoryReader](c)
+		capability[sessiontrack.Historian](c)
 		for _, device := range []sessiontrack.DeviceType{"mobile", "mobile", "", "fridge"} {
 			c.create("user-1", func(n *sessiontrack.NewSession) { n.Session.Device.Type = device })
 		}
@@ -58,7 +58,7 @@ var historyCases = []testCase{
 	}},
 	{"history/the current minute is not over", "a minute that is added up twice, or too soon, is wrong for ever", func(c *check) {
 		c.end(sessiontrack.IDs(c.create("user-1").ID))
-		began, store := c.now(), capability[sessiontrack.HistoryRecorder](c)
+		began, store := c.now(), capability[sessiontrack.Historian](c)
 		together(4, func(int) { assert.NoError(c, store.RollUp(c.Context(), year)) })
 		c.rollUp()
 		logins := 0
@@ -71,7 +71,7 @@ var historyCases = []testCase{
 		assert.LessOrEqual(c, logins, 1)
 	}},
 	{"history/bounds", "a question is bounded whoever asks", func(c *check) {
-		reader := capability[sessiontrack.HistoryReader](c)
+		reader := capability[sessiontrack.Historian](c)
 		now := c.now()
 		good := []time.Time{now, now.Add(time.Hour)}
 		many := make([]time.Time, 2002)
@@ -87,7 +87,7 @@ var historyCases = []testCase{
 		}
 		_, err := reader.ReadHistory(c.cancelled(), sessiontrack.HistoryQuery{Steps: good, Days: good})
 		c.unavailable(err)
-		c.unavailable(capability[sessiontrack.HistoryRecorder](c).RollUp(c.cancelled(), year))
-		require.Error(c, capability[sessiontrack.HistoryRecorder](c).RollUp(c.Context(), -1))
+		c.unavailable(capability[sessiontrack.Historian](c).RollUp(c.cancelled(), year))
+		require.Error(c, capability[sessiontrack.Historian](c).RollUp(c.Context(), -1))
 	}},
 }

@@ -12,7 +12,7 @@ import (
 
 func (c *check) count(windows ...time.Duration) []int {
 	c.Helper()
-	counts, now, err := capability[sessiontrack.OnlineCounter](c).CountOnline(c.Context(), windows)
+	counts, now, err := capability[sessiontrack.OnlineReader](c).CountOnline(c.Context(), windows)
 	require.NoError(c, err, "CountOnline")
 	c.whole(now, "the time of CountOnline")
 	return counts
@@ -26,7 +26,7 @@ func (c *check) online(q sessiontrack.OnlineQuery) sessiontrack.OnlinePage {
 	if q.Window == 0 {
 		q.Window = time.Hour
 	}
-	page, err := capability[sessiontrack.OnlineLister](c).ListOnline(c.Context(), q)
+	page, err := capability[sessiontrack.OnlineReader](c).ListOnline(c.Context(), q)
 	require.NoError(c, err, "ListOnline")
 	c.whole(page.Now, "the time of ListOnline")
 	return page
@@ -127,7 +127,7 @@ var onlineCases = []testCase{
 		}
 	}},
 	{"online/bounds", "a page of everybody, and a window of nothing, are mistakes", func(c *check) {
-		lister := capability[sessiontrack.OnlineLister](c)
+		lister := capability[sessiontrack.OnlineReader](c)
 		for _, n := range []int{-1, 0, 101} {
 			_, err := lister.ListOnline(c.Context(), sessiontrack.OnlineQuery{Window: time.Hour, Limit: n})
 			require.Error(c, err, "Limit %d", n)
@@ -135,9 +135,9 @@ var onlineCases = []testCase{
 	}},
 	{"online/an over context", "an outage is not \"nobody is here\"", func(c *check) {
 		c.create("user-1")
-		_, _, err := capability[sessiontrack.OnlineCounter](c).CountOnline(c.cancelled(), []time.Duration{time.Hour})
+		_, _, err := capability[sessiontrack.OnlineReader](c).CountOnline(c.cancelled(), []time.Duration{time.Hour})
 		c.unavailable(err)
-		_, err = capability[sessiontrack.OnlineLister](c).ListOnline(c.cancelled(), sessiontrack.OnlineQuery{Window: time.Hour, Limit: 1})
+		_, err = capability[sessiontrack.OnlineReader](c).ListOnline(c.cancelled(), sessiontrack.OnlineQuery{Window: time.Hour, Limit: 1})
 		c.unavailable(err)
 	}},
 }
@@ -146,7 +146,7 @@ var statsQuery = sessiontrack.StatsQuery{Windows: [3]time.Duration{5 * time.Minu
 
 func (c *check) stats(q sessiontrack.StatsQuery) sessiontrack.StatsCounts {
 	c.Helper()
-	counts, err := capability[sessiontrack.StatsCounter](c).CountStats(c.Context(), q)
+	counts, err := capability[sessiontrack.Sampler](c).CountStats(c.Context(), q)
 	require.NoError(c, err, "CountStats")
 	c.whole(counts.Now, "the time of CountStats")
 	return counts
@@ -212,7 +212,7 @@ var statsCases = []testCase{
 		}
 	}},
 	{"stats/after a sample", "the sample's exact count, plus what has begun, minus what has ended since", func(c *check) {
-		capability[sessiontrack.StatsCounter](c)
+		capability[sessiontrack.Sampler](c)
 		all := c.crowd(2, 2)
 		_, took := c.sample()
 		require.True(c, took)
@@ -225,7 +225,7 @@ var statsCases = []testCase{
 		assert.Equal(c, 4+3-1, c.stats(statsQuery).Sessions, "what lapsed was not active when the cleanup found it")
 	}},
 	{"stats/never below zero", "ends of sessions that the sample did not count", func(c *check) {
-		capability[sessiontrack.StatsCounter](c)
+		capability[sessiontrack.Sampler](c)
 		s := c.create("user-1", lifetime(time.Microsecond))
 		c.pass(s.ExpiresAt)
 		_, took := c.sample()
@@ -234,7 +234,7 @@ var statsCases = []testCase{
 		assert.Zero(c, c.stats(statsQuery).Sessions)
 	}},
 	{"stats/the peak of today", "the sample with the most online users since midnight", func(c *check) {
-		capability[sessiontrack.StatsCounter](c)
+		capability[sessiontrack.Sampler](c)
 		c.crowd(3, 1)
 		sample, _ := c.sample()
 		for _, zone := range []*time.Location{time.UTC, nil, time.FixedZone("+05:45", 5*3600+45*60)} {
@@ -253,7 +253,7 @@ var statsCases = []testCase{
 		}
 	}},
 	{"stats/an over context", "no figure at all is better than zero", func(c *check) {
-		_, err := capability[sessiontrack.StatsCounter](c).CountStats(c.cancelled(), statsQuery)
+		_, err := capability[sessiontrack.Sampler](c).CountStats(c.cancelled(), statsQuery)
 		c.unavailable(err)
 		_, took, err := capability[sessiontrack.Sampler](c).Sample(c.cancelled(), statsQuery)
 		c.unavailable(err)

@@ -130,7 +130,7 @@ var raceCases = []testCase{
 			c.same(*ended.Load(), c.get(s.ID).Session, "as it was when it ended")
 			require.Empty(c, c.list(sessiontrack.Query{}).Sessions)
 		}
-		if _, ok := c.store.(sessiontrack.OnlineCounter); ok {
+		if _, ok := c.store.(sessiontrack.OnlineReader); ok {
 			assert.Equal(c, []int{0}, c.count(time.Hour), "and nobody is left online")
 		}
 	}},
@@ -227,7 +227,7 @@ var raceCases = []testCase{
 		}
 	}},
 	{"race/presence follows the last session", "End and Create of one user at once: online while a session lives, and no longer", func(c *check) {
-		capability[sessiontrack.OnlineCounter](c)
+		capability[sessiontrack.OnlineReader](c)
 		for range rounds {
 			old := c.create("user-1")
 			together(3, func(i int) {

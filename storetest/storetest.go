@@ -49,7 +49,8 @@ type testCase struct {
 func cases() (all []testCase) {
 	for _, family := range [][]testCase{
 		createCases, limitCases, getCases, touchCases, describeCases, endCases, walkCases,
-		purgeCases, listCases, pageCases, feedCases, changeCases, onlineCases, statsCases, historyCases, hostileCases, raceCases, fenceCases, leaseCases,
+		purgeCases, listCases, pageCases, feedCases, changeCases, onlineCases, statsCases, historyCases,
+		hostileCases, raceCases, fenceCases, leaseCases, capabilityCases,
 	} {
 		all = append(all, family...)
 	}
