@@ -77,3 +77,73 @@ func TestDocsExplainEveryField(t *testing.T) {
 		}
 	}
 }
+
+// texts returns the tree's files of the given endings, by their slash-separated path.
+func texts(t *testing.T, endings ...string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(".", func(path string, entry os.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "testdata" || len(path) > 1 && strings.HasPrefix(entry.Name(), ".")):
+			return filepath.SkipDir
+		case !entry.IsDir() && slices.Contains(endings, filepath.Ext(path)):
+			found[filepath.ToSlash(path)] = document(t, path)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	return found
+}
+
+// TestDocsDefineWhatIsCited: whoever reads "I17" or "docs/postgresql.md" in the tree finds it.
+func TestDocsDefineWhatIsCited(t *testing.T) {
+	t.Parallel()
+	defined := matches(`(?m)^\| (I\d+) \|`, document(t, "docs/invariants.md"))
+	require.Len(t, defined, 24)
+	for path, text := range texts(t, ".go", ".md", ".txt", ".sh", ".js", ".sql") {
+		if strings.HasPrefix(filepath.Base(path), "device_") {
+			continue // names of models are no citations
+		}
+		for _, id := range matches(`\b(I\d\d?)\b`, text) {
+			assert.Contains(t, defined, id, path)
+		}
+		for _, name := range matches(`([\w.][\w./-]*\.md)\b`, text) {
+			here := filepath.Join(filepath.Dir(path), name)
+			_, inRoot := os.Stat(name)
+			_, beside := os.Stat(here)
+			assert.True(t, inRoot == nil || beside == nil, "%s cites %s", path, name)
+		}
+	}
+}
+
+// TestDocsNameWhatExists: the documents name tests, cases of storetest and files that are there.
+func TestDocsNameWhatExists(t *testing.T) {
+	t.Parallel()
+	tests, files, cases := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for path, text := range texts(t, ".go", ".sql", ".txt", ".sh", ".mod") {
+		files[path], files[filepath.Base(path)] = true, true
+		for _, name := range matches(`func (Test\w+)\(`, text) {
+			tests[name] = true
+		}
+		if strings.HasPrefix(path, "storetest/") {
+			for _, name := range matches(`\{"(\w+/[^"]+)", "`, text) {
+				cases[name] = true
+			}
+		}
+	}
+	for path, text := range texts(t, ".md") {
+		for _, name := range matches("`(Test\\w+)[`/]", text) {
+			assert.True(t, tests[name], "%s names %s", path, name)
+		}
+		for _, name := range matches("`([\\w./-]+\\.(?:go|sql|txt|sh))`", text) {
+			assert.True(t, files[name], "%s names %s", path, name)
+		}
+		for _, list := range matches("storetest ((?:`[^`]+`(?:, )?)+)", text) {
+			for _, name := range matches("`([^`]+)`", list) {
+				assert.True(t, cases[name], "%s names the case %s of storetest", path, name)
+			}
+		}
+	}
+}

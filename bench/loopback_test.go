@@ -30,7 +30,7 @@ import (
 
 const connections = 32
 
-// originalSession is the row that the systems in mission/ read and write with each
+// originalSession is the row that an application without this library reads and writes with each
 // request.
 type originalSession struct {
 	bun.BaseModel `bun:"table:original_sessions,alias:s"`
@@ -46,7 +46,7 @@ type originalSession struct {
 	LoginAt      time.Time
 }
 
-// originals is what those systems do: SELECT the session and UPDATE its activity
+// originals is what such an application does: SELECT the session and UPDATE its activity
 // through Bun, before each request is handled.
 func originals(t testing.TB) *stack {
 	t.Helper()
@@ -62,7 +62,7 @@ func originals(t testing.TB) *stack {
 	r := newRequest()
 	r.Header.Set("X-Session-Id", "a1d0c6e83f027327d8461063f4ac58a6") // md5 of 42
 	return &stack{
-		name: "SELECT + UPDATE through Bun", does: "the systems in mission/: every request waits for PostgreSQL twice",
+		name: "SELECT + UPDATE through Bun", does: "as applications do it by hand: every request waits for PostgreSQL twice",
 		wrap: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				s := new(originalSession)

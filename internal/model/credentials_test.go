@@ -26,7 +26,7 @@ type credential struct {
 	jwt      string
 }
 
-// derive is DESIGN's derived handle, written anew.
+// derive computes the handle of a derived session, independently of the library's own code.
 func derive(parts ...string) sessiontrack.SessionID {
 	var text []byte
 	for _, part := range append([]string{"sessiontrack/1"}, parts...) {
