@@ -73,7 +73,7 @@ func newMatrix(t *testing.T, o *outcomes, store Store) matrix {
 
 func hashOf(token Token) [32]byte { return token.hash() }
 
-// TestCarriersMatrix walks users, carriers and states (SECURITY.md S04): 32 cells, on the
+// TestCarriersMatrix walks users, carriers and states (docs/checks.md S04): 32 cells, on the
 // replica that knows them and on one that has just been started. In none of them does
 // one user's credential open another user's session.
 func TestCarriersMatrix(t *testing.T) {
@@ -110,7 +110,7 @@ func TestCarriersMatrix(t *testing.T) {
 }
 
 // TestContradictingCarriers sends every combination of no, one, another and two values
-// of each carrier over a real connection (SECURITY.md S05). The oracle: each carrier comes
+// of each carrier over a real connection (docs/checks.md S05). The oracle: each carrier comes
 // once, and all of them name one session; never "the first wins".
 func TestContradictingCarriers(t *testing.T) {
 	t.Parallel()
@@ -179,7 +179,7 @@ func joinedLine(values []string, separator string) []string {
 }
 
 // TestUnknownIDsAreNeverAdopted presents 1,000 well-formed ids that nobody minted, by
-// every carrier and during sign-in (SECURITY.md S02, CVE-2024-38513): no row, no echo, and
+// every carrier and during sign-in (docs/checks.md S02, CVE-2024-38513): no row, no echo, and
 // nothing that a client sent becomes part of what it gets.
 func TestUnknownIDsAreNeverAdopted(t *testing.T) {
 	t.Parallel()
@@ -212,7 +212,7 @@ func TestUnknownIDsAreNeverAdopted(t *testing.T) {
 }
 
 // TestWhatIsStoredAuthenticatesNobody presents every spelling of a stored hash in the
-// secret's place (SECURITY.md S13): reading the table is not signing in.
+// secret's place (docs/checks.md S13): reading the table is not signing in.
 func TestWhatIsStoredAuthenticatesNobody(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
@@ -235,7 +235,7 @@ func TestWhatIsStoredAuthenticatesNobody(t *testing.T) {
 	})
 }
 
-// TestTokensAreUniform counts the bits of tokens (SECURITY.md S01): none is minted twice, and
+// TestTokensAreUniform counts the bits of tokens (docs/checks.md S01): none is minted twice, and
 // each bit is set in half of them. The bound is five standard deviations and more.
 func TestTokensAreUniform(t *testing.T) {
 	const n = 1_000_000
@@ -278,7 +278,7 @@ func TestTokensAreUniform(t *testing.T) {
 }
 
 // TestRefusalsTakeAsLong measures what an unknown handle costs and what a known one
-// with a wrong secret does (SECURITY.md S15): 200 of each, one after the other in turn.
+// with a wrong secret does (docs/checks.md S15): 200 of each, one after the other in turn.
 func TestRefusalsTakeAsLong(t *testing.T) {
 	s := newBunStore(t)
 	f := &fixture{}

@@ -108,7 +108,7 @@ func (s *site) saidNothing(t *testing.T, text, bearer string) {
 // TestLogsHoldNoSecretAndNoInjectedLine makes a site live through everything that is
 // logged: sign-ins with hostile agents, admin actions aimed at hostile names, refusals,
 // guessing, panics in every function of the host, outages of store and directory
-// (SECURITY.md S26, CVE-2023-20866; OWASP ASVS 16.2.5, 16.4.1).
+// (docs/checks.md S26, CVE-2023-20866; OWASP ASVS 16.2.5, 16.4.1).
 func TestLogsHoldNoSecretAndNoInjectedLine(t *testing.T) {
 	t.Parallel()
 	log := newCapture()
@@ -160,7 +160,7 @@ func TestLogsHoldNoSecretAndNoInjectedLine(t *testing.T) {
 }
 
 // TestMetricsAndErrorsCarryNoNames floods a tracker with ids, agents and addresses, and
-// looks at what a scrape would find (SECURITY.md P06): names from one fixed list, numbers,
+// looks at what a scrape would find (docs/checks.md P06): names from one fixed list, numbers,
 // and no error that repeats what a client sent.
 func TestMetricsAndErrorsCarryNoNames(t *testing.T) {
 	t.Parallel()

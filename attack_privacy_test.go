@@ -58,7 +58,7 @@ func (p *placer) Locate(_ context.Context, addr netip.Addr) (Location, error) {
 // TestPrivacyModesLeaveNothing lives through a sign-in, a change of network, searches,
 // an end and a failing store in each mode, and then looks through every table, log
 // record, event, hook, answer and question to the host for what the mode should have
-// kept back (SECURITY.md P01, ASVS 14.1.1).
+// kept back (docs/checks.md P01, ASVS 14.1.1).
 func TestPrivacyModesLeaveNothing(t *testing.T) {
 	t.Parallel()
 	for _, address := range []AddressMode{AddressFull, AddressTruncated, AddressNone, AddressHashed} {
@@ -224,7 +224,7 @@ var dialers = map[string][]string{
 	"smtp": {"Dial", "SendMail"}, "rpc": {"Dial", "DialHTTP"}, "exec": {"Command", "CommandContext"}, "websocket": {"Dial"}, "syslog": {"Dial", "New"},
 }
 
-// TestNothingDials reads the sources of everything that a host links (SECURITY.md P05, ASVS
+// TestNothingDials reads the sources of everything that a host links (docs/checks.md P05, ASVS
 // 13.2.4): the library talks to the database handle that it was given, the listener
 // and the command to the database that was named, and nobody to anyone else.
 func TestNothingDials(t *testing.T) {

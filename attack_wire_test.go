@@ -17,7 +17,7 @@ import (
 )
 
 // TestNoAnswerIsKept walks every route with every method, as everybody, well and while
-// the store is away (SECURITY.md S22, ASVS 14.3.2): no answer may be kept by a cache, none
+// the store is away (docs/checks.md S22, ASVS 14.3.2): no answer may be kept by a cache, none
 // repeats what authenticates, and none sends the client to an address that holds it.
 func TestNoAnswerIsKept(t *testing.T) {
 	t.Parallel()
@@ -59,7 +59,7 @@ func TestNoAnswerIsKept(t *testing.T) {
 }
 
 // TestNoTokenInAURL: what authenticates by header or cookie is nothing in a query, a
-// fragment's place or a path (SECURITY.md S22, ASVS 14.2.1), so that no log of URLs holds any.
+// fragment's place or a path (docs/checks.md S22, ASVS 14.2.1), so that no log of URLs holds any.
 func TestNoTokenInAURL(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, NewMemoryStore(), siteOptions{})
@@ -99,7 +99,7 @@ func sendBytes(t *testing.T, address, name, start string, headers ...string) (st
 }
 
 // TestHostileBytesOnTheWire writes requests byte by byte, as no client library would
-// (SECURITY.md S29): no answer of 500 or above, and the next request works.
+// (docs/checks.md S29): no answer of 500 or above, and the next request works.
 func TestHostileBytesOnTheWire(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {

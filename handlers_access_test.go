@@ -39,7 +39,7 @@ func routesUnderTest(target SessionID) []routeUnderTest {
 
 var allMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"}
 
-// TestRoleMatrix tries every role on every route with every method (SECURITY.md S16): 405
+// TestRoleMatrix tries every role on every route with every method (docs/checks.md S16): 405
 // before anything else, 401 without a session, 403 without the role.
 func TestRoleMatrix(t *testing.T) {
 	t.Parallel()
@@ -112,7 +112,7 @@ func TestHead(t *testing.T) {
 }
 
 // TestHandlersRefuseOtherSites: no unsafe request from another site reaches an action, whatever
-// carries its session (SECURITY.md S20); attempts at admin actions are audited.
+// carries its session (docs/checks.md S20); attempts at admin actions are audited.
 func TestHandlersRefuseOtherSites(t *testing.T) {
 	t.Parallel()
 	sites := map[string][]string{
@@ -169,7 +169,7 @@ func TestHandlersRefuseOtherSites(t *testing.T) {
 }
 
 // TestSuperadminRule: who has no super role does not end the session of who has one
-// (SECURITY.md S18), one by one or all at once; every attempt is one record.
+// (docs/checks.md S18), one by one or all at once; every attempt is one record.
 func TestSuperadminRule(t *testing.T) {
 	t.Parallel()
 	people := []string{alice, adam, ruth, "8"}
@@ -245,7 +245,7 @@ func TestRolesAreAskedAnew(t *testing.T) {
 }
 
 // TestAdminIsReadFromTheStore: an admin whose session another process has ended is
-// refused at once, though this one's cache still holds it (SECURITY.md S19, I22).
+// refused at once, though this one's cache still holds it (docs/checks.md S19, I22).
 func TestAdminIsReadFromTheStore(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
@@ -271,7 +271,7 @@ func TestAdminIsReadFromTheStore(t *testing.T) {
 }
 
 // TestAudit: one record per attempt, in the log as to the observer, with what the
-// caller proved and nothing that authenticates (SECURITY.md S18).
+// caller proved and nothing that authenticates (docs/checks.md S18).
 func TestAudit(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, NewMemoryStore(), siteOptions{})

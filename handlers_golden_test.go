@@ -24,7 +24,7 @@ var (
 )
 
 // TestGolden compares every answer, whole, with one file per role: which fields there
-// are, their order, and what each role gets to see (SECURITY.md S25, P04). Handles, serials
+// are, their order, and what each role gets to see (docs/checks.md S25, P04). Handles, serials
 // and times are replaced by words. Both stores must answer alike.
 func TestGolden(t *testing.T) {
 	t.Parallel()

@@ -15,7 +15,7 @@ import (
 )
 
 // TestNothingThatIsShownAuthenticates presents every string of every answer, and the
-// pairs of a handle with another string, as header, cookie and bearer (SECURITY.md S14,
+// pairs of a handle with another string, as header, cookie and bearer (docs/checks.md S14,
 // I13).
 func TestNothingThatIsShownAuthenticates(t *testing.T) {
 	t.Parallel()
@@ -85,7 +85,7 @@ var pathsOfNothing = []string{
 }
 
 // TestHostilePathIDs: an id in a path is one user or nobody, whatever its bytes: no
-// foreign rows, no 5xx, and the next request works (SECURITY.md S17, S29).
+// foreign rows, no 5xx, and the next request works (docs/checks.md S17, S29).
 func TestHostilePathIDs(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
@@ -267,7 +267,7 @@ func TestPaging(t *testing.T) {
 }
 
 // TestHandlersWhileTheStoreIsAway: while the store cannot say, everything is 503 with Retry-After:
-// never an empty list, never 401, and none of the store's words (SECURITY.md S25, I18).
+// never an empty list, never 401, and none of the store's words (docs/checks.md S25, I18).
 func TestHandlersWhileTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	broken := &brokenStore{Store: NewMemoryStore()}

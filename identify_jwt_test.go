@@ -279,7 +279,7 @@ func TestJWTExpires(t *testing.T) {
 	}
 }
 
-// TestJWTHostile holds SECURITY.md S12: what a hostile Authorization line may cost.
+// TestJWTHostile holds docs/checks.md S12: what a hostile Authorization line may cost.
 func TestJWTHostile(t *testing.T) {
 	j := newJWT(t, nil)
 	forged := jwtWith(t, jwt.MapClaims{"sub": "42"})

@@ -193,7 +193,7 @@ func TestHandlerRefusesOptions(t *testing.T) {
 	}
 }
 
-// What the page is made of cannot run text as code: SECURITY.md, checks S23 and S24 hold by
+// What the page is made of cannot run text as code: docs/checks.md S23 and S24 hold by
 // its having no such call.
 func TestAssetsHaveNoWayToRunText(t *testing.T) {
 	t.Parallel()

@@ -136,7 +136,7 @@ func printable(c rune) rune {
 	return c
 }
 
-// Names, agents, places and ids are only ever text (SECURITY.md S24): with the page's
+// Names, agents, places and ids are only ever text (docs/checks.md S24): with the page's
 // policy, and without it.
 func TestHostileStringsAreText(t *testing.T) {
 	t.Parallel()

@@ -32,7 +32,7 @@ func TestClaims(t *testing.T) {
 	}, got)
 }
 
-// TestRefusedClaims is SECURITY.md S08 and S10, and everything else that a payload can have wrong.
+// TestRefusedClaims is docs/checks.md S08 and S10, and everything else that a payload can have wrong.
 func TestRefusedClaims(t *testing.T) {
 	t.Parallel()
 	v := verifier(t, nil)
@@ -183,7 +183,7 @@ func TestExpiredIsGenuine(t *testing.T) {
 	assert.ErrorIs(t, err, ErrInvalid, "a forged token is not called expired")
 }
 
-// TestMeantForUs is SECURITY.md S09.
+// TestMeantForUs is docs/checks.md S09.
 func TestMeantForUs(t *testing.T) {
 	t.Parallel()
 	v := verifier(t, func(c *Config) { c.Issuer, c.Audience, c.Type = "https://issuer.example", "api", "at+jwt" })

@@ -287,7 +287,7 @@ func TestErrorsTellNothing(t *testing.T) {
 	assert.NotContains(t, err.Error(), "PLEASE")
 }
 
-// BenchmarkRefused times what anybody can send (SECURITY.md S12: at most 20 µs a request).
+// BenchmarkRefused times what anybody can send (docs/checks.md S12: at most 20 µs a request).
 func BenchmarkRefused(b *testing.B) {
 	v := verifier(b, nil)
 	for name, token := range map[string]string{
