@@ -6,9 +6,6 @@ import (
 )
 
 const (
-	// feedLimit is how many ends one reading takes in; with more it is cheaper to
-	// empty the cache.
-	feedLimit = 10_000
 	// feedOverlap is read again each time, because a transaction that ended a
 	// session may commit after a later one was seen. The store's own transactions
 	// last 2 s at the most.

@@ -90,11 +90,6 @@ func (p *parameters) within() time.Duration {
 	return d
 }
 
-// deviceTypes are in the order of the counts that are stored: it never changes.
-var deviceTypes = [...]DeviceType{
-	DeviceDesktop, DeviceMobile, DeviceTablet, DeviceBot, DeviceTV, DeviceConsole, DeviceWearable, DeviceOther, DeviceUnknown,
-}
-
 var wantDevice = func() string {
 	names := make([]string, len(deviceTypes))
 	for i, d := range deviceTypes {

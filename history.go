@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/calendar"
 )
 
 // StepSize is how long the steps of a history are.
@@ -155,7 +157,9 @@ func (r *HistoryRange) query() (q HistoryQuery, err error) {
 		return q, err
 	}
 	from, to := q.span()
-	q.Days, err = bounds(from, to, r.dayOf, r.dayAfter)
+	day := func(at time.Time) time.Time { return calendar.Day(at, r.Zone) }
+	next := func(at time.Time) time.Time { return calendar.NextDay(at, r.Zone) }
+	q.Days, err = bounds(from, to, day, next)
 	return q, err
 }
 
@@ -184,9 +188,9 @@ func (r *HistoryRange) firstOf(at time.Time) time.Time {
 	case StepMinute:
 		return at.Truncate(time.Minute)
 	case StepDay:
-		return r.dayOf(at)
+		return calendar.Day(at, r.Zone)
 	}
-	return hourOf(at.In(r.Zone))
+	return calendar.Hour(at.In(r.Zone))
 }
 
 // nextOf is the beginning of the step behind the one that begins at at.
@@ -195,48 +199,13 @@ func (r *HistoryRange) nextOf(at time.Time) time.Time {
 	case StepMinute:
 		return at.Add(time.Minute)
 	case StepDay:
-		return r.dayAfter(at)
+		return calendar.NextDay(at, r.Zone)
 	}
-	next := hourOf(at.Add(time.Hour).In(r.Zone))
+	next := calendar.Hour(at.Add(time.Hour).In(r.Zone))
 	if !next.After(at) { // clocks went back by less than an hour
 		next = at.Add(time.Hour)
 	}
 	return next
-}
-
-// hourOf is the beginning of the hour on at's own clock.
-func hourOf(at time.Time) time.Time {
-	return at.Add(-time.Duration(at.Minute())*time.Minute - time.Duration(at.Second())*time.Second - time.Duration(at.Nanosecond()))
-}
-
-func (r *HistoryRange) dayOf(at time.Time) time.Time {
-	year, month, day := at.In(r.Zone).Date()
-	return startOfDay(year, month, day, r.Zone)
-}
-
-func (r *HistoryRange) dayAfter(at time.Time) time.Time {
-	year, month, day := at.In(r.Zone).Date()
-	return startOfDay(year, month, day+1, r.Zone)
-}
-
-// startOfDay is the first moment of a day: not midnight where clocks skip it, and the
-// earlier one where they show it twice.
-func startOfDay(year int, month time.Month, day int, zone *time.Location) time.Time {
-	noon := time.Date(year, month, day, 12, 0, 0, 0, zone)
-	at := time.Date(noon.Year(), noon.Month(), noon.Day(), 0, 0, 0, 0, zone)
-	if at.Day() != noon.Day() { // before the gap
-		_, at = at.ZoneBounds()
-	}
-	changed, _ := at.ZoneBounds()
-	if changed.IsZero() || at.Sub(changed) > 3*time.Hour {
-		return at
-	}
-	_, after := at.Zone()
-	_, before := changed.Add(-time.Nanosecond).In(zone).Zone()
-	if earlier := at.Add(time.Duration(after-before) * time.Second); before > after && earlier.Before(changed) {
-		return earlier
-	}
-	return at
 }
 
 // historyOf makes the answer of what the store has told.

@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -294,24 +293,6 @@ func TestHistoryRefusesWhatCannotBe(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, h.Points)
 	require.Zero(t, h.Durations)
-}
-
-func TestStartOfDay(t *testing.T) {
-	t.Parallel()
-	for zone, tests := range map[string]map[string]string{
-		"America/Sao_Paulo": {"2018-11-04": "2018-11-04T01:00:00-02:00", "2018-02-18": "2018-02-18T00:00:00-03:00"},
-		"America/Havana":    {"2025-11-02": "2025-11-02T00:00:00-04:00", "2025-03-09": "2025-03-09T01:00:00-04:00"},
-		"Asia/Kathmandu":    {"2026-01-31": "2026-01-31T00:00:00+05:45"},
-		"Europe/Berlin":     {"2026-03-29": "2026-03-29T00:00:00+01:00", "2026-10-25": "2026-10-25T00:00:00+02:00", "2026-10-26": "2026-10-26T00:00:00+01:00"},
-	} {
-		location, err := time.LoadLocation(zone)
-		require.NoError(t, err)
-		for day, want := range tests {
-			at, err := time.Parse(time.DateOnly, day)
-			require.NoError(t, err)
-			assert.Equal(t, want, startOfDay(at.Year(), at.Month(), at.Day(), location).Format(time.RFC3339), "%s %s", zone, day)
-		}
-	}
 }
 
 // TestDurationBuckets: the bounds that a store's own statistics may use are those that

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/calendar"
 )
 
 // statsMemory shares one answer among all who ask within a second, and one question of
@@ -170,23 +172,17 @@ func (m *sampleMemory) add(s Sample) {
 	m.samples = append(m.samples, s)
 }
 
-// peak is the first of the highest samples since midnight in zone.
+// peak is the first of the highest samples of now's day in zone.
 func (m *sampleMemory) peak(now time.Time, zone *time.Location) (peak Sample) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	midnight := midnightOf(now, zone)
+	today := calendar.Day(now, zone)
 	for _, s := range m.samples {
-		if !s.At.Before(midnight) && (peak.At.IsZero() || s.Online > peak.Online) {
+		if !s.At.Before(today) && (peak.At.IsZero() || s.Online > peak.Online) {
 			peak = s
 		}
 	}
 	return peak
-}
-
-// midnightOf is the first moment of now's day in zone.
-func midnightOf(now time.Time, zone *time.Location) time.Time {
-	year, month, day := now.In(zone).Date()
-	return time.Date(year, month, day, 0, 0, 0, 0, zone)
 }
 
 // sample takes this minute's sample where no other replica has.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"github.com/sessiontrack/sessiontrack/internal/calendar"
 )
 
 // sampleTimeout bounds the exact count of active sessions, which looks at every
@@ -103,7 +105,7 @@ func (s *BunStore) countStats(ctx context.Context, q StatsQuery) (StatsCounts, e
 		return StatsCounts{}, err
 	}
 	var peak []bunCounts
-	if err := s.db.NewRaw(peakSQL, midnight(utc(c.Now), q.Zone)).Scan(ctx, &peak); err != nil {
+	if err := s.db.NewRaw(peakSQL, calendar.Day(utc(c.Now), q.Zone)).Scan(ctx, &peak); err != nil {
 		return StatsCounts{}, err
 	}
 	out := StatsCounts{

@@ -118,7 +118,8 @@ type StatsQuery struct {
 	Windows [3]time.Duration
 	// IdleTimeout bounds what counts as an active session; zero: no bound.
 	IdleTimeout time.Duration
-	// Zone is the time zone whose midnight begins "today".
+	// Zone is the time zone in which "today" begins; nil is UTC. On a day whose midnight
+	// clocks skip it begins after the gap.
 	Zone *time.Location
 }
 

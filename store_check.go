@@ -12,8 +12,13 @@ import (
 // so should every other one: a caller's mistake is then the same error everywhere. Each
 // error names the field and its bound, and never wraps [ErrUnavailable].
 
-// maxPage is the largest page of a list.
-const maxPage = 100
+const (
+	// maxPage is the largest page of a list.
+	maxPage = 100
+	// feedLimit is the most that one reading of a feed returns of each kind. With more
+	// ends than that it is cheaper for a Tracker to empty its cache.
+	feedLimit = 10_000
+)
 
 // unavailable wraps the cause of a call that could not be carried out.
 func unavailable(verb string, cause error) error {

@@ -92,26 +92,6 @@ const (
 	otherName = "other"
 )
 
-// DeviceCounts are numbers by device type.
-type DeviceCounts [len(deviceTypes)]int
-
-// Of returns the number of a type.
-func (c *DeviceCounts) Of(t DeviceType) int { return c[deviceIndex(t)] }
-
-// Add adds to the number of a type: [DeviceUnknown] for none, [DeviceOther] for one
-// that is not this package's.
-func (c *DeviceCounts) Add(t DeviceType, n int) { c[deviceIndex(t)] += n }
-
-func deviceIndex(t DeviceType) int {
-	if t == "" {
-		t = DeviceUnknown
-	}
-	if i := slices.Index(deviceTypes[:], t); i >= 0 {
-		return i
-	}
-	return slices.Index(deviceTypes[:], DeviceOther)
-}
-
 // durationBounds are the bounds of durations in microseconds: from a second to 48
 // days, four to each doubling, so that a duration is known to within a fifth.
 var durationBounds = func() (bounds [4*22 + 1]int64) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/calendar"
 )
 
 // maxSamples bounds the samples that a MemoryStore keeps: a month of minutes, at
@@ -34,11 +36,11 @@ func (c *memoryCounts) latest() (Sample, bool) {
 	return c.samples[len(c.samples)-1], true
 }
 
-// peak returns the sample since midnight with the most online users, the earliest
-// of equals.
-func (c *memoryCounts) peak(midnight time.Time) (peak Sample) {
+// peak returns the sample since a moment with the most online users, the earliest of
+// equals.
+func (c *memoryCounts) peak(since time.Time) (peak Sample) {
 	for _, sample := range slices.Backward(c.samples) {
-		if sample.At.Before(midnight) {
+		if sample.At.Before(since) {
 			break
 		}
 		if peak.At.IsZero() || sample.Online >= peak.Online {
@@ -46,15 +48,6 @@ func (c *memoryCounts) peak(midnight time.Time) (peak Sample) {
 		}
 	}
 	return peak
-}
-
-// midnight returns when the day of now began in zone; nil is UTC.
-func midnight(now time.Time, zone *time.Location) time.Time {
-	if zone == nil {
-		zone = time.UTC
-	}
-	year, month, day := now.In(zone).Date()
-	return time.Date(year, month, day, 0, 0, 0, 0, zone)
 }
 
 // CountStats implements [Sampler].
@@ -76,7 +69,7 @@ func (s *MemoryStore) CountStats(ctx context.Context, q StatsQuery) (StatsCounts
 	} else {
 		out.Sessions = s.activeSessions(out.Now, q.IdleTimeout)
 	}
-	out.Peak = s.counts.peak(midnight(out.Now, q.Zone))
+	out.Peak = s.counts.peak(calendar.Day(out.Now, q.Zone))
 	return out, nil
 }
 

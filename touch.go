@@ -1,7 +1,6 @@
 package sessiontrack
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -147,8 +146,6 @@ func (t *Tracker) flush(ctx context.Context) (int, error) {
 	t.touches.done(batch[written:])
 	return len(batch) - written, err
 }
-
-func bySerials(a, b TouchRecord) int { return cmp.Compare(a.Serial, b.Serial) }
 
 // acquire takes the place in a channel of one, and reports false where ctx is done
 // before it is free.

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -252,6 +253,18 @@ var statsCases = []testCase{
 			assert.Equal(c, sample, got.Peak)
 		}
 	}},
+	{"stats/the peak of a day without a midnight", "clocks that skip midnight made 23:30 of the day before a part of today", func(c *check) {
+		c.crowd(3, 1)
+		sample, took := c.sample()
+		require.True(c, took)
+		// The zone's clocks go from 00:00 to 01:00 between the sample and now.
+		c.pass(sample.At.Add(time.Second))
+		q := statsQuery
+		q.Zone = skipsMidnight(c, c.now().Truncate(time.Second))
+		assert.Zero(c, c.stats(q).Peak, "the sample is of the day before")
+		q.Zone = skipsMidnight(c, sample.At)
+		assert.Equal(c, sample, c.stats(q).Peak, "the sample is the first of the day")
+	}},
 	{"stats/an over context", "no figure at all is better than zero", func(c *check) {
 		_, err := capability[sessiontrack.Sampler](c).CountStats(c.cancelled(), statsQuery)
 		c.unavailable(err)
@@ -259,4 +272,22 @@ var statsCases = []testCase{
 		c.unavailable(err)
 		assert.False(c, took)
 	}},
+}
+
+// skipsMidnight makes a zone whose clocks show 00:00 at a moment and go on at 01:00, in
+// the format of RFC 9636, version 1.
+func skipsMidnight(c *check, at time.Time) *time.Location {
+	c.Helper()
+	before := int32(-(at.Unix() % 86400))
+	data := append([]byte("TZif"), make([]byte, 16)...)
+	for _, n := range []uint32{0, 0, 0, 1, 2, 4} { // one change, two offsets, four bytes of names
+		data = binary.BigEndian.AppendUint32(data, n)
+	}
+	data = append(binary.BigEndian.AppendUint32(data, uint32(at.Unix())), 1)
+	for _, offset := range []int32{before, before + 3600} {
+		data = append(binary.BigEndian.AppendUint32(data, uint32(offset)), 0, 0)
+	}
+	zone, err := time.LoadLocationFromTZData("skips midnight", append(data, "LMT\x00"...))
+	require.NoError(c, err)
+	return zone
 }
