@@ -1,16 +1,20 @@
-// Package pglisten makes an end of a session known to other replicas within
-// milliseconds: it listens to what a BunStore notifies on PostgreSQL and kicks the
-// Tracker's feed of ended sessions.
+// Package pglisten tells other replicas of an ended session within milliseconds. It
+// listens to what a BunStore notifies on PostgreSQL and asks the Tracker to read its
+// feed of ended sessions at once.
 //
 //	listener, err := pglisten.New(dsn, tracker.PollNow, nil)
 //	…
 //	err = listener.Start(ctx)
 //	defer listener.Shutdown(context.WithoutCancel(ctx))
 //
-// It carries no facts: a notification says only that there may be something to read.
-// So nothing is lost where a connection breaks, a notification goes missing or a
-// pooler swallows them; the feed, read once in FeedInterval, is the guarantee, and
-// the listener makes it faster.
+// A notification carries no facts: it says only that there may be something to read. So
+// a broken connection or a lost notification loses no end. The feed, which is read once
+// in FeedInterval, is the guarantee, and the listener makes it faster.
+//
+// The Listener needs a connection of its own to the primary. A pooler that shares
+// connections by transaction, such as PgBouncer with pool_mode=transaction, delivers no
+// notifications. The Listener notices that when it connects: [Listener.Healthy] stays
+// false and [Listener.Err] says why. A pooler that shares connections by session works.
 package pglisten
 
 import (
@@ -29,29 +33,31 @@ import (
 // Options are the options of a [Listener]; nil means all defaults.
 type Options struct {
 	// Connect opens the connection in place of the DSN, for credentials that change.
-	// The Listener closes what it returns. Default: connect to the DSN.
+	// The Listener closes what it returns. Behind a pooler it is called a second time for
+	// each connection, to try out whether notifications come through. Default: connect
+	// to the DSN.
 	Connect func(ctx context.Context) (*pgx.Conn, error)
-	// Channel is what is listened to. Default [sessiontrack.NotifyChannel].
+	// Channel is the name of the channel, at most 63 bytes. Default
+	// [sessiontrack.NotifyChannel].
 	Channel string
-	// PingInterval is how long the connection may be silent before it is asked
-	// whether it still lives and listens; a fifth of it, at least 1 s, is how long
-	// the answer may take. Default 10 s, at least 1 s.
+	// PingInterval is how long the connection may be silent before the Listener asks the
+	// server whether it still listens. The answer may take a fifth of it, at least 1 s.
+	// Default 10 s, at least 1 s.
 	PingInterval time.Duration
-	// Logger is told when the connection is lost and when it is back. Default
-	// [slog.Default].
+	// Logger gets a record when the Listener stops listening and when it listens again.
+	// Default [slog.Default].
 	Logger *slog.Logger
 }
 
-// Listener keeps one connection of its own that listens, and calls kick after each
-// notification, after each (re)connection once the server has acknowledged the
-// LISTEN, and whenever the connection is lost. Its methods may be called from any
-// goroutine.
+// Listener keeps one connection of its own that listens. It calls kick after each
+// notification, each time that it has begun to listen, and each time that it loses the
+// connection. Its methods may be called from any goroutine.
 type Listener struct {
 	connect func(ctx context.Context) (*pgx.Conn, error)
 	kick    func()
 	channel string
 	ping    time.Duration
-	answer  time.Duration // how long a ping, or a connection, may take
+	answer  time.Duration // how long the answer to a ping, or a connection, may take
 	logger  *slog.Logger
 
 	mu     sync.Mutex
@@ -63,17 +69,17 @@ type Listener struct {
 var (
 	errNotConnected = errors.New("not connected yet")
 	errStopped      = errors.New("not started")
-	// errStandby refuses a server in recovery: LISTEN fails there, and it would
-	// never be told anything.
+	// errStandby refuses a server in recovery, which accepts no LISTEN.
 	errStandby = errors.New("the server is a standby, which cannot listen")
-	// errDeaf says that the session that answers is not the one that listens: a
-	// pooler that hands out connections by transaction is in between.
-	errDeaf = errors.New("the connection no longer listens; connect to the server itself, not to a pooler")
+	// errDeaf says that notifications do not come through, or that another server process
+	// answers than the one that listens. A pooler that shares connections by transaction
+	// does both.
+	errDeaf = errors.New("the connection hears no notifications; connect to the server itself, not to a pooler")
 )
 
-// New returns a Listener that connects to dsn, a URL or a list of key=value pairs,
-// and calls kick, which must not block: [sessiontrack.Tracker.PollNow]. It connects to
-// nothing yet. Where opts has Connect, dsn is not used and may be empty.
+// New returns a Listener that will connect to dsn, a URL or a list of key=value pairs.
+// It calls kick, which must not block: [sessiontrack.Tracker.PollNow]. New itself does
+// not connect. If opts has Connect, dsn is not used and may be empty.
 func New(dsn string, kick func(), opts *Options) (*Listener, error) {
 	var o Options
 	if opts != nil {
@@ -110,9 +116,9 @@ func New(dsn string, kick func(), opts *Options) (*Listener, error) {
 	}, nil
 }
 
-// Start begins to listen, in the background: it does not wait for the connection, so
-// that an application starts although its database is away. It lasts until Shutdown,
-// or until ctx is done, and fails only where it runs already.
+// Start begins to listen in the background. It does not wait for the connection, so that
+// an application can start while its database is away. The Listener runs until Shutdown
+// is called or ctx is done. Start fails only if the Listener runs already.
 func (l *Listener) Start(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,8 +135,8 @@ func (l *Listener) Start(ctx context.Context) error {
 	return nil
 }
 
-// Shutdown closes the connection and waits for that until ctx is done. It may come
-// twice, or without Start.
+// Shutdown closes the connection and waits until that is done or ctx is. It may be
+// called twice, or without Start.
 func (l *Listener) Shutdown(ctx context.Context) error {
 	l.mu.Lock()
 	cancel, done := l.cancel, l.done
@@ -150,8 +156,8 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Healthy reports whether the Listener listens now. While it does not, ends are
-// learnt from the feed alone, within FeedInterval: a warning, not an outage.
+// Healthy reports whether the Listener listens now. While it does not, the Tracker learns
+// of ends from its feed alone, within FeedInterval: a warning, not an outage.
 func (l *Listener) Healthy() bool { return l.Err() == nil }
 
 // Err returns why the Listener does not listen now, or nil while it does.
@@ -161,7 +167,8 @@ func (l *Listener) Err() error {
 	return l.err
 }
 
-// state records why it does not listen, nil when it does, and returns what held.
+// state records why the Listener does not listen, nil while it does. It returns what was
+// recorded before.
 func (l *Listener) state(err error) (before error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -102,7 +102,7 @@ func killListeners(t *testing.T, db *sql.DB) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(),
 		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "+
-			"AND (query LIKE 'LISTEN %' OR query LIKE '%pg_listening_channels%')")
+			"AND (query LIKE '%LISTEN %' OR query LIKE '%pg_listening_channels%')")
 	require.NoError(t, err)
 }
 
@@ -218,6 +218,33 @@ func TestListenerRefuses(t *testing.T) {
 			require.Eventually(t, func() bool { return l.Err() == test.want }, patience, pollEvery)
 		})
 	}
+}
+
+// A pooler that shares connections by transaction delivers notifications to nobody, and
+// the one server process that it keeps answers that it listens.
+func TestListenerBehindPgBouncer(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.NewCluster(t)
+	t.Run("by transaction it is noticed at once", func(t *testing.T) {
+		t.Parallel()
+		l := listenerOver(t, cluster.NewPooler("transaction").DSN(), func() {})
+		var trusted atomic.Bool
+		require.Eventually(t, func() bool {
+			trusted.Store(trusted.Load() || l.Healthy())
+			return l.Err() == errDeaf
+		}, patience, pollEvery)
+		assert.False(t, trusted.Load(), "not even for a moment")
+	})
+	t.Run("by session it works", func(t *testing.T) {
+		t.Parallel()
+		var kicks atomic.Int64
+		l := listenerOver(t, cluster.NewPooler("session").DSN(), func() { kicks.Add(1) })
+		healthy(t, l, true)
+		require.Eventually(t, func() bool { return kicks.Load() == 1 }, patience, pollEvery, "it has begun to listen")
+		_, err := cluster.Open().ExecContext(t.Context(), "NOTIFY "+sessiontrack.NotifyChannel)
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return kicks.Load() == 2 }, patience, pollEvery)
+	})
 }
 
 // TestNoGoroutineIsLeft runs before the parallel tests go on.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Go, where it may: PostgreSQL's server
-# binaries, a C compiler for the race detector and, with BROWSER=1, Chromium.
+# binaries, PgBouncer, a C compiler for the race detector and, with BROWSER=1, Chromium.
 # From Debian's packages, as root or through sudo that asks for no password.
 # Otherwise it says what to install, and fails when CI is set.
 set -euo pipefail
@@ -11,6 +11,10 @@ have_postgres() {
 	[ -n "${SESSIONTRACK_TEST_DSN:-}" ] && return
 	have initdb && have postgres && return
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
+}
+
+have_pooler() {
+	have pgbouncer || [ -x /usr/sbin/pgbouncer ]
 }
 
 have_compiler() {
@@ -25,6 +29,7 @@ have_browser() {
 find_missing() {
 	missing=()
 	have_postgres || missing+=(postgresql)
+	have_pooler || missing+=(pgbouncer)
 	have_compiler || missing+=(gcc libc6-dev)
 	have_browser || missing+=(chromium)
 }

@@ -49,7 +49,7 @@ func refusedEverywhere(t testing.TB, all []*replica) time.Duration {
 }
 
 const killListeners = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() " +
-	"AND pid <> pg_backend_pid() AND (query LIKE 'LISTEN %' OR query LIKE '%pg_listening_channels%')"
+	"AND pid <> pg_backend_pid() AND (query LIKE '%LISTEN %' OR query LIKE '%pg_listening_channels%')"
 
 // TestF04ListenersKilled kills the listeners and ends a session in the gap.
 func TestF04ListenersKilled(t *testing.T) {

@@ -6,7 +6,7 @@
 // caller in a test binary starts from the local binaries, found in PATH or in
 // Debian's folders, and that all its tests share. [NewCluster] starts a server
 // for one test alone: for tests that stop, freeze or crash it. [NewProxy] cuts
-// or stalls connections on the way.
+// or stalls connections on the way; [Cluster.NewPooler] puts PgBouncer in between.
 //
 // A private server listens on a Unix socket in a folder of mode 0700, keeps
 // nothing safe (fsync is off) and is gone with its folder when the test binary
