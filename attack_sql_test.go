@@ -45,9 +45,9 @@ func hostileText(r *rand.Rand) string {
 var sqlstate = regexp.MustCompile(`\b(42601|22021|22P05|22P02|42883|42703|22003|22008)\b`)
 
 // TestNoTextReachesSQL sends hostile texts through every parameter that takes one, of
-// HTTP and of the Go API, and asks the server's own log what it made of them (checks
-// S27, S29; OWASP ASVS 1.2.4): no syntax error, no byte that it cannot store, nothing
-// that is not of the type that a statement wants, and no answer of 500 or above.
+// HTTP and of the Go API, and asks the server's own log what it made of them
+// (docs/checks.md S27, S29; OWASP ASVS 1.2.4): no syntax error, no byte that it cannot store,
+// nothing that is not of the type that a statement wants, and no answer of 500 or above.
 func TestNoTextReachesSQL(t *testing.T) {
 	cluster := pgtest.NewCluster(t)
 	store := bunStoreOver(t, cluster.Open())
