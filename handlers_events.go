@@ -63,6 +63,9 @@ func (h *userHandler) events(c *call) (any, error) {
 	if c.r.Method == http.MethodHead {
 		return served{}, nil
 	}
+	if err := h.canStream(c); err != nil {
+		return nil, err
+	}
 	run := h.t.life.enter()
 	if run == nil {
 		return nil, errNotRunning

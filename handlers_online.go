@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -59,6 +60,8 @@ type userHandler struct {
 	family
 	opts UserOptions
 	own  bool // windows of its own: stats are counted for them
+	// unfit are the types of ResponseWriters that cannot stream and that the log has named.
+	unfit sync.Map
 }
 
 // UserHandler returns the handler of the online family, for everybody who is signed
