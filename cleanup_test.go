@@ -2,6 +2,7 @@ package sessiontrack
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -115,23 +116,27 @@ func TestCleanupFitsIntoTheFeed(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, sessions, ended)
 		require.NoError(t, tracker.Shutdown(t.Context()))
-		assert.Zero(t, store.over.Load(), "readings that found more than they take in")
-		assert.Positive(t, store.most.Load())
-		assert.LessOrEqual(t, store.most.Load(), int64(feedLimit/10+feedLimit/3+mostStep), "those of another process find room")
+		assert.Zero(t, store.over, "readings that found more than they take in")
+		assert.Positive(t, store.most)
+		assert.LessOrEqual(t, store.most, feedLimit/10+feedLimit/3+mostStep, "those of another process find room")
 	})
 }
 
 // fedStore notes what its feed tells: the most in one reading, and how many were cut.
 type fedStore struct {
 	*MemoryStore
-	most, over atomic.Int64
+
+	mu         sync.Mutex
+	most, over int
 }
 
 func (s *fedStore) EndedSince(ctx context.Context, since time.Time, limit int) (EndedPage, error) {
 	page, err := s.MemoryStore.EndedSince(ctx, since, limit)
-	s.most.Store(max(s.most.Load(), int64(len(page.Ended))))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.most = max(s.most, len(page.Ended))
 	if page.More {
-		s.over.Add(1)
+		s.over++
 	}
 	return page, err
 }
@@ -140,14 +145,18 @@ func (s *fedStore) EndedSince(ctx context.Context, since time.Time, limit int) (
 type slowStore struct {
 	*MemoryStore
 	perRow time.Duration
-	took   []time.Duration
+
+	mu   sync.Mutex
+	took []time.Duration
 }
 
 func (s *slowStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, error) {
 	ended, err := s.MemoryStore.End(ctx, sel, e)
 	if len(ended.Sessions) > 0 {
 		took := time.Duration(len(ended.Sessions)) * s.perRow
+		s.mu.Lock()
 		s.took = append(s.took, took)
+		s.mu.Unlock()
 		time.Sleep(took)
 	}
 	return ended, err
@@ -174,9 +183,9 @@ func TestLongCleanupKeepsItsLease(t *testing.T) {
 			require.NoError(t, tracker.Start(t.Context()))
 		}
 		time.Sleep(40 * time.Second) // of 10 + 40
-		assert.EqualValues(t, 1, store.given.Load(), "replicas that clean up")
+		assert.Equal(t, 1, store.leases(), "replicas that clean up")
 		time.Sleep(40 * time.Second)
-		assert.Greater(t, store.given.Load(), int64(1), "the next one's turn")
+		assert.Greater(t, store.leases(), 1, "the next one's turn")
 		for _, tracker := range replicas {
 			require.NoError(t, tracker.Shutdown(t.Context()))
 		}
@@ -186,18 +195,28 @@ func TestLongCleanupKeepsItsLease(t *testing.T) {
 // leasingStore gives jobs, and counts those that are not given anew.
 type leasingStore struct {
 	slowStore
-	given atomic.Int64
-	at    atomic.Int64
+
+	mu    sync.Mutex
+	at    time.Time // of the latest lease
+	given int
 }
 
 func (s *leasingStore) Lease(_ context.Context, _ string, d time.Duration) (bool, error) {
-	now := time.Now().UnixMicro()
-	if at := s.at.Load(); at != 0 && now-at < d.Microseconds() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.at.IsZero() && time.Since(s.at) < d {
 		return false, nil
 	}
-	s.at.Store(now)
+	s.at = time.Now()
 	if d > 0 {
-		s.given.Add(1)
+		s.given++
 	}
 	return true, nil
+}
+
+// leases returns how many replicas were given the job.
+func (s *leasingStore) leases() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.given
 }

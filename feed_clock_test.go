@@ -3,6 +3,7 @@ package sessiontrack
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,11 +91,21 @@ func TestSlowReadingsAreNoStepOfTheClock(t *testing.T) {
 // lateCommits is a store whose sessions become visible a while after their stamps.
 type lateCommits struct {
 	*faultStore
+
+	mu     sync.Mutex
 	hidden map[SessionID]time.Time // until when
+}
+
+func (s *lateCommits) hide(id SessionID, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hidden[id] = time.Now().Add(d)
 }
 
 func (s *lateCommits) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, error) {
 	c, err := s.faultStore.ChangesSince(ctx, q)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	begun := c.Begun[:0]
 	for _, b := range c.Begun {
 		if time.Now().After(s.hidden[b.ID]) {
@@ -110,7 +121,7 @@ func (s *lateCommits) ChangesSince(ctx context.Context, q ChangeQuery) (Changes,
 func TestWatchBeginsWithWhatWasUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &lateCommits{newFaultStore(), map[SessionID]time.Time{}}
+		store := &lateCommits{faultStore: newFaultStore(), hidden: map[SessionID]time.Time{}}
 		tracker, err := New(store, nil)
 		require.NoError(t, err)
 		require.NoError(t, tracker.Start(t.Context()))
@@ -118,7 +129,7 @@ func TestWatchBeginsWithWhatWasUnderWay(t *testing.T) {
 		f.login(t, "early")
 		late, _ := f.login(t, "late")
 		time.Sleep(time.Second)
-		store.hidden[late.ID] = time.Now().Add(300 * time.Millisecond)
+		store.hide(late.ID, 300*time.Millisecond)
 		seen := f.watch(t, SubscribeOptions{Types: []EventType{EventLogin}})
 		require.Equal(t, []string{"snapshot start"}, seen.taken())
 		f.login(t, "now")

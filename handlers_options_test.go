@@ -164,10 +164,9 @@ func TestVisible(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
 		const users = 130
-		calls, viewers := 0, map[string]bool{}
+		viewers := map[string]bool{}
 		see := func(id string) bool { n, _ := strconv.Atoi(id); return n%3 == 0 }
 		s := newSite(t, store, siteOptions{online: &UserOptions{Visible: func(_ context.Context, viewer string, ids []string) ([]string, error) {
-			calls++
 			viewers[viewer] = true
 			assert.LessOrEqual(t, len(ids), maxPage)
 			return append(slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !see(id) }), "999999", ids[0][:0]), nil

@@ -1,6 +1,7 @@
 package sessiontrack
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,17 +33,17 @@ func TestUnknownHandlesAreRemembered(t *testing.T) {
 func TestGuessingIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		alerts := 0
+		var alerts atomic.Int64
 		f := newFixture(t, &Options{Observer: Observer{Count: func(name string, n int) {
 			if name == "request.guessing" {
-				alerts += n
+				alerts.Add(int64(n))
 			}
 		}}}).started(t)
 		for minute := range 3 {
 			for range 2 * guessesAlert {
 				f.get(newToken())
 			}
-			require.Equal(t, minute+1, alerts)
+			require.EqualValues(t, minute+1, alerts.Load())
 			time.Sleep(time.Minute)
 		}
 		require.NoError(t, f.Shutdown(t.Context()))

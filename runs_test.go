@@ -2,6 +2,7 @@ package sessiontrack
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,28 +15,45 @@ import (
 // slowFeed is a store whose feed answers only after a while, whatever its context says.
 type slowFeed struct {
 	*MemoryStore
-	slow    atomic.Bool
-	reading atomic.Int64
-	most    atomic.Int64
+	slow atomic.Bool
+
+	mu            sync.Mutex
+	reading, most int
 }
 
 func (s *slowFeed) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, error) {
 	s.hold()
-	defer s.reading.Add(-1)
+	defer s.release()
 	return s.MemoryStore.ChangesSince(context.WithoutCancel(ctx), q)
 }
 
 func (s *slowFeed) EndedSince(ctx context.Context, since time.Time, limit int) (EndedPage, error) {
 	s.hold()
-	defer s.reading.Add(-1)
+	defer s.release()
 	return s.MemoryStore.EndedSince(context.WithoutCancel(ctx), since, limit)
 }
 
 func (s *slowFeed) hold() {
-	s.most.Store(max(s.most.Load(), s.reading.Add(1)))
+	s.mu.Lock()
+	s.reading++
+	s.most = max(s.most, s.reading)
+	s.mu.Unlock()
 	if s.slow.Load() {
 		time.Sleep(10 * time.Second)
 	}
+}
+
+func (s *slowFeed) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading--
+}
+
+// atOnce returns the most readings that there were at the same time.
+func (s *slowFeed) atOnce() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.most
 }
 
 // TestRunsDoNotOverlap: a Start after a Shutdown that gave up waiting does not begin
@@ -60,7 +78,7 @@ func TestRunsDoNotOverlap(t *testing.T) {
 		store.slow.Store(false)
 		require.NoError(t, tracker.Start(t.Context()))
 		time.Sleep(20 * time.Second)
-		assert.EqualValues(t, 1, store.most.Load(), "readings of the feed at once")
+		assert.Equal(t, 1, store.atOnce(), "readings of the feed at once")
 		_, err = tracker.Subscribe(t.Context(), SubscribeOptions{})
 		require.NoError(t, err, "what ended was the earlier run")
 		require.NoError(t, tracker.Shutdown(t.Context()))

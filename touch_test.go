@@ -3,6 +3,7 @@ package sessiontrack
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,11 +14,15 @@ import (
 // batchesOf keeps what is flushed.
 type batchesOf struct {
 	*MemoryStore
+
+	mu      sync.Mutex
 	batches [][]TouchRecord
 }
 
 func (s *batchesOf) Touch(ctx context.Context, batch []TouchRecord, step time.Duration) ([]SessionID, error) {
+	s.mu.Lock()
 	s.batches = append(s.batches, slices.Clone(batch))
+	s.mu.Unlock()
 	return s.MemoryStore.Touch(ctx, batch, step)
 }
 

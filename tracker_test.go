@@ -161,16 +161,22 @@ func TestHooks(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var f *fixture
+				var mu sync.Mutex
 				var calls []string
+				told := func(call string) {
+					mu.Lock()
+					defer mu.Unlock()
+					calls = append(calls, call)
+				}
 				f = newFixture(t, &Options{Hooks: Hooks{
 					Login: func(ctx context.Context, s Session) {
-						calls = append(calls, "login "+s.UserID)
+						told("login " + s.UserID)
 						_, err := f.List(ctx, Query{UserID: s.UserID})
 						assert.NoError(t, err, "a hook may call the Tracker")
 						panic("contained")
 					},
 					End: func(ctx context.Context, s Session) {
-						calls = append(calls, "end "+string(s.EndReason))
+						told("end " + string(s.EndReason))
 						if s.EndReason == ReasonAdmin {
 							assert.NoError(t, f.Shutdown(ctx), "even its Shutdown")
 						}

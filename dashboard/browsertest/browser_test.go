@@ -183,7 +183,8 @@ func (p *tab) until(expression string) {
 		}
 		if time.Now().After(deadline) {
 			p.shoot("failed-" + strings.ReplaceAll(p.t.Name(), "/", "-"))
-			require.FailNow(p.t, "never true: "+expression, "error %v; trouble %v; the page says:\n%s", err, p.troubles(), eval[string](p, "document.body.innerText"))
+			require.FailNow(p.t, "never true: "+expression, "error %v; trouble %v; the focus is on %q; the page says:\n%s",
+				err, p.troubles(), eval[string](p, focused), eval[string](p, "document.body.innerText"))
 		}
 		<-time.After(40 * time.Millisecond)
 	}
@@ -198,17 +199,33 @@ func (p *tab) says(selector, part string) {
 // click presses the first element of a selector whose text or label has a part.
 func (p *tab) click(selector, part string) {
 	p.t.Helper()
-	find := fmt.Sprintf("[...document.querySelectorAll(%q)].find((e) => !e.disabled && !e.closest('[hidden]') && ((e.getAttribute('aria-label') ?? '') + e.textContent).includes(%s))", selector, quoted(part))
-	p.until(find)
-	eval[bool](p, find+".click() ?? true")
+	p.until(fmt.Sprintf(`((e) => e && (e.click(), true))([...document.querySelectorAll(%q)].find((e) => !e.disabled &&
+		!e.closest("[hidden]") && ((e.getAttribute("aria-label") ?? "") + e.textContent).includes(%s)))`, selector, quoted(part)))
 }
 
-// typeIn types as a keyboard would.
+// focus gives the focus to the first element of a selector, and waits until it is there.
+func (p *tab) focus(selector string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf("((e) => e && (e.focus(), document.activeElement === e))(document.querySelector(%q))", selector))
+}
+
+// typeIn types as a keyboard would, and waits until all of it is there.
 func (p *tab) typeIn(selector, text string) {
 	p.t.Helper()
-	p.until(fmt.Sprintf("document.querySelector(%q)", selector))
-	p.do(chromedp.Focus(chromedp.CSS(selector)), chromedp.KeyEvent(text))
+	p.focus(selector)
+	p.do(chromedp.KeyEvent(text))
+	p.until(fmt.Sprintf("document.querySelector(%q).value.endsWith(%s)", selector, quoted(text)))
 }
+
+// press presses a key, and waits until the focus is on what focused returns so.
+func (p *tab) press(key, want string) {
+	p.t.Helper()
+	p.do(chromedp.KeyEvent(key))
+	p.until(focused + " === " + quoted(want))
+}
+
+// focused is what has the focus: its label, its id, or its text.
+const focused = "((e) => e.getAttribute('aria-label') || e.id || e.textContent)(document.activeElement)"
 
 func quoted(text string) string {
 	out, _ := json.Marshal(text)
@@ -229,12 +246,14 @@ func (p *tab) open(url, email string) {
 }
 
 // visit opens the page at a place of its own, for an administrator whom the host has
-// signed in, over so many sessions.
+// signed in, over so many sessions. It returns when the page is live: what is published
+// from then on reaches it.
 func visit(t *testing.T, sessions int, place string, set ...func(context.Context) error) (*fake, *tab) {
 	t.Helper()
 	f := newFakeWith(t, sessions, dashboard.Options{Credentials: "/auth.js"})
 	p := newTab(t, 1360, 900, set...)
 	p.open(f.URL+"/dashboard/"+place, "")
+	p.says("#connection-text", "Live")
 	return f, p
 }
 

@@ -24,10 +24,10 @@ type fake struct {
 	quiet    bool // no history, no figures
 	now      time.Time
 	zone     *time.Location
+	ended    sync.Map // the numbers of the sessions that the page has ended
 
 	mu      sync.Mutex
 	refusal func(*http.Request) (status int, code string) // nil, or 0: answered
-	ended   map[int]bool
 	readers map[chan string]bool
 	asked   []string
 }
@@ -58,7 +58,7 @@ func newFake(t *testing.T, sessions int) *fake {
 
 func newFakeWith(t *testing.T, sessions int, o dashboard.Options) *fake {
 	t.Helper()
-	f := &fake{sessions: sessions, quiet: sessions == 0, now: time.Now().UTC(), ended: map[int]bool{}, readers: map[chan string]bool{}}
+	f := &fake{sessions: sessions, quiet: sessions == 0, now: time.Now().UTC(), readers: map[chan string]bool{}}
 	f.zone = afternoon(f.now)
 	mux := http.NewServeMux()
 	mux.Handle("/dashboard/", dashboard.Handler(&o))
@@ -268,10 +268,16 @@ func (f *fake) session(i int) map[string]any {
 		"lastActivity": last, "loginAt": last.Add(-time.Duration(i%47*13+5) * time.Minute), "logoutAt": nil, "endReason": nil, "endedBy": nil,
 		"online": true, "current": i == 3, "user": f.user(userID),
 	}
-	if f.ended[i] {
+	if f.hasEnded(i) {
 		s["isActive"], s["logoutAt"], s["endReason"], s["endedBy"] = false, time.Now().UTC(), "admin", 1
 	}
 	return s
+}
+
+// hasEnded reports whether the page has ended the i-th session.
+func (f *fake) hasEnded(i int) bool {
+	_, ended := f.ended.Load(i)
+	return ended
 }
 
 func (f *fake) list(w http.ResponseWriter, r *http.Request) {
@@ -284,7 +290,8 @@ func (f *fake) list(w http.ResponseWriter, r *http.Request) {
 	for ; at < f.sessions && len(data) < limit; at++ {
 		s := f.session(at)
 		name := s["user"].(map[string]any)["fullName"].(string)
-		if f.ended[at] || query.Get("device") != "" && query.Get("device") != s["deviceType"] || query.Get("q") != "" && !strings.Contains(name, query.Get("q")) {
+		device, part := query.Get("device"), query.Get("q")
+		if f.hasEnded(at) || device != "" && device != s["deviceType"] || !strings.Contains(name, part) {
 			continue
 		}
 		data = append(data, s)
@@ -327,10 +334,8 @@ func (f *fake) end(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
-	f.mu.Lock()
-	f.ended[i] = true
+	f.ended.Store(i, true)
 	s := f.session(i)
-	f.mu.Unlock()
 	answer(w, map[string]any{"success": true, "message": "The session has been ended.", "data": s})
 	f.publish("logout", map[string]any{"session": s})
 }
@@ -339,8 +344,8 @@ func (f *fake) endUser(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	ended := 0
 	for i := range min(f.sessions, 500) {
-		if !f.ended[i] && fmt.Sprint(f.session(i)["userId"]) == r.PathValue("id") {
-			f.ended[i] = true
+		if !f.hasEnded(i) && fmt.Sprint(f.session(i)["userId"]) == r.PathValue("id") {
+			f.ended.Store(i, true)
 			ended++
 		}
 	}
