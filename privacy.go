@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
+
+	"github.com/sessiontrack/sessiontrack/internal/clientip"
 )
 
 // AddressMode says how much of a client's address is kept. An address is personal data (CJEU C-582/14); the mode holds
@@ -116,7 +118,7 @@ func hashAddress(addr netip.Addr, key []byte) netip.Addr {
 		return netip.Addr{}
 	}
 	mac := hmac.New(sha256.New, key)
-	mac.Write(plainAddr(addr).AsSlice())
+	mac.Write(clientip.Plain(addr).AsSlice())
 	pseudonym := pseudonyms.Addr().As16()
 	copy(pseudonym[8:], mac.Sum(nil))
 	return netip.AddrFrom16(pseudonym)
@@ -127,7 +129,7 @@ func maskAddress(addr netip.Addr, mode AddressMode) netip.Addr {
 	if !addr.IsValid() {
 		return netip.Addr{}
 	}
-	addr = plainAddr(addr)
+	addr = clientip.Plain(addr)
 	switch mode {
 	case AddressFull:
 		return addr
@@ -150,6 +152,6 @@ var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
 // isPublic reports whether addr can be somewhere: private, shared, loopback, link-local, multicast and unspecified
 // addresses and pseudonyms are in no place, and no Locator is asked about them.
 func isPublic(addr netip.Addr) bool {
-	addr = plainAddr(addr)
+	addr = clientip.Plain(addr)
 	return addr.IsGlobalUnicast() && !addr.IsPrivate() && !sharedAddresses.Contains(addr) && !pseudonyms.Contains(addr)
 }

@@ -1,21 +1,41 @@
-package sessiontrack
+package clientip
 
 import (
 	"net/netip"
 	"strings"
 )
 
-const (
-	headerXForwardedFor = "X-Forwarded-For"
-	headerForwarded     = "Forwarded"
+// maxHopBytes bounds one element of a forwarding header, and with it what is read of a
+// header that its last proxy did not write well: a Forwarded element holds an address or
+// two, a scheme and a host name of 255 bytes.
+const maxHopBytes = 1024
 
-	// maxHopBytes bounds one element of a forwarding header, and with it what is read of a header that its last
-	// proxy did not write well: a Forwarded element holds an address or two, a scheme and a host name of 255 bytes.
-	maxHopBytes = 1024
-)
+// elements walks the elements of a forwarding header from the right, where the nearest
+// proxy wrote. The header's lines are one list.
+type elements struct {
+	lines []string
+	last  hopParser
+	line  string     // what is left of the line that is being read
+	more  bool       // whether anything is
+	addr  netip.Addr // of the element that next has read; the zero Addr for what is no address
+}
 
-// hopParser takes the last element off a line of a forwarding header: its address (the zero Addr when it is none), what
-// stands left of it, and whether there is anything left.
+// next reads one element and reports whether there was one.
+func (e *elements) next() bool {
+	if !e.more {
+		if len(e.lines) == 0 {
+			return false
+		}
+		e.line = e.lines[len(e.lines)-1]
+		e.lines = e.lines[:len(e.lines)-1]
+	}
+	e.addr, e.line, e.more = e.last(e.line)
+	return true
+}
+
+// hopParser takes the last element off a line of a forwarding header. It returns the
+// element's address (the zero Addr for what is no address), the rest of the line, and
+// whether there is a rest.
 type hopParser func(line string) (hop netip.Addr, rest string, more bool)
 
 // lastListed is the hopParser of X-Forwarded-For: addresses between commas.
@@ -32,9 +52,10 @@ func lastListed(line string) (netip.Addr, string, bool) {
 	return parseNode(trimOWS(line[comma+1:])), line[:comma], true
 }
 
-// lastForwarded is the hopParser of Forwarded, whose elements may hold commas inside quoted strings (a host name that the
-// client sent, for one). Quotes are paired from the right, because only the right end is known to be well formed:
-// paired from the left, a single quote of the client's would turn the proxies' elements inside out.
+// lastForwarded is the hopParser of Forwarded, whose elements may hold commas inside
+// quoted strings, such as a host name that the client sent. Quotes are paired from the
+// right, because only the right end is known to be well formed: paired from the left, one
+// quote of the client's would turn the proxies' elements inside out.
 func lastForwarded(line string) (netip.Addr, string, bool) {
 	from := max(0, len(line)-maxHopBytes)
 	quoted := false
@@ -52,15 +73,18 @@ func lastForwarded(line string) (netip.Addr, string, bool) {
 	return forwardedFor(trimOWS(line)), "", false
 }
 
-// escaped reports whether what follows before is taken literally: an odd number of backslashes stands in front of it.
+// escaped reports whether an odd number of backslashes ends before, so that the character
+// behind it is taken literally.
 func escaped(before string) bool {
 	n := len(before) - len(strings.TrimRight(before, `\`))
 	return n%2 == 1
 }
 
-// forwardedFor returns the address of the one "for" parameter of a forwarded-element (RFC 7239 §4):
-// token "=" ( token / quoted-string ) pairs between semicolons. One thing is accepted that is not in the grammar, because
-// proxies write it: colons and brackets in a value without quotes. An element that is not well formed is no address.
+// forwardedFor returns the address of the one "for" parameter of a forwarded-element
+// (RFC 7239 §4), which is a list of token "=" ( token / quoted-string ) with semicolons
+// between. One thing is accepted that the grammar does not have, because proxies write it:
+// colons and brackets in a value without quotes. An element that is not well formed has no
+// address.
 func forwardedFor(element string) (addr netip.Addr) {
 	found := false
 	for element = trimPairs(element); element != ""; {
@@ -86,8 +110,8 @@ func forwardedFor(element string) (addr netip.Addr) {
 // trimPairs removes white space and the empty pairs that the grammar allows.
 func trimPairs(s string) string { return strings.TrimLeft(s, "; \t") }
 
-// forwardedValue takes one value and the semicolon behind it. A quoted pair stays as it is written: no address has one,
-// so a "for" with one is no address.
+// forwardedValue takes one value and the semicolon behind it. A quoted pair stays as it
+// is written: no address has one, so a "for" with one has no address.
 func forwardedValue(s string) (value, rest string, ok bool) {
 	if !strings.HasPrefix(s, `"`) {
 		value, rest, _ = strings.Cut(s, ";")
@@ -109,10 +133,11 @@ func forwardedValue(s string) (value, rest string, ok bool) {
 	return "", "", false
 }
 
-// parseNode reads an address as servers and proxies write one: "192.0.2.1", "192.0.2.1:80", "2001:db8::1",
-// "[2001:db8::1]", "[2001:db8::1%eth0]:80". Zone and port are not used, so any token will do for them (RFC 7239 §6 allows
-// "_http", others are seen). What is no address, or cannot be a client's (unspecified, multicast), gives the zero Addr.
-// The zone is cut off before parsing, because netip keeps every zone that it has seen.
+// parseNode reads an address as servers and proxies write one: "192.0.2.1",
+// "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1%eth0]:80". The port is
+// not used, so any token will do for it (RFC 7239 §6 allows "_http"). What is no address,
+// and what cannot be a client's (unspecified, multicast), is the zero Addr. The zone is cut
+// off before parsing, because netip keeps every zone that it has seen.
 func parseNode(s string) netip.Addr {
 	if s == "" || len(s) > maxHopBytes {
 		return netip.Addr{}
@@ -129,7 +154,7 @@ func parseNode(s string) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	addr = plainAddr(addr)
+	addr = Plain(addr)
 	if addr.IsUnspecified() || addr.IsMulticast() {
 		return netip.Addr{}
 	}
@@ -163,14 +188,3 @@ func isToken(s string) bool {
 
 // trimOWS removes optional white space as HTTP knows it: no other control characters, no Unicode.
 func trimOWS(s string) string { return strings.Trim(s, " \t") }
-
-// plainAddr is the one form in which addresses are compared and recorded.
-func plainAddr(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
-
-// plainPrefix is plainAddr for networks; one that holds more than the IPv4 part of IPv6 stays an IPv6 one.
-func plainPrefix(prefix netip.Prefix) netip.Prefix {
-	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
-		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
-	}
-	return prefix.Masked()
-}

@@ -1,4 +1,4 @@
-package sessiontrack
+package clientip
 
 import (
 	"net/http"
@@ -21,7 +21,10 @@ func TestTrustedProxiesChains(t *testing.T) {
 	}{
 		// Who is connected.
 		{"untrusted peer, spoofed header", strangerPeer, []string{"1.2.3.4"}, "203.0.113.9"},
-		{"untrusted peer, spoofed chain through a trusted proxy", strangerPeer, []string{"1.2.3.4, 10.0.0.1"}, "203.0.113.9"},
+		{
+			"untrusted peer, spoofed chain through a trusted proxy",
+			strangerPeer, []string{"1.2.3.4, 10.0.0.1"}, "203.0.113.9",
+		},
 		{"untrusted peer, no header", strangerPeer, nil, "203.0.113.9"},
 		{"untrusted IPv6 peer with a zone", "[2001:db8::9%eth0]:9999", []string{"1.2.3.4"}, "2001:db8::9"},
 		{"untrusted IPv4 peer inside IPv6", "[::ffff:203.0.113.9]:80", []string{"1.2.3.4"}, "203.0.113.9"},
@@ -44,10 +47,16 @@ func TestTrustedProxiesChains(t *testing.T) {
 		{"spoofed left entry", peer, []string{"1.2.3.4, 203.0.113.7"}, "203.0.113.7"},
 		{"spoofed left entry that is trusted", peer, []string{"10.9.9.9, 203.0.113.7"}, "203.0.113.7"},
 		{"spoofed garbage left", peer, []string{"!?!, 203.0.113.7"}, "203.0.113.7"},
-		{"spoofed left entries behind two proxies", peer, []string{"1.2.3.4, 10.1.1.1, 203.0.113.7, 10.0.0.1"}, "203.0.113.7"},
+		{
+			"spoofed left entries behind two proxies",
+			peer, []string{"1.2.3.4, 10.1.1.1, 203.0.113.7, 10.0.0.1"}, "203.0.113.7",
+		},
 		{"spoofed quotes and brackets left", peer, []string{`"[::1, 203.0.113.7`}, "203.0.113.7"},
 		{"45,000 spoofed entries", peer, []string{entries("1.2.3.4", 45_000) + ", 203.0.113.7"}, "203.0.113.7"},
-		{"45,000 spoofed trusted entries", peer, []string{entries("10.1.2.3", 45_000) + ", 203.0.113.7, 10.0.0.1"}, "203.0.113.7"},
+		{
+			"45,000 spoofed trusted entries",
+			peer, []string{entries("10.1.2.3", 45_000) + ", 203.0.113.7, 10.0.0.1"}, "203.0.113.7",
+		},
 		{"900 KB of garbage left", peer, []string{strings.Repeat("x", 900_000) + ",203.0.113.7"}, "203.0.113.7"},
 		{"45,000 commas left", peer, []string{strings.Repeat(",", 45_000) + "203.0.113.7"}, "203.0.113.7"},
 
@@ -56,8 +65,14 @@ func TestTrustedProxiesChains(t *testing.T) {
 		{"three proxies of both families", peer, []string{"203.0.113.7, 2001:db8:aaaa::7, 10.0.0.1"}, "203.0.113.7"},
 		{"one line for each proxy", peer, []string{"203.0.113.7", "10.0.0.1", "10.0.0.2"}, "203.0.113.7"},
 		{"client's line, then the proxy's", peer, []string{"1.2.3.4", "203.0.113.7"}, "203.0.113.7"},
-		{"client's two lines, then the proxy's", peer, []string{"1.2.3.4", "10.0.0.1, 10.0.0.2", "203.0.113.7"}, "203.0.113.7"},
-		{"proxy appended to the client's last line", peer, []string{"1.2.3.4", "1.2.3.5, 203.0.113.7, 10.0.0.1"}, "203.0.113.7"},
+		{
+			"client's two lines, then the proxy's",
+			peer, []string{"1.2.3.4", "10.0.0.1, 10.0.0.2", "203.0.113.7"}, "203.0.113.7",
+		},
+		{
+			"proxy appended to the client's last line",
+			peer, []string{"1.2.3.4", "1.2.3.5, 203.0.113.7, 10.0.0.1"}, "203.0.113.7",
+		},
 		{"45,000 lines", peer, append(make([]string, 44_999), "203.0.113.7"), "203.0.113.7"},
 		{"no white space", peer, []string{"1.2.3.4,203.0.113.7,10.0.0.1"}, "203.0.113.7"},
 		{"tabs and many spaces", peer, []string{"1.2.3.4 ,\t203.0.113.7\t,   10.0.0.1  "}, "203.0.113.7"},
@@ -125,12 +140,15 @@ func TestTrustedProxiesChains(t *testing.T) {
 		{"invalid UTF-8", peer, []string{"1.2.3.4, \xff"}, "10.0.0.5"},
 		{"full-width digits", peer, []string{"1.2.3.4, １.1.1.1"}, "10.0.0.5"},
 		{"900 KB element", peer, []string{"1.2.3.4, " + strings.Repeat("x", 900_000)}, "10.0.0.5"},
-		{"900 KB of white space before an address", peer, []string{"1.2.3.4," + strings.Repeat(" ", 900_000) + "203.0.113.7"}, "10.0.0.5"},
+		{
+			"900 KB of white space before an address",
+			peer, []string{"1.2.3.4," + strings.Repeat(" ", 900_000) + "203.0.113.7"}, "10.0.0.5",
+		},
 		{"900 KB zone", peer, []string{"1.2.3.4, fe80::1%" + strings.Repeat("z", 900_000)}, "10.0.0.5"},
 	}
 	require.GreaterOrEqual(t, len(tests), 60)
-	strategy := TrustedProxies(mustPrefixes(t, trustedInTests)...)
-	pinned := TrustedHeader("x-forwarded-for", mustPrefixes(t, trustedInTests)...)
+	strategy := Proxies(mustPrefixes(t, trustedInTests)...)
+	pinned := Header("x-forwarded-for", mustPrefixes(t, trustedInTests)...)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -142,7 +160,7 @@ func TestTrustedProxiesChains(t *testing.T) {
 			assert.Equal(t, tt.want, got.String())
 			assert.Equal(t, got, resolve(pinned, tt.peer, header), "the header named alone is walked alike")
 			wantSource := "x-forwarded-for"
-			if peer := resolve(RemoteAddr(), tt.peer, nil); got.Addr == peer.Addr {
+			if peer := resolve(Peer(), tt.peer, nil); got.Addr == peer.Addr {
 				wantSource = SourcePeer
 			}
 			assert.Equal(t, wantSource, got.Source)
@@ -226,8 +244,8 @@ func TestForwardedChains(t *testing.T) {
 		{"900 KB value", []string{`for=1.1.1.1;host=` + strings.Repeat("x", 900_000)}, peer},
 		{"900 KB element", []string{`for=8.8.8.8, for=1.1.1.1;host="` + strings.Repeat("x,", 450_000) + `"`}, peer},
 	}
-	strategy := TrustedProxies(mustPrefixes(t, trustedInTests)...)
-	pinned := TrustedHeader("Forwarded", mustPrefixes(t, trustedInTests)...)
+	strategy := Proxies(mustPrefixes(t, trustedInTests)...)
+	pinned := Header("Forwarded", mustPrefixes(t, trustedInTests)...)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

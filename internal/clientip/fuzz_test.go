@@ -1,4 +1,4 @@
-package sessiontrack
+package clientip
 
 import (
 	"net/http"
@@ -62,11 +62,11 @@ func FuzzUntrustedClientCannotChooseItsAddress(f *testing.F) {
 		}
 
 		// Reached directly, the client's headers count for nothing.
-		for _, strategy := range []ClientIP{
-			RemoteAddr(), TrustedProxies(prefixes...), TrustedHeader("X-Real-IP", prefixes...),
-			TrustedHeader("X-Forwarded-For", prefixes...), TrustedHeader("Forwarded", prefixes...),
+		for _, strategy := range []*Strategy{
+			Peer(), Proxies(prefixes...), Header("X-Real-IP", prefixes...),
+			Header("X-Forwarded-For", prefixes...), Header("Forwarded", prefixes...),
 		} {
-			require.Equal(t, ClientAddress{client, SourcePeer}, resolve(strategy, "203.0.113.9:50000", header))
+			require.Equal(t, Address{client, SourcePeer}, resolve(strategy, "203.0.113.9:50000", header))
 		}
 
 		path := proxies[:1+int(hops)%len(proxies)]
@@ -81,9 +81,9 @@ func FuzzUntrustedClientCannotChooseItsAddress(f *testing.F) {
 		if proxy.forwarded {
 			kept = "Forwarded"
 		}
-		require.Equal(t, client, resolve(TrustedHeader(kept, prefixes...), remote, header).Addr, "%s: %q", kept, header)
+		require.Equal(t, client, resolve(Header(kept, prefixes...), remote, header).Addr, "%s: %q", kept, header)
 
-		got := resolve(TrustedProxies(prefixes...), remote, header)
+		got := resolve(Proxies(prefixes...), remote, header)
 		if len(header["Forwarded"]) > 0 && len(header["X-Forwarded-For"]) > 0 {
 			require.Contains(t, []netip.Addr{client, peer}, got.Addr, "%q", header)
 		} else {
@@ -107,10 +107,10 @@ func FuzzClientAddressIsVouchedFor(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, peer, lines string) {
 		header := http.Header{"X-Forwarded-For": strings.Split(lines, "\n")}
-		got := resolve(TrustedProxies(prefixes...), peer, header)
+		got := resolve(Proxies(prefixes...), peer, header)
 		requirePlain(t, got)
 
-		connected := resolve(RemoteAddr(), peer, header)
+		connected := resolve(Peer(), peer, header)
 		requirePlain(t, connected)
 		if got == connected {
 			return
@@ -137,7 +137,7 @@ func FuzzForwardedElement(f *testing.F) {
 	f.Add(`a="\\";for="::"`)
 	f.Fuzz(func(t *testing.T, line string) {
 		hop, rest, more := lastForwarded(line)
-		requirePlain(t, ClientAddress{Addr: hop})
+		requirePlain(t, Address{Addr: hop})
 		assert.Less(t, len(rest), max(1, len(line)), "each step takes something off")
 		if !more {
 			assert.Empty(t, rest)
@@ -153,7 +153,7 @@ func FuzzForwardedElement(f *testing.F) {
 	})
 }
 
-func requirePlain(t *testing.T, address ClientAddress) {
+func requirePlain(t *testing.T, address Address) {
 	t.Helper()
 	addr := address.Addr
 	if !addr.IsValid() {
