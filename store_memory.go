@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/ordered"
 )
 
 // maxEndedInMemory bounds the ended sessions that a MemoryStore keeps in full.
@@ -44,8 +46,8 @@ type MemoryStore struct {
 	batch  uint64
 	rows   map[handle]*memoryRow
 	users  map[string]*memoryUser
-	live   ordered[*memoryRow]  // not ended, by Serial
-	online ordered[*memoryUser] // with a live session, latest activity first, then by id
+	live   ordered.List[*memoryRow]  // not ended, by Serial
+	online ordered.List[*memoryUser] // with a live session, latest activity first, then by id
 
 	ended  endedRows
 	counts memoryCounts
@@ -93,14 +95,14 @@ func NewMemoryStore() *MemoryStore {
 		maxEnded: maxEndedInMemory,
 		rows:     make(map[handle]*memoryRow),
 		users:    make(map[string]*memoryUser),
-		live:     ordered[*memoryRow]{compare: bySerial},
-		online:   ordered[*memoryUser]{compare: byActivity},
+		live:     ordered.New(oldestFirst),
+		online:   ordered.New(byActivity),
 		ended:    endedRows{tombs: make(map[handle]tombstone)},
 		fences:   make(map[string]fence),
 	}
 }
 
-func bySerial(a, b *memoryRow) int { return cmp.Compare(a.Serial, b.Serial) }
+func oldestFirst(a, b *memoryRow) int { return cmp.Compare(a.Serial, b.Serial) }
 
 func byActivity(a, b *memoryUser) int {
 	return cmp.Or(cmp.Compare(b.seen, a.seen), cmp.Compare(a.id, b.id))
@@ -233,7 +235,7 @@ func (s *MemoryStore) insert(key handle, n *NewSession, now time.Time) *memoryRo
 	row.user = s.user(row.UserID)
 	row.UserID = row.user.id // one copy for all of a user's sessions
 	s.rows[key] = row
-	s.live.insert(row)
+	s.live.Insert(row)
 	row.user.live = append(row.user.live, row)
 	s.see(row.user, now)
 	s.counts.begun()
@@ -267,13 +269,13 @@ func (s *MemoryStore) see(u *memoryUser, at time.Time) {
 	}
 	s.leave(u)
 	u.seen = seen
-	s.online.insert(u)
+	s.online.Insert(u)
 }
 
 // leave takes a user off the list of those online.
 func (s *MemoryStore) leave(u *memoryUser) {
 	if u.seen != 0 {
-		s.online.remove(u)
+		s.online.Remove(u)
 		u.seen = 0
 	}
 }

@@ -59,13 +59,11 @@ func (s *MemoryStore) endedSince(q ChangeQuery) (ended []Session, more bool) {
 // begunSince takes live sessions from the end of their order, and those of the
 // sessions ended since that also began since. Serials are in the order of LoginAt.
 func (s *MemoryStore) begunSince(q ChangeQuery) (begun []Session, more bool) {
-	for _, chunk := range slices.Backward(s.live.chunks) {
-		for _, row := range slices.Backward(chunk) {
-			if !row.LoginAt.After(q.Begun) {
-				return s.begunAndEnded(q, begun)
-			}
-			begun = append(begun, row.Session)
+	for row := range s.live.Backward() {
+		if !row.LoginAt.After(q.Begun) {
+			break
 		}
+		begun = append(begun, row.Session)
 	}
 	return s.begunAndEnded(q, begun)
 }
@@ -85,7 +83,7 @@ func (s *MemoryStore) begunAndEnded(q ChangeQuery, begun []Session) ([]Session, 
 
 func (s *MemoryStore) seenSince(q ChangeQuery) (seen []OnlineUser) {
 	first := firstUser(q.Before)
-	for u := range s.online.from(first) {
+	for u := range s.online.From(first) {
 		if u.seen <= q.Seen.UnixMicro() || len(seen) == q.Limit {
 			break
 		}

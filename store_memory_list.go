@@ -127,7 +127,7 @@ func (p *memoryPage) fillFromUsers(users iter.Seq[*memoryUser]) {
 func (s *MemoryStore) usersFrom(q Query) iter.Seq[*memoryUser] {
 	first := firstUser(q.After)
 	if len(q.UserIDs) == 0 {
-		return s.online.from(first)
+		return s.online.From(first)
 	}
 	var users []*memoryUser
 	for _, id := range q.UserIDs {
@@ -160,7 +160,7 @@ func (s *MemoryStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage
 	page := OnlinePage{Now: s.now(), Users: make([]OnlineUser, 0, q.Limit)}
 	first, oldest := firstUser(q.After), page.Now.Add(-q.Window).UnixMicro()
 	var last *memoryUser
-	for u := range s.online.from(first) {
+	for u := range s.online.From(first) {
 		if u.seen <= oldest {
 			break
 		}
@@ -208,5 +208,5 @@ func (s *MemoryStore) CountOnline(ctx context.Context, windows []time.Duration) 
 
 // onlineWithin counts the users whose presence lies in (now-w, now].
 func (s *MemoryStore) onlineWithin(now time.Time, w time.Duration) int {
-	return s.online.before(&memoryUser{seen: now.Add(-w).UnixMicro()})
+	return s.online.CountBefore(&memoryUser{seen: now.Add(-w).UnixMicro()})
 }

@@ -75,7 +75,7 @@ func (s *MemoryStore) CountStats(ctx context.Context, q StatsQuery) (StatsCounts
 
 // activeSessions counts the sessions inside both limits of time.
 func (s *MemoryStore) activeSessions(now time.Time, idle time.Duration) (n int) {
-	for row := range s.live.from(&memoryRow{}) {
+	for row := range s.live.All() {
 		if row.active(now, idle) {
 			n++
 		}
@@ -85,7 +85,7 @@ func (s *MemoryStore) activeSessions(now time.Time, idle time.Duration) (n int) 
 
 // activeDevices counts them by device type.
 func (s *MemoryStore) activeDevices(now time.Time, idle time.Duration) (c DeviceCounts) {
-	for row := range s.live.from(&memoryRow{}) {
+	for row := range s.live.All() {
 		if row.active(now, idle) {
 			c.Add(row.Device.Type, 1)
 		}

@@ -307,8 +307,8 @@ func checkMemory(t *testing.T, s *MemoryStore) {
 			online++
 		}
 	}
-	assert.Equal(t, live, s.live.before(&memoryRow{Record: Record{Session: Session{Serial: s.serial + 1}}}))
-	assert.Equal(t, online, s.online.before(&memoryUser{}))
+	assert.Equal(t, live, s.live.CountBefore(&memoryRow{Record: Record{Session: Session{Serial: s.serial + 1}}}))
+	assert.Equal(t, online, s.online.CountBefore(&memoryUser{}))
 	assert.Equal(t, full, s.ended.full)
 	assert.Equal(t, len(s.ended.refs), s.ended.full+s.ended.gone+len(s.ended.tombs))
 }

@@ -119,7 +119,7 @@ func (s *MemoryStore) selected(c Criteria, now time.Time) (rows []*memoryRow, ne
 				rows = append(rows, row)
 			}
 		}
-		slices.SortFunc(rows, bySerial)
+		slices.SortFunc(rows, oldestFirst)
 		return slices.Compact(rows), 0
 	case c.UserID != "":
 		if u := s.users[c.UserID]; u != nil {
@@ -127,7 +127,7 @@ func (s *MemoryStore) selected(c Criteria, now time.Time) (rows []*memoryRow, ne
 		}
 		return rows, 0
 	}
-	for row := range s.live.from(&memoryRow{}) {
+	for row := range s.live.All() {
 		if c.selects(row, now) {
 			rows = append(rows, row)
 		}
@@ -140,7 +140,7 @@ func (s *MemoryStore) walk(c Criteria, now time.Time) (rows []*memoryRow, next i
 	probe := &memoryRow{}
 	probe.Serial = c.After + 1
 	looked := 0
-	for row := range s.live.from(probe) {
+	for row := range s.live.From(probe) {
 		if looked == c.Walk {
 			return rows, next
 		}
@@ -175,7 +175,7 @@ func (s *MemoryStore) endRows(rows []*memoryRow, now time.Time, e Ending) []Sess
 		row.LogoutAt, row.EndReason, row.EndedBy = now, e.Reason, e.Actor
 		row.user.leaving = true
 		ended = append(ended, row.Session)
-		s.live.remove(row)
+		s.live.Remove(row)
 		s.ended.add(row)
 		s.counts.finished(e.Reason)
 	}
@@ -206,7 +206,7 @@ func (s *MemoryStore) settle(u *memoryUser) {
 
 // without removes row from a list by Serial.
 func without(list []*memoryRow, row *memoryRow) []*memoryRow {
-	if at, ok := slices.BinarySearchFunc(list, row, bySerial); ok {
+	if at, ok := slices.BinarySearchFunc(list, row, oldestFirst); ok {
 		return slices.Delete(list, at, at+1)
 	}
 	return list
@@ -214,6 +214,6 @@ func without(list []*memoryRow, row *memoryRow) []*memoryRow {
 
 // insertRow adds row to a list by Serial.
 func insertRow(list []*memoryRow, row *memoryRow) []*memoryRow {
-	at, _ := slices.BinarySearchFunc(list, row, bySerial)
+	at, _ := slices.BinarySearchFunc(list, row, oldestFirst)
 	return slices.Insert(list, at, row)
 }

@@ -1,32 +1,39 @@
-package sessiontrack
+// Package ordered keeps a sorted list in memory that changes all the time: MemoryStore's
+// live sessions, and its users by their activity.
+package ordered
 
 import (
 	"iter"
 	"slices"
 )
 
-// chunkSize bounds a chunk of an ordered list: large enough to keep the list of
-// chunks short, small enough to move cheaply.
+// chunkSize bounds a chunk: large enough to keep the list of chunks short, small enough to
+// move cheaply.
 const chunkSize = 512
 
-// ordered is a sorted list with cheap insertion, removal and seeking: chunks of
-// at most chunkSize elements, none of them empty. No two elements compare equal,
-// and what compare reads does not change while an element is inside.
-type ordered[T any] struct {
+// List is a sorted list with cheap insertion, removal and seeking: chunks of at most
+// chunkSize elements, none of them empty. No two elements compare equal, and what compare
+// reads does not change while an element is inside. It is made by [New], and is not safe
+// for concurrent use where somebody changes it.
+type List[T any] struct {
 	compare func(a, b T) int
 	chunks  [][]T
 }
 
+// New returns an empty list in the order of compare.
+func New[T any](compare func(a, b T) int) List[T] { return List[T]{compare: compare} }
+
 // chunk returns the index of the chunk where v is or belongs: the first that ends
 // at v or behind it.
-func (o *ordered[T]) chunk(v T) int {
+func (o *List[T]) chunk(v T) int {
 	i, _ := slices.BinarySearchFunc(o.chunks, v, func(c []T, v T) int {
 		return o.compare(c[len(c)-1], v)
 	})
 	return i
 }
 
-func (o *ordered[T]) insert(v T) {
+// Insert puts v into its place.
+func (o *List[T]) Insert(v T) {
 	if len(o.chunks) == 0 {
 		o.chunks = append(o.chunks, []T{v})
 		return
@@ -42,7 +49,7 @@ func (o *ordered[T]) insert(v T) {
 // split makes room in the full chunk i for v and returns the chunk to put it in.
 // At the end of the list it begins a new chunk instead of halving, so that a list
 // that grows at its end is packed.
-func (o *ordered[T]) split(i int, v T) int {
+func (o *List[T]) split(i int, v T) int {
 	full := o.chunks[i]
 	cut := len(full) / 2
 	if i == len(o.chunks)-1 && o.compare(full[len(full)-1], v) < 0 {
@@ -58,8 +65,8 @@ func (o *ordered[T]) split(i int, v T) int {
 	return i
 }
 
-// remove takes v out; it does nothing where v is not inside.
-func (o *ordered[T]) remove(v T) {
+// Remove takes v out. It does nothing where v is not inside.
+func (o *List[T]) Remove(v T) {
 	i := o.chunk(v)
 	if i == len(o.chunks) {
 		return
@@ -74,7 +81,7 @@ func (o *ordered[T]) remove(v T) {
 
 // shrink drops chunk i where it is empty and joins it to the next where both are
 // small, so that the number of chunks follows the number of elements.
-func (o *ordered[T]) shrink(i int) {
+func (o *List[T]) shrink(i int) {
 	switch {
 	case len(o.chunks[i]) == 0:
 		o.chunks = slices.Delete(o.chunks, i, i+1)
@@ -84,8 +91,34 @@ func (o *ordered[T]) shrink(i int) {
 	}
 }
 
-// from yields the elements at v and behind it, in order.
-func (o *ordered[T]) from(v T) iter.Seq[T] {
+// All yields every element, in order.
+func (o *List[T]) All() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, c := range o.chunks {
+			for _, e := range c {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Backward yields every element, the last one first.
+func (o *List[T]) Backward() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, c := range slices.Backward(o.chunks) {
+			for _, e := range slices.Backward(c) {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// From yields the elements at v and behind it, in order.
+func (o *List[T]) From(v T) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		first := o.chunk(v)
 		for i := first; i < len(o.chunks); i++ {
@@ -102,8 +135,8 @@ func (o *ordered[T]) from(v T) iter.Seq[T] {
 	}
 }
 
-// before counts the elements in front of v.
-func (o *ordered[T]) before(v T) int {
+// CountBefore returns how many elements are in front of v.
+func (o *List[T]) CountBefore(v T) int {
 	i, n := o.chunk(v), 0
 	for _, c := range o.chunks[:i] {
 		n += len(c)
