@@ -62,7 +62,7 @@ func (all *traffic) insert(t *testing.T, r *rand.Rand, s *BunStore, from time.Ti
 	}
 	// In pieces that begin and end within quarters of an hour.
 	for at := from; at.Before(from.Add(9 * 24 * time.Hour)); at = at.Add(3*time.Hour + 7*time.Minute) {
-		err := s.transaction(ctx, sampleTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+		err := s.db.Transaction(ctx, sampleTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
 			return rollUpMinutes(ctx, tx, at, at.Add(3*time.Hour+7*time.Minute))
 		})
 		require.NoError(t, err)

@@ -182,7 +182,7 @@ func checkStore(store Store) error {
 	case *MemoryStore:
 		zero = s != nil && s.rows == nil
 	case *BunStore:
-		zero = s != nil && s.db == nil
+		zero = s != nil && s.db.DB == nil
 	}
 	if zero || isNil(store) {
 		return fmt.Errorf("sessiontrack: New: the store is a nil or zero %T: want one that its constructor made", store)

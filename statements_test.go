@@ -59,7 +59,7 @@ func TestStatementsOfWarmAndColdRequests(t *testing.T) {
 	t.Parallel()
 	const sessions, requests, firsts = 100, 10_000, 32
 	s := newBunStore(t)
-	maker, err := New(bunStoreOver(t, s.db.DB), nil)
+	maker, err := New(bunStoreOver(t, s.db.DB.DB), nil)
 	require.NoError(t, err)
 	tokens := make([]Token, sessions)
 	for i := range tokens {

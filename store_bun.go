@@ -5,27 +5,20 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
+
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
+	"github.com/sessiontrack/sessiontrack/migrations"
 )
 
 const (
 	// transactionTimeout bounds every transaction of ours from its beginning to
-	// its COMMIT. The feed of ended sessions reads an overlap of 3 s anew, so an
-	// end must be visible within less of its stamp.
+	// its COMMIT. The feed of ended sessions reads an overlap of 3 s anew, so an end
+	// must be visible sooner than that after its stamp.
 	transactionTimeout = 2 * time.Second
-
-	// idleInTransaction makes the server give up a transaction whose client has
-	// stalled between two statements; together with transactionTimeout it stays
-	// within the feed's overlap.
-	idleInTransaction = time.Second
-
-	// lockSpace is the first half of our advisory locks' keys ("sess" in ASCII),
-	// so that they do not meet the host's.
-	lockSpace = 0x73657373
 
 	defaultTouchBatch = 2_000
 	maxTouchBatch     = 10_000
@@ -50,12 +43,8 @@ type BunOptions struct {
 // ends within two seconds or not at all. Rows are locked in one order, sessions
 // before users, so that replicas do not deadlock. The clock is the database's.
 type BunStore struct {
-	db         *bun.DB
+	db         postgres.DB
 	touchBatch int
-
-	// slack is what transactions may take longer. None but tests has some, on machines
-	// where a process that could run stands still for a second.
-	slack time.Duration
 }
 
 // NewBunStore returns a store over db. It connects to nothing. It errs where the
@@ -68,7 +57,7 @@ func NewBunStore(db *bun.DB, opts *BunOptions) (*BunStore, error) {
 	if name := db.Dialect().Name(); name != dialect.PG {
 		return nil, fmt.Errorf("sessiontrack: NewBunStore: dialect %q is not supported, want %q", name, dialect.PG)
 	}
-	s := &BunStore{db: db, touchBatch: defaultTouchBatch}
+	s := &BunStore{db: postgres.DB{DB: db}, touchBatch: defaultTouchBatch}
 	if opts != nil && opts.TouchBatch != 0 {
 		if opts.TouchBatch < 1 || opts.TouchBatch > maxTouchBatch {
 			return nil, fmt.Errorf("sessiontrack: NewBunStore: TouchBatch is %d, want 1 to %d", opts.TouchBatch, maxTouchBatch)
@@ -76,46 +65,6 @@ func NewBunStore(db *bun.DB, opts *BunOptions) (*BunStore, error) {
 		s.touchBatch = opts.TouchBatch
 	}
 	return s, nil
-}
-
-// transaction runs fn in a transaction that ends within limit. fn receives the
-// store's time from the transaction's beginning. What is acknowledged is on disk, even
-// where the host has traded that for speed: a crash of the server would else bring
-// sessions back that have ended.
-func (s *BunStore) transaction(ctx context.Context, limit time.Duration, fn func(context.Context, bun.Tx, time.Time) error) error {
-	began := time.Now()
-	limit += s.slack
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	return s.inTx(ctx, func(tx bun.Tx) error {
-		var now time.Time
-		var statement, lock, idle, durable string
-		err := tx.NewRaw("SELECT clock_timestamp(), set_config('statement_timeout', ?, true), set_config('lock_timeout', '0', true), "+
-			"set_config('idle_in_transaction_session_timeout', ?, true), set_config('synchronous_commit', "+
-			"CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)",
-			milliseconds(limit), milliseconds(idleInTransaction+s.slack)).Scan(ctx, &now, &statement, &lock, &idle, &durable)
-		if err != nil {
-			return err
-		}
-		if err := fn(ctx, tx, now.UTC()); err != nil {
-			return err
-		}
-		if took := time.Since(began); took > limit {
-			return fmt.Errorf("transaction took %v, want at most %v", took, limit)
-		}
-		return nil
-	})
-}
-
-func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
-
-// inMicros is d in whole microseconds, rounded up so that no bound becomes none: a
-// number that SQL multiplies with an interval of one microsecond.
-func inMicros(d time.Duration) int64 {
-	if d%time.Microsecond > 0 {
-		return d.Microseconds() + 1
-	}
-	return d.Microseconds()
 }
 
 // failed names the verb and keeps the sentinels apart from all else, which means
@@ -132,8 +81,50 @@ func failed(verb string, err error) error {
 	return unavailable(verb, err)
 }
 
-// now asks for the store's time, where an answer without rows does not tell it.
-func (s *BunStore) now(ctx context.Context) (now time.Time, err error) {
-	err = s.db.NewRaw("SELECT clock_timestamp()").Scan(ctx, &now)
-	return now.UTC(), err
+// Migrate brings the tables to the version of this library: it applies what is
+// missing of package migrations, all in one transaction, and writes down what it
+// applied in sessiontrack_migrations. It may run at every start and on several
+// replicas at once: one works, the others wait and find nothing left to do. A
+// database that is ahead, as during a rolling update, is left as it is.
+//
+// The tables are those of the first schema of search_path. Where something is to be
+// applied, it needs the right to create tables and a function there, and owns what it
+// makes; where nothing is, reading sessiontrack_migrations is enough. It waits at most
+// ten seconds for each lock on a table, because everything else on that table waits
+// behind it; then it errs, and may be called again. There is no way back but a backup.
+func (s *BunStore) Migrate(ctx context.Context) error {
+	return failed("migrate", s.db.Migrate(ctx, migrations.FS, "postgres"))
+}
+
+// bunTables are the tables, with the rights that the store's role needs.
+var bunTables = []postgres.Table{
+	{Name: "user_sessions", Rights: "SELECT,INSERT,UPDATE,DELETE"},
+	{Name: "user_presence", Rights: "SELECT,INSERT,UPDATE,DELETE"},
+	{Name: "user_fences", Rights: "SELECT,INSERT,UPDATE,DELETE"},
+	{Name: "session_leases", Rights: "SELECT,INSERT,UPDATE"},
+	{Name: "online_samples", Rights: "SELECT,INSERT,DELETE"},
+	{Name: "session_minutes", Rights: "SELECT,INSERT,DELETE"},
+	{Name: "session_quarters", Rights: "SELECT,INSERT,UPDATE,DELETE"},
+}
+
+// Check implements [Checker]: it names what of the server, its settings or the role's
+// rights keeps the store from doing its work, before the first sign-in would.
+func (s *BunStore) Check(ctx context.Context) error {
+	return failed("check the database", s.db.Check(ctx, bunTables))
+}
+
+// maxJob bounds the name of a job, in bytes.
+const maxJob = 64
+
+// Lease implements [Leaser]. Of two callers at once the second waits for the first one's
+// statement, and is told no.
+func (s *BunStore) Lease(ctx context.Context, job string, d time.Duration) (bool, error) {
+	if job == "" || len(job) > maxJob || !cleanText(job) {
+		return false, fmt.Errorf("sessiontrack: lease: job has %d bytes, want 1 to %d without control characters", len(job), maxJob)
+	}
+	if err := notNegative("lease", span{"d", d}); err != nil {
+		return false, err
+	}
+	mine, err := s.db.Lease(ctx, job, d)
+	return mine, failed("lease", err)
 }

@@ -40,7 +40,7 @@ func (s *BunStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, er
 	}
 	parts := s.changeParts(&q)
 	if len(parts) == 0 {
-		now, err := s.now(ctx)
+		now, err := s.db.Now(ctx)
 		return Changes{Now: now}, failed("changes since", err)
 	}
 	all := parts[0]

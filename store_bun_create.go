@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 // Create implements [Store].
@@ -15,7 +17,7 @@ func (s *BunStore) Create(ctx context.Context, n NewSession) (CreateResult, erro
 		return CreateResult{}, err
 	}
 	var created CreateResult
-	err := s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+	err := s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
 		ended, err := makeRoom(ctx, tx, &n)
 		if err != nil {
 			return err
@@ -82,7 +84,7 @@ func makeRoom(ctx context.Context, tx bun.Tx, n *NewSession) ([]Session, error) 
 // takeTurn holds the user's advisory lock until the transaction ends. It comes first
 // in every transaction that takes it.
 func takeTurn(ctx context.Context, tx bun.Tx, userID string) error {
-	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?, hashtext(?))", lockSpace, userID)
+	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?, hashtext(?))", postgres.LockSpace, userID)
 	return err
 }
 
@@ -105,7 +107,7 @@ func lockCandidates(ctx context.Context, tx bun.Tx, n *NewSession) ([]bunRow, er
 	q := tx.NewSelect().TableExpr("user_sessions AS s").
 		ColumnExpr("s.id, s.session_id, s.user_id, s.login_at").
 		ColumnExpr("(s.expires_at IS NULL OR s.expires_at > statement_timestamp()) AND (? = 0 OR s.last_activity > statement_timestamp() - ? * interval '1 microsecond') AS counts",
-			inMicros(n.IdleTimeout), inMicros(n.IdleTimeout)).
+			postgres.Micros(n.IdleTimeout), postgres.Micros(n.IdleTimeout)).
 		Where("s.logout_at IS NULL").
 		WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
 			if n.Limit > 0 {
@@ -191,7 +193,7 @@ func insertSession(ctx context.Context, tx bun.Tx, n *NewSession) (*bunRow, erro
 		shortColumn(d.Type), shortColumn(d.Source), d.Ambiguous,
 		shortColumn(d.Browser), shortColumn(d.BrowserVersion), shortColumn(d.OS), shortColumn(d.OSVersion),
 		shortColumn(d.Brand), shortColumn(d.Model),
-		inMicros(n.Lifetime), inMicros(n.Lifetime), columnTimeOrNull(a.CredentialUntil)).Scan(ctx, &rows)
+		postgres.Micros(n.Lifetime), postgres.Micros(n.Lifetime), columnTimeOrNull(a.CredentialUntil)).Scan(ctx, &rows)
 	switch {
 	case err != nil:
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 // End implements [Store].
@@ -17,7 +19,7 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, 
 		return EndResult{}, err
 	}
 	var out EndResult
-	err = s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, now time.Time) error {
+	err = s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, now time.Time) error {
 		out = EndResult{At: now}
 		if c.UserID != "" && cleanText(c.UserID) {
 			if err := raiseFence(ctx, tx, c.UserID, e.Reason); err != nil {
@@ -219,9 +221,9 @@ func (s *BunStore) Purge(ctx context.Context, p PurgeOptions) (int, error) {
 	if err := p.Check(); err != nil {
 		return 0, err
 	}
-	retention, keep := inMicros(p.Retention), inMicros(p.KeepEnded)
+	retention, keep := postgres.Micros(p.Retention), postgres.Micros(p.KeepEnded)
 	changed := 0
-	err := s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+	err := s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
 		if err := tx.NewRaw(purgeSQL, keep, retention, retention, p.Limit).Scan(ctx, &changed); err != nil || changed == p.Limit {
 			return err
 		}

@@ -13,6 +13,8 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 func stringArray(ids []SessionID) any { return pgdialect.Array(handles(ids)) }
@@ -119,7 +121,7 @@ func endedRow(t *testing.T, s *BunStore, ago time.Duration, derived bool, until 
 	_, err := s.db.ExecContext(t.Context(), `INSERT INTO user_sessions (session_id, user_id, derived, user_agent,
 		ip_address, ended_by, login_at, last_activity, created_at, updated_at, logout_at, end_reason, credential_until)
 		SELECT ?, '1', ?, 'agent', '192.0.2.1', '7', at, at, at, at, at, 'admin', ?
-		FROM (SELECT now() - ? * interval '1 microsecond' AS at) AS l`, string(id), derived, columnTimeOrNull(until), inMicros(ago))
+		FROM (SELECT now() - ? * interval '1 microsecond' AS at) AS l`, string(id), derived, columnTimeOrNull(until), postgres.Micros(ago))
 	require.NoError(t, err)
 	return id
 }
@@ -197,7 +199,7 @@ func TestBunStoreUnknownOutcomeBearsRepetition(t *testing.T) {
 	require.NoError(t, direct.Migrate(t.Context()))
 	proxy := pgtest.NewProxy(t, cluster.Addr())
 	cut := bunStoreOver(t, pgtest.OpenDSN(t, cluster.DSNAt(proxy.Addr())))
-	cut.db = cut.db.WithQueryHook(onCommit(func() { proxy.Swallow(true) }))
+	cut.db.DB = cut.db.WithQueryHook(onCommit(func() { proxy.Swallow(true) }))
 	heal := func() { proxy.Cut(); proxy.Swallow(false) }
 	ctx := t.Context()
 

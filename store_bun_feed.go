@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 // EndedSince implements [EndedFeed].
@@ -15,15 +17,15 @@ func (s *BunStore) EndedSince(ctx context.Context, since time.Time, limit int) (
 		return EndedPage{}, fmt.Errorf("sessiontrack: ended since: limit is %d, want 1 or more", limit)
 	}
 	if since.IsZero() {
-		now, err := s.now(ctx)
+		now, err := s.db.Now(ctx)
 		return EndedPage{Now: now}, failed("ended since", err)
 	}
 	var groups []endedGroup
-	err := s.onConn(ctx, func(conn bun.Conn) error {
+	err := s.db.OnConn(ctx, func(conn bun.Conn) error {
 		groups = nil
 		err := conn.NewRaw(endedSQL, columnTime(since), limit+1).Scan(ctx, &groups)
 		if err == nil && groups[0].Standby {
-			return errStandby
+			return postgres.ErrStandby
 		}
 		return err
 	})

@@ -7,6 +7,8 @@ import (
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 // rolledSQL tells the first minute that has not been added up; where none has, the
@@ -54,7 +56,7 @@ func (s *BunStore) RollUp(ctx context.Context, keep time.Duration) error {
 	}
 	for range 24 {
 		more := false
-		err := s.transaction(ctx, sampleTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) (err error) {
+		err := s.db.Transaction(ctx, sampleTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) (err error) {
 			more, err = rollUp(ctx, tx)
 			return err
 		})
@@ -67,7 +69,7 @@ func (s *BunStore) RollUp(ctx context.Context, keep time.Duration) error {
 	}
 	for _, table := range []string{"online_samples", "session_minutes", "session_quarters"} {
 		_, err := s.db.ExecContext(ctx, "DELETE FROM ?0 WHERE at IN (SELECT at FROM ?0 WHERE at < statement_timestamp() - ?1 * interval '1 microsecond' ORDER BY at LIMIT 10000)",
-			bun.Ident(table), inMicros(keep))
+			bun.Ident(table), postgres.Micros(keep))
 		if err != nil {
 			return failed("roll up", err)
 		}
@@ -78,7 +80,7 @@ func (s *BunStore) RollUp(ctx context.Context, keep time.Duration) error {
 // rollUp adds up one span of minutes and reports whether there is another.
 func rollUp(ctx context.Context, tx bun.Tx) (more bool, err error) {
 	var mine bool
-	err = tx.NewRaw("SELECT pg_try_advisory_xact_lock(?, hashtext('rollup'))", lockSpace).Scan(ctx, &mine)
+	err = tx.NewRaw("SELECT pg_try_advisory_xact_lock(?, hashtext('rollup'))", postgres.LockSpace).Scan(ctx, &mine)
 	if err != nil || !mine {
 		return false, err
 	}
@@ -86,7 +88,7 @@ func rollUp(ctx context.Context, tx bun.Tx) (more bool, err error) {
 		Rolled time.Time `bun:"rolled"`
 		Until  time.Time `bun:"until"`
 	}
-	if err := tx.NewRaw(rolledSQL, inMicros(rollUpLag)).Scan(ctx, &place); err != nil {
+	if err := tx.NewRaw(rolledSQL, postgres.Micros(rollUpLag)).Scan(ctx, &place); err != nil {
 		return false, err
 	}
 	from, until := utc(place.Rolled), utc(place.Until)
@@ -236,7 +238,7 @@ func (s *BunStore) readHistory(ctx context.Context, q HistoryQuery) (out History
 		}
 		out.Quarters = append(out.Quarters, row)
 	}
-	out.Now, err = s.now(ctx)
+	out.Now, err = s.db.Now(ctx)
 	return out, err
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 // Reads take their time from statement_timestamp(), which an index can be
@@ -42,7 +44,7 @@ func (s *BunStore) List(ctx context.Context, q Query) (Page, error) {
 		}
 	}
 	if len(rows) == 0 {
-		now, err := s.now(ctx)
+		now, err := s.db.Now(ctx)
 		return Page{Now: now, Sessions: []Session{}}, failed("list", err)
 	}
 	page := Page{Now: utc(rows[0].Now)}
@@ -93,7 +95,7 @@ func userList(list *bun.SelectQuery, q Query) *bun.SelectQuery {
 		list = whereActive(list, q.IdleTimeout)
 	}
 	if q.Within > 0 {
-		list = list.Where("EXISTS (SELECT 1 FROM user_presence AS p WHERE p.user_id = s.user_id AND p.last_activity > statement_timestamp() - ? * interval '1 microsecond')", inMicros(q.Within))
+		list = list.Where("EXISTS (SELECT 1 FROM user_presence AS p WHERE p.user_id = s.user_id AND p.last_activity > statement_timestamp() - ? * interval '1 microsecond')", postgres.Micros(q.Within))
 	}
 	if c := q.After; !c.IsZero() {
 		list = list.Where("(s.login_at, s.id) < (?, ?)", columnTime(c.At), c.Serial)
@@ -117,7 +119,7 @@ func activityList(list *bun.SelectQuery, q Query, users []string) *bun.SelectQue
 		list = list.Where("p.user_id IN (?)", bun.List(users))
 	}
 	if q.Within > 0 {
-		list = list.Where("p.last_activity > statement_timestamp() - ? * interval '1 microsecond'", inMicros(q.Within))
+		list = list.Where("p.last_activity > statement_timestamp() - ? * interval '1 microsecond'", postgres.Micros(q.Within))
 	}
 	if c := q.After; !c.IsZero() {
 		at, user := columnTime(c.At), shortColumn(c.UserID)
@@ -131,7 +133,7 @@ func activityList(list *bun.SelectQuery, q Query, users []string) *bun.SelectQue
 func whereActive(list *bun.SelectQuery, idle time.Duration) *bun.SelectQuery {
 	list = list.Where("s.logout_at IS NULL").Where("(s.expires_at IS NULL OR s.expires_at > statement_timestamp())")
 	if idle > 0 {
-		list = list.Where("s.last_activity > statement_timestamp() - ? * interval '1 microsecond'", inMicros(idle))
+		list = list.Where("s.last_activity > statement_timestamp() - ? * interval '1 microsecond'", postgres.Micros(idle))
 	}
 	return list
 }
@@ -143,7 +145,7 @@ func (s *BunStore) CountOnline(ctx context.Context, windows []time.Duration) ([]
 	}
 	spans := make([]int64, len(windows))
 	for i, w := range windows {
-		spans[i] = inMicros(w)
+		spans[i] = postgres.Micros(w)
 	}
 	var rows []struct {
 		Now   time.Time `bun:"now"`
@@ -156,7 +158,7 @@ func (s *BunStore) CountOnline(ctx context.Context, windows []time.Duration) ([]
 		return nil, time.Time{}, failed("count online", err)
 	}
 	if len(rows) == 0 {
-		now, err := s.now(ctx)
+		now, err := s.db.Now(ctx)
 		return []int{}, now, failed("count online", err)
 	}
 	counts := make([]int, len(rows))
@@ -173,7 +175,7 @@ func (s *BunStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage, e
 		return OnlinePage{}, err
 	}
 	users := s.db.NewSelect().TableExpr("user_presence AS p").ColumnExpr("p.user_id, p.last_activity").
-		Where("p.last_activity > statement_timestamp() - ? * interval '1 microsecond'", inMicros(q.Window)).
+		Where("p.last_activity > statement_timestamp() - ? * interval '1 microsecond'", postgres.Micros(q.Window)).
 		OrderExpr("p.last_activity DESC, p.user_id").Limit(int64(q.Limit) + 1)
 	if c := q.After; !c.IsZero() {
 		at := columnTime(c.At)
@@ -195,7 +197,7 @@ func (s *BunStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage, e
 		return OnlinePage{}, failed("list online", err)
 	}
 	if len(rows) == 0 {
-		now, err := s.now(ctx)
+		now, err := s.db.Now(ctx)
 		return OnlinePage{Now: now, Users: []OnlineUser{}}, failed("list online", err)
 	}
 	page := OnlinePage{Now: utc(rows[0].Now)}

@@ -24,7 +24,11 @@ func TestBunStoreBuildsNoSQLFromText(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("store_bun*.go")
 	require.NoError(t, err)
+	inner, err := filepath.Glob("internal/postgres/*.go")
+	require.NoError(t, err)
 	require.NotEmpty(t, files)
+	require.NotEmpty(t, inner)
+	files = append(files, inner...)
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
@@ -42,7 +46,7 @@ func TestBunStoreBuildsNoSQLFromText(t *testing.T) {
 func TestBunStoreTransactionsBringTheirOwnBounds(t *testing.T) {
 	t.Parallel()
 	s, ctx := newBunStore(t), t.Context()
-	s.slack = 0
+	s.db.Slack = 0
 	s.db.SetMaxOpenConns(1)
 	_, err := s.db.ExecContext(ctx, "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE")
 	require.NoError(t, err)
@@ -51,7 +55,7 @@ func TestBunStoreTransactionsBringTheirOwnBounds(t *testing.T) {
 			"{transaction_isolation,statement_timeout,idle_in_transaction_session_timeout}").Scan(ctx, &values))
 		return values
 	}
-	require.NoError(t, s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, now time.Time) error {
+	require.NoError(t, s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, now time.Time) error {
 		assert.Equal(t, []string{"read committed", "2s", "1s"}, settings(tx))
 		return nil
 	}))
@@ -64,9 +68,9 @@ func TestBunStoreTransactionIsNotCommittedLate(t *testing.T) {
 	t.Parallel()
 	s, ctx := newBunStore(t), t.Context()
 	id := bunCreate(t, s, "1").ID
-	s.slack = 0
+	s.db.Slack = 0
 	const limit = 100 * time.Millisecond
-	err := s.transaction(ctx, limit, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+	err := s.db.Transaction(ctx, limit, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
 		_, err := tx.ExecContext(context.WithoutCancel(ctx), "UPDATE user_sessions SET logout_at = now(), end_reason = 'user'")
 		require.NoError(t, err)
 		<-ctx.Done()

@@ -8,6 +8,8 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"github.com/sessiontrack/sessiontrack/internal/calendar"
+
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 // sampleTimeout bounds the exact count of active sessions, which looks at every
@@ -96,9 +98,9 @@ func (s *BunStore) countStats(ctx context.Context, q StatsQuery) (StatsCounts, e
 		return StatsCounts{}, err
 	}
 	w := q.Windows
-	sessions, args := sinceColumn, []any{inMicros(w[0]), inMicros(w[1]), inMicros(w[2]), latest.TakenAt, string(ReasonIdle), string(ReasonLifetime)}
+	sessions, args := sinceColumn, []any{postgres.Micros(w[0]), postgres.Micros(w[1]), postgres.Micros(w[2]), latest.TakenAt, string(ReasonIdle), string(ReasonLifetime)}
 	if latest.At.IsZero() {
-		sessions, args = activeColumn, append(args[:3], inMicros(q.IdleTimeout))
+		sessions, args = activeColumn, append(args[:3], postgres.Micros(q.IdleTimeout))
 	}
 	err := s.db.NewRaw("SELECT statement_timestamp() AS now, "+onlineColumns+", "+sessions, args...).Scan(ctx, &c)
 	if err != nil {
@@ -125,9 +127,9 @@ func (s *BunStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, erro
 	}
 	var sample Sample
 	taken := false
-	err := s.transaction(ctx, sampleTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+	err := s.db.Transaction(ctx, sampleTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
 		var mine bool
-		err := tx.NewRaw("SELECT pg_try_advisory_xact_lock(?, hashtext('sample'))", lockSpace).Scan(ctx, &mine)
+		err := tx.NewRaw("SELECT pg_try_advisory_xact_lock(?, hashtext('sample'))", postgres.LockSpace).Scan(ctx, &mine)
 		if err != nil || !mine {
 			return err
 		}
@@ -142,9 +144,9 @@ func (s *BunStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, erro
 
 // takeSample counts, or returns the sample that the minute has.
 func takeSample(ctx context.Context, tx bun.Tx, q StatsQuery) (Sample, bool, error) {
-	w, idle := q.Windows, inMicros(q.IdleTimeout)
+	w, idle := q.Windows, postgres.Micros(q.IdleTimeout)
 	var rows []bunCounts
-	err := tx.NewRaw(sampleSQL, inMicros(w[0]), inMicros(w[1]), inMicros(w[2]), idle, pgdialect.Array(deviceTypes[:])).Scan(ctx, &rows)
+	err := tx.NewRaw(sampleSQL, postgres.Micros(w[0]), postgres.Micros(w[1]), postgres.Micros(w[2]), idle, pgdialect.Array(deviceTypes[:])).Scan(ctx, &rows)
 	if err == nil && len(rows) > 0 {
 		return rows[0].sample(), true, nil
 	}

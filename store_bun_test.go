@@ -34,7 +34,7 @@ func bunStoreOver(t testing.TB, db *sql.DB) *BunStore {
 	t.Helper()
 	s, err := NewBunStore(bun.NewDB(db, pgdialect.New()), nil)
 	require.NoError(t, err)
-	s.slack = busyMachine
+	s.db.Slack = busyMachine
 	return s
 }
 
@@ -109,7 +109,7 @@ func (h *statements) take() []string {
 // watch makes s report its statements from now on.
 func watch(s *BunStore) *statements {
 	hook := &statements{}
-	s.db = s.db.WithQueryHook(hook)
+	s.db.DB = s.db.WithQueryHook(hook)
 	return hook
 }
 

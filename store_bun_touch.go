@@ -9,6 +9,8 @@ import (
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 // touchSQL locks the live rows of a batch in the order of their ids, so that
@@ -76,13 +78,13 @@ func (s *BunStore) touch(ctx context.Context, batch []TouchRecord, step time.Dur
 		names[i], times[i] = string(t.ID), columnTime(t.At)
 	}
 	var rows []bunRow
-	err := s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+	err := s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
 		err := tx.NewRaw(touchSQL, pgdialect.Array(names), pgdialect.Array(times)).Scan(ctx, &rows)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
 		users, seen := presenceOf(rows)
-		_, err = tx.ExecContext(ctx, presenceSQL, pgdialect.Array(users), pgdialect.Array(seen), inMicros(step))
+		_, err = tx.ExecContext(ctx, presenceSQL, pgdialect.Array(users), pgdialect.Array(seen), postgres.Micros(step))
 		return err
 	})
 	alive := make([]SessionID, len(rows))
@@ -195,7 +197,7 @@ func (s *BunStore) Describe(ctx context.Context, batch []SessionUpdate) error {
 		if err != nil { // cannot happen: texts, flags and times of four-digit years
 			return failed("describe", err)
 		}
-		err = s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+		err = s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
 			_, err := tx.ExecContext(ctx, describeSQL, string(document))
 			return err
 		})

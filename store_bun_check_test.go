@@ -14,6 +14,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 // freshRole makes a role that may log in, with rights on nothing, gone with the test.
@@ -272,7 +274,7 @@ func TestMigrateIsNotBoundByTheRolesTimeouts(t *testing.T) {
 	tx, err := first.db.BeginTx(ctx, nil)
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
-	_, err = tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?, hashtext('migrate'))", lockSpace)
+	_, err = tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?, hashtext('migrate'))", postgres.LockSpace)
 	require.NoError(t, err)
 	second := withSettings(t, dsn, pgx.QueryExecModeExec, map[string]string{"statement_timeout": "150ms", "lock_timeout": "100ms"})
 	result := make(chan error, 1)
@@ -297,7 +299,7 @@ func TestBunStoreAcknowledgesWhatIsOnDisk(t *testing.T) {
 		_, err := s.db.ExecContext(ctx, "SET synchronous_commit = "+set)
 		require.NoError(t, err)
 		var got string
-		require.NoError(t, s.transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+		require.NoError(t, s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
 			return tx.NewRaw("SHOW synchronous_commit").Scan(ctx, &got)
 		}))
 		assert.Equal(t, want, got)

@@ -1,0 +1,21 @@
+package postgres
+
+import (
+	"context"
+	"time"
+)
+
+const leaseSQL = `INSERT INTO session_leases AS l (job, given_at) VALUES (?, clock_timestamp())
+ON CONFLICT (job) DO UPDATE SET given_at = excluded.given_at
+WHERE l.given_at <= excluded.given_at - ? * interval '1 microsecond'`
+
+// Lease reports whether nobody was given the job within the last d, and gives it to the
+// caller then. Of two callers at once the second waits for the first one's statement.
+func (db DB) Lease(ctx context.Context, job string, d time.Duration) (bool, error) {
+	result, err := db.NewRaw(leaseSQL, job, Micros(d)).Exec(ctx)
+	if err != nil {
+		return false, err
+	}
+	given, err := result.RowsAffected()
+	return given == 1, err
+}

@@ -1,0 +1,40 @@
+// Package postgres is what a store needs of PostgreSQL whatever it keeps there:
+// connections that lead to the primary, short transactions, a check of the server and of
+// the role's rights, locks and leases by name, and migrations.
+//
+// It works over the host's pool, and so sets nothing that outlasts a transaction: a pooler
+// may hand the connection to somebody else after each.
+package postgres
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/uptrace/bun"
+)
+
+// DB is the host's database.
+type DB struct {
+	*bun.DB
+	// Slack extends the limits of transactions. Only tests set it, for machines where a
+	// process can stand still for a second.
+	Slack time.Duration
+}
+
+// Now asks for the server's time.
+func (db DB) Now(ctx context.Context) (now time.Time, err error) {
+	err = db.NewRaw("SELECT clock_timestamp()").Scan(ctx, &now)
+	return now.UTC(), err
+}
+
+// Micros is d in whole microseconds, rounded up so that a positive bound never becomes
+// zero: a number that SQL multiplies with an interval of one microsecond.
+func Micros(d time.Duration) int64 {
+	if d%time.Microsecond > 0 {
+		return d.Microseconds() + 1
+	}
+	return d.Microseconds()
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
