@@ -2,22 +2,23 @@
 // from which device and place, and ends any of those sessions everywhere at once.
 //
 // A [Tracker] sits as middleware in front of the application's handlers. It finds the
-// session of each request, in memory where it can, refuses what has ended, and records
-// activity without a write per request. A [Store] keeps the sessions: [MemoryStore] for
-// tests and for applications of one process, [BunStore] for PostgreSQL and any number
-// of processes.
+// session of each request, in memory where it can. It refuses what has ended, and records
+// activity without a write for each request. A [Store] keeps the sessions: [MemoryStore]
+// is for tests and for applications of one process, [BunStore] for PostgreSQL and any
+// number of processes.
 //
 // # A session
 //
-// A session has a handle ([SessionID]), which names it in lists, paths, logs and a
-// JWT's sid claim and authenticates nobody, and a secret, which the client alone holds:
-// a [Token] is the two of them, "handle.secret". The store keeps the secret's SHA-256.
-// A credential of the application's own, such as a JWT, is tracked without Login too: as
-// a derived session, whose handle every replica computes alike.
+// A session has a public name and a secret. The name is the handle ([SessionID]): it stands
+// in lists, paths, logs and a JWT's sid claim, and authenticates nobody. The secret is held
+// by the client alone; the store keeps its SHA-256. A [Token] is both: "handle.secret".
 //
-// A session ends once, with a reason, and nothing brings it back. It is good while it
-// has not ended and is inside two limits, [Options.IdleTimeout] and [Options.Lifetime],
-// both decided at the request.
+// A credential of the application's own, such as a JWT, is tracked without Login too. Its
+// session is called derived, and every replica computes the same handle for it.
+//
+// A session ends once, with a reason, and nothing brings it back. It is good while it has
+// not ended and is inside two limits, [Options.IdleTimeout] and [Options.Lifetime]. Both
+// are decided at the request.
 //
 // # What the middleware answers
 //
@@ -34,21 +35,39 @@
 //	a derived session that MaxSessions denies              403 session_limit
 //	an unsafe cross-origin request by cookie               403 cross_origin
 //	a session while the store cannot say                   503 store_unavailable
-//	any of the 401s, or the 503, where SessionOptional does    passes, untracked
+//	any of the 401s, or the 503, at a path of SessionOptional  passes, untracked
 //
 // Answers are application/problem+json (RFC 9457) with the code. The handlers add
 // unauthenticated (401), forbidden (403), bad_request (400), not_found (404),
-// method_not_allowed (405), too_many_streams (503) and internal (500).
+// method_not_allowed (405), too_many_streams (503) and internal (500). The repository's
+// docs/http.md has every route and field.
 //
 // A refusal clears a cookie that can never work again. The middleware refuses on every
-// path, the one to sign in on too: name those that must work with a session that has
-// ended in [Options.SessionOptional].
+// path, the sign-in too: name those that must work with a session that has ended in
+// [Options.SessionOptional].
 //
 // # Several processes
 //
-// Each process caches sessions and reads the store's feed of ended ones every second:
-// a session that has ended is refused everywhere within [Options.MaxStaleness] (5 s),
-// and usually within one second; package pglisten makes that milliseconds. While the
-// store cannot be reached, cached sessions are served for [Options.StaleGrace] longer,
-// and a session that cannot be checked is 503, never 401.
+// Each process caches sessions, and reads the store's feed of ended ones every second. A
+// session that has ended is refused everywhere within [Options.MaxStaleness] (5 s), and
+// usually within one second; package pglisten makes that milliseconds. While the store
+// cannot be reached, cached sessions are served for [Options.StaleGrace] longer. A session
+// that cannot be checked is 503, never 401.
+//
+// # In which order to read this
+//
+//   - Start with [New], [Options], [Tracker.Middleware], [Tracker.Login], [FromContext].
+//     In production also [Tracker.Start] and [Tracker.Shutdown].
+//   - Who may call: [Tracker.Require], [Tracker.RequireRole], [Tracker.Logout],
+//     [CookieOptions], [NewJWTIdentifier], [Identifier].
+//   - Ending: [Tracker.End] with a [Selector] ([IDs], [User]) and an [Ending].
+//   - Looking: [Tracker.Get], [Tracker.List], [Tracker.OnlineStats], [Tracker.OnlineUsers].
+//   - Watching: [Tracker.Subscribe], [Event], [Tracker.History].
+//   - Mounting: [Tracker.AdminHandler], [Tracker.UserHandler], [Tracker.EndStreams], and
+//     package dashboard.
+//   - Who the client is: [Options.ClientIP], [TrustedProxies], [Device], [Locator].
+//   - Operating: [Hooks], [Observer], [Tracker.Counters], [Tracker.Cleanup], package pglisten.
+//   - Errors: [ErrUnavailable], [ErrEnded], [ErrLimit], [ErrNotFound].
+//   - Writing a store: [Store], then its capabilities ([EndedFeed] first), and package
+//     storetest.
 package sessiontrack

@@ -119,14 +119,15 @@ func TestDocsDefineWhatIsCited(t *testing.T) {
 	}
 }
 
-// TestDocsNameWhatExists: the documents name tests, cases of storetest and files that are there.
+// TestDocsNameWhatExists: the documents name tests, functions, cases of storetest and files that
+// are there.
 func TestDocsNameWhatExists(t *testing.T) {
 	t.Parallel()
-	tests, files, cases := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	tests, files, cases, functions := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for path, text := range texts(t, ".go", ".sql", ".txt", ".sh", ".mod") {
 		files[path], files[filepath.Base(path)] = true, true
-		for _, name := range matches(`func (Test\w+)\(`, text) {
-			tests[name] = true
+		for _, name := range matches(`func (?:\([^)]*\) )?(\w+)[\[(]`, text) {
+			functions[name], tests[name] = true, strings.HasPrefix(name, "Test")
 		}
 		if strings.HasPrefix(path, "storetest/") {
 			for _, name := range matches(`\{"(\w+/[^"]+)", "`, text) {
@@ -141,10 +142,31 @@ func TestDocsNameWhatExists(t *testing.T) {
 		for _, name := range matches("`([\\w./-]+\\.(?:go|sql|txt|sh))`", text) {
 			assert.True(t, files[name], "%s names %s", path, name)
 		}
+		for _, name := range matches("`(?:\\w+\\.)*(\\w+)\\(\\)`", text) {
+			assert.True(t, functions[name], "%s names the function %s", path, name)
+		}
 		for _, list := range matches("storetest ((?:`[^`]+`(?:, )?)+)", text) {
 			for _, name := range matches("`([^`]+)`", list) {
 				assert.True(t, cases[name], "%s names the case %s of storetest", path, name)
 			}
 		}
+	}
+}
+
+// TestReadmeQuickStart: the README's first two blocks of code are what example_test.go compiles,
+// and the first of them stays short.
+func TestReadmeQuickStart(t *testing.T) {
+	t.Parallel()
+	example, readme := document(t, "example_test.go"), document(t, "README.md")
+	for name, most := range map[string]int{"quick start": 20, "production": 20} {
+		_, code, found := strings.Cut(example, "\t// README: "+name+"\n")
+		require.True(t, found, name)
+		code, _, _ = strings.Cut(code, "\t// README: end\n")
+		code = strings.TrimSpace(strings.ReplaceAll("\n"+code, "\n\t", "\n"))
+		assert.LessOrEqual(t, strings.Count(code, "\n")+1, most, name)
+		_, block, found := strings.Cut(readme, "<!-- "+name+": TestReadmeQuickStart holds it to example_test.go -->\n\n```go\n")
+		require.True(t, found, name)
+		block, _, _ = strings.Cut(block, "\n```\n")
+		assert.Equal(t, code, block, name)
 	}
 }

@@ -7,74 +7,94 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// The quick start: a Tracker in front of an application.
-func ExampleNew() {
-	ctx := context.Background()
+// The quick start: a Tracker in front of an application. README.md shows it.
+func Example() {
+	// README: quick start
 	tracker, err := sessiontrack.New(sessiontrack.NewMemoryStore(), &sessiontrack.Options{
 		SessionOptional: sessiontrack.SkipPrefixes("/login", "/logout"), // work with an old session, too
-		Roles: func(_ context.Context, userID string) ([]string, error) {
-			return []string{"admin"}, nil // yours
-		},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := tracker.Start(ctx); err != nil {
-		log.Fatal(err)
-	}
-	defer func() { _ = tracker.Shutdown(context.WithoutCancel(ctx)) }()
-
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
-		_, token, err := tracker.Login(w, r, "42") // the user whom you have authenticated
-		if err != nil {
+		if _, token, err := tracker.Login(w, r, "42"); err != nil { // the user whom you have authenticated
 			http.Error(w, "try again", http.StatusServiceUnavailable)
-			return
+		} else {
+			fmt.Fprint(w, token.Reveal()) // to the client and to nobody else
 		}
-		_ = json.NewEncoder(w).Encode(map[string]string{"sessionId": token.Reveal()})
 	})
 	mux.HandleFunc("POST /logout", tracker.Logout)
 	mux.Handle("GET /me", tracker.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		session, _ := sessiontrack.FromContext(r.Context())
-		fmt.Fprintf(w, "user %s", session.UserID)
+		fmt.Fprint(w, "user ", session.UserID, " on ", session.Device)
 	})))
-	mux.Handle("/api/user-sessions/", tracker.AdminHandler(nil))
-	mux.Handle("/api/v1/online/", tracker.UserHandler(nil))
-	server := httptest.NewUnstartedServer(tracker.Middleware(mux)) // &http.Server{Addr: addr, Handler: tracker.Middleware(mux)}
-	server.Config.RegisterOnShutdown(tracker.EndStreams)
-	server.Start()
-	defer server.Close()
+	handler := tracker.Middleware(mux) // http.ListenAndServe("127.0.0.1:8080", handler)
+	// README: end
 
-	var login struct{ SessionID string }
-	answer, _ := http.Post(server.URL+"/login", "", nil)
-	_ = json.NewDecoder(answer.Body).Decode(&login)
-	request, _ := http.NewRequest("GET", server.URL+"/me", nil)
-	fmt.Println(status(request))
-	request.Header.Set("x-session-id", login.SessionID)
-	fmt.Println(status(request))
-	_, _ = tracker.End(ctx, sessiontrack.User("42"), sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin, Actor: "7"})
-	fmt.Println(status(request))
-	request, _ = http.NewRequest("POST", server.URL+"/login", nil)
-	request.Header.Set("x-session-id", login.SessionID) // a page that has not noticed
-	fmt.Println(status(request))
+	ask := func(method, path, token string) string {
+		r := httptest.NewRequest(method, path, nil)
+		r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+		if token != "" {
+			r.Header.Set("x-session-id", token)
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if path == "/me" {
+			fmt.Println(w.Code)
+		}
+		return w.Body.String()
+	}
+	ask("GET", "/me", "")
+	token := ask("POST", "/login", "")
+	fmt.Println(ask("GET", "/me", token))
+	_, _ = tracker.End(context.Background(), sessiontrack.User("42"),
+		sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin, Actor: "7"})
+	ask("GET", "/me", token)
+	token = ask("POST", "/login", token) // a page that has not noticed
+	ask("GET", "/me", token)
 	// Output:
 	// 401
 	// 200
+	// user 42 on Computer
 	// 401
 	// 200
 }
 
-func status(r *http.Request) int {
-	answer, err := http.DefaultClient.Do(r)
+// The start and the stop in production. README.md shows it.
+func Example_production() {
+	tracker, err := sessiontrack.New(sessiontrack.NewMemoryStore(), nil)
 	if err != nil {
-		return 0
+		log.Fatal(err)
 	}
-	defer answer.Body.Close()
-	return answer.StatusCode
+	handler := tracker.Middleware(http.NewServeMux())
+	// README: production
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := tracker.Start(context.Background()); err != nil { // the store cannot be reached, or lacks a table or a right
+		log.Fatal(err)
+	}
+	server := &http.Server{Addr: "127.0.0.1:8080", Handler: handler}
+	server.RegisterOnShutdown(tracker.EndStreams)
+	go func() {
+		if err := server.ListenAndServe(); err != http.ErrServerClosed {
+			log.Fatal(err)
+		}
+	}()
+	<-ctx.Done()
+	last, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_ = server.Shutdown(last)  // requests finish
+	_ = tracker.Shutdown(last) // after the server: no request may touch later
+	// README: end
 }
 
 // Login replaces the session that the request carries: an old id is never adopted.
