@@ -23,15 +23,9 @@ help: ## show this list
 setup: ## install what the tests need beyond Go, or say what to install
 	@BROWSER=$(BROWSER) ./tools/setup.sh
 
-# Everything is compiled first, then the packages run one after the other: several that
-# each keep a database and all processors busy make one another's transactions late.
-test: setup ## run the tests of every module with the race detector
+test: setup ## run the tests of every module with the race detector; the last line says what failed
 	@GOWORK=off go build ./...
-	@status=0; for dir in $(modules); do \
-		echo "== module $$(basename "$$dir")"; \
-		(cd "$$dir" && go test $(RACE) -run '^$$' ./... >/dev/null && \
-			go test $(RACE) -p 1 -shuffle=on -timeout $(TEST_TIMEOUT) ./...) || status=1; \
-	done; exit $$status
+	@./tools/test.sh $(modules) -- $(RACE) -shuffle=on -timeout $(TEST_TIMEOUT)
 
 lint: $(staticcheck) ## check formatting, vet, staticcheck, requirements
 	@unformatted="$$(gofmt -l .)"; [ -z "$$unformatted" ] || \
@@ -60,7 +54,7 @@ trust: setup ## run the tests of docs/checks.md, print it with what was measured
 mutants: setup ## remove one guard at a time from a copy of the tree; a test must notice each (ARGS='-only clamp')
 	@GOWORK=off go run -C tools ./mutants $(ARGS)
 
-bench: setup ## the request path side by side with its relatives: a table with ratios
+bench: setup ## the request path beside its relatives: a table with ratios; counts are asserted
 	@cd bench && go test -count=1 -timeout 10m -v -run '^Test(RequestPath|VerifiedTokens|Loopback)$$' . -args -long $(ARGS)
 
 bench-db: setup ## a million sessions on PostgreSQL, an outage under load (ARGS='-sessions 200000')

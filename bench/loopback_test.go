@@ -19,7 +19,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
@@ -222,12 +221,9 @@ func TestLoopback(t *testing.T) {
 		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.0f\t%.2f\t%s\n", s.name, median(walls), share(i, 0, wall), median(cpus), share(i, 0, cpu), s.does)
 	}
 	w.Flush()
-	fmt.Printf("\ngoal 5: at least 0.85 of bare net/http, 8 times the SELECT + UPDATE of the originals\n")
+	fmt.Printf("\ngoal 5: bare net/http with the same request, by CPU; SELECT + UPDATE on each request, by the clock\n")
 	for _, i := range []int{1, 3} {
-		ofBare, against := share(i, i-1, cpu), share(i, len(stacks)-1, wall)
-		fmt.Printf("  %-28s %.2f of bare with the same request by CPU, %.2f by the clock; %.1f times the originals\n",
-			stacks[i].name, ofBare, share(i, i-1, wall), against)
-		assert.GreaterOrEqual(t, ofBare, 0.85, stacks[i].name)
-		assert.GreaterOrEqual(t, against, 8.0, stacks[i].name)
+		atLeast(stacks[i].name+", of bare", share(i, i-1, cpu), 0.85)
+		atLeast(stacks[i].name+", against the originals", share(i, len(stacks)-1, wall), 8)
 	}
 }

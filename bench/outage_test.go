@@ -172,13 +172,11 @@ func TestOutage(t *testing.T) {
 		met.sent.Load(), met.refused.Load(), time.Duration(met.worst.Load()).Round(time.Microsecond), storeTimeout,
 		float64(before)/1e6, float64(during)/1e6, float64(after)/1e6, wrong, tracker.Counters()["touch.dropped"])
 	assert.Zero(t, met.refused.Load(), "every session is cached")
-	assert.Less(t, time.Duration(met.worst.Load()), storeTimeout+slack)
+	atMost("seconds of the slowest request", time.Duration(met.worst.Load()).Seconds(), (storeTimeout + slack).Seconds())
 	assert.Less(t, during-before, int64(16<<20+400*sessions), "one entry a session waits to be written")
 	assert.Zero(t, wrong)
 	assert.Zero(t, tracker.Counters()["touch.dropped"])
-	if *long {
-		assert.Greater(t, met.sent.Load(), int64(float64(rate)*d.Seconds()*0.9), "the load was reached")
-	}
+	atLeast("share of the load that was sent", float64(met.sent.Load())/(float64(rate)*d.Seconds()), 0.9)
 }
 
 // wrong counts sessions whose stored activity is not their latest request, give or
