@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	codec "github.com/sessiontrack/sessiontrack/internal/handle"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -223,7 +224,7 @@ func TestWhatIsStoredAuthenticatesNobody(t *testing.T) {
 		hash := record.SecretHash[:]
 		require.NotEmpty(t, hash)
 		for _, secret := range []string{
-			rawURL.EncodeToString(hash), hex.EncodeToString(hash), base64.StdEncoding.EncodeToString(hash), string(hash), `\x` + hex.EncodeToString(hash),
+			codec.Encoding.EncodeToString(hash), hex.EncodeToString(hash), base64.StdEncoding.EncodeToString(hash), string(hash), `\x` + hex.EncodeToString(hash),
 		} {
 			for _, value := range []string{string(token.ID()) + "." + secret, secret} {
 				for _, headers := range [][]string{{headerName, value}, {"Cookie", "__Host-session=" + value}, {"Authorization", "Bearer " + value}} {
@@ -240,13 +241,13 @@ func TestWhatIsStoredAuthenticatesNobody(t *testing.T) {
 func TestTokensAreUniform(t *testing.T) {
 	const n = 1_000_000
 	seen := make(map[handle]struct{}, n)
-	var values [handleBytes + secretBytes][256]int
+	var values [idBytes + codec.SecretBytes][256]int
 	count := func(token *Token) {
 		for i, b := range token.handle {
 			values[i][b]++
 		}
 		for i, b := range *token.hidden {
-			values[handleBytes+i][b]++
+			values[idBytes+i][b]++
 		}
 	}
 	const all = 2 * n
@@ -272,7 +273,7 @@ func TestTokensAreUniform(t *testing.T) {
 	}
 	t.Logf("figure S01: the bit furthest from a half is off by %.5f", worst)
 	assert.Less(t, worst, 0.002)
-	secret, err := rawURL.DecodeString(newToken().Reveal()[handleChars+1:])
+	secret, err := codec.Encoding.DecodeString(newToken().Reveal()[idChars+1:])
 	require.NoError(t, err)
 	assert.Len(t, secret, 32, "256 bits")
 }

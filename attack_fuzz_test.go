@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	codec "github.com/sessiontrack/sessiontrack/internal/handle"
 	"github.com/stretchr/testify/require"
 )
 
@@ -16,9 +17,9 @@ import (
 func FuzzToken(f *testing.F) {
 	token := newToken().Reveal()
 	for _, seed := range []string{
-		token, token[:tokenChars-1] + "_", token[:tokenChars-1] + "\n", token[:handleChars], token + "=", strings.Repeat(".", tokenChars), "",
-		strings.Replace(token, ".", "_", 1), token[:handleChars] + "." + strings.Repeat("A", secretChars), strings.Repeat("\xff", tokenChars),
-		token[:10] + "\r\n" + token[12:], strings.Repeat("+", handleChars) + "." + strings.Repeat("/", secretChars),
+		token, token[:codec.TokenChars-1] + "_", token[:codec.TokenChars-1] + "\n", token[:idChars], token + "=", strings.Repeat(".", codec.TokenChars), "",
+		strings.Replace(token, ".", "_", 1), token[:idChars] + "." + strings.Repeat("A", codec.SecretChars), strings.Repeat("\xff", codec.TokenChars),
+		token[:10] + "\r\n" + token[12:], strings.Repeat("+", idChars) + "." + strings.Repeat("/", codec.SecretChars),
 	} {
 		f.Add(seed)
 	}
@@ -26,14 +27,14 @@ func FuzzToken(f *testing.F) {
 		token, ok := parseToken(text)
 		first, second, two := strings.Cut(text, ".")
 		handle, secret := strict(first), strict(second)
-		require.Equal(t, two && len(handle) == handleBytes && len(secret) == secretBytes, ok, "%q", text)
+		require.Equal(t, two && len(handle) == idBytes && len(secret) == codec.SecretBytes, ok, "%q", text)
 		if ok {
 			require.Equal(t, text, token.Reveal(), "one value, one spelling")
 			require.Equal(t, handle, token.handle[:])
 			require.Equal(t, secret, (*token.hidden)[:])
 		}
 		_, err := ParseSessionID(text)
-		require.Equal(t, len(strict(text)) == handleBytes, err == nil, "%q", text)
+		require.Equal(t, len(strict(text)) == idBytes, err == nil, "%q", text)
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode"
 
+	codec "github.com/sessiontrack/sessiontrack/internal/handle"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -68,8 +69,8 @@ const unprintable = "evil\r\n{\"level\":\"INFO\"}\x1b[2J\u202e\u2028\u0085\x00"
 func secretForms(token Token) []string {
 	hash := sha256.Sum256((*token.hidden)[:])
 	return []string{
-		token.Reveal()[handleChars+1:], hex.EncodeToString((*token.hidden)[:]),
-		hex.EncodeToString(hash[:]), rawURL.EncodeToString(hash[:]),
+		token.Reveal()[idChars+1:], hex.EncodeToString((*token.hidden)[:]),
+		hex.EncodeToString(hash[:]), codec.Encoding.EncodeToString(hash[:]),
 	}
 }
 
@@ -124,7 +125,7 @@ func TestLogsHoldNoSecretAndNoInjectedLine(t *testing.T) {
 		o.Observer.Count = func(string, int) { panic(errors.New(unprintable)) }
 	}})
 	s.roles[adam] = []string{"superadmin"}
-	require.NoError(t, s.Start(t.Context()))
+	start(t, s)
 	s.signInAll(t, alice, bob, adam)
 	evil := "user\u202e\u2066"
 	for _, agent := range []string{unprintable, strings.Repeat("\x1b]0;title\a", 100), "\xff\xfe"} {
@@ -197,7 +198,7 @@ func TestMetricsAndErrorsCarryNoNames(t *testing.T) {
 	told := func(err error) {
 		t.Helper()
 		require.Error(t, err)
-		for _, sent := range []string{"\u202e", "evil", token.Reveal()[handleChars+1:], "192.0.2.1"} {
+		for _, sent := range []string{"\u202e", "evil", token.Reveal()[idChars+1:], "192.0.2.1"} {
 			assert.NotContains(t, err.Error(), sent)
 		}
 	}

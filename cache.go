@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"unique"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 // entry is a session as the process caches it: compact, because a million of them
@@ -158,19 +160,6 @@ func (e *entry) described(f SessionUpdate) *entry {
 	return c
 }
 
-// raise moves an atomic time forward, never back, and returns where it stands then.
-func raise(a *atomic.Int64, to int64) int64 {
-	for {
-		now := a.Load()
-		if now >= to {
-			return now
-		}
-		if a.CompareAndSwap(now, to) {
-			return to
-		}
-	}
-}
-
 const shardCount = 256 // a handle's first byte chooses; handles are random
 
 // cache is the near cache: bounded, sharded, with a generation per shard that every
@@ -228,8 +217,8 @@ func (c *cache) put(e *entry, generation uint64) {
 		return
 	}
 	if old := s.entries[e.handle]; old != nil {
-		raise(&e.last, old.last.Load())
-		raise(&e.queued, old.queued.Load())
+		storeclock.Raise(&e.last, old.last.Load())
+		storeclock.Raise(&e.queued, old.queued.Load())
 		if old.ending.Load() != nil {
 			return
 		}

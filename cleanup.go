@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 // A step of a cleanup takes leastStep to mostStep rows, as many as it gets done in about
@@ -60,7 +62,7 @@ func (t *Tracker) endPast(ctx context.Context, between func()) (ended int, err e
 			}
 			n := len(step.Sessions)
 			ended, after = ended+n, step.Next
-			return t.ends.wait(t.clock.local(), n), after != 0, nil
+			return t.ends.wait(t.clock.Local(), n), after != 0, nil
 		})
 		if err != nil {
 			return ended, err
@@ -73,18 +75,18 @@ func (t *Tracker) endPast(ctx context.Context, between func()) (ended int, err e
 // reading of the feed brings more than feedLimit: what they end fits in twice, so that
 // those of another process, such as the command's, find room.
 type endPace struct {
-	mu sync.Mutex
-	pace
+	mu   sync.Mutex
+	pace storeclock.Pace
 }
 
 func newEndPace(feedInterval time.Duration) endPace {
-	return endPace{pace: pace{each: (feedOverlap + feedInterval) / (feedLimit / 3), ahead: feedLimit / 10}}
+	return endPace{pace: storeclock.Pace{Each: (feedOverlap + feedInterval) / (feedLimit / 3), Ahead: feedLimit / 10}}
 }
 
 func (p *endPace) wait(local int64, n int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.pace.wait(local, n)
+	return p.pace.Take(local, n)
 }
 
 func (t *Tracker) purge(ctx context.Context, between func()) error {
@@ -123,7 +125,7 @@ func (t *Tracker) inSteps(ctx context.Context, between func(), step func(rows in
 			rows = paced(rows, took)
 		}
 		between()
-		if !sleep(ctx, max(wait, took)) {
+		if !storeclock.Sleep(ctx, max(wait, took)) {
 			return ctx.Err()
 		}
 	}

@@ -111,7 +111,7 @@ func TestCleanupFitsIntoTheFeed(t *testing.T) {
 			f.login(t, "1")
 		}
 		time.Sleep(25 * time.Hour)
-		require.NoError(t, tracker.Start(t.Context()))
+		start(t, tracker)
 		ended, err := tracker.Cleanup(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, sessions, ended)
@@ -180,7 +180,7 @@ func TestLongCleanupKeepsItsLease(t *testing.T) {
 		}
 		time.Sleep(25 * time.Hour)
 		for _, tracker := range replicas {
-			require.NoError(t, tracker.Start(t.Context()))
+			start(t, tracker)
 		}
 		time.Sleep(40 * time.Second) // of 10 + 40
 		assert.Equal(t, 1, store.leases(), "replicas that clean up")

@@ -91,11 +91,11 @@ func (t *Tracker) notice(r *http.Request, e *entry, until time.Time) {
 
 // describe queues a job; before Start there is nobody to do it.
 func (t *Tracker) describe(job *describeJob) {
-	run := t.life.enter()
+	run := t.life.Begin()
 	if run == nil {
 		return
 	}
-	defer run.leave()
+	defer run.Done()
 	select {
 	case t.describing <- job:
 	default:
@@ -248,5 +248,21 @@ func (t *Tracker) askNewDevice(ctx context.Context, s Session) {
 	}
 	if earlier {
 		t.hook(ctx, "Hooks.NewDevice", func(ctx context.Context) { t.opts.Hooks.NewDevice(ctx, s) })
+	}
+}
+
+// newSession is what a request tells about a session to be made.
+func (t *Tracker) newSession(r *http.Request, userID string, h handle) NewSession {
+	seen := t.observe(r)
+	agent, hints := t.maskAgent(seen)
+	return NewSession{
+		agent: seen.userAgent, hints: seen.hints,
+		Session: Session{
+			ID: h.id(), UserID: userID,
+			Address: seen.address, AddressSource: seen.source, LoginAddress: seen.address, LoginAddressSource: seen.source,
+			UserAgent: agent, ClientHints: hints, Device: Device{Type: seen.device},
+		},
+		Lifetime: t.opts.Lifetime, IdleTimeout: t.opts.idleFor(),
+		Limit: t.opts.MaxSessions, Policy: t.opts.LimitPolicy,
 	}
 }

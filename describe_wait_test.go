@@ -22,7 +22,7 @@ func TestNoRequestWaitsForTheParser(t *testing.T) { // alone: it counts what is 
 	runtime.ReadMemStats(&before)
 	tracker, err := New(NewMemoryStore(), &Options{Classifier: classifier, FlushInterval: 10 * time.Millisecond, TouchInterval: time.Second})
 	require.NoError(t, err)
-	require.NoError(t, tracker.Start(t.Context()))
+	start(t, tracker)
 	runtime.ReadMemStats(&after)
 	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
 

@@ -182,7 +182,7 @@ func (s *Subscription) begin(after string) {
 		}
 	}
 	s.read.Store(s.next)
-	s.away.Store(max(s.t.clock.local(), 1))
+	s.away.Store(max(s.t.clock.Local(), 1))
 }
 
 // Next waits for the next event. It returns an error that wraps
@@ -214,7 +214,7 @@ func (s *Subscription) record(ctx context.Context) (*record, error) {
 	s.away.Store(0)
 	defer func() {
 		s.read.Store(s.next)
-		s.away.Store(max(s.t.clock.local(), 1))
+		s.away.Store(max(s.t.clock.Local(), 1))
 	}()
 	for {
 		select {
@@ -232,7 +232,7 @@ func (s *Subscription) record(ctx context.Context) (*record, error) {
 		}
 		wait := time.Duration(0)
 		if s.snapshot != "" {
-			if wait = time.Duration(s.snapAfter-s.t.clock.local()) * time.Microsecond; wait <= 0 {
+			if wait = time.Duration(s.snapAfter-s.t.clock.Local()) * time.Microsecond; wait <= 0 {
 				return s.newSnapshot(ctx), nil
 			}
 			wake = nil
@@ -284,8 +284,8 @@ func (s *Subscription) newSnapshot(ctx context.Context) *record {
 	h := &s.t.hub
 	e := Event{Type: EventSnapshot, Reason: s.snapshot}
 	s.next, s.snapshot = h.next.Load(), ""
-	s.snapAfter = s.t.clock.local() + time.Second.Microseconds()
-	e.ID, e.Time = h.id(s.next-1), fromMicros(s.t.clock.now())
+	s.snapAfter = s.t.clock.Local() + time.Second.Microseconds()
+	e.ID, e.Time = h.id(s.next-1), fromMicros(s.t.clock.Now())
 	stats, err := s.t.OnlineStats(ctx)
 	if err != nil {
 		stats = s.t.shared.last() // as of when they hold, as At says

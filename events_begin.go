@@ -3,19 +3,21 @@ package sessiontrack
 import (
 	"context"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 // newWatcher begins to watch: it learns who is online and has the feed ask for more.
 func (t *Tracker) newWatcher(ctx context.Context, since int64) *watcher {
 	w := &watcher{
-		t: t, since: fromMicros(since), began: fromMicros(since), priming: true, room: eventBudget, roomAt: t.clock.local(),
-		coming: make(map[string]struct{}), leaving: make(map[string]int64), statsAt: t.clock.local(),
+		t: t, since: fromMicros(since), began: fromMicros(since), priming: true, room: eventBudget, roomAt: t.clock.Local(),
+		coming: make(map[string]struct{}), leaving: make(map[string]int64), statsAt: t.clock.Local(),
 	}
 	for len(t.hub.arrivals) > 0 { // of the time before
 		<-t.hub.arrivals
 	}
 	for !w.load(ctx) {
-		if !sleep(ctx, t.opts.FeedInterval) {
+		if !storeclock.Sleep(ctx, t.opts.FeedInterval) {
 			return nil
 		}
 	}

@@ -143,7 +143,7 @@ func (h *hub) add(s *Subscription, limit int) error {
 	}
 	h.readers[s] = struct{}{}
 	if h.since == 0 {
-		h.since = s.t.clock.earliest() - clockDoubt.Microseconds()
+		h.since = s.t.clock.Earliest() - clockDoubt.Microseconds()
 	}
 	select {
 	case h.started <- struct{}{}:
@@ -163,7 +163,7 @@ func (h *hub) remove(s *Subscription) {
 		s.unbind()
 	}
 	if len(h.readers) == 0 {
-		h.leftAt = s.t.clock.local()
+		h.leftAt = s.t.clock.Local()
 	}
 }
 

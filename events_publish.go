@@ -3,13 +3,14 @@ package sessiontrack
 import (
 	"context"
 	"slices"
-	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 // publish tells events as far as the budget goes, with their users' names where
 // somebody reads by HTTP.
 func (w *watcher) publish(ctx context.Context, events []Event, gap bool) {
-	t, local := w.t, w.t.clock.local()
+	t, local := w.t, w.t.clock.Local()
 	w.room = min(eventBudget, w.room+float64(local-w.roomAt)*eventBudget/1e6)
 	w.roomAt = local
 	if n := int(w.room); len(events) > n {
@@ -23,7 +24,7 @@ func (w *watcher) publish(ctx context.Context, events []Event, gap bool) {
 	}
 	t.hub.publish(events, people)
 	if gap {
-		t.hub.publish([]Event{{Type: eventGap, Time: fromMicros(t.clock.now())}}, nil)
+		t.hub.publish([]Event{{Type: eventGap, Time: fromMicros(t.clock.Now())}}, nil)
 	}
 }
 
@@ -60,7 +61,7 @@ func (w *watcher) tick(ctx context.Context, local int64) {
 
 // sweep puts users in doubt of whom nothing was heard for the online window.
 func (w *watcher) sweep(local int64) {
-	oldest := fromMicros(w.t.clock.now()).Add(-w.t.opts.Online)
+	oldest := fromMicros(w.t.clock.Now()).Add(-w.t.opts.Online)
 	for id, last := range w.online {
 		if _, doubted := w.leaving[id]; !doubted && !last.After(oldest) {
 			w.leaving[id] = local
@@ -125,7 +126,7 @@ func (w *watcher) askStore(ctx context.Context) {
 	if len(asked) == 0 {
 		return
 	}
-	a := arrival{asked: asked[:min(len(asked), listedDoubts)], at: w.t.clock.local()}
+	a := arrival{asked: asked[:min(len(asked), listedDoubts)], at: w.t.clock.Local()}
 	q := Query{Live: true, IdleTimeout: w.t.opts.IdleTimeout, Within: w.t.opts.Online, Limit: maxPage}
 	for _, id := range a.asked {
 		q.UserID = id
@@ -135,7 +136,7 @@ func (w *watcher) askStore(ctx context.Context) {
 		}
 		u := OnlineUser{UserID: id, Sessions: len(page.Sessions)}
 		for _, s := range page.Sessions {
-			u.LastActivity = later(u.LastActivity, s.LastActivity)
+			u.LastActivity = storeclock.Later(u.LastActivity, s.LastActivity)
 		}
 		a.changes.Users, a.changes.Now = append(a.changes.Users, u), page.Now
 	}
@@ -160,39 +161,7 @@ func (t *Tracker) happened(begun, ended []Session) {
 	case t.changes != nil:
 		t.hub.nudge()
 	default:
-		c := Changes{Begun: begun, Ended: ended, Now: fromMicros(t.clock.now())}
-		t.hub.hand(arrival{changes: c, at: t.clock.local()})
+		c := Changes{Begun: begun, Ended: ended, Now: fromMicros(t.clock.Now())}
+		t.hub.hand(arrival{changes: c, at: t.clock.Local()})
 	}
-}
-
-// readFeed asks the feed, with all that events need where somebody is watching.
-func (t *Tracker) readFeed(ctx context.Context) (EndedPage, error) {
-	w := t.hub.watching.Load()
-	if w == nil || t.changes == nil {
-		return t.feed.EndedSince(ctx, t.lease.since, feedLimit)
-	}
-	f := &t.changed
-	if f.began != w.since { // other readers than at the last reading
-		*f = changePlace{began: w.since, begun: w.since, seen: w.since.Add(-feedOverlap - t.opts.FlushInterval)}
-	}
-	local := t.clock.local()
-	c, err := t.changes.ChangesSince(ctx, ChangeQuery{Ended: t.lease.since, Begun: f.begun, Seen: f.seen, Users: w.ask, Limit: feedLimit})
-	if err != nil {
-		return EndedPage{}, err
-	}
-	if next := c.Now.Add(-feedOverlap); next.After(f.begun) {
-		f.begun = next
-	}
-	f.seen = c.Now.Add(-feedOverlap - t.opts.FlushInterval)
-	t.hub.hand(arrival{changes: c, asked: w.ask, at: local, began: f.began, anew: t.lease.setBack(c.Now, local)})
-	page := EndedPage{Ended: make([]EndedSession, len(c.Ended)), More: c.MoreEnded, Now: c.Now}
-	for i := range c.Ended {
-		page.Ended[i] = endedSession(c.Ended[i])
-	}
-	return page, nil
-}
-
-// changePlace is where the feed's next reading for events begins.
-type changePlace struct {
-	began, begun, seen time.Time
 }

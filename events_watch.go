@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 const (
@@ -117,7 +119,7 @@ func (w *watcher) run(ctx context.Context) {
 		case <-gather.C:
 			w.gather(ctx)
 		case <-ticker.C:
-			local := t.clock.local()
+			local := t.clock.Local()
 			t.count(countStalled, t.hub.endStalled(local))
 			w.tick(ctx, local)
 			if t.hub.deserted(local) {
@@ -176,7 +178,7 @@ func (w *watcher) sessions(c *Changes) []Event {
 		}
 		ends[h] = struct{}{}
 		if _, again := w.ends[h]; !again {
-			events = append(events, Event{Type: EventLogout, Time: later(s.LogoutAt, s.LoginAt), Session: s})
+			events = append(events, Event{Type: EventLogout, Time: storeclock.Later(s.LogoutAt, s.LoginAt), Session: s})
 		}
 	}
 	w.logins, w.ends = stillTold(logins, w.logins, c.MoreBegun), stillTold(ends, w.ends, c.MoreEnded)
@@ -215,7 +217,7 @@ func (w *watcher) moved(e *Event) {
 	case e.Type == EventLogin:
 		delete(w.leaving, user)
 	case online:
-		w.leaving[user] = w.t.clock.local() + offlineGrace.Microseconds()
+		w.leaving[user] = w.t.clock.Local() + offlineGrace.Microseconds()
 	}
 }
 
@@ -265,7 +267,7 @@ func (w *watcher) confirm(a arrival) (events []Event) {
 		case online && doubted && a.at >= from:
 			delete(w.leaving, id)
 			delete(w.online, id)
-			gone := OnlineUser{UserID: id, LastActivity: later(last, u.LastActivity), Sessions: u.Sessions}
+			gone := OnlineUser{UserID: id, LastActivity: storeclock.Later(last, u.LastActivity), Sessions: u.Sessions}
 			events = append(events, Event{Type: EventOffline, Time: a.changes.Now, User: gone})
 		}
 		delete(w.coming, id)
@@ -274,19 +276,12 @@ func (w *watcher) confirm(a arrival) (events []Event) {
 	return events
 }
 
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
 // ask has the feed's next reading settle as many doubts as fit.
 func (w *watcher) ask() {
 	if w.online != nil && len(w.online)+len(w.coming) > maxWatched {
 		w.overflow(context.Background())
 	}
-	local := w.t.clock.local()
+	local := w.t.clock.Local()
 	ask := make([]string, 0, min(maxChangeUsers, len(w.coming)+len(w.leaving)))
 	for id := range w.coming {
 		if len(ask) < maxChangeUsers {

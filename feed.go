@@ -3,6 +3,8 @@ package sessiontrack
 import (
 	"context"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 const (
@@ -55,14 +57,14 @@ func (t *Tracker) PollNow() {
 func (t *Tracker) runFeed(ctx context.Context) {
 	timer := time.NewTimer(t.opts.FeedInterval)
 	defer timer.Stop()
-	kicks := pace{each: t.opts.FeedInterval / feedBurst, ahead: feedBurst}
+	kicks := storeclock.Pace{Each: t.opts.FeedInterval / feedBurst, Ahead: feedBurst}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 		case <-t.feedKick:
-			if !sleep(ctx, kicks.wait(t.clock.local(), 1)) {
+			if !storeclock.Sleep(ctx, kicks.Take(t.clock.Local(), 1)) {
 				return
 			}
 		}
@@ -74,25 +76,11 @@ func (t *Tracker) runFeed(ctx context.Context) {
 	}
 }
 
-// pace spreads what costs others something: every one of it takes each, and as many as
-// ahead says may be taken before their time.
-type pace struct {
-	each   time.Duration
-	ahead  int
-	paidAt int64
-}
-
-// wait takes n and returns how long to wait for them, which may be negative.
-func (p *pace) wait(local int64, n int) time.Duration {
-	p.paidAt = max(p.paidAt, local) + (time.Duration(n) * p.each).Microseconds()
-	return time.Duration(p.paidAt-local)*time.Microsecond - time.Duration(p.ahead)*p.each
-}
-
 // poll reads the feed once and renews the lease.
 func (t *Tracker) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, t.opts.StoreTimeout)
 	defer cancel()
-	before := t.clock.local()
+	before := t.clock.Local()
 	var page EndedPage
 	err := t.withStore(func() (err error) {
 		page, err = t.readFeed(ctx)
@@ -102,7 +90,7 @@ func (t *Tracker) poll(ctx context.Context) error {
 		t.storeAway(ctx, err)
 		return err
 	}
-	t.clock.learn(page.Now, before, t.clock.local())
+	t.clock.Learn(page.Now, before, t.clock.Local())
 	gap := before-t.lease.lastGood > (t.opts.MaxStaleness + t.opts.StaleGrace).Microseconds()
 	if page.More || gap || t.lease.setBack(page.Now, before) {
 		t.cache.clear()
@@ -174,17 +162,34 @@ func (t *Tracker) tolerated(e *entry, local int64) bool {
 	return t.trusted(e, local-t.opts.StaleGrace.Microseconds())
 }
 
-// sleep waits for d or until ctx is done, and reports whether it waited.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
+// readFeed asks the feed, with all that events need where somebody is watching.
+func (t *Tracker) readFeed(ctx context.Context) (EndedPage, error) {
+	w := t.hub.watching.Load()
+	if w == nil || t.changes == nil {
+		return t.feed.EndedSince(ctx, t.lease.since, feedLimit)
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
+	f := &t.changed
+	if f.began != w.since { // other readers than at the last reading
+		*f = changePlace{began: w.since, begun: w.since, seen: w.since.Add(-feedOverlap - t.opts.FlushInterval)}
 	}
+	local := t.clock.Local()
+	c, err := t.changes.ChangesSince(ctx, ChangeQuery{Ended: t.lease.since, Begun: f.begun, Seen: f.seen, Users: w.ask, Limit: feedLimit})
+	if err != nil {
+		return EndedPage{}, err
+	}
+	if next := c.Now.Add(-feedOverlap); next.After(f.begun) {
+		f.begun = next
+	}
+	f.seen = c.Now.Add(-feedOverlap - t.opts.FlushInterval)
+	t.hub.hand(arrival{changes: c, asked: w.ask, at: local, began: f.began, anew: t.lease.setBack(c.Now, local)})
+	page := EndedPage{Ended: make([]EndedSession, len(c.Ended)), More: c.MoreEnded, Now: c.Now}
+	for i := range c.Ended {
+		page.Ended[i] = endedSession(c.Ended[i])
+	}
+	return page, nil
+}
+
+// changePlace is where the feed's next reading for events begins.
+type changePlace struct {
+	began, begun, seen time.Time
 }

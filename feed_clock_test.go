@@ -124,7 +124,7 @@ func TestWatchBeginsWithWhatWasUnderWay(t *testing.T) {
 		store := &lateCommits{faultStore: newFaultStore(), hidden: map[SessionID]time.Time{}}
 		tracker, err := New(store, nil)
 		require.NoError(t, err)
-		require.NoError(t, tracker.Start(t.Context()))
+		start(t, tracker)
 		f := &fixture{Tracker: tracker, store: store.faultStore}
 		f.login(t, "early")
 		late, _ := f.login(t, "late")
@@ -144,13 +144,13 @@ func TestWatchBeginsByTheStoresTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, nil)
-		before := f.clock.local()
+		before := f.clock.Local()
 		time.Sleep(400 * time.Millisecond)
-		f.clock.learn(time.Now().Add(-400*time.Millisecond), before, f.clock.local()) // the answer was slow
-		require.Greater(t, f.clock.now(), time.Now().UnixMicro()-200_001)
-		assert.LessOrEqual(t, f.clock.earliest(), time.Now().Add(-400*time.Millisecond).UnixMicro())
-		f.clock.learn(time.Now(), f.clock.local(), f.clock.local())
-		assert.Equal(t, time.Now().UnixMicro(), f.clock.earliest())
+		f.clock.Learn(time.Now().Add(-400*time.Millisecond), before, f.clock.Local()) // the answer was slow
+		require.Greater(t, f.clock.Now(), time.Now().UnixMicro()-200_001)
+		assert.LessOrEqual(t, f.clock.Earliest(), time.Now().Add(-400*time.Millisecond).UnixMicro())
+		f.clock.Learn(time.Now(), f.clock.Local(), f.clock.Local())
+		assert.Equal(t, time.Now().UnixMicro(), f.clock.Earliest())
 	})
 }
 
@@ -159,7 +159,7 @@ func TestWatchBeginsByTheStoresTime(t *testing.T) {
 func TestAnEventIsToldOnceWhereTheFeedIsCut(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
-	at := fromMicros(f.clock.now())
+	at := fromMicros(f.clock.Now())
 	w := &watcher{t: f.Tracker, began: at.Add(-time.Second)}
 	session := func(serial int64, over bool) Session {
 		s := Session{ID: newHandle().id(), Serial: serial, UserID: fmt.Sprint(serial), LoginAt: at.Add(time.Duration(serial))}

@@ -44,9 +44,18 @@ func (f *fixture) echo() http.Handler {
 
 func (f *fixture) started(t *testing.T) *fixture {
 	t.Helper()
-	require.NoError(t, f.Start(context.Background()))
-	t.Cleanup(func() { _ = f.Shutdown(context.Background()) })
+	start(t, f)
 	return f
+}
+
+// start starts a Tracker and shuts it down at the end of the test.
+func start(t testing.TB, tracker interface {
+	Start(context.Context) error
+	Shutdown(context.Context) error
+}) {
+	t.Helper()
+	require.NoError(t, tracker.Start(t.Context()))
+	t.Cleanup(func() { _ = tracker.Shutdown(context.Background()) })
 }
 
 func (f *fixture) login(t *testing.T, user string, headers ...string) (Session, Token) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"unique"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 // maxReads is how many reads of the store requests may have under way; the others
@@ -39,7 +41,7 @@ func newFlights() *flights {
 // missed says that the cache had no answer a moment ago; another request's read may have
 // brought it since.
 func (t *Tracker) read(ctx context.Context, h handle, create *NewSession, missed bool) (*entry, error) {
-	run := t.life.enter()
+	run := t.life.Begin()
 	if run == nil { // before Start, after Shutdown: nothing is shared or kept
 		ctx, cancel := t.requestContext(ctx)
 		defer cancel()
@@ -47,10 +49,10 @@ func (t *Tracker) read(ctx context.Context, h handle, create *NewSession, missed
 	}
 	f, mine := t.join(h)
 	if !mine {
-		run.leave()
+		run.Done()
 	} else {
 		go func() {
-			defer run.leave()
+			defer run.Done()
 			t.fly(context.WithoutCancel(ctx), f, h, create, missed)
 		}()
 	}
@@ -101,7 +103,7 @@ func (t *Tracker) fly(ctx context.Context, f *flight, h handle, create *NewSessi
 		close(f.done)
 	}()
 	if missed {
-		if f.entry = t.cached(h, t.clock.local()); f.entry != nil {
+		if f.entry = t.cached(h, t.clock.Local()); f.entry != nil {
 			return // a read that ended between the look and this flight's beginning brought it
 		}
 	}
@@ -132,7 +134,7 @@ func (t *Tracker) withStore(call func() error) (err error) {
 func (t *Tracker) readStore(ctx context.Context, h handle, create *NewSession) (e *entry, err error) {
 	t.count(countReads, 1)
 	err = t.withStore(func() error {
-		readAt := t.clock.local()
+		readAt := t.clock.Local()
 		record, err := t.store.Get(ctx, h.id())
 		switch {
 		case create != nil && errors.Is(err, ErrNotFound):
@@ -152,14 +154,14 @@ func (t *Tracker) entryOf(r *Record, h handle, readAt int64) (*entry, error) {
 	if !ok || e.handle != h {
 		return nil, fmt.Errorf("%w: the store answered with another session", ErrUnavailable)
 	}
-	raise(&e.last, t.touches.latest(h)) // activity that the store has not been told yet
+	storeclock.Raise(&e.last, t.touches.latest(h)) // activity that the store has not been told yet
 	return e, nil
 }
 
 // createDerived makes the session of a credential that names none of ours. Another
 // replica, or another request, may have been first: then theirs is the session.
 func (t *Tracker) createDerived(ctx context.Context, h handle, n *NewSession) (*entry, error) {
-	before := t.clock.local()
+	before := t.clock.Local()
 	created, err := t.store.Create(ctx, *n)
 	if errors.Is(err, ErrExists) {
 		record, err := t.store.Get(ctx, h.id())

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	codec "github.com/sessiontrack/sessiontrack/internal/handle"
 )
 
 // family is a set of endpoints below one prefix: what AdminHandler and UserHandler
@@ -190,7 +192,7 @@ func (f *family) audit(c *call, err error) {
 		}
 	case actionForceLogoutUser:
 		// A token that was pasted in a user's place is a secret and nobody's name.
-		if _, secret := parseProof(c.id); !secret && validUserID(c.id) {
+		if _, secret := codec.ParseProof(c.id); !secret && validUserID(c.id) {
 			a.TargetUser = c.id
 		}
 	}

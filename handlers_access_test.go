@@ -250,7 +250,7 @@ func TestAdminIsReadFromTheStore(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
 		s := newSite(t, store, siteOptions{})
-		require.NoError(t, s.Start(t.Context()))
+		start(t, s)
 		defer func() { require.NoError(t, s.Shutdown(t.Context())) }()
 		sessions := s.signInAll(t, adam, bob)
 		for _, route := range routesUnderTest(sessions[bob].ID) {

@@ -66,11 +66,11 @@ func (h *userHandler) events(c *call) (any, error) {
 	if err := h.canStream(c); err != nil {
 		return nil, err
 	}
-	run := h.t.life.enter()
+	run := h.t.life.Begin()
 	if run == nil {
 		return nil, errNotRunning
 	}
-	defer run.leave() // Shutdown waits for streams
+	defer run.Done() // Shutdown waits for streams
 	if !s.all {
 		user := c.caller.entry.user
 		if !h.t.hub.streams.admit(user, h.t.opts.MaxSubscribers) {
@@ -166,7 +166,7 @@ func (s *eventStream) serve() error {
 
 // see asks anew which of the named users the caller may see.
 func (s *eventStream) see() error {
-	s.visibleAt = s.h.t.clock.local()
+	s.visibleAt = s.h.t.clock.Local()
 	if s.all || s.named == nil {
 		return nil
 	}
@@ -212,7 +212,7 @@ func (s *eventStream) run(ctx context.Context, w eventWriter) error {
 		turn, cancel := context.WithTimeout(ctx, guardEvery)
 		r, err := s.record(turn)
 		cancel()
-		local := s.h.t.clock.local()
+		local := s.h.t.clock.Local()
 		switch {
 		case err == nil:
 			err = s.write(w, r)
@@ -242,7 +242,7 @@ func (s *eventStream) write(w eventWriter, r *record) error {
 			r = s.step()
 		}
 	}
-	s.wroteAt = s.h.t.clock.local()
+	s.wroteAt = s.h.t.clock.Local()
 	return w.flush()
 }
 

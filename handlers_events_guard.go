@@ -14,12 +14,12 @@ import (
 // and at an interval below MaxStaleness at what the host says of roles. Its own
 // session's end comes by itself, from the feed.
 func (s *eventStream) guard(ctx context.Context) error {
-	t, local := s.h.t, s.h.t.clock.local()
+	t, local := s.h.t, s.h.t.clock.Local()
 	if local-s.checkedAt < guardEvery.Microseconds() && !s.doubt.Load() {
 		return nil
 	}
 	s.checkedAt = local
-	if until := s.c.until; !until.IsZero() && t.clock.now() >= micros(until.Add(credentialLeeway)) {
+	if until := s.c.until; !until.IsZero() && t.clock.Now() >= micros(until.Add(credentialLeeway)) {
 		return overExpired
 	}
 	if err := s.guardSession(ctx, local); err != nil {
@@ -59,7 +59,7 @@ func (s *eventStream) guardSession(ctx context.Context, local int64) error {
 	if !t.tolerated(e, local) {
 		return overUnavailable
 	}
-	_, err := t.judge(ctx, e, t.clock.now())
+	_, err := t.judge(ctx, e, t.clock.Now())
 	switch {
 	case errors.Is(err, ErrEnded):
 		return overEnded
@@ -114,16 +114,6 @@ func (t *Tracker) watcher(r *http.Request) (*tracked, time.Time, error) {
 		return nil, time.Time{}, err
 	}
 	return &tracked{r.Context(), res.entry, t, res.roles}, res.until, nil
-}
-
-// opensStream reports whether a request is for a stream of events.
-func opensStream(r *http.Request) bool {
-	return strings.HasSuffix(r.URL.Path, "/events") && r.Method == http.MethodGet &&
-		(isWebSocket(r) || strings.Contains(r.Header.Get("Accept"), "text/event-stream"))
-}
-
-func isWebSocket(r *http.Request) bool {
-	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
 // foreignSocket reports a WebSocket that a page of another site opens: browsers send

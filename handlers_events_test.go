@@ -163,7 +163,7 @@ func TestStreamOfAnAdministrator(t *testing.T) {
 		text, err := json.Marshal([]any{first.data, login.data, online.data, logout.data})
 		require.NoError(t, err)
 		for _, token := range s.issued {
-			assert.NotContains(t, string(text), token[handleChars+1:], "no secret")
+			assert.NotContains(t, string(text), token[idChars+1:], "no secret")
 		}
 		again := s.stream(t, adam, "?users=1", "Last-Event-ID", online.id)
 		require.Equal(t, logout.id, again.want("logout").id, "resumed")

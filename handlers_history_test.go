@@ -15,7 +15,7 @@ func TestHistoryAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, NewMemoryStore(), siteOptions{tracker: func(o *Options) { o.TimeZone = "Asia/Kathmandu" }})
-		require.NoError(t, s.Start(t.Context()))
+		start(t, s)
 		time.Sleep(30 * time.Second) // samples come at half past
 		s.signInAll(t, adam, alice)
 		time.Sleep(10 * time.Minute)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	codec "github.com/sessiontrack/sessiontrack/internal/handle"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -35,7 +36,7 @@ func TestNothingThatIsShownAuthenticates(t *testing.T) {
 		require.True(t, shown[string(sessions[alice].ID)], "the list shows handles")
 		require.Greater(t, len(shown), 20)
 		for text := range shown {
-			for _, other := range []string{"", "." + text, "." + strings.Repeat("A", secretChars), "." + string(sessions[alice].ID) + strings.Repeat("A", secretChars-handleChars)} {
+			for _, other := range []string{"", "." + text, "." + strings.Repeat("A", codec.SecretChars), "." + string(sessions[alice].ID) + strings.Repeat("A", codec.SecretChars-idChars)} {
 				for _, headers := range [][]string{
 					{headerName, text + other}, {"Cookie", "__Host-session=" + text + other}, {"Authorization", "Bearer " + text + other},
 				} {
@@ -46,7 +47,7 @@ func TestNothingThatIsShownAuthenticates(t *testing.T) {
 			}
 		}
 		for _, token := range s.issued {
-			assert.NotContains(t, s.logs.String(), token[handleChars+1:])
+			assert.NotContains(t, s.logs.String(), token[idChars+1:])
 		}
 	})
 }
@@ -277,7 +278,7 @@ func TestHandlersWhileTheStoreIsAway(t *testing.T) {
 	for _, started := range []bool{false, true} {
 		if started {
 			broken.away.Store(false)
-			require.NoError(t, s.Start(t.Context()))
+			start(t, s)
 			defer func() { _ = s.Shutdown(t.Context()) }()
 			require.Equal(t, 200, s.as(adam, "GET", onlinePath+"count").Code, "cached")
 		}

@@ -329,5 +329,5 @@ func (h *userHandler) cleanup(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cleanupAnswer{cleaned, fromMicros(h.t.clock.now()), "success"}, nil
+	return cleanupAnswer{cleaned, fromMicros(h.t.clock.Now()), "success"}, nil
 }

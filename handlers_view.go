@@ -35,7 +35,7 @@ func (t *Tracker) sessionView(s Session, c *call, window time.Duration) sessionV
 	active := t.WithinLimits(s)
 	v := sessionView{
 		sessionJSON: s.toJSON(t.jsonUserID(s.UserID), active),
-		Online:      active && t.clock.now()-micros(s.LastActivity) < window.Microseconds(),
+		Online:      active && t.clock.Now()-micros(s.LastActivity) < window.Microseconds(),
 		Current:     s.ID == c.caller.entry.handle.id(),
 	}
 	if s.EndedBy != "" {

@@ -47,11 +47,11 @@ func TestShutdownDoesNotOutliveItsContext(t *testing.T) {
 		store := &hangingTouches{MemoryStore: NewMemoryStore()}
 		tracker, err := New(store, nil)
 		require.NoError(t, err)
-		require.NoError(t, tracker.Start(t.Context()))
+		start(t, tracker)
 		s, _, err := tracker.Login(httptest.NewRecorder(), request("POST", "/"), "42")
 		require.NoError(t, err)
 		h, _ := parseHandle(s.ID)
-		require.True(t, tracker.touches.add(h, activity{at: tracker.clock.now()}))
+		require.True(t, tracker.touches.add(h, activity{at: tracker.clock.Now()}))
 		time.Sleep(2100 * time.Millisecond) // the flush has begun, and gets 2 s
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
@@ -93,7 +93,7 @@ func TestStatsHoldNobodyUp(t *testing.T) {
 		store := &hangingStats{MemoryStore: NewMemoryStore()}
 		tracker, err := New(store, nil)
 		require.NoError(t, err)
-		require.NoError(t, tracker.Start(t.Context()))
+		start(t, tracker)
 		began := time.Now()
 		var group sync.WaitGroup
 		for range 100 {

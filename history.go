@@ -114,7 +114,7 @@ const historyPatience = 10 * time.Second
 func (t *Tracker) readHistory(ctx context.Context, q HistoryQuery) (HistoryData, error) {
 	reader, ok := t.store.(Historian)
 	if !ok {
-		return t.samples.history(q, fromMicros(t.clock.now())), nil
+		return t.samples.history(q, fromMicros(t.clock.Now())), nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, historyPatience)
 	defer cancel()
@@ -132,7 +132,7 @@ func (m *sampleMemory) history(q HistoryQuery, now time.Time) HistoryData {
 
 func (t *Tracker) defaultRange(r *HistoryRange) {
 	if r.To.IsZero() {
-		r.To = fromMicros(t.clock.now())
+		r.To = fromMicros(t.clock.Now())
 	}
 	if r.From.IsZero() {
 		r.From = r.To.Add(-24 * time.Hour)

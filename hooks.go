@@ -16,12 +16,12 @@ func inHook(ctx context.Context) bool { return ctx.Value(hookKey{}) != nil }
 // hook has one of the host's hooks called: in turn, in the background, so that a slow
 // one delays no request; in place before Start, where there is no background.
 func (t *Tracker) hook(ctx context.Context, name string, call func(context.Context)) {
-	run := t.life.enter()
+	run := t.life.Begin()
 	if run == nil {
 		t.contain(name, func() { call(context.WithoutCancel(ctx)) })
 		return
 	}
-	defer run.leave()
+	defer run.Done()
 	select {
 	case t.hooks <- func(ctx context.Context) { t.contain(name, func() { call(ctx) }) }:
 	default:

@@ -27,7 +27,7 @@ func hotPaths(t testing.TB) map[string]hotPath {
 		}
 		tracker, err := New(NewMemoryStore(), o)
 		require.NoError(t, err)
-		require.NoError(t, tracker.Start(t.Context()))
+		start(t, tracker)
 		t.Cleanup(func() { _ = tracker.Shutdown(t.Context()) })
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		session, token, err := tracker.Login(httptest.NewRecorder(), r, "42")

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Identity is who a credential says the caller is. It is not modified after an
@@ -52,9 +50,6 @@ type Identity struct {
 // valid reports whether the names of an identity can be used.
 func (id *Identity) valid() bool { return validUserID(id.UserID) && len(id.Key) <= maxUserID }
 
-// maxUserID bounds a user id in bytes.
-const maxUserID = 255
-
 // Identifier finds the caller's credential in a request and verifies it. It runs
 // on every request, before anything else, from many goroutines at once: it must
 // cap lengths before it parses, and touch no database.
@@ -78,28 +73,4 @@ func (f IdentifierFunc) Identify(r *http.Request) (Identity, error) { return f(r
 // that the place is unknown.
 type Locator interface {
 	Locate(ctx context.Context, addr netip.Addr) (Location, error)
-}
-
-// validUserID reports whether a user id can be stored, logged and sent.
-func validUserID(id string) bool { return id != "" && len(id) <= maxUserID && cleanText(id) }
-
-// cleanText reports whether s is valid UTF-8 without control characters; NUL, for
-// one, cannot be stored in PostgreSQL (SQLSTATE 22021).
-func cleanText(s string) bool {
-	ascii := true
-	for i := range len(s) {
-		if s[i] < 0x20 || s[i] == 0x7F {
-			return false
-		}
-		ascii = ascii && s[i] < utf8.RuneSelf
-	}
-	if ascii {
-		return true
-	}
-	for _, r := range s {
-		if unicode.IsControl(r) {
-			return false
-		}
-	}
-	return utf8.ValidString(s)
 }

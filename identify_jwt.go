@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/sessiontrack/sessiontrack/internal/jwtverify"
 )
 

@@ -30,18 +30,18 @@ func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (
 	}
 	token := newToken()
 	n, p := t.newSession(r, userID, token.handle), token.proof()
-	n.SecretHash = p.hash()
+	n.SecretHash = p.Hash()
 	n.Replaces = t.proved(r)
 	ctx, cancel := t.writeContext(r.Context())
 	defer cancel()
-	before := t.clock.local()
+	before := t.clock.Local()
 	generation := t.cache.generation(token.handle)
 	created, err := t.store.Create(ctx, n)
 	if err != nil {
 		return Session{}, Token{}, fmt.Errorf("sessiontrack: Login: %w", asUnavailable(err))
 	}
 	t.created(r.Context(), &n, created, before)
-	if e, ok := newEntry(&Record{Session: created.Session, SecretHash: n.SecretHash}, before); ok && t.life.running() {
+	if e, ok := newEntry(&Record{Session: created.Session, SecretHash: n.SecretHash}, before); ok && t.life.Running() {
 		t.cache.put(e, generation)
 	}
 	w.Header().Set("Cache-Control", "no-store")
@@ -61,25 +61,9 @@ func (t *Tracker) proved(r *http.Request) SessionID {
 	return res.entry.handle.id()
 }
 
-// newSession is what a request tells about a session to be made.
-func (t *Tracker) newSession(r *http.Request, userID string, h handle) NewSession {
-	seen := t.observe(r)
-	agent, hints := t.maskAgent(seen)
-	return NewSession{
-		agent: seen.userAgent, hints: seen.hints,
-		Session: Session{
-			ID: h.id(), UserID: userID,
-			Address: seen.address, AddressSource: seen.source, LoginAddress: seen.address, LoginAddressSource: seen.source,
-			UserAgent: agent, ClientHints: hints, Device: Device{Type: seen.device},
-		},
-		Lifetime: t.opts.Lifetime, IdleTimeout: t.opts.idleFor(),
-		Limit: t.opts.MaxSessions, Policy: t.opts.LimitPolicy,
-	}
-}
-
 // created is what follows a Create, by Login or from a credential.
 func (t *Tracker) created(ctx context.Context, n *NewSession, c CreateResult, before int64) {
-	t.clock.learn(c.Session.LoginAt, before, t.clock.local())
+	t.clock.Learn(c.Session.LoginAt, before, t.clock.Local())
 	t.count(countLogins, 1)
 	t.ended(ctx, c.Ended)
 	t.happened([]Session{c.Session}, nil)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // tracked is the context of a request whose session is known: one allocation beside
@@ -120,7 +121,7 @@ func (t *Tracker) use(r *http.Request, res *resolution) {
 	if opensStream(r) || t.asks(t.opts.Passive, r) {
 		return
 	}
-	if t.touch(r.Context(), res.entry, t.clock.at(res.local)) {
+	if t.touch(r.Context(), res.entry, t.clock.At(res.local)) {
 		t.notice(r, res.entry, res.until)
 	}
 }
@@ -221,4 +222,14 @@ func mustHandler(name string, next http.Handler) {
 
 func anyOf(has, wanted []string) bool {
 	return slices.ContainsFunc(wanted, func(role string) bool { return role != "" && slices.Contains(has, role) })
+}
+
+// opensStream reports whether a request is for a stream of events.
+func opensStream(r *http.Request) bool {
+	return strings.HasSuffix(r.URL.Path, "/events") && r.Method == http.MethodGet &&
+		(isWebSocket(r) || strings.Contains(r.Header.Get("Accept"), "text/event-stream"))
+}
+
+func isWebSocket(r *http.Request) bool {
+	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }

@@ -36,7 +36,7 @@ func BenchmarkMiddleware(b *testing.B) {
 		b.Run(carrier, func(b *testing.B) {
 			tracker, err := New(NewMemoryStore(), &Options{Cookie: &CookieOptions{}})
 			require.NoError(b, err)
-			require.NoError(b, tracker.Start(b.Context()))
+			start(b, tracker)
 			defer func() { require.NoError(b, tracker.Shutdown(context.Background())) }()
 			r := httptest.NewRequest("GET", "/", nil)
 			_, token, err := tracker.Login(httptest.NewRecorder(), r, "42")

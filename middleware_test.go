@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	codec "github.com/sessiontrack/sessiontrack/internal/handle"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -110,7 +111,7 @@ func TestOneAnswerForWhatIsNotGood(t *testing.T) {
 		"wrong secret of an ended":    string(ended.ID) + newToken().Reveal()[22:],
 		"ended without secret":        string(ended.ID),
 		"spelt with a trailing bit":   endedToken.Reveal()[:64] + "_E"[:1],
-		"hash in place of the secret": string(live.ID) + "." + rawURL.EncodeToString(make([]byte, 32)),
+		"hash in place of the secret": string(live.ID) + "." + codec.Encoding.EncodeToString(make([]byte, 32)),
 	} {
 		w := f.do("GET", "/", headerName, value)
 		assert.Equal(t, want.Code, w.Code, name)

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync/atomic"
-	"unicode"
+
+	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
 // Log keys follow OpenTelemetry's semantic conventions; a session is logged by its
@@ -17,7 +17,7 @@ func countAttr(n int) slog.Attr      { return slog.Int("count", n) }
 // errAttr logs an error as it is, for handlers that look into it, but for characters
 // that no terminal may act upon.
 func errAttr(err error) slog.Attr {
-	if text := err.Error(); printable(text) != text {
+	if message := err.Error(); text.Printable(message) != message {
 		err = printableError{err}
 	}
 	return slog.Any("error", err)
@@ -25,29 +25,10 @@ func errAttr(err error) slog.Attr {
 
 type printableError struct{ error }
 
-func (e printableError) Error() string { return printable(e.error.Error()) }
+func (e printableError) Error() string { return text.Printable(e.error.Error()) }
 func (e printableError) Unwrap() error { return e.error }
 
-// printable escapes what begins a line, moves the cursor or turns the direction of the
-// text (OWASP ASVS 16.4.1). slog's handlers do so for some of these characters, and not
-// for the same ones.
-func printable(text string) string {
-	plain := func(r rune) bool { return !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
-	if strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
-		return text
-	}
-	var b strings.Builder
-	for _, r := range text {
-		if plain(r) {
-			b.WriteRune(r)
-			continue
-		}
-		fmt.Fprintf(&b, "\\u{%x}", r)
-	}
-	return b.String()
-}
-
-func textAttr(key, text string) slog.Attr { return slog.String(key, printable(text)) }
+func textAttr(key, value string) slog.Attr { return slog.String(key, text.Printable(value)) }
 
 const (
 	info = slog.LevelInfo

@@ -130,7 +130,7 @@ func (t *Tracker) refuse(w http.ResponseWriter, r *http.Request, err error) {
 // logOutage logs why requests get 503, once a second: an outage must not fill the log
 // at the rate of the requests.
 func (t *Tracker) logOutage(ctx context.Context, err error) {
-	local, last := t.clock.local(), t.outageLogged.Load()
+	local, last := t.clock.Local(), t.outageLogged.Load()
 	if last != 0 && local-last < 1_000_000 || !t.outageLogged.CompareAndSwap(last, max(local, 1)) {
 		return
 	}

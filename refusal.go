@@ -14,16 +14,16 @@ import (
 // because all of it goes through one hash nobody can choose a handle that is remembered
 // in the place of somebody else's credential.
 func (c *carriers) refusalKey(h handle) (key handle) {
-	var room [handleBytes + 1 + sha256.Size + maxUserID]byte
+	var room [idBytes + 1 + sha256.Size + maxUserID]byte
 	text := append(append(room[:0], h[:]...), 0)
 	if c.header || c.cookie {
-		hash := c.token.hash()
+		hash := c.token.Hash()
 		text = append(text, hash[:]...)
-		text[handleBytes] |= 1
+		text[idBytes] |= 1
 	}
 	if c.verified {
 		text = append(text, c.identity().UserID...)
-		text[handleBytes] |= 2
+		text[idBytes] |= 2
 	}
 	sum := sha256.Sum256(text)
 	copy(key[:], sum[:])
@@ -36,7 +36,7 @@ func (c *carriers) refusalKey(h handle) (key handle) {
 // outage, which handles exist.
 func (t *Tracker) notGenuine(ctx context.Context, h handle, c *carriers, hit bool) error {
 	key := c.refusalKey(h)
-	if hit && !t.unknown.has(key, t.clock.local()) {
+	if hit && !t.unknown.has(key, t.clock.Local()) {
 		if t.down.Load() {
 			return fmt.Errorf("%w: known to be away", ErrUnavailable)
 		}
@@ -51,8 +51,8 @@ func (t *Tracker) notGenuine(ctx context.Context, h handle, c *carriers, hit boo
 // refused remembers a credential that is not good, and counts it.
 func (t *Tracker) refused(key handle) {
 	t.count(countUnknown, 1)
-	local := t.clock.local()
-	if t.life.running() {
+	local := t.clock.Local()
+	if t.life.Running() {
 		t.unknown.add(key, local)
 	}
 	if n := t.guessing.add(local); n > 0 {

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	codec "github.com/sessiontrack/sessiontrack/internal/handle"
 )
 
 // headerName is x-session-id in the canonical form that net/http keys by.
@@ -15,14 +17,14 @@ const headerName = "X-Session-Id"
 
 // carriers is what a request carries, each part genuine by its form, or refused.
 type carriers struct {
-	token    proof     // of the header, or the cookie
-	shared   *Identity // of a JWT, as its cache holds it
-	own      Identity  // of any other Identifier
-	header   bool      // token came by header
-	cookie   bool      // token came by cookie; both may be true
-	verified bool      // the Identifier has verified identity()
-	waited   bool      // a function of the host may have taken its time
-	badForm  bool      // the cookie is there and is no token: it can be cleared
+	token    codec.Proof // of the header, or the cookie
+	shared   *Identity   // of a JWT, as its cache holds it
+	own      Identity    // of any other Identifier
+	header   bool        // token came by header
+	cookie   bool        // token came by cookie; both may be true
+	verified bool        // the Identifier has verified identity()
+	waited   bool        // a function of the host may have taken its time
+	badForm  bool        // the cookie is there and is no token: it can be cleared
 }
 
 // identity is what the Identifier found, without a copy.
@@ -64,7 +66,7 @@ func (t *Tracker) carriersOf(r *http.Request, c *carriers, now time.Time) error 
 		c.header = true
 		if len(values) != 1 {
 			bad = true
-		} else if c.token, c.header = parseProof(values[0]); !c.header {
+		} else if c.token, c.header = codec.ParseProof(values[0]); !c.header {
 			bad = true
 		}
 	}
@@ -94,12 +96,12 @@ func (t *Tracker) readCookie(r *http.Request, c *carriers) bool {
 	if n == 0 {
 		return true
 	}
-	token, ok := parseProof(value)
+	token, ok := codec.ParseProof(value)
 	if n > 1 || !ok {
 		c.badForm = n == 1
 		return false
 	}
-	if c.header && (token.handle != c.token.handle || subtle.ConstantTimeCompare(token.secret[:], c.token.secret[:]) != 1) {
+	if c.header && (token.Handle != c.token.Handle || subtle.ConstantTimeCompare(token.Secret[:], c.token.Secret[:]) != 1) {
 		return false
 	}
 	c.token, c.cookie = token, true
@@ -168,17 +170,17 @@ func (t *Tracker) target(c *carriers) (h handle, derived bool, err error) {
 		if t.opts.Identifier != nil && !t.opts.SessionAlone {
 			return h, false, ErrInvalidCredential
 		}
-		return c.token.handle, false, nil
+		return handle(c.token.Handle), false, nil
 	case id.SessionID != "":
 		h, ok := c.ours()
-		if !ok || token && h != c.token.handle {
+		if !ok || token && h != handle(c.token.Handle) {
 			return h, false, ErrInvalidCredential
 		}
 		return h, false, nil
 	case token && id.Key != "":
 		return h, false, ErrInvalidCredential // two sessions named: the provider's and ours
 	case token:
-		return c.token.handle, false, nil
+		return handle(c.token.Handle), false, nil
 	case t.opts.ExplicitOnly:
 		return h, false, ErrInvalidCredential
 	case id.derived != handle{} && (c.shared != nil || id.Key == ""):
@@ -193,7 +195,7 @@ func (t *Tracker) target(c *carriers) (h handle, derived bool, err error) {
 // errCrossOrigin, and anything else for "cannot say".
 func (t *Tracker) resolve(r *http.Request, fresh bool) (res resolution, err error) {
 	now := time.Now()
-	res.local = t.clock.localAt(now)
+	res.local = t.clock.LocalAt(now)
 	var c carriers
 	if err := t.carriersOf(r, &c, now); err != nil {
 		res.deadCookie = c.badForm
@@ -204,7 +206,7 @@ func (t *Tracker) resolve(r *http.Request, fresh bool) (res resolution, err erro
 		return res, err
 	}
 	if c.waited {
-		res.local = t.clock.local()
+		res.local = t.clock.Local()
 	}
 	if !fresh {
 		res.entry = t.cached(h, res.local)
@@ -220,7 +222,7 @@ func (t *Tracker) resolve(r *http.Request, fresh bool) (res resolution, err erro
 		return res, t.notGenuine(r.Context(), h, &c, hit)
 	}
 	res.byCookie, res.roles, res.until = c.cookie, c.identity().Roles, c.identity().ExpiresAt
-	if res.entry, err = t.judge(r.Context(), res.entry, t.clock.at(res.local)); err != nil {
+	if res.entry, err = t.judge(r.Context(), res.entry, t.clock.At(res.local)); err != nil {
 		res.deadCookie = c.cookie && errors.Is(err, ErrEnded)
 		return res, err
 	}
@@ -247,7 +249,7 @@ func genuine(e *entry, c *carriers, derived bool) bool {
 	if e.derived != derived {
 		return false
 	}
-	if (c.header || c.cookie) && !c.token.proves(&e.hash) {
+	if (c.header || c.cookie) && !c.token.Proves(&e.hash) {
 		return false
 	}
 	if derived && e.user == "" {
@@ -280,7 +282,7 @@ func (t *Tracker) miss(r *http.Request, h handle, derived bool, c *carriers, fre
 			n.Session.CredentialUntil = id.ExpiresAt.Add(credentialLeeway).UTC().Truncate(time.Microsecond)
 		}
 		create = &n
-	} else if key = c.refusalKey(h); t.unknown.has(key, t.clock.local()) {
+	} else if key = c.refusalKey(h); t.unknown.has(key, t.clock.Local()) {
 		return nil, ErrNotFound
 	}
 	e, err := t.fetch(r.Context(), h, create, fresh)
@@ -290,7 +292,7 @@ func (t *Tracker) miss(r *http.Request, h handle, derived bool, c *carriers, fre
 	if err == nil || fresh || errors.Is(err, ErrNotFound) || errors.Is(err, ErrLimit) {
 		return e, err
 	}
-	if known := t.cache.get(h); known != nil && t.tolerated(known, t.clock.local()) {
+	if known := t.cache.get(h); known != nil && t.tolerated(known, t.clock.Local()) {
 		return known, nil
 	}
 	return nil, err

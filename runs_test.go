@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sessiontrack/sessiontrack/internal/lifecycle"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -64,7 +65,7 @@ func TestRunsDoNotOverlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &slowFeed{MemoryStore: NewMemoryStore()}
 		tracker := mustTracker(t, store)
-		require.NoError(t, tracker.Start(t.Context()))
+		start(t, tracker)
 		_, err := tracker.Subscribe(t.Context(), SubscribeOptions{})
 		require.NoError(t, err)
 		time.Sleep(3 * time.Second)
@@ -76,7 +77,7 @@ func TestRunsDoNotOverlap(t *testing.T) {
 		require.ErrorIs(t, tracker.Shutdown(short), context.DeadlineExceeded, "the work is still there")
 		require.ErrorIs(t, tracker.Start(short), context.DeadlineExceeded)
 		store.slow.Store(false)
-		require.NoError(t, tracker.Start(t.Context()))
+		start(t, tracker)
 		time.Sleep(20 * time.Second)
 		assert.Equal(t, 1, store.atOnce(), "readings of the feed at once")
 		_, err = tracker.Subscribe(t.Context(), SubscribeOptions{})
@@ -94,7 +95,7 @@ func TestShutdownAfterAHooks(t *testing.T) {
 		var done atomic.Bool
 		f = newFixture(t, &Options{Hooks: Hooks{Login: func(ctx context.Context, _ Session) {
 			assert.NoError(t, f.Shutdown(ctx))
-			assert.ErrorIs(t, f.Start(ctx), errStopping, "it would wait for itself")
+			assert.ErrorIs(t, f.Start(ctx), lifecycle.ErrStopping, "it would wait for itself")
 			time.Sleep(time.Second)
 			done.Store(true)
 		}}}).started(t)
@@ -102,7 +103,7 @@ func TestShutdownAfterAHooks(t *testing.T) {
 		synctest.Wait()
 		require.NoError(t, f.Shutdown(t.Context()))
 		require.True(t, done.Load(), "the hook has returned")
-		require.NoError(t, f.Start(t.Context()))
+		start(t, f)
 		require.NoError(t, f.Shutdown(t.Context()))
 	})
 }
@@ -113,13 +114,13 @@ func TestHooksOutliveTheirLoop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, nil).started(t)
-		request := f.life.enter()
+		request := f.life.Begin()
 		over := make(chan error)
 		go func() { over <- f.Shutdown(t.Context()) }()
 		synctest.Wait() // the loops have ended
 		called := false
 		f.hooks <- func(context.Context) { called = true }
-		request.leave()
+		request.Done()
 		require.NoError(t, <-over)
 		require.True(t, called)
 	})

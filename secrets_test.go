@@ -4,7 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -22,6 +22,9 @@ func TestSecretsAreComparedInConstantTime(t *testing.T) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.BinaryExpr:
+				if nothing, _ := n.Y.(*ast.Ident); nothing != nil && nothing.Name == "nil" {
+					return true
+				}
 				if n.Op == token.EQL || n.Op == token.NEQ {
 					assert.False(t, namesSecret(n.X) || namesSecret(n.Y), "%s compares a secret with %s", name, n.Op)
 				}
@@ -36,7 +39,7 @@ func TestSecretsAreComparedInConstantTime(t *testing.T) {
 			return true
 		})
 	}
-	assert.Equal(t, map[string]bool{"token.go": true, "resolve.go": true}, used)
+	assert.Equal(t, map[string]bool{"internal/handle/handle.go": true, "resolve.go": true}, used)
 }
 
 // TestRandomnessIsCryptographic: no secret can come from where it could be guessed.
@@ -53,11 +56,15 @@ func TestRandomnessIsCryptographic(t *testing.T) {
 
 func parseSources(t *testing.T) map[string]*ast.File {
 	t.Helper()
-	entries, err := os.ReadDir(".")
-	require.NoError(t, err)
 	files := map[string]*ast.File{}
-	for _, e := range entries {
-		if name := e.Name(); strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") {
+	for _, pattern := range []string{"*.go", "internal/handle/*.go"} {
+		names, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			name = filepath.ToSlash(name)
 			files[name], err = parser.ParseFile(token.NewFileSet(), name, nil, 0)
 			require.NoError(t, err)
 		}
@@ -73,7 +80,7 @@ func namesSecret(e ast.Expr) bool {
 	case *ast.Ident:
 		return e.Name == "secret" || e.Name == "hash" || e.Name == "sum"
 	case *ast.SelectorExpr:
-		return e.Sel.Name == "secret" || e.Sel.Name == "hash"
+		return e.Sel.Name == "secret" || e.Sel.Name == "Secret" || e.Sel.Name == "hash"
 	case *ast.StarExpr:
 		return namesSecret(e.X)
 	case *ast.SliceExpr:

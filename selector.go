@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	codec "github.com/sessiontrack/sessiontrack/internal/handle"
+	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
 // Selector says which live sessions to end. It is made by [IDs], [User], [Idle]
@@ -121,16 +124,13 @@ func ParseCursor(s string) (Cursor, error) {
 	if len(s) > maxCursor {
 		return Cursor{}, fmt.Errorf("sessiontrack: cursor: longer than %d characters", maxCursor)
 	}
-	raw, err := rawURL.DecodeString(s)
+	raw, err := codec.Encoding.DecodeString(s)
 	if err != nil {
 		return Cursor{}, fmt.Errorf("sessiontrack: cursor: not base64url")
 	}
-	var text cursorText
-	if err := json.Unmarshal(raw, &text); err != nil || text.Micros <= 0 || text.Micros > maxMicros || text.Serial < 0 || len(text.UserID) > maxUserID || !cleanText(text.UserID) {
+	var wire cursorText
+	if err := json.Unmarshal(raw, &wire); err != nil || wire.Micros <= 0 || wire.Micros > maxMicros || wire.Serial < 0 || len(wire.UserID) > maxUserID || !text.Valid(wire.UserID) {
 		return Cursor{}, fmt.Errorf("sessiontrack: cursor: not one of ours")
 	}
-	return Cursor{At: time.UnixMicro(text.Micros).UTC(), UserID: text.UserID, Serial: text.Serial}, nil
+	return Cursor{At: time.UnixMicro(wire.Micros).UTC(), UserID: wire.UserID, Serial: wire.Serial}, nil
 }
-
-// maxMicros is the year 9999: what every database and RFC 3339 can hold.
-const maxMicros = 253_402_300_799_999_999

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/netip"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
 // Session is one sign-in of one user on one device, as the store knows it. It is
@@ -203,3 +205,9 @@ func timeOrNil(t time.Time) *time.Time {
 	}
 	return &t
 }
+
+// maxUserID bounds a user id in bytes.
+const maxUserID = 255
+
+// validUserID reports whether a user id can be stored, logged and sent.
+func validUserID(id string) bool { return id != "" && len(id) <= maxUserID && text.Valid(id) }

@@ -27,11 +27,11 @@ type statsReply struct {
 // OnlineStats returns the figures of this moment; they may be up to a second old, as
 // At says. It waits for the store, and no longer than ctx.
 func (t *Tracker) OnlineStats(ctx context.Context) (OnlineStats, error) {
-	a, mine := t.shared.join(t.clock.local())
+	a, mine := t.shared.join(t.clock.Local())
 	if mine {
-		if run := t.life.enter(); run != nil {
+		if run := t.life.Begin(); run != nil {
 			go func() {
-				defer run.leave()
+				defer run.Done()
 				t.answerStats(context.WithoutCancel(ctx), a)
 			}()
 		} else {
@@ -68,7 +68,7 @@ func (t *Tracker) answerStats(ctx context.Context, a *statsReply) {
 		a.stats = t.statsOf(counts)
 		return err
 	}))
-	a.at = t.clock.local()
+	a.at = t.clock.Local()
 	t.shared.answered(a)
 }
 

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
+	"github.com/sessiontrack/sessiontrack/internal/text"
+	"github.com/sessiontrack/sessiontrack/migrations"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
-
-	"github.com/sessiontrack/sessiontrack/internal/postgres"
-	"github.com/sessiontrack/sessiontrack/migrations"
 )
 
 const (
@@ -119,7 +119,7 @@ const maxJob = 64
 // Lease implements [Leaser]. Of two callers at once the second waits for the first one's
 // statement, and is told no.
 func (s *BunStore) Lease(ctx context.Context, job string, d time.Duration) (bool, error) {
-	if job == "" || len(job) > maxJob || !cleanText(job) {
+	if job == "" || len(job) > maxJob || !text.Valid(job) {
 		return false, fmt.Errorf("sessiontrack: lease: job has %d bytes, want 1 to %d without control characters", len(job), maxJob)
 	}
 	if err := notNegative("lease", span{"d", d}); err != nil {

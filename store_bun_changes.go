@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sessiontrack/sessiontrack/internal/text"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 )
@@ -81,7 +82,7 @@ func (s *BunStore) changeParts(q *ChangeQuery) (parts []*bun.SelectQuery) {
 		}
 		parts = append(parts, seen)
 	}
-	if users := slices.DeleteFunc(slices.Clone(q.Users), func(id string) bool { return !cleanText(id) }); len(users) > 0 {
+	if users := slices.DeleteFunc(slices.Clone(q.Users), func(id string) bool { return !text.Valid(id) }); len(users) > 0 {
 		parts = append(parts, s.db.NewSelect().TableExpr("user_presence AS u").
 			ColumnExpr("? AS part, (SELECT count(*) FROM user_sessions AS s WHERE s.user_id = u.user_id AND s.logout_at IS NULL) AS sessions, "+noSession, partUsers).
 			Where("u.user_id = ANY(?::text[])", pgdialect.Array(users)))

@@ -9,13 +9,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
-
-	"github.com/sessiontrack/sessiontrack/internal/pgtest"
-
-	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 // freshRole makes a role that may log in, with rights on nothing, gone with the test.

@@ -6,9 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/uptrace/bun"
-
 	"github.com/sessiontrack/sessiontrack/internal/postgres"
+	"github.com/uptrace/bun"
 )
 
 // Create implements [Store].

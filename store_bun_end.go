@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"github.com/uptrace/bun"
-
 	"github.com/sessiontrack/sessiontrack/internal/postgres"
+	"github.com/sessiontrack/sessiontrack/internal/text"
+	"github.com/uptrace/bun"
 )
 
 // End implements [Store].
@@ -21,7 +21,7 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, 
 	var out EndResult
 	err = s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, now time.Time) error {
 		out = EndResult{At: now}
-		if c.UserID != "" && cleanText(c.UserID) {
+		if c.UserID != "" && text.Valid(c.UserID) {
 			if err := raiseFence(ctx, tx, c.UserID, e.Reason); err != nil {
 				return err
 			}
@@ -90,7 +90,7 @@ type bunCriteria struct {
 }
 
 func (c *bunCriteria) empty() bool {
-	return c.walkDone || len(c.IDs) > 0 && len(c.ids) == 0 || !cleanText(c.UserID)
+	return c.walkDone || len(c.IDs) > 0 && len(c.ids) == 0 || !text.Valid(c.UserID)
 }
 
 // timed reports whether a limit of time selects, rather than a name.

@@ -7,14 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
-
-	"github.com/sessiontrack/sessiontrack/internal/pgtest"
-
-	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 func stringArray(ids []SessionID) any { return pgdialect.Array(handles(ids)) }

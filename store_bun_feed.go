@@ -6,9 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/uptrace/bun"
-
 	"github.com/sessiontrack/sessiontrack/internal/postgres"
+	"github.com/uptrace/bun"
 )
 
 // EndedSince implements [EndedFeed].

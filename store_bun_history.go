@@ -5,10 +5,9 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
-
-	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 // rolledSQL tells the first minute that has not been added up; where none has, the

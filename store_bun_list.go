@@ -6,10 +6,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
+	"github.com/sessiontrack/sessiontrack/internal/text"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
-
-	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 // Reads take their time from statement_timestamp(), which an index can be
@@ -68,12 +68,12 @@ func (q *Query) cursor(row *bunRow) Cursor {
 func (s *BunStore) listQuery(q Query) *bun.SelectQuery {
 	list := s.db.NewSelect().ColumnExpr(sessionColumns).ColumnExpr("statement_timestamp() AS now")
 	if q.UserID != "" {
-		if !cleanText(q.UserID) {
+		if !text.Valid(q.UserID) {
 			return nil
 		}
 		list = userList(list.TableExpr("user_sessions AS s"), q)
 	} else {
-		users := slices.DeleteFunc(slices.Clone(q.UserIDs), func(id string) bool { return !cleanText(id) })
+		users := slices.DeleteFunc(slices.Clone(q.UserIDs), func(id string) bool { return !text.Valid(id) })
 		if len(q.UserIDs) > 0 && len(users) == 0 {
 			return nil
 		}

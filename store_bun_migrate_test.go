@@ -3,11 +3,10 @@ package sessiontrack
 import (
 	"testing"
 
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
-
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 	"github.com/sessiontrack/sessiontrack/migrations"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestMigrateFromSeveralReplicasAtOnce starts from nothing on many connections:

@@ -6,10 +6,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
 // TestBunStoreNotifiesOnlyWhenSessionsEnd counts what a listener receives: a NOTIFY

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
 const (
@@ -124,7 +126,7 @@ func columnTimeOrNull(t time.Time) *time.Time {
 // column makes a text fit for a column: what PostgreSQL refuses is removed, and
 // what is too long is cut between two characters.
 func column(s string, limit int) string {
-	s = storable(s)
+	s = text.Storable(s)
 	if len(s) <= limit {
 		return s
 	}

@@ -10,11 +10,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
-
-	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
 // TestBunStoreBuildsNoSQLFromText reads the store's source: statements are

@@ -4,12 +4,10 @@ import (
 	"context"
 	"time"
 
+	"github.com/sessiontrack/sessiontrack/internal/calendar"
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
-
-	"github.com/sessiontrack/sessiontrack/internal/calendar"
-
-	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 // sampleTimeout bounds the exact count of active sessions, which looks at every

@@ -11,14 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+	"github.com/sessiontrack/sessiontrack/internal/text"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/schema"
-
-	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
 // newBunStore returns a store over a fresh database.
@@ -163,7 +163,7 @@ func TestBunStoreKeepsHostileTextFromSpoilingABatch(t *testing.T) {
 	})
 	assert.Equal(t, user, row.UserID)
 	assert.LessOrEqual(t, len(row.UserAgent), maxUserAgent)
-	assert.Equal(t, storable(hostile), row.Location.City)
+	assert.Equal(t, text.Storable(hostile), row.Location.City)
 	assert.Equal(t, netip.MustParseAddr("fe80::1%eth'0"), row.Address)
 
 	neighbour := bunCreate(t, s, "2")
@@ -278,7 +278,7 @@ func TestBunStoreKeepsNoSecret(t *testing.T) {
 	}
 	for _, token := range tokens {
 		assert.Contains(t, string(text), string(token.ID()), "the dump must hold the rows")
-		secret := token.Reveal()[handleChars+1:]
+		secret := token.Reveal()[idChars+1:]
 		assert.NotContains(t, string(text), secret)
 		assert.NotContains(t, string(text), hexOf((*token.hidden)[:]))
 		record, err := s.Get(t.Context(), token.ID())

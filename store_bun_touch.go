@@ -7,10 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
-
-	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
 // touchSQL locks the live rows of a batch in the order of their ids, so that

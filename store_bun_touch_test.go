@@ -8,10 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
 // verbs returns the first words of statements, those of the transaction apart.

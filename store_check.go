@@ -3,9 +3,9 @@ package sessiontrack
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
+
+	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
 // The bounds of the Store contract. Both built-in stores call the Check methods first, and
@@ -68,7 +68,7 @@ func checkLimit(verb string, n int) error {
 // that is empty, too long or holds control characters, or a negative number.
 func (n *NewSession) Check() error {
 	if _, ok := parseHandle(n.Session.ID); !ok {
-		return fmt.Errorf("sessiontrack: create: Session.ID is not %d characters of canonical base64url", handleChars)
+		return fmt.Errorf("sessiontrack: create: Session.ID is not %d characters of canonical base64url", idChars)
 	}
 	if !validUserID(n.Session.UserID) {
 		return fmt.Errorf("sessiontrack: create: Session.UserID: "+
@@ -132,32 +132,17 @@ func (q StatsQuery) Check() error {
 	return notNegative("stats", span{"IdleTimeout", q.IdleTimeout})
 }
 
-// storable returns s without invalid UTF-8 and control characters, which not every store
-// can hold. Texts are cleaned where they come in; this keeps one that was not from
-// failing a whole batch.
-func storable(s string) string {
-	if cleanText(s) {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-}
-
 func (l Location) storable() Location {
 	return Location{
-		CountryCode: storable(l.CountryCode), Country: storable(l.Country),
-		Region: storable(l.Region), City: storable(l.City),
+		CountryCode: text.Storable(l.CountryCode), Country: text.Storable(l.Country),
+		Region: text.Storable(l.Region), City: text.Storable(l.City),
 	}
 }
 
 func (d Device) storable() Device {
-	for _, text := range [...]*string{&d.Browser, &d.BrowserVersion, &d.OS, &d.OSVersion, &d.Brand, &d.Model} {
-		*text = storable(*text)
+	for _, field := range [...]*string{&d.Browser, &d.BrowserVersion, &d.OS, &d.OSVersion, &d.Brand, &d.Model} {
+		*field = text.Storable(*field)
 	}
-	d.Type, d.Source = DeviceType(storable(string(d.Type))), DeviceSource(storable(string(d.Source)))
+	d.Type, d.Source = DeviceType(text.Storable(string(d.Type))), DeviceSource(text.Storable(string(d.Source)))
 	return d
 }

@@ -76,7 +76,7 @@ func TestAStoreThatPanicsIsAway(t *testing.T) {
 		require.Equal(t, 200, f.get(token).Code, "before Start")
 		store.broken.Store(false)
 
-		require.NoError(t, tracker.Start(t.Context()))
+		start(t, tracker)
 		seen := f.watch(t, SubscribeOptions{Types: []EventType{EventLogin}})
 		time.Sleep(2 * time.Second)
 		require.Equal(t, 200, f.get(token).Code)

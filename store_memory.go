@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/ordered"
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
+	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
 // maxEndedInMemory bounds the ended sessions that a MemoryStore keeps in full.
@@ -118,14 +120,14 @@ func wholeMicros(t time.Time) time.Time {
 
 // now is the store's time.
 func (s *MemoryStore) now() time.Time {
-	return fromMicros(raise(&s.clock, time.Now().UnixMicro()))
+	return fromMicros(storeclock.Raise(&s.clock, time.Now().UnixMicro()))
 }
 
 // tick is the time for an end: later than every Now that the feed has answered
 // with, so that who asks for what ended after that Now is told. The caller holds
 // the lock for writing, which keeps the feed from answering meanwhile.
 func (s *MemoryStore) tick() time.Time {
-	return fromMicros(raise(&s.clock, max(time.Now().UnixMicro(), s.fed.Load()+1)))
+	return fromMicros(storeclock.Raise(&s.clock, max(time.Now().UnixMicro(), s.fed.Load()+1)))
 }
 
 // Get implements [Store].
@@ -245,9 +247,9 @@ func (s *MemoryStore) insert(key handle, n *NewSession, now time.Time) *memoryRo
 // clean makes the texts of a row fit for every store, and copies them: a user
 // agent may be a piece of something large.
 func (r *memoryRow) clean() {
-	r.UserAgent = strings.Clone(storable(r.UserAgent))
-	r.ClientHints = strings.Clone(storable(r.ClientHints))
-	r.AddressSource, r.LoginAddressSource = storable(r.AddressSource), storable(r.LoginAddressSource)
+	r.UserAgent = strings.Clone(text.Storable(r.UserAgent))
+	r.ClientHints = strings.Clone(text.Storable(r.ClientHints))
+	r.AddressSource, r.LoginAddressSource = text.Storable(r.AddressSource), text.Storable(r.LoginAddressSource)
 	r.Location, r.Device = r.Location.storable(), r.Device.storable()
 }
 

@@ -3,6 +3,8 @@ package sessiontrack
 import (
 	"context"
 	"slices"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 // ChangesSince implements [ChangeFeed].
@@ -16,7 +18,7 @@ func (s *MemoryStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes,
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	c := Changes{Now: s.now()}
-	raise(&s.fed, c.Now.UnixMicro())
+	storeclock.Raise(&s.fed, c.Now.UnixMicro())
 	if !q.Ended.IsZero() {
 		c.Ended, c.MoreEnded = s.endedSince(q)
 	}

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"sort"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 // tombstone is what is left of an ended derived session whose credential may
@@ -201,7 +203,7 @@ func (s *MemoryStore) EndedSince(ctx context.Context, since time.Time, limit int
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	page := EndedPage{Now: s.now()}
-	raise(&s.fed, page.Now.UnixMicro())
+	storeclock.Raise(&s.fed, page.Now.UnixMicro())
 	if since.IsZero() {
 		return page, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -187,7 +188,7 @@ func TestMemoryStoreClockNeverGoesBack(t *testing.T) {
 	t.Parallel()
 	s := NewMemoryStore()
 	ahead := time.Now().Add(time.Hour).UnixMicro()
-	raise(&s.clock, ahead)
+	storeclock.Raise(&s.clock, ahead)
 	made := memoryCreate(t, s, "1")
 	assert.Equal(t, ahead, made.LoginAt.UnixMicro())
 	assert.Equal(t, ahead, s.now().UnixMicro())

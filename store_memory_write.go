@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
 // Touch implements [Store].
@@ -77,7 +79,7 @@ func (r *memoryRow) describe(f SessionUpdate) {
 		r.Device = f.Device.storable()
 	}
 	if f.Network != nil {
-		r.Address, r.AddressSource = f.Network.Address, storable(f.Network.Source)
+		r.Address, r.AddressSource = f.Network.Address, text.Storable(f.Network.Source)
 		r.Location = f.Network.Location.storable()
 	}
 	if until := wholeMicros(f.CredentialUntil); until.After(r.CredentialUntil) {

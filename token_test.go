@@ -9,19 +9,20 @@ import (
 	"strings"
 	"testing"
 
+	codec "github.com/sessiontrack/sessiontrack/internal/handle"
 	"github.com/stretchr/testify/assert"
 )
 
 // parseToken makes a Token of what a client holds.
 func parseToken(s string) (Token, bool) {
-	p, ok := parseProof(s)
-	secret := &p.secret
-	return Token{handle: p.handle, hidden: &secret}, ok
+	p, ok := codec.ParseProof(s)
+	secret := &p.Secret
+	return Token{handle: handle(p.Handle), hidden: &secret}, ok
 }
 
 func (t Token) hash() [32]byte {
 	p := t.proof()
-	return p.hash()
+	return p.Hash()
 }
 
 // TestTokenHides prints, logs and marshals tokens in every way that a host's own structs
@@ -48,7 +49,7 @@ func TestTokenHides(t *testing.T) {
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
 		slog.New(handler).Info("in", "token", token, "held", held, "pointer", &held, "group", slog.GroupValue(slog.Any("t", held)))
 	}
-	revealed, secret := token.Reveal()[handleChars+1:], (*token.hidden)[:]
+	revealed, secret := token.Reveal()[idChars+1:], (*token.hidden)[:]
 	for name, text := range map[string]string{
 		"base64": revealed, "hex": hex.EncodeToString(secret), "HEX": strings.ToUpper(hex.EncodeToString(secret)),
 		"decimal": strings.Trim(fmt.Sprint(secret), "[]"), "octal": strings.Trim(fmt.Sprintf("%o", secret), "[]"),
@@ -58,5 +59,5 @@ func TestTokenHides(t *testing.T) {
 	}
 	assert.Contains(t, out.String(), string(token.ID()))
 	assert.Equal(t, "AAAAAAAAAAAAAAAAAAAAAA", fmt.Sprint(Token{}), "the zero Token, which comes with an error")
-	assert.Len(t, Token{}.Reveal(), tokenChars)
+	assert.Len(t, Token{}.Reveal(), codec.TokenChars)
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 // touchBatch is how many touches one call of the store gets: where rows per second
@@ -80,7 +82,7 @@ func (b *touchBuffer) len() int {
 // It reports whether the touch was queued, which happens once in TouchInterval: the
 // moment to look at what else may have changed.
 func (t *Tracker) touch(ctx context.Context, e *entry, now int64) bool {
-	raise(&e.last, now)
+	storeclock.Raise(&e.last, now)
 	queued := e.queued.Load()
 	if now-queued < t.touchEvery {
 		return false
@@ -88,12 +90,12 @@ func (t *Tracker) touch(ctx context.Context, e *entry, now int64) bool {
 	if !e.queued.CompareAndSwap(queued, now) {
 		return false // another request of this session has just queued it
 	}
-	run := t.life.enter()
+	run := t.life.Begin()
 	if run == nil {
 		t.touchNow(ctx, e, now)
 		return true
 	}
-	defer run.leave() // the last flush waits for it
+	defer run.Done() // the last flush waits for it
 	if !t.touches.add(e.handle, activity{now, e.serial}) {
 		t.count(countTouchDropped, 1)
 	}
@@ -126,7 +128,7 @@ func (t *Tracker) flush(ctx context.Context) (int, error) {
 		return t.touches.len(), ctx.Err()
 	}
 	defer func() { <-t.flushing }()
-	t.flushedAt.Store(t.clock.local())
+	t.flushedAt.Store(t.clock.Local())
 	if t.touches.len() == 0 {
 		return 0, nil
 	}
@@ -195,7 +197,7 @@ func (t *Tracker) writeTouches(ctx context.Context, batch []TouchRecord) error {
 // settle writes what this process holds before an online question is answered, at
 // most once a second. That it could not is no reason not to answer.
 func (t *Tracker) settle(ctx context.Context) {
-	fresh := t.clock.local()-t.flushedAt.Load() < time.Second.Microseconds()
+	fresh := t.clock.Local()-t.flushedAt.Load() < time.Second.Microseconds()
 	if fresh || t.down.Load() {
 		return
 	}
@@ -223,7 +225,7 @@ func (t *Tracker) runFlusher(ctx context.Context) {
 		case <-t.flushKick:
 			retryAt = 0
 		}
-		now := time.Duration(t.clock.local()) * time.Microsecond
+		now := time.Duration(t.clock.Local()) * time.Microsecond
 		if now < retryAt {
 			continue
 		}

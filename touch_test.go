@@ -36,7 +36,7 @@ func TestFlushesAreInTheOrderOfTheRows(t *testing.T) {
 		require.NoError(t, err)
 		want := []int64{}
 		for serial := range int64(2*touchBatch + 1) {
-			require.True(t, tracker.touches.add(newHandle(), activity{at: tracker.clock.now(), serial: serial}))
+			require.True(t, tracker.touches.add(newHandle(), activity{at: tracker.clock.Now(), serial: serial}))
 			want = append(want, serial)
 		}
 		left, err := tracker.flush(t.Context())

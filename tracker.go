@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/lifecycle"
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 // Tracker knows the sessions of one application: it finds the session of each
@@ -24,13 +27,13 @@ type Tracker struct {
 	jwt         *JWTIdentifier // Options.Identifier where it is exactly that, not a host's type around it
 	touchEvery  int64          // microseconds
 
-	clock    *clock
+	clock    storeclock.Clock
 	cache    *cache
 	flights  *flights
 	unknown  unknowns
 	guessing guesses
 	touches  *touchBuffer
-	life     life
+	life     lifecycle.Runner
 	tally    tally
 	samples  sampleMemory
 	shared   statsMemory
@@ -72,11 +75,12 @@ func New(store Store, opts *Options) (*Tracker, error) {
 	t := &Tracker{
 		opts: o, store: store, zone: zone, crossOrigin: http.NewCrossOriginProtection(),
 		touchEvery: o.TouchInterval.Microseconds(),
-		clock:      newClock(), cache: newCache(o.CacheSize), flights: newFlights(),
+		cache:      newCache(o.CacheSize), flights: newFlights(),
 		touches: newTouchBuffer(max(4*o.CacheSize, 100_000)), ends: newEndPace(o.FeedInterval),
 		flushing: make(chan struct{}, 1), flushKick: make(chan struct{}, 1), feedKick: make(chan struct{}, 1),
 		describing: make(chan *describeJob, describeQueue), hooks: make(chan func(context.Context), hookQueue),
 	}
+	t.clock.Init()
 	for _, origin := range o.TrustedOrigins {
 		if err := t.crossOrigin.AddTrustedOrigin(origin); err != nil {
 			return nil, fmt.Errorf("sessiontrack: Options.TrustedOrigins: %w", err)
@@ -99,11 +103,9 @@ func New(store Store, opts *Options) (*Tracker, error) {
 // then be called again. Where an earlier Shutdown has not seen the end of its work, Start
 // waits for that as long as ctx allows; called from a hook it fails instead.
 //
-// The work lasts until Shutdown, or until ctx is done; so ctx is no context with the
-// timeout of a start. When it is done, what was held is written and requests are served
-// as before Start, without a cache, until Shutdown or another Start.
+// ctx bounds the start only: the work lasts until Shutdown.
 func (t *Tracker) Start(ctx context.Context) error {
-	if err := t.life.idle(ctx, inHook(ctx)); err != nil {
+	if err := t.life.Idle(ctx, inHook(ctx)); err != nil {
 		return fmt.Errorf("sessiontrack: Start: %w", err)
 	}
 	prepare, err := t.greet(ctx)
@@ -120,7 +122,7 @@ func (t *Tracker) Start(ctx context.Context) error {
 	if t.opts.CleanupInterval > 0 {
 		loops = append(loops, t.every(t.opts.CleanupInterval, t.cleanupLeased))
 	}
-	if err := t.life.start(ctx, prepare, t.finish, loops...); err != nil {
+	if err := t.life.Start(ctx, prepare, t.callHooks, loops...); err != nil {
 		return fmt.Errorf("sessiontrack: Start: %w", err)
 	}
 	return nil
@@ -136,22 +138,22 @@ func (t *Tracker) greet(ctx context.Context) (prepare func(), err error) {
 			return nil, err
 		}
 	}
-	before := t.clock.local()
+	before := t.clock.Local()
 	if t.feed == nil {
 		page, err := t.store.List(ctx, Query{Live: true, Limit: 1})
-		after := t.clock.local()
+		after := t.clock.Local()
 		return func() {
-			t.clock.learn(page.Now, before, after)
+			t.clock.Learn(page.Now, before, after)
 			t.hub.setOpen(true)
 		}, err
 	}
 	page, err := t.feed.EndedSince(ctx, time.Time{}, 1)
-	after := t.clock.local()
+	after := t.clock.Local()
 	if err == nil { // the time alone would not show that a table is missing
 		_, err = t.feed.EndedSince(ctx, page.Now, 1)
 	}
 	return func() {
-		t.clock.learn(page.Now, before, after)
+		t.clock.Learn(page.Now, before, after)
 		t.lease = lease{since: page.Now.Add(-feedOverlap), lastGood: before}
 		t.trustedUntil.Store(before + t.opts.MaxStaleness.Microseconds())
 		t.down.Store(false)
@@ -164,7 +166,7 @@ func (t *Tracker) greet(ctx context.Context) (prepare func(), err error) {
 // Call it after the HTTP server's own Shutdown. It may come twice, before Start, or
 // without it. Requests that come later are served without a cache.
 func (t *Tracker) Shutdown(ctx context.Context) error {
-	waited := t.life.stop(ctx, inHook(ctx))
+	waited := t.life.Stop(ctx, inHook(ctx))
 	left, err := t.rest(ctx)
 	switch {
 	case err != nil:
@@ -173,22 +175,6 @@ func (t *Tracker) Shutdown(ctx context.Context) error {
 		return fmt.Errorf("sessiontrack: Shutdown: background work still running: %w", waited)
 	}
 	return nil
-}
-
-// finish is the last that a run does. Where Start's context has ended it, nobody may be
-// about to call Shutdown; whoever gave Start a context that ends too early learns of it
-// here.
-func (t *Tracker) finish(ctx context.Context, lapsed bool) {
-	t.callHooks(ctx)
-	if !lapsed {
-		return
-	}
-	t.opts.Logger.LogAttrs(ctx, info, "sessiontrack: the context of Start is done; requests are served without a cache until Shutdown or another Start")
-	ctx, cancel := t.writeContext(ctx)
-	defer cancel()
-	if left, err := t.rest(ctx); err != nil {
-		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: touches not written, Shutdown tries again", countAttr(left), errAttr(err))
-	}
 }
 
 // rest brings a Tracker whose work has ended to where it was before Start.
@@ -238,12 +224,12 @@ func (t *Tracker) End(ctx context.Context, sel Selector, e Ending) ([]Session, e
 func (t *Tracker) end(ctx context.Context, sel Selector, e Ending) (EndResult, error) {
 	storeCtx, cancel := t.writeContext(ctx)
 	defer cancel()
-	before := t.clock.local()
+	before := t.clock.Local()
 	ended, err := t.store.End(storeCtx, sel, e)
 	if err != nil {
 		return EndResult{}, asUnavailable(err)
 	}
-	t.clock.learn(ended.At, before, t.clock.local())
+	t.clock.Learn(ended.At, before, t.clock.Local())
 	t.ended(ctx, ended.Sessions)
 	t.forget(sel)
 	return ended, nil
@@ -318,7 +304,7 @@ func (t *Tracker) List(ctx context.Context, q Query) (Page, error) {
 
 // WithinLimits reports whether a session is good now: not ended and inside both limits.
 func (t *Tracker) WithinLimits(s Session) bool {
-	now := t.clock.now()
+	now := t.clock.Now()
 	idle := t.opts.IdleTimeout.Microseconds()
 	return !s.Ended() && (s.ExpiresAt.IsZero() || now < micros(s.ExpiresAt)) &&
 		(idle == 0 || now-micros(s.LastActivity) < idle)

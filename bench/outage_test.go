@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -141,6 +142,7 @@ func TestOutage(t *testing.T) {
 	tracker, err := sessiontrack.New(f.store, &o)
 	require.NoError(t, err)
 	require.NoError(t, tracker.Start(t.Context()))
+	t.Cleanup(func() { _ = tracker.Shutdown(context.Background()) })
 	handler := tracker.Middleware(inner)
 
 	warm := new(outcome)

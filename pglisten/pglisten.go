@@ -5,7 +5,7 @@
 //	listener, err := pglisten.New(dsn, tracker.PollNow, nil)
 //	…
 //	err = listener.Start(ctx)
-//	defer listener.Shutdown(context.WithoutCancel(ctx))
+//	defer listener.Shutdown(context.Background())
 //
 // A notification carries no facts: it says only that there may be something to read. So
 // a broken connection or a lost notification loses no end. The feed, which is read once
@@ -117,15 +117,15 @@ func New(dsn string, kick func(), opts *Options) (*Listener, error) {
 }
 
 // Start begins to listen in the background. It does not wait for the connection, so that
-// an application can start while its database is away. The Listener runs until Shutdown
-// is called or ctx is done. Start fails only if the Listener runs already.
+// an application can start while its database is away. The Listener runs until
+// Shutdown, also where ctx is done before. Start fails only if the Listener runs already.
 func (l *Listener) Start(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.cancel != nil {
 		return errors.New("pglisten: Start: started already")
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	l.cancel, l.done, l.err = cancel, done, errNotConnected
 	go func() {

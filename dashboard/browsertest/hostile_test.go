@@ -108,7 +108,7 @@ func startHostile(t *testing.T) (*httptest.Server, *sessiontrack.Tracker) {
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
-		require.NoError(t, tracker.Shutdown(context.WithoutCancel(t.Context())))
+		require.NoError(t, tracker.Shutdown(context.Background()))
 	})
 	return server, tracker
 }

@@ -64,10 +64,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	if err := app.tracker.Start(context.WithoutCancel(ctx)); err != nil {
+	if err := app.tracker.Start(ctx); err != nil {
 		return err
 	}
-	stopListening, err := listen(context.WithoutCancel(ctx), config.store, app.tracker.PollNow, log)
+	stopListening, err := listen(ctx, config.store, app.tracker.PollNow, log)
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()

@@ -46,7 +46,6 @@ type replica struct {
 	n       int
 	tracker *sessiontrack.Tracker
 	link    *link
-	cancel  context.CancelFunc
 	settle  time.Duration // until a fault that is over has been noticed everywhere
 	born    time.Time
 
@@ -134,11 +133,10 @@ func (m *machine) boot(n int) {
 	if err != nil {
 		panic(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	if err := tracker.Start(ctx); err != nil {
+	if err := tracker.Start(context.Background()); err != nil {
 		panic(err)
 	}
-	r.tracker, r.cancel = tracker, cancel
+	r.tracker = tracker
 	m.replicas[n] = r
 	m.all = append(m.all, r)
 }
@@ -147,7 +145,9 @@ func (m *machine) boot(n int) {
 func (m *machine) crash(n int) {
 	r := m.replicas[n]
 	r.link.set(dead, 0, 0)
-	r.cancel()
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = r.tracker.Shutdown(gone) // it ends the goroutines and waits for nothing
 	m.mu.Lock()
 	r.crashed, r.due = true, nil
 	m.mu.Unlock()
@@ -170,7 +170,6 @@ func (m *machine) restart(n int) {
 	} else if sound {
 		m.problem("F08", "shutdown of r%d: %v", n, err)
 	}
-	r.cancel()
 	m.boot(n)
 }
 
@@ -187,7 +186,6 @@ func (m *machine) finish() {
 			m.problem("F08", "shutdown: %v", err)
 		}
 		m.written(r, r.due)
-		r.cancel()
 	}
 	m.ledger.snapshot(context.Background())
 	m.ledger.mu.Lock()

@@ -35,12 +35,12 @@ var mutants = []mutant{
 	},
 	{
 		name: "constant-time", guard: "secrets are compared in constant time",
-		file: "token.go", edits: []string{"return subtle.ConstantTimeCompare(sum[:], hash[:]) == 1", "_ = subtle.ConstantTimeCompare\n\treturn sum == *hash"},
+		file: "internal/handle/handle.go", edits: []string{"return subtle.ConstantTimeCompare(sum[:], hash[:]) == 1", "_ = subtle.ConstantTimeCompare\n\treturn sum == *hash"},
 		pkg: ".", run: "TestSecretsAreComparedInConstantTime",
 	},
 	{
 		name: "secret", guard: "a handle without its secret is nobody",
-		file: "resolve.go", edits: []string{"if (c.header || c.cookie) && !c.token.proves(&e.hash) {", "if false {"},
+		file: "resolve.go", edits: []string{"if (c.header || c.cookie) && !c.token.Proves(&e.hash) {", "if false {"},
 		pkg: ".", run: "TestOutcomes|TestOneAnswer",
 	},
 	{
