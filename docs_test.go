@@ -30,7 +30,7 @@ func matches(pattern, text string) []string {
 }
 
 // TestDocsListEveryRoute holds docs/http.md to the handlers: every route has a heading there, and
-// every heading is a route.
+// every heading is a route. The demo's page of paths lists every route, too.
 func TestDocsListEveryRoute(t *testing.T) {
 	t.Parallel()
 	tracker, err := New(NewMemoryStore(), nil)
@@ -42,6 +42,11 @@ func TestDocsListEveryRoute(t *testing.T) {
 		}
 	}
 	slices.Sort(routes)
+	for _, route := range routes {
+		want := regexp.QuoteMeta(route) + "<"
+		want = strings.ReplaceAll(want, regexp.QuoteMeta(anyID), `\{\w+\}`)
+		assert.Regexp(t, want, document(t, "examples/demo/web/docs.html"))
+	}
 	headings := matches("(?m)^### `([A-Z]+ /.*)`$", document(t, "docs/http.md"))
 	for i := range headings {
 		headings[i] = regexp.MustCompile(`\{[a-zA-Z]+\}`).ReplaceAllString(headings[i], anyID)

@@ -18,20 +18,25 @@ const shortestIdle = 20 * time.Second
 
 const cleanupSynopsis = `-dsn DSN [-idle 24h] [-retention 4320h]
 
-Ends the sessions that are past their lifetime or have been idle, and prints how many
-it ended. An application that runs does the same by itself, at intervals and by its own
-options, which this command does not know: give -idle its IdleTimeout, 0 where it has
-none. With -retention, ends of credentials of unknown duration are forgotten after 400
-days. Several at once count each session once. A backlog goes at some 800 sessions a
-second, for the sake of applications that run.
+Ends the sessions that are past their lifetime or have been idle for too long, and
+prints how many it ended. A running application does the same by itself every
+CleanupInterval. This command does not know the application's options: give -idle its
+IdleTimeout, or 0 if it has none.
+
+Several cleanups may run at once; each session is counted once. After the first
+thousand about 800 sessions a second are ended, so that running applications are not
+slowed down.
+
+With -retention ended sessions are deleted. Of an ended session whose credential has no
+known end, its handle is kept for at least 400 days.
 `
 
 // cleanup ends what is past its limits, and purges where it is asked to.
 func cleanup(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
 	flags := newFlags("cleanup", cleanupSynopsis, stderr)
 	dsn := dsnFlag(flags)
-	idle := flags.Duration("idle", 24*time.Hour, "end sessions without activity for so long (and what an application may not have written yet); 0: leave them")
-	retention := flags.Duration("retention", 0, "delete what ended so long ago; 0: nothing")
+	idle := flags.Duration("idle", 24*time.Hour, "end sessions that have been without activity for this long, plus 18s for activity that is not written yet; 0: do not")
+	retention := flags.Duration("retention", 0, "delete sessions that ended this long ago; 0: do not")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -80,7 +85,8 @@ const endSynopsis = `-dsn DSN [-reason admin] [-by USER] HANDLE …
        sessiontrack end -dsn DSN [-reason admin] [-by USER] -user USER
 
 Ends the sessions with these handles, or all of a user's, and prints how many it ended;
-those that had ended before do not count. Applications refuse them within seconds.
+Sessions that had ended before are not counted. Applications refuse ended sessions within
+seconds.
 `
 
 // end ends sessions by their handles, or a user's.
@@ -88,8 +94,8 @@ func end(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 	flags := newFlags("end", endSynopsis, stderr)
 	dsn := dsnFlag(flags)
 	user := flags.String("user", "", "end all sessions of the `user` with this id")
-	reason := flags.String("reason", string(sessiontrack.ReasonAdmin), "why, as lists show it: a word such as admin or password")
-	by := flags.String("by", "", "the `user` id of who does it")
+	reason := flags.String("reason", string(sessiontrack.ReasonAdmin), "the reason that lists show: a word such as admin or password")
+	by := flags.String("by", "", "the id of the `user` who ends them, as lists show it")
 	names, err := parseWithNames(flags, args)
 	if err != nil {
 		return err

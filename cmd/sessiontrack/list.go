@@ -17,7 +17,8 @@ import (
 
 const listSynopsis = `-dsn DSN [-user USER [-ended]] [-device TYPE] [-address IP] [-within 15m] [-limit 100] [-json]
 
-Lists active sessions, by their user's latest activity; a user's by sign-in.
+Lists active sessions: users by their latest activity, latest first. With -user, the
+sessions of one user by sign-in, latest first.
 `
 
 // pageSize is the largest page of the library.
@@ -36,12 +37,12 @@ func list(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wri
 	dsn := dsnFlag(flags)
 	var l listing
 	user := flags.String("user", "", "sessions of the `user` with this id")
-	ended := flags.Bool("ended", false, "with -user: those that have ended, too")
+	ended := flags.Bool("ended", false, "with -user: show ended sessions too")
 	device := flags.String("device", "", "sessions of this `type`: desktop, mobile, tablet, bot, tv, console, wearable, other, unknown")
 	address := flags.String("address", "", "sessions last used from this `address`")
-	flags.DurationVar(&l.query.Within, "within", 0, "sessions of users who were active within so long; 0: at any time")
-	flags.DurationVar(&l.idle, "idle", 24*time.Hour, "a session without activity for so long is not active; 0: for ever")
-	flags.IntVar(&l.limit, "limit", pageSize, "at most so many; 0: all")
+	flags.DurationVar(&l.query.Within, "within", 0, "sessions of users who were active within this time; 0: at any time")
+	flags.DurationVar(&l.idle, "idle", 24*time.Hour, "the application's IdleTimeout: a session without activity for this long is not active; 0: it has none")
+	flags.IntVar(&l.limit, "limit", pageSize, "show at most this many; 0: all")
 	flags.BoolVar(&l.json, "json", false, "print a JSON array")
 	if err := parse(flags, args); err != nil {
 		return err
