@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/useragent"
 )
 
 const (
@@ -33,8 +35,8 @@ type observation struct {
 func (t *Tracker) observe(r *http.Request) observation {
 	var o observation
 	o.address, o.source = t.addressOf(r)
-	agent, hints := cleanUserAgent(r.UserAgent()), deviceHints(r.Header)
-	o.device = deviceType(agent, hints)
+	agent, hints := useragent.Clean(r.UserAgent()), useragent.Hints(r.Header)
+	o.device = DeviceType(useragent.Type(agent, hints))
 	o.userAgent, o.hints = agent, hints
 	return o
 }
@@ -195,7 +197,7 @@ const maxPlaceName = 100
 // cleanLocation takes a host's words as the untrusted text they are.
 func cleanLocation(l Location) Location {
 	for _, field := range [...]*string{&l.CountryCode, &l.Country, &l.Region, &l.City} {
-		if *field = cleanUserAgent(*field); len(*field) > maxPlaceName {
+		if *field = useragent.Clean(*field); len(*field) > maxPlaceName {
 			*field = ""
 		}
 	}

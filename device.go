@@ -1,11 +1,12 @@
 package sessiontrack
 
 import (
+	"context"
 	"net/http"
-	"strings"
+	"slices"
 	"sync"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/sessiontrack/sessiontrack/internal/useragent"
 )
 
 // A DeviceType is the kind of thing that sent a request.
@@ -54,6 +55,30 @@ type Device struct {
 	Ambiguous bool `json:"ambiguous,omitempty"`
 }
 
+// result is d as package useragent has it.
+func (d Device) result() useragent.Result {
+	return useragent.Result{
+		Type: string(d.Type), Browser: d.Browser, BrowserVersion: d.BrowserVersion, OS: d.OS, OSVersion: d.OSVersion,
+		Brand: d.Brand, Model: d.Model, Source: string(d.Source), Ambiguous: d.Ambiguous,
+	}
+}
+
+func deviceOf(r useragent.Result) Device {
+	return Device{
+		Type: DeviceType(r.Type), Browser: r.Browser, BrowserVersion: r.BrowserVersion, OS: r.OS, OSVersion: r.OSVersion,
+		Brand: r.Brand, Model: r.Model, Source: DeviceSource(r.Source), Ambiguous: r.Ambiguous,
+	}
+}
+
+// String returns a label for people, such as
+// "Chrome 131 on Android 14 (Samsung Galaxy S23)". What is unknown is left
+// out; where nothing is known it says what kind of device it is.
+func (d Device) String() string { return d.result().Label() }
+
+// Family returns the label without versions: it stays the same through
+// updates of browser and system, so that a new Family is a new device.
+func (d Device) Family() string { return d.result().Family() }
+
 // ClassifyDevice says what device sent a request with these headers, from its
 // user agent, its client hints and X-Max-Touch-Points. It is for tools and
 // tests: the first call compiles 1,200 expressions, about 0.1 s. A Tracker
@@ -62,52 +87,81 @@ func ClassifyDevice(h http.Header) Device {
 	return defaultClassifier().Classify(h)
 }
 
-// DeviceTypeOf says what kind of device sent a request with these headers: the
-// Type that ClassifyDevice gives, in microseconds and without any definitions,
-// for handlers that serve different pages and for tools that need no names.
-func DeviceTypeOf(h http.Header) DeviceType {
-	return deviceType(cleanUserAgent(h.Get("User-Agent")), deviceHints(h))
+var defaultClassifier = sync.OnceValue(func() *Classifier { return new(Classifier) })
+
+// A Classifier names browsers, systems and models by uap-core's definitions and our
+// own tables. Hosts make one to bring newer definitions than the embedded ones, and
+// to replace them without a restart. It may be used concurrently. Its zero value goes
+// by the embedded definitions.
+type Classifier struct{ engine useragent.Classifier }
+
+// NewClassifier returns a Classifier by the given definitions, the text of
+// uap-core's regexes.yaml; nil stands for those embedded in uap-go, which are
+// compiled when first needed (0.1 s, 12 MB). Definitions that cannot be
+// compiled are an error.
+func NewClassifier(definitions []byte) (*Classifier, error) {
+	c := new(Classifier)
+	if definitions == nil {
+		return c, nil
+	}
+	if err := c.Reload(definitions); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
-var defaultClassifier = sync.OnceValue(func() *Classifier {
-	c, _ := NewClassifier(nil) // fails for definitions only
-	return c
-})
+// Reload puts other definitions in place while the Classifier is in use; nil
+// goes back to the embedded ones. On an error the former stay.
+func (c *Classifier) Reload(definitions []byte) error { return c.engine.Reload(definitions) }
 
-// maxAgentBytes is what is looked at and kept of a user agent, in bytes: longer
-// ones only cost time (uap-go is linear).
-const maxAgentBytes = 512
-
-// cleanUserAgent cuts s to maxAgentBytes bytes at a rune's border, before
-// anything else looks at it, and removes what is not valid UTF-8 and what
-// would act on a terminal or a page without being seen: control (Cc) and
-// format (Cf) runes.
-func cleanUserAgent(s string) string { return cutText(s, maxAgentBytes) }
-
-func cutText(s string, limit int) string {
-	if len(s) > limit {
-		cut := limit
-		for cut > limit-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
-			cut--
-		}
-		s = strings.Clone(s[:cut]) // do not keep the rest alive
-	}
-	if isPlainASCII(s) {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r) {
-			return -1
-		}
-		return r
-	}, s)
+// Classify says what device sent a request with these headers. The first call
+// may wait for the definitions to be compiled.
+func (c *Classifier) Classify(h http.Header) Device {
+	return c.describe(useragent.Clean(h.Get("User-Agent")), useragent.Hints(h))
 }
 
-func isPlainASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
+// warm compiles the definitions unless that is done.
+func (c *Classifier) warm(ctx context.Context) { c.engine.Warm(ctx) }
+
+// describe returns the whole Device for a cleaned user agent and serialised hints.
+func (c *Classifier) describe(agent, hints string) Device {
+	return deviceOf(c.engine.Describe(agent, hints))
+}
+
+// AcceptClientHints asks browsers, by the response header Accept-CH (RFC 8942),
+// for the client hints that tell a device's model, Windows 11 and the true
+// version of Android. They come with the requests after the first, over HTTPS
+// only, from Chromium only. Put it in front of the pages that people sign in
+// from. It sets no Critical-CH, which would cost each visitor a second request.
+func AcceptClientHints(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Accept-CH", useragent.AcceptedHints)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// deviceTypes are in the order of the counts that are stored: it never changes.
+var deviceTypes = [...]DeviceType{
+	DeviceDesktop, DeviceMobile, DeviceTablet, DeviceBot, DeviceTV, DeviceConsole, DeviceWearable, DeviceOther, DeviceUnknown,
+}
+
+// DeviceCounts are numbers by device type, in the order desktop, mobile, tablet, bot,
+// tv, console, wearable, other, unknown.
+type DeviceCounts [9]int
+
+// Of returns the number of a type.
+func (c *DeviceCounts) Of(t DeviceType) int { return c[deviceIndex(t)] }
+
+// Add adds to the number of a type: [DeviceUnknown] for none, [DeviceOther] for one
+// that is not this package's.
+func (c *DeviceCounts) Add(t DeviceType, n int) { c[deviceIndex(t)] += n }
+
+func deviceIndex(t DeviceType) int {
+	if t == "" {
+		t = DeviceUnknown
 	}
-	return true
+	if i := slices.Index(deviceTypes[:], t); i >= 0 {
+		return i
+	}
+	return slices.Index(deviceTypes[:], DeviceOther)
 }

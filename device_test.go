@@ -2,353 +2,101 @@ package sessiontrack
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
-	"strings"
-	"sync"
+	"net/http/httptest"
+	"reflect"
 	"testing"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sessiontrack/sessiontrack/internal/useragent"
 )
 
-const (
-	chromeOnWindows = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
-	chromeOnMac     = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
-	chromeFrozen    = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36"
-	chromeOnGalaxy  = "Mozilla/5.0 (Linux; Android 14; SM-S911B) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.6778.39 Mobile Safari/537.36"
-	safariOnMac     = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15"
-	safariOniOS26   = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.1 Mobile/15E148 Safari/604.1"
-	safariOniPhone  = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
-	googlebot       = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
-)
-
-// headers makes request headers of a user agent and pairs of names and values.
-func headers(userAgent string, pairs ...string) http.Header {
-	h := http.Header{}
-	if userAgent != "" {
-		h.Set("User-Agent", userAgent)
-	}
-	for i := 0; i < len(pairs); i += 2 {
-		h.Add(pairs[i], pairs[i+1])
-	}
-	return h
-}
-
-func TestClassifyDevice(t *testing.T) {
+// TestDeviceConstants: the public names are those that the engine answers with.
+func TestDeviceConstants(t *testing.T) {
 	t.Parallel()
-	brands := `"Google Chrome";v="131", "Chromium";v="131", "Not_A Brand";v="24"`
-	for name, tt := range map[string]struct {
-		headers http.Header
-		want    Device
-		label   string
-		family  string
-	}{
-		"nothing": {http.Header{}, Device{Type: DeviceUnknown, Source: SourceUserAgent}, "Unknown device", "Unknown device"},
-		"Windows that may be 10 or 11": {
-			headers(chromeOnWindows),
-			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Windows", Source: SourceUserAgent},
-			"Chrome 131 on Windows", "Chrome on Windows",
-		},
-		"Windows 11 by its hint": {
-			headers(chromeOnWindows, "Sec-CH-UA-Platform", `"Windows"`, "Sec-CH-UA-Platform-Version", `"15.0.0"`),
-			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Windows", OSVersion: "11", Source: SourceClientHints},
-			"Chrome 131 on Windows 11", "Chrome on Windows",
-		},
-		"Windows 10 by its hint": {
-			headers(chromeOnWindows, "Sec-CH-UA-Platform", `"Windows"`, "Sec-CH-UA-Platform-Version", `"10.0.0"`),
-			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Windows", OSVersion: "10", Source: SourceClientHints},
-			"Chrome 131 on Windows 10", "Chrome on Windows",
-		},
-		"Windows 7 by its agent, whatever the hint": {
-			headers(strings.Replace(chromeOnWindows, "10.0", "6.1", 1), "Sec-CH-UA-Platform", `"Windows"`, "Sec-CH-UA-Platform-Version", `"0.1.0"`),
-			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Windows", OSVersion: "7", Source: SourceUserAgent},
-			"Chrome 131 on Windows 7", "Chrome on Windows",
-		},
-		"a frozen Mac": {
-			headers(chromeOnMac),
-			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Mac OS X", Brand: "Apple", Model: "Mac", Source: SourceUserAgent},
-			"Chrome 131 on macOS", "Chrome on macOS",
-		},
-		"a Mac by its hints": {
-			headers(chromeOnMac, "Sec-CH-UA", brands, "Sec-CH-UA-Platform", `"macOS"`, "Sec-CH-UA-Platform-Version", `"14.5.0"`),
-			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "131", OS: "Mac OS X", OSVersion: "14.5", Brand: "Apple", Model: "Mac", Source: SourceClientHints},
-			"Chrome 131 on macOS 14", "Chrome on macOS",
-		},
-		"an old Mac": {
-			headers("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_14_6) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/80.0.3987.132 Safari/537.36"),
-			Device{Type: DeviceDesktop, Browser: "Chrome", BrowserVersion: "80.0.3987", OS: "Mac OS X", OSVersion: "10.14.6", Brand: "Apple", Model: "Mac", Source: SourceUserAgent},
-			"Chrome 80 on macOS 10.14", "Chrome on macOS",
-		},
-		"a Mac, or an iPad in desktop mode": {
-			headers(safariOnMac),
-			Device{Type: DeviceDesktop, Browser: "Safari", BrowserVersion: "17.5", OS: "Mac OS X", Brand: "Apple", Model: "Mac", Source: SourceUserAgent, Ambiguous: true},
-			"Safari 17 on macOS", "Safari on macOS",
-		},
-		"an iPad in desktop mode": {
-			headers(safariOnMac, "X-Max-Touch-Points", "5"),
-			Device{Type: DeviceTablet, Browser: "Mobile Safari", BrowserVersion: "17.5", OS: "iOS", Brand: "Apple", Model: "iPad", Source: SourceClientHints},
-			"Safari 17 on iOS (iPad)", "Safari on iOS (iPad)",
-		},
-		"a Mac for certain": {
-			headers(safariOnMac, "X-Max-Touch-Points", "0"),
-			Device{Type: DeviceDesktop, Browser: "Safari", BrowserVersion: "17.5", OS: "Mac OS X", Brand: "Apple", Model: "Mac", Source: SourceClientHints},
-			"Safari 17 on macOS", "Safari on macOS",
-		},
-		"touch points of a phone say nothing new": {
-			headers(safariOniPhone, "X-Max-Touch-Points", "5"),
-			Device{Type: DeviceMobile, Browser: "Mobile Safari", BrowserVersion: "17.5", OS: "iOS", OSVersion: "17.5", Brand: "Apple", Model: "iPhone", Source: SourceUserAgent},
-			"Safari 17 on iOS 17 (iPhone)", "Safari on iOS (iPhone)",
-		},
-		"iOS 26 says 18.7": {
-			headers(safariOniOS26),
-			Device{Type: DeviceMobile, Browser: "Mobile Safari", BrowserVersion: "26.1", OS: "iOS", OSVersion: "26.1", Brand: "Apple", Model: "iPhone", Source: SourceUserAgent},
-			"Safari 26 on iOS 26 (iPhone)", "Safari on iOS (iPhone)",
-		},
-		"a frozen Android": {
-			headers(chromeFrozen),
-			Device{Type: DeviceMobile, Browser: "Chrome Mobile", BrowserVersion: "131", OS: "Android", Source: SourceUserAgent},
-			"Chrome 131 on Android", "Chrome on Android",
-		},
-		"a frozen Android by its hints": {
-			headers(chromeFrozen, "Sec-CH-UA", brands, "Sec-CH-UA-Mobile", "?1", "Sec-CH-UA-Platform", `"Android"`, "Sec-CH-UA-Platform-Version", `"14.0.0"`, "Sec-CH-UA-Model", `"SM-S911B"`),
-			Device{Type: DeviceMobile, Browser: "Chrome Mobile", BrowserVersion: "131", OS: "Android", OSVersion: "14", Brand: "Samsung", Model: "SM-S911B", Source: SourceClientHints},
-			"Chrome 131 on Android 14 (Samsung SM-S911B)", "Chrome on Android (Samsung SM-S911B)",
-		},
-		"an Android phone of before": {
-			headers(chromeOnGalaxy),
-			Device{Type: DeviceMobile, Browser: "Chrome Mobile", BrowserVersion: "131.0.6778", OS: "Android", OSVersion: "14", Brand: "Samsung", Model: "SM-S911B", Source: SourceUserAgent},
-			"Chrome 131 on Android 14 (Samsung SM-S911B)", "Chrome on Android (Samsung SM-S911B)",
-		},
-		"a tablet whose form factor says desktop": {
-			headers(strings.Replace(chromeFrozen, "Mobile ", "", 1), "Sec-CH-UA-Mobile", "?0", "Sec-CH-UA-Platform", `"Android"`, "Sec-CH-UA-Form-Factors", `"Desktop"`),
-			Device{Type: DeviceTablet, Browser: "Chrome", BrowserVersion: "131", OS: "Android", Source: SourceUserAgent},
-			"Chrome 131 on Android", "Chrome on Android",
-		},
-		"?0 does not change an iPhone": {
-			headers(safariOniPhone, "Sec-CH-UA-Mobile", "?0"),
-			Device{Type: DeviceMobile, Browser: "Mobile Safari", BrowserVersion: "17.5", OS: "iOS", OSVersion: "17.5", Brand: "Apple", Model: "iPhone", Source: SourceUserAgent},
-			"Safari 17 on iOS 17 (iPhone)", "Safari on iOS (iPhone)",
-		},
-		"Brave poses as Chrome": {
-			headers(chromeOnWindows, "Sec-CH-UA", `"Brave";v="131", "Chromium";v="131", "Not_A Brand";v="24"`),
-			Device{Type: DeviceDesktop, Browser: "Brave", BrowserVersion: "131", OS: "Windows", Source: SourceClientHints},
-			"Brave 131 on Windows", "Brave on Windows",
-		},
-		"a crawler": {
-			headers(googlebot),
-			Device{Type: DeviceBot, Browser: "Googlebot", BrowserVersion: "2.1", Source: SourceUserAgent},
-			"Googlebot 2", "Googlebot",
-		},
-		"hints do not change a crawler": {
-			headers(googlebot, "Sec-CH-UA-Mobile", "?1", "Sec-CH-UA-Model", `"SM-S911B"`, "X-Max-Touch-Points", "5"),
-			Device{Type: DeviceBot, Browser: "Googlebot", BrowserVersion: "2.1", Source: SourceUserAgent},
-			"Googlebot 2", "Googlebot",
-		},
-		"a command line": {
-			headers("curl/8.5.0"),
-			Device{Type: DeviceBot, Browser: "curl", BrowserVersion: "8.5.0", Source: SourceUserAgent},
-			"curl 8", "curl",
-		},
+	for public, engine := range map[DeviceType]string{
+		DeviceDesktop: useragent.Desktop, DeviceMobile: useragent.Mobile, DeviceTablet: useragent.Tablet, DeviceBot: useragent.Bot, DeviceTV: useragent.TV,
+		DeviceConsole: useragent.Console, DeviceWearable: useragent.Wearable, DeviceOther: useragent.Other, DeviceUnknown: useragent.Unknown,
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got := ClassifyDevice(tt.headers)
-			assert.Equal(t, tt.want, got)
-			assert.Equal(t, tt.label, got.String())
-			assert.Equal(t, tt.family, got.Family())
-			agent, hints := cleanUserAgent(tt.headers.Get("User-Agent")), deviceHints(tt.headers)
-			assert.Equal(t, tt.want.Type, deviceType(agent, hints), "the type at once is the type for good")
-			assert.Equal(t, tt.want.Type, DeviceTypeOf(tt.headers))
-		})
+		assert.Equal(t, engine, string(public))
+		assert.Contains(t, deviceTypes, public)
 	}
+	assert.Equal(t, useragent.SourceUserAgent, string(SourceUserAgent))
+	assert.Equal(t, useragent.SourceClientHints, string(SourceClientHints))
+	assert.Len(t, deviceTypes, len(DeviceCounts{}))
 }
 
-func TestDeviceNames(t *testing.T) {
+// TestDeviceFields: every field goes to the engine's form and comes back.
+func TestDeviceFields(t *testing.T) {
 	t.Parallel()
-	for agent, want := range map[string]string{
-		"Go-http-client/2.0":       "Go-http-client",
-		"python-requests/2.31.0":   "Python Requests",
-		"Wget/1.21.4":              "Wget",
-		"PostmanRuntime/7.36.1":    "PostmanRuntime",
-		"okhttp/4.12.0":            "okhttp",
-		"fetchit/1.2 (contact us)": "fetchit",
-		"Mozilla/5.0 (compatible; NobodyKnowsBot/3.1; +a@b.com)": "NobodyKnowsBot",
-	} {
-		d := ClassifyDevice(headers(agent))
-		assert.Equal(t, DeviceBot, d.Type, agent)
-		assert.Equal(t, want, d.Browser, agent)
+	assert.Equal(t, reflect.TypeFor[Device]().NumField(), reflect.TypeFor[useragent.Result]().NumField())
+	var full Device
+	fields := reflect.ValueOf(&full).Elem()
+	for i := range fields.NumField() {
+		name := fields.Type().Field(i).Name
+		if fields.Field(i).Kind() == reflect.Bool {
+			fields.Field(i).SetBool(true)
+		} else {
+			fields.Field(i).SetString(name)
+		}
+		_, ok := reflect.TypeFor[useragent.Result]().FieldByName(name)
+		assert.True(t, ok, name)
 	}
-}
-
-func TestDeviceLabel(t *testing.T) {
-	t.Parallel()
-	for want, d := range map[string]Device{
-		"Chrome 131 on Android 14 (Samsung Galaxy S23)": {Browser: "Chrome Mobile", BrowserVersion: "131.0.0", OS: "Android", OSVersion: "14", Brand: "Samsung", Model: "Galaxy S23"},
-		"Firefox 128 on Windows 8.1":                    {Browser: "Firefox", BrowserVersion: "128.0", OS: "Windows", OSVersion: "8.1"},
-		"Nokia 7.2":                                     {Type: DeviceMobile, Brand: "Nokia", Model: "Nokia 7.2"},
-		"Sony":                                          {Type: DeviceMobile, Brand: "Sony"},
-		"Android 9 (Sony X)":                            {Type: DeviceMobile, OS: "Android", OSVersion: "9", Brand: "Sony", Model: "X"},
-		"Game console":                                  {Type: DeviceConsole},
-		"Unknown device":                                {},
-	} {
-		assert.Equal(t, want, d.String())
-	}
-}
-
-func TestDeviceFamilySurvivesUpdates(t *testing.T) {
-	t.Parallel()
-	for _, agent := range []string{chromeOnWindows, chromeOnMac, chromeFrozen, chromeOnGalaxy, safariOniPhone} {
-		before := ClassifyDevice(headers(agent)).Family()
-		for _, update := range []*strings.Replacer{
-			strings.NewReplacer("Chrome/131", "Chrome/132", "Version/17.5", "Version/18.0", "OS 17_5", "OS 18_0"),
-			strings.NewReplacer("Chrome/131.0.0.0", "Chrome/140.1.2.3", "Android 14", "Android 15", "OS 17_5", "OS 17_6_1"),
-			strings.NewReplacer("Chrome/131", "Version/4.0 Chrome/131"),
-		} {
-			assert.Equal(t, before, ClassifyDevice(headers(update.Replace(agent))).Family(), agent)
+	assert.Equal(t, full, deviceOf(full.result()))
+	engine := reflect.ValueOf(full.result())
+	for i := range engine.NumField() {
+		if engine.Field(i).Kind() == reflect.String {
+			assert.Equal(t, engine.Type().Field(i).Name, engine.Field(i).String())
 		}
 	}
+}
+
+func TestDeviceCounts(t *testing.T) {
+	t.Parallel()
+	var c DeviceCounts
+	for i, d := range deviceTypes {
+		c.Add(d, i+1)
+	}
+	assert.Equal(t, DeviceCounts{1, 2, 3, 4, 5, 6, 7, 8, 9}, c)
+	c.Add("", 10)
+	c.Add("submarine", 100)
+	assert.Equal(t, 19, c.Of(DeviceUnknown))
+	assert.Equal(t, 108, c.Of(DeviceOther))
 }
 
 func TestDeviceJSON(t *testing.T) {
 	t.Parallel()
-	got, err := json.Marshal(ClassifyDevice(headers(chromeFrozen)))
+	h := http.Header{}
+	h.Set("User-Agent", "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36")
+	got, err := json.Marshal(ClassifyDevice(h))
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"type":"mobile","browser":"Chrome Mobile","browserVersion":"131","os":"Android","source":"user_agent"}`, string(got))
 }
 
-func TestCleanUserAgent(t *testing.T) {
+func TestClassifierReload(t *testing.T) {
 	t.Parallel()
-	for name, tt := range map[string]struct{ in, want string }{
-		"empty":                {"", ""},
-		"plain":                {"curl/8.5.0", "curl/8.5.0"},
-		"control":              {"a\x00b\tc\r\nd\x1b[0m\x7f", "abcd[0m"},
-		"C1":                   {"a\u0085b", "ab"},
-		"format":               {"a\u202eb\u200bc\ufeffd\U000e0041", "abcd"},
-		"invalid":              {"a\xffb\xc3", "ab"},
-		"replacement":          {"a\ufffdb", "ab"},
-		"scripts":              {"Браузер 浏览器", "Браузер 浏览器"},
-		"cut":                  {strings.Repeat("a", 600), strings.Repeat("a", 512)},
-		"cut at a rune":        {strings.Repeat("a", 511) + "é", strings.Repeat("a", 511)},
-		"cut at a long rune":   {strings.Repeat("a", 509) + "😀", strings.Repeat("a", 509)},
-		"cut before the check": {strings.Repeat("a", 512) + "\x00", strings.Repeat("a", 512)},
-	} {
-		assert.Equal(t, tt.want, cleanUserAgent(tt.in), name)
-	}
-}
-
-func TestCleanUserAgentDoesNotReadOn(t *testing.T) {
-	long := strings.Repeat("\u202e", 300<<10)
-	short := long[:600]
-	ratio := float64(testing.Benchmark(func(b *testing.B) {
-		for b.Loop() {
-			cleanUserAgent(long)
-		}
-	}).NsPerOp()) / float64(testing.Benchmark(func(b *testing.B) {
-		for b.Loop() {
-			cleanUserAgent(short)
-		}
-	}).NsPerOp())
-	assert.Less(t, ratio, 20.0, "900 KB cost as much as 600 B, but for the noise of measuring")
-}
-
-func FuzzCleanUserAgent(f *testing.F) {
-	for _, seed := range []string{"", chromeOnMac, "a\x00\u202e\xff", strings.Repeat("é", 300), strings.Repeat("\xf0\x9f", 400)} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		got := cleanUserAgent(s)
-		assert.LessOrEqual(t, len(got), maxAgentBytes)
-		assert.True(t, utf8.ValidString(got))
-		assert.NotContains(t, got, "\ufffd")
-		assert.False(t, strings.ContainsFunc(got, func(r rune) bool { return unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r) }))
-		assert.Equal(t, got, cleanUserAgent(got), "cleaning twice changes nothing")
-	})
-}
-
-func TestClassifierIsSafe(t *testing.T) {
-	t.Parallel()
-	c, err := NewClassifier(nil)
-	require.NoError(t, err)
-	var all sync.WaitGroup
-	for i := range 8 {
-		all.Go(func() {
-			for k := range 40 {
-				agent := fmt.Sprintf("Mozilla/5.0 (Linux; Android %d; SM-S911B) AppleWebKit/537.36 Chrome/%d.0.0.0 Mobile Safari/537.36", 5+k%8, 90+i)
-				assert.Equal(t, fmt.Sprint(90+i), c.Classify(headers(agent)).BrowserVersion)
-			}
-		})
-	}
-	all.Go(func() { assert.NoError(t, c.Reload(nil)) })
-	all.Wait()
-}
-
-func TestClassifierDefinitions(t *testing.T) {
-	t.Parallel()
-	own := []byte("user_agent_parsers:\n  - regex: '(Ours)/(\\d+)'\nos_parsers:\n  - regex: '(Windows)'\ndevice_parsers:\n  - regex: '(Thing)'\n    brand_replacement: 'Us'\n")
+	own := []byte("user_agent_parsers:\n  - regex: '(Ours)/(\\d+)'\nos_parsers:\n  - regex: '(Windows)'\ndevice_parsers:\n  - regex: '(Thing)'\n")
+	h := http.Header{}
+	h.Set("User-Agent", "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Ours/7")
 	c, err := NewClassifier(own)
 	require.NoError(t, err)
-	agent := headers("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Ours/7 Thing")
-	assert.Equal(t, "Ours 7 on Windows (Us Thing)", c.Classify(agent).String())
-	for name, bad := range map[string]string{
-		"no YAML": "\t:", "no lists": "{}", "no expression": strings.Replace(string(own), "(Ours)/", "(Ours/", 1), "a look-ahead": strings.Replace(string(own), "(Ours)", "(?=Ours)", 1),
-	} {
-		require.Error(t, c.Reload([]byte(bad)), name)
-		_, err := NewClassifier([]byte(bad))
-		require.Error(t, err, name)
-	}
-	assert.Equal(t, "Ours 7 on Windows (Us Thing)", c.Classify(agent).String(), "bad definitions leave the former in place")
+	assert.Equal(t, "Ours", c.Classify(h).Browser)
+	require.Error(t, c.Reload([]byte("{}")))
+	assert.Equal(t, "Ours", c.Classify(h).Browser)
 	require.NoError(t, c.Reload(nil))
-	assert.NotEqual(t, "Ours", c.Classify(agent).Browser, "nothing cached of the former")
+	assert.NotEqual(t, "Ours", c.Classify(h).Browser)
+	_, err = NewClassifier([]byte("{}"))
+	require.Error(t, err)
 }
 
-func TestDeviceCacheIsBounded(t *testing.T) {
+func TestAcceptClientHints(t *testing.T) {
 	t.Parallel()
-	var c deviceCache
-	hot := deviceKey{"hot", ""}
-	c.put(hot, Device{Model: "hot"})
-	for i := range 3 * maxCachedDevices {
-		c.put(deviceKey{fmt.Sprint(i), ""}, Device{})
-		assert.LessOrEqual(t, len(c.young)+len(c.elder), maxCachedDevices)
-		d, ok := c.get(hot)
-		require.True(t, ok, "what is asked for stays")
-		assert.Equal(t, "hot", d.Model)
-	}
-	_, ok := c.get(deviceKey{"0", ""})
-	assert.False(t, ok, "what is not asked for goes")
-}
-
-func TestDeviceAllocations(t *testing.T) {
-	c, err := NewClassifier(nil)
-	require.NoError(t, err)
-	hints := deviceHints(headers("", "Sec-CH-UA-Mobile", "?1", "Sec-CH-UA-Model", `"SM-S911B"`, "X-Max-Touch-Points", "5"))
-	c.describe(chromeFrozen, hints)
-	assert.Zero(t, testing.AllocsPerRun(100, func() { c.describe(chromeFrozen, hints) }), "a cached description")
-	assert.Zero(t, testing.AllocsPerRun(100, func() { deviceType(chromeFrozen, hints) }), "the type at once")
-	assert.Zero(t, testing.AllocsPerRun(100, func() { cleanUserAgent(chromeFrozen) }), "a clean agent")
-}
-
-func BenchmarkDeviceType(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		deviceType(chromeOnGalaxy, "")
-	}
-}
-
-func BenchmarkDescribe(b *testing.B) {
-	c, _ := NewClassifier(nil)
-	e := c.ready()
-	for name, f := range map[string]func(){
-		"cached": func() { c.describe(chromeOnGalaxy, "") },
-		"anew":   func() { e.families.describe(chromeOnGalaxy, "") },
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				f()
-			}
-		})
-	}
+	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	w := httptest.NewRecorder()
+	AcceptClientHints(next).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	assert.Equal(t, http.StatusTeapot, w.Code)
+	assert.Empty(t, w.Header().Get("Critical-CH"))
+	assert.Equal(t, useragent.AcceptedHints, w.Header().Get("Accept-CH"))
 }

@@ -165,12 +165,13 @@ type sessionJSON struct {
 // toJSON fills the JSON form. userID is the user's id as the host wants it
 // written; active is the Tracker's judgement.
 func (s Session) toJSON(userID any, active bool) sessionJSON {
+	device := s.Device.result()
 	out := sessionJSON{
 		ID: s.Serial, UserID: userID, SessionID: s.ID,
 		UserAgent: s.UserAgent, DeviceType: s.Device.Type,
-		Browser:  joinWords(readable(s.Device.Browser), majorVersion(s.Device.BrowserVersion)),
-		OS:       joinWords(readable(s.Device.OS), s.Device.systemVersion()),
-		Device:   s.Device.modelName(),
+		Browser:  device.BrowserLabel(),
+		OS:       device.SystemLabel(),
+		Device:   device.ModelName(),
 		IsActive: active, LastActivity: s.LastActivity, LoginAt: s.LoginAt,
 		LogoutAt: timeOrNil(s.LogoutAt), ExpiresAt: timeOrNil(s.ExpiresAt),
 	}

@@ -10,6 +10,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/useragent"
 )
 
 // Historian is a [Sampler] that also adds up what began and ended, minute by minute, so
@@ -130,8 +132,8 @@ func sessionDuration(s *Session) time.Duration {
 // add counts a beginning.
 func (c *HistoryCounts) add(device DeviceType, browser, os, country string, n int) {
 	countName(&c.Device, string(deviceTypes[deviceIndex(device)]), n)
-	countName(&c.Browser, readable(browser), n)
-	countName(&c.OS, readable(os), n)
+	countName(&c.Browser, useragent.Readable(browser), n)
+	countName(&c.OS, useragent.Readable(os), n)
 	countName(&c.Country, country, n)
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/internal/useragent"
 )
 
 const classifySynopsis = `[-json] [-definitions FILE] < LINES
@@ -38,7 +39,9 @@ func classify(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	answer := func(h http.Header) any { return classifier.Classify(h) }
 	unread := any(sessiontrack.Device{Type: sessiontrack.DeviceUnknown})
 	if !*asJSON {
-		answer = func(h http.Header) any { return sessiontrack.DeviceTypeOf(h) }
+		answer = func(h http.Header) any { // needs no names, and so no expressions
+			return sessiontrack.DeviceType(useragent.Type(useragent.Clean(h.Get("User-Agent")), useragent.Hints(h)))
+		}
 		unread = sessiontrack.DeviceUnknown
 	}
 	out := bufio.NewWriter(stdout)

@@ -1,5 +1,5 @@
 //go:build race
 
-package sessiontrack
+package useragent
 
 const raceDetector = true

@@ -1,4 +1,4 @@
-package sessiontrack
+package useragent
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// A wordList is the compiled form of deviceWords: every word hangs in the
+// A wordList is the compiled form of knownWords: every word hangs in the
 // bucket of its first two bytes, so that one pass over a user agent looks at
 // each position once and allocates nothing.
 type wordList struct {
@@ -16,7 +16,7 @@ type wordList struct {
 const wordBuckets = 1 << 11
 
 // A word is one spelling that tells something about a device. Its text is in
-// the small language that deviceWords describes.
+// the small language that knownWords describes.
 type word struct {
 	text               string // lower case; '#', '@' and '_' are wildcards
 	trait              trait
@@ -27,7 +27,7 @@ type word struct {
 
 var compiledWords = sync.OnceValue(func() *wordList {
 	list := new(wordList)
-	for _, row := range deviceWords {
+	for _, row := range knownWords {
 		for text := range strings.FieldsSeq(row.words) {
 			list.add(text, row)
 		}

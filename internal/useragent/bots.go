@@ -1,4 +1,4 @@
-package sessiontrack
+package useragent
 
 import "strings"
 

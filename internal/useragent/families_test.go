@@ -1,4 +1,4 @@
-package sessiontrack
+package useragent
 
 import (
 	"strings"
@@ -23,7 +23,7 @@ func FuzzFamilies(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, agent string) {
-		agreeWithUAP(t, cleanUserAgent(agent))
+		agreeWithUAP(t, Clean(agent))
 	})
 }
 
@@ -32,7 +32,7 @@ func TestFamiliesOfHostileAgents(t *testing.T) {
 	t.Parallel()
 	for _, agents := range hostileAgents(t) {
 		for _, agent := range everyNth(agents, 25) {
-			agreeWithUAP(t, cleanUserAgent(agent))
+			agreeWithUAP(t, Clean(agent))
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package sessiontrack
+package useragent
 
 import (
 	"strings"
@@ -8,10 +8,10 @@ import (
 
 // describe puts together what uap-core's expressions, our own names and the
 // hints say.
-func (f *families) describe(userAgent, hints string) Device {
+func (f *families) describe(userAgent, hints string) Result {
 	var buf [maxAgentBytes]byte
 	found := traits(lowerASCII(buf[:], userAgent))
-	d := Device{Type: typeByHints(decide(found), found, hints), Source: SourceUserAgent, Ambiguous: isAmbiguous(userAgent, found, hints)}
+	d := Result{Type: typeByHints(decide(found), found, hints), Source: SourceUserAgent, Ambiguous: isAmbiguous(userAgent, found, hints)}
 	if userAgent != "" {
 		f.name(&d, userAgent, found)
 	}
@@ -20,13 +20,13 @@ func (f *families) describe(userAgent, hints string) Device {
 }
 
 // name fills in what the user agent alone says.
-func (f *families) name(d *Device, userAgent string, found trait) {
+func (f *families) name(d *Result, userAgent string, found trait) {
 	agent, system, device := f.ask(userAgent)
 	d.Browser, d.BrowserVersion = agent.Family, browserVersion(agent)
 	if name, version, ok := ownName(userAgent, agent.Family); ok {
 		d.Browser, d.BrowserVersion = name, version
 	}
-	if d.Type == DeviceBot && isGenericBrowser(d.Browser) {
+	if d.Type == Bot && isGenericBrowser(d.Browser) {
 		if name, version := botName(userAgent, found); name != "" {
 			d.Browser, d.BrowserVersion = name, version
 		}
@@ -155,7 +155,7 @@ func trueIOSVersion(version, userAgent string) string {
 		return "" // an app's web view: iOS 18 or later
 	}
 	safari := leadingVersion(rest)
-	if len(majorVersion(safari)) == 2 && majorVersion(safari) >= "26" {
+	if len(major(safari)) == 2 && major(safari) >= "26" {
 		return safari
 	}
 	return version

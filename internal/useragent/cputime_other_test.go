@@ -1,6 +1,6 @@
 //go:build !linux
 
-package sessiontrack
+package useragent
 
 import "time"
 

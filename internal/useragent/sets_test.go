@@ -1,4 +1,4 @@
-package sessiontrack
+package useragent
 
 import (
 	"net/http"
@@ -11,14 +11,14 @@ import (
 )
 
 // labelledSets holds other projects' test data; what needs it skips without.
-const labelledSets = "../shared/devices"
+const labelledSets = "../../../shared/devices"
 
 // answers counts the answers to one set: rows by label, then by answer.
-type answers map[string]map[DeviceType]float64
+type answers map[string]map[string]float64
 
-func (c answers) add(label string, answer DeviceType, weight float64) {
+func (c answers) add(label string, answer string, weight float64) {
 	if c[label] == nil {
-		c[label] = map[DeviceType]float64{}
+		c[label] = map[string]float64{}
 	}
 	c[label][answer] += weight
 }
@@ -31,21 +31,21 @@ func (c answers) labelled(label string) (all float64) {
 }
 
 func (c answers) recall(label string) float64 {
-	return c[label][DeviceType(label)] / c.labelled(label)
+	return c[label][string(label)] / c.labelled(label)
 }
 
 // right is the share of desktops, phones and tablets that were told.
 func (c answers) right() float64 {
 	var right, all float64
 	for _, label := range []string{"desktop", "mobile", "tablet"} {
-		right += c[label][DeviceType(label)]
+		right += c[label][string(label)]
 		all += c.labelled(label)
 	}
 	return right / all
 }
 
 // precision is the share of answers that were right.
-func (c answers) precision(answer DeviceType) float64 {
+func (c answers) precision(answer string) float64 {
 	var all float64
 	for label := range c {
 		if label != "human" && label != "unknown" {
@@ -60,7 +60,7 @@ func (c answers) taken() (people, robots float64) {
 	for label := range c {
 		if label != "bot" && label != "unknown" {
 			people += c.labelled(label)
-			robots += c[label][DeviceBot]
+			robots += c[label][Bot]
 		}
 	}
 	return people, robots
@@ -71,7 +71,7 @@ func tallySets(t *testing.T, weigh func(labelled) float64, sets ...string) answe
 	c := answers{}
 	for _, set := range sets {
 		for _, row := range readLabelled(t, filepath.Join(labelledSets, set+".jsonl")) {
-			c.add(row.Type, deviceType(cleanUserAgent(row.UA), ""), weigh(row))
+			c.add(row.Type, Type(Clean(row.UA), ""), weigh(row))
 		}
 	}
 	return c
@@ -97,9 +97,9 @@ func TestTabletsOfLabelledSets(t *testing.T) {
 	t.Parallel()
 	c := tallySets(t, each, "browscap", "whichbrowser", "yauaa")
 	macro := (c.recall("desktop") + c.recall("mobile") + c.recall("tablet")) / 3
-	t.Logf("tablets: recall %.4f, precision %.4f; macro mean %.4f", c.recall("tablet"), c.precision(DeviceTablet), macro)
+	t.Logf("tablets: recall %.4f, precision %.4f; macro mean %.4f", c.recall("tablet"), c.precision(Tablet), macro)
 	assert.GreaterOrEqual(t, c.recall("tablet"), 0.88)
-	assert.GreaterOrEqual(t, c.precision(DeviceTablet), 0.88)
+	assert.GreaterOrEqual(t, c.precision(Tablet), 0.88)
 	assert.GreaterOrEqual(t, macro, 0.92)
 }
 
@@ -131,8 +131,8 @@ func TestClientHintsOfLabelledSets(t *testing.T) {
 		for name, value := range row.Hints {
 			h.Set(name, value)
 		}
-		plain.add(row.Type, deviceType(row.UA, ""), 1)
-		hinted.add(row.Type, deviceType(row.UA, deviceHints(h)), 1)
+		plain.add(row.Type, Type(row.UA, ""), 1)
+		hinted.add(row.Type, Type(row.UA, Hints(h)), 1)
 	}
 	t.Logf("by agents %.4f, with hints %.4f", plain.right(), hinted.right())
 	assert.GreaterOrEqual(t, hinted.right(), plain.right())
@@ -140,7 +140,7 @@ func TestClientHintsOfLabelledSets(t *testing.T) {
 
 // TestFamiliesOfUAPCore: the names of uap-core's own tests, with the
 // embedded definitions and ours, and with newer ones brought in. "Generic"
-// brands and "Spider" are no brands, so the Device has none.
+// brands and "Spider" are no brands, so the Result has none.
 func TestFamiliesOfUAPCore(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -154,23 +154,23 @@ func TestFamiliesOfUAPCore(t *testing.T) {
 			t.Parallel()
 			f, err := newFamilies(readDefinitions(t, tt.definitions))
 			require.NoError(t, err)
-			agree := func(set string, same func(labelled, Device) bool) float64 {
+			agree := func(set string, same func(labelled, Result) bool) float64 {
 				rows := readLabelled(t, filepath.Join(labelledSets, set+".jsonl"))
 				if raceDetector { // ten times slower, and no wiser
 					rows = everyNth(rows, 8)
 				}
 				right := 0
 				for _, row := range rows {
-					if same(row, f.describe(cleanUserAgent(row.UA), "")) {
+					if same(row, f.describe(Clean(row.UA), "")) {
 						right++
 					}
 				}
 				t.Logf("%-16s %d of %d", set, right, len(rows))
 				return float64(right) / float64(len(rows))
 			}
-			assert.GreaterOrEqual(t, agree("uapcore_ua", func(r labelled, d Device) bool { return orOther(d.Browser) == r.Browser }), tt.browsers)
-			assert.GreaterOrEqual(t, agree("uapcore_os", func(r labelled, d Device) bool { return orOther(d.OS) == r.OS }), tt.systems)
-			assert.GreaterOrEqual(t, agree("uapcore_device", func(r labelled, d Device) bool {
+			assert.GreaterOrEqual(t, agree("uapcore_ua", func(r labelled, d Result) bool { return orOther(d.Browser) == r.Browser }), tt.browsers)
+			assert.GreaterOrEqual(t, agree("uapcore_os", func(r labelled, d Result) bool { return orOther(d.OS) == r.OS }), tt.systems)
+			assert.GreaterOrEqual(t, agree("uapcore_device", func(r labelled, d Result) bool {
 				brand, model := trueModel(r.Brand, r.Model)
 				return d.Brand == brand && d.Model == model
 			}), tt.models)

@@ -1,4 +1,4 @@
-package sessiontrack
+package useragent
 
 import (
 	"strconv"
@@ -7,8 +7,8 @@ import (
 
 // applyHints overlays what the client said on purpose over what its user agent
 // seemed to say.
-func (f *families) applyHints(d *Device, found trait, hints string) {
-	if hints == "" || d.Type == DeviceBot {
+func (f *families) applyHints(d *Result, found trait, hints string) {
+	if hints == "" || d.Type == Bot {
 		return
 	}
 	before := *d
@@ -16,7 +16,7 @@ func (f *families) applyHints(d *Device, found trait, hints string) {
 	f.hintModel(d, hints)
 	hintBrowser(d, hints)
 	if found&isMac != 0 && touchPoints(hints) > 1 {
-		*d = Device{Type: DeviceTablet, Browser: mobileSafari(d.Browser), BrowserVersion: d.BrowserVersion, OS: "iOS", Brand: "Apple", Model: "iPad"}
+		*d = Result{Type: Tablet, Browser: mobileSafari(d.Browser), BrowserVersion: d.BrowserVersion, OS: "iOS", Brand: "Apple", Model: "iPad"}
 	}
 	if d.Source = SourceUserAgent; *d != before || found&isMac != 0 && touchPoints(hints) >= 0 || decide(found) != d.Type {
 		d.Source = SourceClientHints
@@ -35,7 +35,7 @@ var hintedSystems = map[string]string{
 	"Android": "Android", "Windows": "Windows", "macOS": "Mac OS X", "Chrome OS": "Chrome OS", "Chromium OS": "Chrome OS", "Linux": "Linux", "iOS": "iOS", "Fuchsia": "Fuchsia",
 }
 
-func (f *families) hintSystem(d *Device, hints string) {
+func (f *families) hintSystem(d *Result, hints string) {
 	platform, _ := hintOf(hints, 'p')
 	name, ok := hintedSystems[platform]
 	if !ok || name == "Linux" && d.OS != "" && d.OS != "Android" || d.OS == "iOS" {
@@ -62,7 +62,7 @@ func hintedVersion(system, version, byAgent string) string {
 	if system != "Windows" {
 		return strings.TrimSuffix(strings.TrimSuffix(version, ".0"), ".0")
 	}
-	major, err := strconv.Atoi(majorVersion(version))
+	major, err := strconv.Atoi(major(version))
 	switch {
 	case err != nil, major == 0:
 		return byAgent
@@ -73,7 +73,7 @@ func hintedVersion(system, version, byAgent string) string {
 }
 
 // hintModel takes the model's name, and asks uap-core whose it is.
-func (f *families) hintModel(d *Device, hints string) {
+func (f *families) hintModel(d *Result, hints string) {
 	model, _ := hintOf(hints, 'd')
 	if model == "" || model == "K" || d.OS != "Android" {
 		return
@@ -93,7 +93,7 @@ var hintedBrowsers = []struct{ brand, name string }{
 }
 
 // hintBrowser names the browsers that pose as Chrome.
-func hintBrowser(d *Device, hints string) {
+func hintBrowser(d *Result, hints string) {
 	brands, _ := hintOf(hints, 'b')
 	if brands == "" || !isGenericBrowser(d.Browser) || d.Browser == "Edge" {
 		return

@@ -1,4 +1,4 @@
-package sessiontrack
+package useragent
 
 import (
 	"bytes"
@@ -112,9 +112,9 @@ func isLocale(part []byte) bool {
 	return len(part) == 10 && part[7] == '-'
 }
 
-// modelTable is device_models.txt: one line a model, sorted, "key<space>kind".
+// modelTable is models.txt: one line a model, sorted, "key<space>kind".
 //
-//go:embed device_models.txt
+//go:embed models.txt
 var modelTable string
 
 const maxModelKey = 40

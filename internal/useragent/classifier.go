@@ -1,8 +1,7 @@
-package sessiontrack
+package useragent
 
 import (
 	"context"
-	"net/http"
 	"sync"
 	"sync/atomic"
 )
@@ -10,22 +9,22 @@ import (
 // A Classifier tells devices by uap-core's definitions and our own tables. It
 // may be used concurrently. Its zero value goes by the embedded definitions.
 type Classifier struct {
-	build  sync.Mutex // held while expressions are compiled
-	engine atomic.Pointer[deviceEngine]
+	Building sync.Mutex // held while expressions are compiled; who holds it delays all names
+	engine   atomic.Pointer[engine]
 }
 
-// A deviceEngine is one set of definitions with what was found by them, so
+// An engine is one set of definitions with what was found by them, so
 // that new definitions begin with an empty cache.
-type deviceEngine struct {
+type engine struct {
 	families *families
-	cache    deviceCache
+	cache    cache
 }
 
-// NewClassifier returns a Classifier by the given definitions, the text of
+// New returns a Classifier by the given definitions, the text of
 // uap-core's regexes.yaml; nil stands for those embedded in uap-go, which are
 // compiled when first needed (0.1 s, 12 MB). Definitions that cannot be
 // compiled are an error.
-func NewClassifier(definitions []byte) (*Classifier, error) {
+func New(definitions []byte) (*Classifier, error) {
 	c := new(Classifier)
 	if definitions == nil {
 		return c, nil
@@ -39,37 +38,31 @@ func NewClassifier(definitions []byte) (*Classifier, error) {
 // Reload puts other definitions in place while the Classifier is in use; nil
 // goes back to the embedded ones. On an error the former stay.
 func (c *Classifier) Reload(definitions []byte) error {
-	c.build.Lock()
-	defer c.build.Unlock()
+	c.Building.Lock()
+	defer c.Building.Unlock()
 	f, err := newFamilies(definitions)
 	if err != nil {
 		return err
 	}
-	c.engine.Store(&deviceEngine{families: f})
+	c.engine.Store(&engine{families: f})
 	return nil
 }
 
-// Classify says what device sent a request with these headers. The first call
-// may wait for the definitions to be compiled.
-func (c *Classifier) Classify(h http.Header) Device {
-	return c.describe(cleanUserAgent(h.Get("User-Agent")), deviceHints(h))
-}
-
-// warm compiles the definitions unless that is done; the Tracker calls it in a
+// Warm compiles the definitions unless that is done; the Tracker calls it in a
 // goroutine of its own when it starts. It takes 0.1 s and cannot be cut short.
-func (c *Classifier) warm(ctx context.Context) {
+func (c *Classifier) Warm(ctx context.Context) {
 	if ctx.Err() == nil {
 		c.ready()
 	}
 }
 
 // ready returns the definitions, compiled.
-func (c *Classifier) ready() *deviceEngine {
+func (c *Classifier) ready() *engine {
 	if e := c.engine.Load(); e != nil {
 		return e
 	}
-	c.build.Lock()
-	defer c.build.Unlock()
+	c.Building.Lock()
+	defer c.Building.Unlock()
 	if e := c.engine.Load(); e != nil {
 		return e
 	}
@@ -77,17 +70,17 @@ func (c *Classifier) ready() *deviceEngine {
 	if err != nil {
 		f = new(families) // the embedded definitions are tested; no names is better than no service
 	}
-	e := &deviceEngine{families: f}
+	e := &engine{families: f}
 	c.engine.Store(e)
 	return e
 }
 
-// describe returns the whole Device for a cleaned user agent and serialised
+// Describe returns the whole Result for a cleaned user agent and serialised
 // hints. A cached one costs no allocation; the others some 0.1 ms. It is for
 // use off the request's path: it may wait for the definitions.
-func (c *Classifier) describe(userAgent, hints string) Device {
+func (c *Classifier) Describe(userAgent, hints string) Result {
 	e := c.ready()
-	key := deviceKey{userAgent, hints}
+	key := cacheKey{userAgent, hints}
 	if d, ok := e.cache.get(key); ok {
 		return d
 	}
@@ -96,20 +89,20 @@ func (c *Classifier) describe(userAgent, hints string) Device {
 	return d
 }
 
-// deviceKey is what a Device depends on.
-type deviceKey struct{ userAgent, hints string }
+// cacheKey is what a Result depends on.
+type cacheKey struct{ userAgent, hints string }
 
-// A deviceCache keeps the results of the agents seen last: two generations of
+// A cache keeps the results of the agents seen last: two generations of
 // maps, the elder of which is dropped when the younger is full. It holds at
-// most maxCachedDevices and finds one without allocating.
-type deviceCache struct {
+// most maxCached and finds one without allocating.
+type cache struct {
 	mu           sync.Mutex
-	young, elder map[deviceKey]Device
+	young, elder map[cacheKey]Result
 }
 
-const maxCachedDevices = 4096
+const maxCached = 4096
 
-func (c *deviceCache) get(key deviceKey) (Device, bool) {
+func (c *cache) get(key cacheKey) (Result, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if d, ok := c.young[key]; ok {
@@ -122,15 +115,15 @@ func (c *deviceCache) get(key deviceKey) (Device, bool) {
 	return d, ok
 }
 
-func (c *deviceCache) put(key deviceKey, d Device) {
+func (c *cache) put(key cacheKey, d Result) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.insert(key, d)
 }
 
-func (c *deviceCache) insert(key deviceKey, d Device) {
-	if c.young == nil || len(c.young) >= maxCachedDevices/2 {
-		c.young, c.elder = make(map[deviceKey]Device), c.young
+func (c *cache) insert(key cacheKey, d Result) {
+	if c.young == nil || len(c.young) >= maxCached/2 {
+		c.young, c.elder = make(map[cacheKey]Result), c.young
 	}
 	c.young[key] = d
 }

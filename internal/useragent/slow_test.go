@@ -1,4 +1,4 @@
-package sessiontrack
+package useragent
 
 import (
 	"math/rand/v2"
@@ -22,14 +22,14 @@ func TestDescribeIsNeverSlow(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector makes everything ten times slower")
 	}
-	c, err := NewClassifier(nil)
+	c, err := New(nil)
 	require.NoError(t, err)
 	e := c.ready()
 	for name, agents := range hostileAgents(t) {
 		var worst time.Duration
 		var slowest string
 		for _, agent := range agents {
-			agent = cleanUserAgent(agent)
+			agent = Clean(agent)
 			if took := fastest(25, maxDescribe*3/5, func() { e.families.describe(agent, "") }); took > worst {
 				worst, slowest = took, agent
 			}

@@ -1,4 +1,4 @@
-package sessiontrack
+package useragent
 
 // A trait is something that a word of a user agent gives away.
 type trait uint64
@@ -60,7 +60,7 @@ type wordRow struct {
 	words     string
 }
 
-// deviceWords is what we know about words in user agents. Words are separated
+// knownWords is what we know about words in user agents. Words are separated
 // by white space and compared in ASCII lower case, anywhere in the agent.
 //
 //	^ $ the agent begins or ends here
@@ -70,7 +70,7 @@ type wordRow struct {
 //	_ a space, '-' or '_'
 //
 // The bots' words build on isbot (Unlicense, https://github.com/omrilotan/isbot).
-var deviceWords = []wordRow{
+var knownWords = []wordRow{
 	{trait: isInnocent, words: `
 		developerpreview camscan user_agent: user_agent= alexaservice tablet_pc cubot m_bot kidbot firephp <gsa/ google_pixel
 		google/google botim> turbot lenovo_b service_pack wap_proxy libwww-fm masking-agent yahoomobile robot_phone cloudphone`},

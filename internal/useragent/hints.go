@@ -1,26 +1,17 @@
-package sessiontrack
+package useragent
 
 import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
-// acceptedHints are the client hints that a Device is better for. The first
+// AcceptedHints are the client hints that a Result is better for, as Accept-CH
+// (RFC 8942) lists them. The first
 // three come unasked from Chromium.
-const acceptedHints = "Sec-CH-UA, Sec-CH-UA-Mobile, Sec-CH-UA-Platform, Sec-CH-UA-Platform-Version, Sec-CH-UA-Model, Sec-CH-UA-Form-Factors"
-
-// AcceptClientHints asks browsers, by the response header Accept-CH (RFC 8942),
-// for the client hints that tell a device's model, Windows 11 and the true
-// version of Android. They come with the requests after the first, over HTTPS
-// only, from Chromium only. Put it in front of the pages that people sign in
-// from. It sets no Critical-CH, which would cost each visitor a second request.
-func AcceptClientHints(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Add("Accept-CH", acceptedHints)
-		next.ServeHTTP(w, r)
-	})
-}
+const AcceptedHints = "Sec-CH-UA, Sec-CH-UA-Mobile, Sec-CH-UA-Platform, Sec-CH-UA-Platform-Version, Sec-CH-UA-Model, Sec-CH-UA-Form-Factors"
 
 // touchPointsHeader carries navigator.maxTouchPoints, which only a script can read.
 const touchPointsHeader = "X-Max-Touch-Points"
@@ -43,10 +34,10 @@ var hintFields = [...]hintField{
 	{'t', touchPointsHeader, 3},
 }
 
-// deviceHints returns the client hints of a request in a compact form of at
+// Hints returns the client hints of a request in a compact form of at
 // most 512 bytes, to be kept beside the user agent so that a better classifier
 // can label the session again. "" when there are none.
-func deviceHints(h http.Header) string {
+func Hints(h http.Header) string {
 	var b strings.Builder
 	for _, field := range hintFields {
 		value := hintValue(field, h)
@@ -68,7 +59,7 @@ func hintValue(field hintField, h http.Header) string {
 	if len(lines) == 0 {
 		return ""
 	}
-	value := cutText(strings.Join(lines[:min(len(lines), 4)], ", "), 512)
+	value := text.Visible(strings.Join(lines[:min(len(lines), 4)], ", "), 512)
 	switch field.key {
 	case 'b':
 		value = brandList(value)
@@ -88,7 +79,7 @@ func hintValue(field hintField, h http.Header) string {
 	default:
 		value = unquote(value)
 	}
-	return strings.TrimSpace(strings.ReplaceAll(cutText(value, field.limit), "|", ""))
+	return strings.TrimSpace(strings.ReplaceAll(text.Visible(value, field.limit), "|", ""))
 }
 
 // unquote takes the quotes off a structured string (RFC 8941 §3.3.3); some
@@ -110,7 +101,7 @@ func brandList(value string) string {
 		}
 		version = unquote(strings.TrimPrefix(strings.TrimSpace(version), ";v="))
 		if version != "" && version[0] >= '0' && version[0] <= '9' {
-			name += "/" + majorVersion(version)
+			name += "/" + major(version)
 		}
 		kept = append(kept, name)
 	}
@@ -166,12 +157,12 @@ func touchPoints(hints string) int {
 // it. Sec-CH-UA-Form-Factors "Desktop" decides nothing: Chromium derives it
 // from the mobile bit, so that tablets send it too. And "?0" says nothing
 // about a phone's agent, which knows better.
-func typeByHints(byAgent DeviceType, found trait, hints string) DeviceType {
-	if hints == "" || byAgent == DeviceBot {
+func typeByHints(byAgent string, found trait, hints string) string {
+	if hints == "" || byAgent == Bot {
 		return byAgent
 	}
 	if found&isMac != 0 && touchPoints(hints) > 1 {
-		return DeviceTablet
+		return Tablet
 	}
 	if model, ok := hintOf(hints, 'd'); ok {
 		if t, known := typeOfModel(model); known {
@@ -189,33 +180,33 @@ func typeByHints(byAgent DeviceType, found trait, hints string) DeviceType {
 	mobile, _ := hintOf(hints, 'm')
 	platform, _ := hintOf(hints, 'p')
 	switch {
-	case mobile == "1" && (byAgent == DeviceDesktop || byAgent == DeviceUnknown):
-		return DeviceMobile
-	case platform == "Android" && byAgent == DeviceDesktop && found&isLaptop == 0,
-		mobile == "0" && found&isAndroid != 0 && found&(saysMobile|isPhone|isPhoneCode|modelPhone) == 0 && byAgent == DeviceMobile:
-		return DeviceTablet
+	case mobile == "1" && (byAgent == Desktop || byAgent == Unknown):
+		return Mobile
+	case platform == "Android" && byAgent == Desktop && found&isLaptop == 0,
+		mobile == "0" && found&isAndroid != 0 && found&(saysMobile|isPhone|isPhoneCode|modelPhone) == 0 && byAgent == Mobile:
+		return Tablet
 	}
 	return byAgent
 }
 
 // formFactors are the values that say what "mobile" does not. A list of
 // several says less than none.
-var formFactors = map[string]DeviceType{
-	"Tablet": DeviceTablet, "Mobile": DeviceMobile, "Watch": DeviceWearable, "XR": DeviceWearable, "Automotive": DeviceOther, "EInk": DeviceOther,
+var formFactors = map[string]string{
+	"Tablet": Tablet, "Mobile": Mobile, "Watch": Wearable, "XR": Wearable, "Automotive": Other, "EInk": Other,
 }
 
 // typeOfModel asks the tables about a model's bare name, as a hint gives it.
-func typeOfModel(model string) (DeviceType, bool) {
+func typeOfModel(model string) (string, bool) {
 	var buf [96]byte
 	s := lowerASCII(buf[:], model)
 	found := compiledWords().scan(s, 0, len(s)) | lookupModel(s, false)
 	switch {
 	case found&(isTV|modelTV) != 0:
-		return DeviceTV, true
+		return TV, true
 	case found&(isWearable|modelWearable) != 0:
-		return DeviceWearable, true
+		return Wearable, true
 	case found&(modelTablet|isTabletWord|isTabletCode) != 0 && found&(isPhoneCode|modelPhone) == 0:
-		return DeviceTablet, true
+		return Tablet, true
 	}
-	return DeviceUnknown, false
+	return Unknown, false
 }
