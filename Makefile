@@ -25,7 +25,7 @@ setup: ## install what the tests need beyond Go, or say what to install
 
 test: setup ## run the tests of every module with the race detector; the last line says what failed
 	@GOWORK=off go build ./...
-	@./tools/test.sh $(modules) -- $(RACE) -shuffle=on -timeout $(TEST_TIMEOUT)
+	@./tools/test.sh $(modules) $(CURDIR)/tools -- $(RACE) -shuffle=on -timeout $(TEST_TIMEOUT)
 
 lint: $(staticcheck) ## check formatting, vet, staticcheck, requirements
 	@unformatted="$$(gofmt -l .)"; [ -z "$$unformatted" ] || \

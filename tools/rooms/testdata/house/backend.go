@@ -1,0 +1,5 @@
+package house
+
+type backend struct{ store Store }
+
+func (b *backend) get() int { return b.store.Get() + Height }
