@@ -11,6 +11,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/sessiontrack/sessiontrack/internal/jwtverify"
+	"github.com/sessiontrack/sessiontrack/internal/tokencache"
 )
 
 const (
@@ -94,7 +95,7 @@ type JWTOptions struct {
 // user's sessions, so that it is refused after one where it begins a session.
 type JWTIdentifier struct {
 	verifier       *jwtverify.Verifier
-	cache          *tokenCache
+	cache          *tokencache.Cache[Identity]
 	issuerSessions bool
 }
 
@@ -132,7 +133,8 @@ func NewJWTIdentifier(options JWTOptions) (*JWTIdentifier, error) {
 	}
 	j := &JWTIdentifier{verifier: verifier, issuerSessions: options.IssuerSessions}
 	if options.CacheSize >= 0 {
-		j.cache = newTokenCache(orDefault(options.CacheSize, defaultTokenCache), orDefault(options.CacheFor, defaultTokenCacheFor))
+		size := orDefault(options.CacheSize, defaultTokenCache)
+		j.cache = tokencache.New[Identity](size, orDefault(options.CacheFor, defaultTokenCacheFor))
 	}
 	return j, nil
 }
@@ -188,10 +190,7 @@ func (j *JWTIdentifier) remembered(r *http.Request, now time.Time) *Identity {
 	if err != nil {
 		return nil
 	}
-	if found := j.cache.get(token, now); found != nil {
-		return &found.identity
-	}
-	return nil
+	return j.cache.Get(token, now)
 }
 
 // identifyAt is Identify at a moment that the caller has read. What it returns is
@@ -201,10 +200,10 @@ func (j *JWTIdentifier) identifyAt(r *http.Request, now time.Time) (*Identity, e
 	if err != nil {
 		return nil, err
 	}
-	if found := j.cache.get(token, now); found != nil {
-		return &found.identity, nil
+	if found := j.cache.Get(token, now); found != nil {
+		return found, nil
 	}
-	generation := j.cache.era()
+	era := j.cache.Era()
 	claims, err := j.verifier.Verify(token, now)
 	if err != nil {
 		return nil, credentialError(err)
@@ -216,13 +215,14 @@ func (j *JWTIdentifier) identifyAt(r *http.Request, now time.Time) (*Identity, e
 	if !identity.valid() {
 		return nil, ErrInvalidCredential
 	}
-	j.cache.put(token, identity, now, generation)
+	// The leeway is not used up: a token past its exp is verified each time.
+	j.cache.Put(token, identity, now, identity.ExpiresAt, era)
 	return &identity, nil
 }
 
 // Reset forgets every verified token. Call it when a key is withdrawn: without
 // it, tokens of that key are good for up to CacheFor longer.
-func (j *JWTIdentifier) Reset() { j.cache.reset() }
+func (j *JWTIdentifier) Reset() { j.cache.Reset() }
 
 // bearer finds the token in the lines of the Authorization header. It allocates
 // nothing, and looks at no more of a line than its length and first bytes.
