@@ -10,6 +10,7 @@ import (
 	"time"
 
 	codec "github.com/sessiontrack/sessiontrack/internal/handle"
+	"github.com/sessiontrack/sessiontrack/internal/problem"
 )
 
 // family is a set of endpoints below one prefix: what AdminHandler and UserHandler
@@ -57,7 +58,7 @@ type call struct {
 }
 
 // problemError carries a problem as an error.
-type problemError struct{ problem }
+type problemError struct{ problem.Problem }
 
 func (e *problemError) Error() string { return "sessiontrack: " + e.Code }
 
@@ -68,12 +69,12 @@ var errForbidden error = &problemError{problemForbidden}
 func (f *family) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e, id := f.find(r.URL)
 	if e == nil {
-		writeProblem(w, problemNotFound)
+		problemNotFound.Write(w)
 		return
 	}
 	if allow, ok := e.allows(r.Method); !ok {
 		w.Header().Set("Allow", allow)
-		writeProblem(w, problemMethod)
+		problemMethod.Write(w)
 		return
 	}
 	c := &call{w: w, r: r, endpoint: e, id: id}
@@ -169,9 +170,9 @@ func (f *family) fail(c *call, err error) {
 	var refused *problemError
 	switch {
 	case errors.As(err, &refused):
-		writeProblem(c.w, refused.problem)
+		refused.Problem.Write(c.w)
 	case errors.Is(err, ErrNotFound):
-		writeProblem(c.w, problemNotFound)
+		problemNotFound.Write(c.w)
 	default:
 		f.t.refuse(c.w, c.r, err)
 	}
@@ -216,7 +217,7 @@ func outcomeOf(err error) string {
 	p := problemOf(err)
 	var refused *problemError
 	if errors.As(err, &refused) {
-		p = refused.problem
+		p = refused.Problem
 	}
 	switch p.Status {
 	case http.StatusUnauthorized:

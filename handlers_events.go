@@ -9,14 +9,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	wire "github.com/sessiontrack/sessiontrack/internal/stream"
 )
 
 const (
 	// heartbeat is how often a stream says that it is there when nothing happens.
 	heartbeat = 15 * time.Second
-	// streamPatience bounds each write to a stream, so that a client which does not
-	// read holds nothing for long.
-	streamPatience = 5 * time.Second
 	// guardEvery is how often a stream looks at its own session's limits.
 	guardEvery = time.Second
 	// visibleEvery is how often UserOptions.Visible is asked anew for a stream.
@@ -30,16 +29,6 @@ const (
 // routeAllEvents is what UserAccess.Route says where somebody wants to watch
 // everything; where that is refused, "events" is asked about.
 const routeAllEvents = "events-all"
-
-// eventWriter is a stream's protocol.
-type eventWriter interface {
-	event(e *Event, data []byte) error
-	flush() error
-	beat() error
-	// over tells the client why, and ends what there is to end. A nil why means that
-	// the client has gone or does not read.
-	over(why *streamOver)
-}
 
 // eventStream is one client's stream.
 type eventStream struct {
@@ -158,10 +147,20 @@ func (s *eventStream) serve() error {
 	if err := s.see(); err != nil {
 		return err
 	}
-	if isWebSocket(s.c.r) {
-		return s.overWebSocket()
+	ctx := s.c.r.Context()
+	if !isWebSocket(s.c.r) {
+		if w, err := wire.NewSSE(s.c.w); err == nil {
+			s.pump(ctx, w)
+		}
+		return nil
 	}
-	return s.overSSE()
+	w, ctx, err := wire.NewWebSocket(s.c.w, s.c.r) // foreignSocket has looked at the origin
+	if err != nil {
+		return nil // it has answered
+	}
+	defer w.CloseNow()
+	s.pump(ctx, w)
+	return nil
 }
 
 // see asks anew which of the named users the caller may see.
@@ -189,8 +188,9 @@ func (s *eventStream) see() error {
 	return nil
 }
 
-// pump writes events until the stream is over.
-func (s *eventStream) pump(ctx context.Context, w eventWriter) {
+// pump writes events until the stream is over, and tells the client why, unless the client
+// has gone or does not read.
+func (s *eventStream) pump(ctx context.Context, w wire.Writer) {
 	why := s.run(ctx, w)
 	var over *streamOver
 	switch {
@@ -200,11 +200,19 @@ func (s *eventStream) pump(ctx context.Context, w eventWriter) {
 	case errors.Is(why, ErrSubscriptionClosed):
 		over = overShutDown
 	}
-	w.over(over)
+	switch over {
+	case nil:
+	case overShutDown:
+		w.Close(wire.GoingAway, over.word)
+	case overStalled, overUnavailable:
+		w.Close(wire.TryLater, over.word)
+	default:
+		w.Close(wire.Refused, over.word)
+	}
 }
 
 // run writes events, and says why it stopped.
-func (s *eventStream) run(ctx context.Context, w eventWriter) error {
+func (s *eventStream) run(ctx context.Context, w wire.Writer) error {
 	for {
 		if err := s.guard(ctx); err != nil {
 			return err
@@ -218,7 +226,7 @@ func (s *eventStream) run(ctx context.Context, w eventWriter) error {
 			err = s.write(w, r)
 		case ctx.Err() != nil || errors.Is(err, ErrSubscriptionClosed):
 		case local-s.wroteAt >= heartbeat.Microseconds():
-			s.wroteAt, err = local, w.beat()
+			s.wroteAt, err = local, w.Beat()
 		default:
 			err = nil
 		}
@@ -229,11 +237,11 @@ func (s *eventStream) run(ctx context.Context, w eventWriter) error {
 }
 
 // write sends an event and those that wait behind it, and flushes once.
-func (s *eventStream) write(w eventWriter, r *record) error {
+func (s *eventStream) write(w wire.Writer, r *record) error {
 	for n := 0; r != nil; n++ {
 		data, err := s.h.frame(r)
 		if err == nil {
-			err = w.event(&r.event, data)
+			err = w.Event(r.event.ID, string(r.event.Type), data)
 		}
 		if err != nil {
 			return err
@@ -243,7 +251,7 @@ func (s *eventStream) write(w eventWriter, r *record) error {
 		}
 	}
 	s.wroteAt = s.h.t.clock.Local()
-	return w.flush()
+	return w.Flush()
 }
 
 // served is the body of an answer that has been written already.

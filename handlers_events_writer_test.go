@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sessiontrack/sessiontrack/internal/problem"
 )
 
 // plainWriter hides what the ResponseWriter in it can do.
@@ -92,7 +94,7 @@ func (s *site) watches(t *testing.T, url string, headers []string, status int) {
 	defer response.Body.Close()
 	require.Equal(t, status, response.StatusCode)
 	if status == http.StatusInternalServerError {
-		var p problem
+		var p problem.Problem
 		require.NoError(t, json.NewDecoder(response.Body).Decode(&p))
 		assert.Equal(t, problemInternalError, p)
 	}

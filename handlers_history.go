@@ -3,6 +3,8 @@ package sessiontrack
 import (
 	"errors"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/problem"
 )
 
 type historyAnswer struct {
@@ -63,7 +65,7 @@ func (h *userHandler) history(c *call) (any, error) {
 	history, err := h.t.History(c.r.Context(), r)
 	for _, mistake := range []error{errHistoryRange, errHistoryStep, errHistoryPoints} {
 		if errors.Is(err, mistake) {
-			return nil, &problemError{badRequest(mistake.Error() + ".")}
+			return nil, &problemError{problem.BadRequest(mistake.Error() + ".")}
 		}
 	}
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/problem"
 )
 
 // parameters reads a request's query. The first mistake is kept in err, as the 400
@@ -28,7 +30,7 @@ func parametersOf(r *http.Request) *parameters {
 
 func (p *parameters) refuse(detail string) {
 	if p.err == nil {
-		p.err = &problemError{badRequest(detail)}
+		p.err = &problemError{problem.BadRequest(detail)}
 	}
 }
 

@@ -84,7 +84,7 @@ func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		w.Header().Set("Allow", http.MethodPost)
-		writeProblem(w, problemMethod)
+		problemMethod.Write(w)
 		return
 	}
 	e, dead, err := t.leaving(r)

@@ -205,7 +205,7 @@ func (t *Tracker) RequireRole(next http.Handler, roles ...string) http.Handler {
 		case err != nil:
 			t.refuse(w, r, err)
 		case !anyOf(has, roles):
-			writeProblem(w, problemForbidden)
+			problemForbidden.Write(w)
 		default:
 			next.ServeHTTP(w, r)
 		}
