@@ -79,7 +79,7 @@ func Example_production() {
 	// README: production
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := tracker.Start(context.Background()); err != nil { // the store cannot be reached, or lacks a table or a right
+	if err := tracker.Start(ctx); err != nil { // the store cannot be reached, or lacks a table or a right
 		log.Fatal(err)
 	}
 	server := &http.Server{Addr: "127.0.0.1:8080", Handler: handler}
