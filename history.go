@@ -125,7 +125,7 @@ func (t *Tracker) readHistory(ctx context.Context, q HistoryQuery) (HistoryData,
 func (m *sampleMemory) history(q HistoryQuery, now time.Time) HistoryData {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	h := q.historyOf(m.samples)
+	h := q.Gather(m.samples)
 	h.Now = now
 	return h
 }

@@ -154,7 +154,7 @@ func quartersOf(ctx context.Context, tx bun.Tx, from, until time.Time) (map[int6
 	for i := range begun {
 		r, q := &begun[i], at(&begun[i])
 		q.Logins += r.N
-		q.Counts.add(DeviceType(r.Device), r.Browser, r.OS, r.Country, r.N)
+		q.Counts.AddSignIns(DeviceType(r.Device), r.Browser, r.OS, r.Country, r.N)
 	}
 	for i := range ended {
 		at(&ended[i]).Counts.addDuration(ended[i].Bucket, ended[i].N)

@@ -129,8 +129,9 @@ func sessionDuration(s *Session) time.Duration {
 	return s.LogoutAt.Sub(s.LoginAt)
 }
 
-// add counts a beginning.
-func (c *HistoryCounts) add(device DeviceType, browser, os, country string, n int) {
+// AddSignIns counts n sessions that began alike. An unknown name is the empty text. A
+// name beyond the first 100 of its kind is counted as "other". Stores use it for RollUp.
+func (c *HistoryCounts) AddSignIns(device DeviceType, browser, os, country string, n int) {
 	countName(&c.Device, string(deviceTypes[deviceIndex(device)]), n)
 	countName(&c.Browser, useragent.Readable(browser), n)
 	countName(&c.OS, useragent.Readable(os), n)
@@ -147,6 +148,10 @@ func countName(names *map[string]int, name string, n int) {
 	}
 	(*names)[name] += n
 }
+
+// AddDuration counts one ended session by how long it lasted, in the bucket that
+// [DurationBuckets] gives. Stores use it for RollUp.
+func (c *HistoryCounts) AddDuration(d time.Duration) { c.addDuration(durationBucket(d), 1) }
 
 func (c *HistoryCounts) addDuration(bucket, n int) {
 	if c.Durations == nil {
@@ -198,8 +203,9 @@ func spanOf(bounds []time.Time, at time.Time) (int, bool) {
 	return i - 1, i > 0 && i < len(bounds)
 }
 
-// historyOf answers from samples in memory.
-func (q *HistoryQuery) historyOf(samples []Sample) HistoryData {
+// Gather answers the steps and the peaks of q from samples in the order of time; minutes and
+// quarters are left to the store. Stores that keep samples use it for ReadHistory.
+func (q *HistoryQuery) Gather(samples []Sample) HistoryData {
 	h := HistoryData{Steps: make([]HistoryStep, len(q.Steps)-1), Peaks: make([]Sample, len(q.Days)-1)}
 	for _, sample := range samples {
 		i, ok := spanOf(q.Steps, sample.At)

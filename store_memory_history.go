@@ -66,7 +66,7 @@ func (s *MemoryStore) rollUp(from, until time.Time) {
 		minute(b.LoginAt).logins++
 		q := h.quarter(b.LoginAt)
 		q.Logins++
-		q.Counts.add(b.Device.Type, b.Device.Browser, b.Device.OS, b.Location.CountryCode, 1)
+		q.Counts.AddSignIns(b.Device.Type, b.Device.Browser, b.Device.OS, b.Location.CountryCode, 1)
 	}
 	for _, ref := range s.ended.refs[s.ended.after(from.UnixMicro()-1):] {
 		row, _ := s.lookup(ref)
@@ -116,7 +116,7 @@ func (s *MemoryStore) ReadHistory(ctx context.Context, q HistoryQuery) (HistoryD
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	out := q.historyOf(s.counts.samples)
+	out := q.Gather(s.counts.samples)
 	out.Now = s.now()
 	for _, m := range s.history.minutes {
 		if i, ok := spanOf(q.Steps, fromMicros(m.at)); ok {
