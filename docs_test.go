@@ -176,19 +176,3 @@ func TestReadmeQuickStart(t *testing.T) {
 		assert.Equal(t, code, block, name)
 	}
 }
-
-// TestDocsShowEveryPackage: docs/architecture.md says what each package of the root module is for.
-func TestDocsShowEveryPackage(t *testing.T) {
-	t.Parallel()
-	page := document(t, "docs/architecture.md")
-	folders := map[string]bool{}
-	for path := range texts(t, ".go") {
-		if folder := filepath.ToSlash(filepath.Dir(path)); strings.HasPrefix(folder, "internal/") {
-			folders[strings.TrimPrefix(folder, "internal/")] = true
-		}
-	}
-	require.NotEmpty(t, folders)
-	for folder := range folders {
-		assert.Regexp(t, "[`/]"+folder+"`", page)
-	}
-}
