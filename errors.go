@@ -4,6 +4,10 @@ import "errors"
 
 // The sentinel errors of this package. Compare with [errors.Is]; what is
 // returned usually wraps one of them.
+//
+// What failed is one of three kinds. [ErrInvalidArgument] is a mistake of the caller:
+// change the call. [ErrUnavailable] passes: try again. [ErrStoreFault] stays until an
+// operator has mended the store.
 var (
 	// ErrNotFound says that no session has the handle asked for. It is an
 	// answer of the store, never the consequence of a failure.
@@ -24,6 +28,16 @@ var (
 	// could not answer. It means nothing about the session: a request gets 503,
 	// never 401, because clients throw their credentials away on 401.
 	ErrUnavailable = errors.New("sessiontrack: store unavailable")
+
+	// ErrStoreFault says that the store works and cannot do what it is asked for: a
+	// constraint of the host's, a missing table or right, a schema of another version.
+	// Trying again does not help. A request gets 500 with the code internal, never 401,
+	// and the log says what the store said.
+	ErrStoreFault = errors.New("sessiontrack: store fault")
+
+	// ErrInvalidArgument says that an argument of the call is outside of its bounds. The
+	// message names the argument, its value and the bound. The store was not asked.
+	ErrInvalidArgument = errors.New("sessiontrack: invalid argument")
 
 	// ErrNoCredential is returned by an [Identifier] for a request that carries
 	// nothing it knows. The request passes, untracked.

@@ -201,7 +201,7 @@ func (n *NewSession) shared() bool { return n != nil && !n.oneToken }
 // asUnavailable makes every error of a store one that this package knows: what is
 // neither an answer nor known means that the store could not say.
 func asUnavailable(err error) error {
-	for _, known := range [...]error{ErrNotFound, ErrExists, ErrLimit, ErrUnavailable} {
+	for _, known := range [...]error{ErrNotFound, ErrExists, ErrLimit, ErrUnavailable, ErrStoreFault} {
 		if errors.Is(err, known) {
 			return err
 		}

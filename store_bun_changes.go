@@ -42,7 +42,7 @@ func (s *BunStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, er
 	parts := s.changeParts(&q)
 	if len(parts) == 0 {
 		now, err := s.db.Now(ctx)
-		return Changes{Now: now}, failed("changes since", err)
+		return Changes{Now: now}, bunFailed("changes since", err)
 	}
 	all := parts[0]
 	for _, part := range parts[1:] {
@@ -52,7 +52,7 @@ func (s *BunStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, er
 	err := s.db.NewSelect().TableExpr("(SELECT 1) AS one").Join("LEFT JOIN (?) AS c ON true", all).
 		ColumnExpr("statement_timestamp() AS now, c.*").Scan(ctx, &rows)
 	if err != nil {
-		return Changes{}, failed("changes since", err)
+		return Changes{}, bunFailed("changes since", err)
 	}
 	return changesOf(rows, q.Limit), nil
 }
@@ -60,7 +60,7 @@ func (s *BunStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, er
 // changeParts returns a query for each part that is asked for.
 func (s *BunStore) changeParts(q *ChangeQuery) (parts []*bun.SelectQuery) {
 	sessions := func(part int, column string, since time.Time) {
-		parts = append(parts, s.db.NewSelect().TableExpr("user_sessions AS s").
+		parts = append(parts, s.db.NewSelect().TableExpr("?(schema)user_sessions AS s").
 			ColumnExpr("? AS part, 0::bigint AS sessions, "+sessionColumns, part).
 			Where("s.?0 > ?1 AND s.?0 < 'infinity'", bun.Ident(column), columnTime(since)).
 			OrderExpr("s.?, s.id", bun.Ident(column)).Limit(int64(q.Limit)+1))
@@ -72,7 +72,7 @@ func (s *BunStore) changeParts(q *ChangeQuery) (parts []*bun.SelectQuery) {
 		sessions(partBegun, "login_at", q.Begun)
 	}
 	if !q.Seen.IsZero() {
-		seen := s.db.NewSelect().TableExpr("user_presence AS u").
+		seen := s.db.NewSelect().TableExpr("?(schema)user_presence AS u").
 			ColumnExpr("? AS part, 0::bigint AS sessions, "+noSession, partSeen).
 			Where("u.last_activity > ?", columnTime(q.Seen)).
 			OrderExpr("u.last_activity DESC, u.user_id").Limit(int64(q.Limit))
@@ -83,8 +83,8 @@ func (s *BunStore) changeParts(q *ChangeQuery) (parts []*bun.SelectQuery) {
 		parts = append(parts, seen)
 	}
 	if users := slices.DeleteFunc(slices.Clone(q.Users), func(id string) bool { return !text.Valid(id) }); len(users) > 0 {
-		parts = append(parts, s.db.NewSelect().TableExpr("user_presence AS u").
-			ColumnExpr("? AS part, (SELECT count(*) FROM user_sessions AS s WHERE s.user_id = u.user_id AND s.logout_at IS NULL) AS sessions, "+noSession, partUsers).
+		parts = append(parts, s.db.NewSelect().TableExpr("?(schema)user_presence AS u").
+			ColumnExpr("? AS part, (SELECT count(*) FROM ?(schema)user_sessions AS s WHERE s.user_id = u.user_id AND s.logout_at IS NULL) AS sessions, "+noSession, partUsers).
 			Where("u.user_id = ANY(?::text[])", pgdialect.Array(users)))
 	}
 	return parts

@@ -32,7 +32,7 @@ func (s *BunStore) Create(ctx context.Context, n NewSession) (CreateResult, erro
 		return notify(ctx, tx)
 	})
 	if err != nil {
-		return CreateResult{}, failed("create", err)
+		return CreateResult{}, bunFailed("create", err)
 	}
 	return created, nil
 }
@@ -46,7 +46,7 @@ func (s *BunStore) Create(ctx context.Context, n NewSession) (CreateResult, erro
 func makeRoom(ctx context.Context, tx bun.Tx, n *NewSession) ([]Session, error) {
 	fenced := !n.IssuedAt.IsZero()
 	if n.Limit > 0 || fenced {
-		if err := takeTurn(ctx, tx, n.Session.UserID); err != nil {
+		if err := postgres.LockID(ctx, tx, n.Session.UserID); err != nil {
 			return nil, err
 		}
 	}
@@ -80,19 +80,12 @@ func makeRoom(ctx context.Context, tx bun.Tx, n *NewSession) ([]Session, error) 
 	return ended, nil
 }
 
-// takeTurn holds the user's advisory lock until the transaction ends. It comes first
-// in every transaction that takes it.
-func takeTurn(ctx context.Context, tx bun.Tx, userID string) error {
-	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?, hashtext(?))", postgres.LockSpace, userID)
-	return err
-}
-
 // checkFence refuses a credential that was issued before its user's fence, unless its
 // session is there already.
 func checkFence(ctx context.Context, tx bun.Tx, n *NewSession) error {
 	var reasons []string
-	err := tx.NewRaw("SELECT f.reason FROM user_fences AS f WHERE f.user_id = ? AND f.at >= date_trunc('second', ?::timestamptz) "+
-		"AND NOT EXISTS (SELECT 1 FROM user_sessions AS s WHERE s.session_id = ?)",
+	err := tx.NewRaw("SELECT f.reason FROM ?(schema)user_fences AS f WHERE f.user_id = ? AND f.at >= date_trunc('second', ?::timestamptz) "+
+		"AND NOT EXISTS (SELECT 1 FROM ?(schema)user_sessions AS s WHERE s.session_id = ?)",
 		n.Session.UserID, n.IssuedAt.UTC(), string(n.Session.ID)).Scan(ctx, &reasons)
 	if err != nil || len(reasons) == 0 {
 		return err
@@ -103,7 +96,7 @@ func checkFence(ctx context.Context, tx bun.Tx, n *NewSession) error {
 // lockCandidates locks the live sessions that Create may end, oldest first.
 func lockCandidates(ctx context.Context, tx bun.Tx, n *NewSession) ([]bunRow, error) {
 	replaces := handles([]SessionID{n.Replaces})
-	q := tx.NewSelect().TableExpr("user_sessions AS s").
+	q := tx.NewSelect().TableExpr("?(schema)user_sessions AS s").
 		ColumnExpr("s.id, s.session_id, s.user_id, s.login_at").
 		ColumnExpr("(s.expires_at IS NULL OR s.expires_at > statement_timestamp()) AND (? = 0 OR s.last_activity > statement_timestamp() - ? * interval '1 microsecond') AS counts",
 			postgres.Micros(n.IdleTimeout), postgres.Micros(n.IdleTimeout)).
@@ -152,7 +145,7 @@ func endLocked(ctx context.Context, tx bun.Tx, serials []int64, reason EndReason
 	}
 	var rows []bunRow
 	err := tx.NewRaw("WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now) "+
-		"UPDATE user_sessions AS s SET logout_at = greatest(clock.now, s.last_activity), updated_at = clock.now, end_reason = ? "+
+		"UPDATE ?(schema)user_sessions AS s SET logout_at = greatest(clock.now, s.last_activity), updated_at = clock.now, end_reason = ? "+
 		"FROM clock WHERE s.id IN (?) AND s.is_active RETURNING "+sessionColumns,
 		string(reason), bun.List(serials)).Scan(ctx, &rows)
 	return sessionsBySerial(rows), err
@@ -165,7 +158,7 @@ func sessionsBySerial(rows []bunRow) []Session {
 }
 
 const insertSQL = `WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
-INSERT INTO user_sessions AS s (session_id, user_id, derived, secret_hash,
+INSERT INTO ?(schema)user_sessions AS s (session_id, user_id, derived, secret_hash,
 	ip_address, ip_source, country_code, country, region, city, login_ip_address, login_ip_source,
 	user_agent, client_hints, device_type, device_source, device_ambiguous,
 	browser, browser_version, os, os_version, brand, model,
@@ -209,7 +202,7 @@ func settleCreated(ctx context.Context, tx bun.Tx, c CreateResult) error {
 	for _, user := range users {
 		var err error
 		if user == c.Session.UserID {
-			_, err = tx.ExecContext(ctx, "INSERT INTO user_presence AS p (user_id, last_activity) VALUES (?, ?) "+
+			_, err = tx.ExecContext(ctx, "INSERT INTO ?(schema)user_presence AS p (user_id, last_activity) VALUES (?, ?) "+
 				"ON CONFLICT (user_id) DO UPDATE SET last_activity = greatest(p.last_activity, excluded.last_activity)",
 				user, c.Session.LoginAt)
 		} else {
@@ -244,12 +237,12 @@ func leave(ctx context.Context, tx bun.Tx, users []string) error {
 	if len(users) == 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, "SELECT 1 FROM user_presence WHERE user_id IN (?) ORDER BY user_id FOR UPDATE", bun.List(users))
+	_, err := tx.ExecContext(ctx, "SELECT 1 FROM ?(schema)user_presence WHERE user_id IN (?) ORDER BY user_id FOR UPDATE", bun.List(users))
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "DELETE FROM user_presence AS p WHERE p.user_id IN (?) AND "+
-		"(SELECT 1 FROM user_sessions AS s WHERE s.user_id >= p.user_id AND s.user_id <= p.user_id AND s.logout_at IS NULL "+
+	_, err = tx.ExecContext(ctx, "DELETE FROM ?(schema)user_presence AS p WHERE p.user_id IN (?) AND "+
+		"(SELECT 1 FROM ?(schema)user_sessions AS s WHERE s.user_id >= p.user_id AND s.user_id <= p.user_id AND s.logout_at IS NULL "+
 		"ORDER BY s.user_id, s.id LIMIT 1) IS NULL", bun.List(users))
 	return err
 }

@@ -45,7 +45,7 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, 
 		return notify(ctx, tx)
 	})
 	if err != nil {
-		return EndResult{}, failed("end", err)
+		return EndResult{}, bunFailed("end", err)
 	}
 	return out, nil
 }
@@ -54,10 +54,10 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, 
 // Create does for a derived session: one that is being created either commits before,
 // and is ended with the others, or sees the fence.
 func raiseFence(ctx context.Context, tx bun.Tx, userID string, reason EndReason) error {
-	if err := takeTurn(ctx, tx, userID); err != nil {
+	if err := postgres.LockID(ctx, tx, userID); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, "INSERT INTO user_fences AS f (user_id, at, reason) VALUES (?, clock_timestamp(), ?) "+
+	_, err := tx.ExecContext(ctx, "INSERT INTO ?(schema)user_fences AS f (user_id, at, reason) VALUES (?, clock_timestamp(), ?) "+
 		"ON CONFLICT (user_id) DO UPDATE SET at = greatest(f.at, excluded.at), reason = excluded.reason", userID, string(reason))
 	return err
 }
@@ -104,7 +104,7 @@ func bound(ctx context.Context, tx bun.Tx, c Criteria, now time.Time) (*bunCrite
 	}
 	var rows int
 	err := tx.NewRaw("SELECT coalesce(max(w.id), 0), count(*) FROM "+
-		"(SELECT s.id FROM user_sessions AS s WHERE s.id > ? ORDER BY s.id LIMIT ?) AS w", c.After, c.Walk).Scan(ctx, &b.upTo, &rows)
+		"(SELECT s.id FROM ?(schema)user_sessions AS s WHERE s.id > ? ORDER BY s.id LIMIT ?) AS w", c.After, c.Walk).Scan(ctx, &b.upTo, &rows)
 	b.walkDone = rows == 0
 	if rows == c.Walk {
 		b.next = b.upTo
@@ -155,7 +155,7 @@ func (c *bunCriteria) narrowTime(q bun.QueryBuilder) bun.QueryBuilder {
 // when all locks are held, so that waiting for them does not age it; where a limit
 // of time decides, it is the moment that the limit was held against.
 func endSelected(ctx context.Context, tx bun.Tx, c *bunCriteria, e Ending) ([]bunRow, error) {
-	target := tx.NewSelect().TableExpr("user_sessions AS s").ColumnExpr("s.id").
+	target := tx.NewSelect().TableExpr("?(schema)user_sessions AS s").ColumnExpr("s.id").
 		ApplyQueryBuilder(c.narrow).OrderExpr("s.id").For("NO KEY UPDATE OF s")
 	clock := tx.NewSelect().ColumnExpr("clock_timestamp() AS now").TableExpr("(SELECT count(*) FROM target) AS locked")
 	if c.timed() {
@@ -163,7 +163,7 @@ func endSelected(ctx context.Context, tx bun.Tx, c *bunCriteria, e Ending) ([]bu
 	}
 	var rows []bunRow
 	err := tx.NewUpdate().With("target", target).With("clock", clock).
-		TableExpr("user_sessions AS s").TableExpr("target").TableExpr("clock").
+		TableExpr("?(schema)user_sessions AS s").TableExpr("target").TableExpr("clock").
 		Set("logout_at = greatest(clock.now, s.last_activity)").Set("updated_at = clock.now").
 		Set("end_reason = ?", string(e.Reason)).Set("ended_by = ?", e.Actor).
 		Where("s.id = target.id").Where("s.is_active").ApplyQueryBuilder(c.narrowTime).ApplyQueryBuilder(c.narrowRange).
@@ -176,13 +176,13 @@ func endSelected(ctx context.Context, tx bun.Tx, c *bunCriteria, e Ending) ([]bu
 const purgeSQL = `WITH due AS MATERIALIZED (
 	SELECT s.ctid AS place, s.derived AND statement_timestamp() < coalesce(s.credential_until,
 		s.logout_at + greatest(?, ?) * interval '1 microsecond') AS remember
-	FROM user_sessions AS s
+	FROM ?(schema)user_sessions AS s
 	WHERE s.logout_at <= statement_timestamp() - ? * interval '1 microsecond' AND s.user_id <> ''
 	ORDER BY s.logout_at LIMIT ? FOR UPDATE SKIP LOCKED
 ), gone AS (
-	DELETE FROM user_sessions AS s WHERE s.ctid = ANY(ARRAY(SELECT place FROM due WHERE NOT remember)) RETURNING 1
+	DELETE FROM ?(schema)user_sessions AS s WHERE s.ctid = ANY(ARRAY(SELECT place FROM due WHERE NOT remember)) RETURNING 1
 ), blank AS (
-	UPDATE user_sessions AS s SET user_id = '', secret_hash = NULL,
+	UPDATE ?(schema)user_sessions AS s SET user_id = '', secret_hash = NULL,
 		ip_address = '', ip_source = '', country_code = '', country = '', region = '', city = '',
 		login_ip_address = '', login_ip_source = '', user_agent = '', client_hints = '',
 		device_type = '', device_source = '', device_ambiguous = false,
@@ -196,24 +196,24 @@ const purgeSQL = `WITH due AS MATERIALIZED (
 // credentials any more: those whose end is known by that, and then the others, each by
 // index. A credential may live for years, and what waits for it is not looked at.
 const forgetSQL = `WITH ended AS MATERIALIZED (
-	SELECT s.ctid AS place FROM user_sessions AS s
+	SELECT s.ctid AS place FROM ?(schema)user_sessions AS s
 	WHERE s.user_id = '' AND s.credential_until <= statement_timestamp()
 		AND s.logout_at <= statement_timestamp() - ?0 * interval '1 microsecond'
 	ORDER BY s.credential_until LIMIT ?2 FOR UPDATE SKIP LOCKED
 ), kept AS MATERIALIZED (
-	SELECT s.ctid AS place FROM user_sessions AS s
+	SELECT s.ctid AS place FROM ?(schema)user_sessions AS s
 	WHERE s.user_id = '' AND s.credential_until IS NULL
 		AND s.logout_at <= statement_timestamp() - greatest(?0, ?1) * interval '1 microsecond'
 	ORDER BY s.logout_at LIMIT ?2 FOR UPDATE SKIP LOCKED
 ), gone AS (
-	DELETE FROM user_sessions AS s
+	DELETE FROM ?(schema)user_sessions AS s
 	WHERE s.ctid = ANY(ARRAY(SELECT place FROM (TABLE ended UNION ALL TABLE kept) AS due LIMIT ?2)) RETURNING 1
 ) SELECT count(*) FROM gone`
 
 // unfenceSQL deletes fences that every credential from before them has outlived, some at
 // a time: ending everybody's sessions makes one for each user.
-const unfenceSQL = `DELETE FROM user_fences WHERE user_id IN (
-	SELECT user_id FROM user_fences WHERE at < statement_timestamp() - ? * interval '1 microsecond'
+const unfenceSQL = `DELETE FROM ?(schema)user_fences WHERE user_id IN (
+	SELECT user_id FROM ?(schema)user_fences WHERE at < statement_timestamp() - ? * interval '1 microsecond'
 	ORDER BY at LIMIT 2000 FOR UPDATE SKIP LOCKED)`
 
 // Purge implements [Store]. Rows that another purge is at are left to it.
@@ -236,7 +236,7 @@ func (s *BunStore) Purge(ctx context.Context, p PurgeOptions) (int, error) {
 		return err
 	})
 	if err != nil {
-		return 0, failed("purge", err)
+		return 0, bunFailed("purge", err)
 	}
 	return changed, nil
 }

@@ -17,7 +17,7 @@ func (s *BunStore) EndedSince(ctx context.Context, since time.Time, limit int) (
 	}
 	if since.IsZero() {
 		now, err := s.db.Now(ctx)
-		return EndedPage{Now: now}, failed("ended since", err)
+		return EndedPage{Now: now}, bunFailed("ended since", err)
 	}
 	var groups []endedGroup
 	err := s.db.OnConn(ctx, func(conn bun.Conn) error {
@@ -29,7 +29,7 @@ func (s *BunStore) EndedSince(ctx context.Context, since time.Time, limit int) (
 		return err
 	})
 	if err != nil {
-		return EndedPage{}, failed("ended since", err)
+		return EndedPage{}, bunFailed("ended since", err)
 	}
 	page := EndedPage{Now: utc(groups[0].Now)}
 	page.Ended = endedOf(groups)
@@ -44,7 +44,7 @@ func (s *BunStore) EndedSince(ctx context.Context, since time.Time, limit int) (
 const endedSQL = `SELECT statement_timestamp() AS now, pg_is_in_recovery() AS standby, g.* FROM (SELECT 1) AS one LEFT JOIN (
 	SELECT e.logout_at, e.end_reason, e.ended_by, string_agg(e.session_id, ' ' ORDER BY e.id) AS ids
 	FROM (
-		SELECT s.id, s.session_id, s.logout_at, s.end_reason, s.ended_by FROM user_sessions AS s
+		SELECT s.id, s.session_id, s.logout_at, s.end_reason, s.ended_by FROM ?(schema)user_sessions AS s
 		WHERE s.logout_at > ? AND s.logout_at < 'infinity' ORDER BY s.logout_at, s.id LIMIT ?
 	) AS e GROUP BY e.logout_at, e.end_reason, e.ended_by
 ) AS g ON true ORDER BY g.logout_at`

@@ -12,27 +12,27 @@ import (
 
 // rolledSQL tells the first minute that has not been added up; where none has, the
 // latest that can be.
-const rolledSQL = `SELECT coalesce((SELECT max(at) + interval '1 minute' FROM session_minutes), u.until - interval '1 minute') AS rolled, u.until
+const rolledSQL = `SELECT coalesce((SELECT max(at) + interval '1 minute' FROM ?(schema)session_minutes), u.until - interval '1 minute') AS rolled, u.until
 FROM (SELECT date_trunc('minute', statement_timestamp() - ? * interval '1 microsecond', 'UTC')) AS u(until)`
 
 // minutesSQL adds up minutes; its arguments are the first and the end.
-const minutesSQL = `INSERT INTO session_minutes (at, logins, ends)
+const minutesSQL = `INSERT INTO ?(schema)session_minutes (at, logins, ends)
 SELECT m.at, coalesce(b.n, 0), coalesce(e.n, 0)
 FROM generate_series(?0::timestamptz, ?1::timestamptz - interval '1 minute', interval '1 minute') AS m(at)
-LEFT JOIN (SELECT date_trunc('minute', login_at, 'UTC') AS at, count(*) AS n FROM user_sessions
+LEFT JOIN (SELECT date_trunc('minute', login_at, 'UTC') AS at, count(*) AS n FROM ?(schema)user_sessions
 	WHERE login_at >= ?0 AND login_at < ?1 GROUP BY 1) AS b ON b.at = m.at
-LEFT JOIN (SELECT date_trunc('minute', logout_at, 'UTC') AS at, count(*) AS n FROM user_sessions
+LEFT JOIN (SELECT date_trunc('minute', logout_at, 'UTC') AS at, count(*) AS n FROM ?(schema)user_sessions
 	WHERE logout_at >= ?0 AND logout_at < ?1 AND login_at IS NOT NULL GROUP BY 1) AS e ON e.at = m.at
 ON CONFLICT (at) DO NOTHING`
 
 const begunByQuarterSQL = `SELECT to_timestamp(floor(extract(epoch FROM login_at) / 900) * 900) AS at,
 	device_type, browser, os, country_code, count(*) AS n
-FROM user_sessions WHERE login_at >= ?0 AND login_at < ?1 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 6 DESC, 2, 3, 4, 5`
+FROM ?(schema)user_sessions WHERE login_at >= ?0 AND login_at < ?1 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 6 DESC, 2, 3, 4, 5`
 
 const endedByQuarterSQL = `SELECT to_timestamp(floor(extract(epoch FROM logout_at) / 900) * 900) AS at,
 	width_bucket(round(extract(epoch FROM CASE WHEN end_reason = ?2 THEN last_activity ELSE logout_at END - login_at) * 1000000)::bigint, ?3::bigint[]) AS bucket,
 	count(*) AS n
-FROM user_sessions WHERE logout_at >= ?0 AND logout_at < ?1 AND login_at IS NOT NULL GROUP BY 1, 2`
+FROM ?(schema)user_sessions WHERE logout_at >= ?0 AND logout_at < ?1 AND login_at IS NOT NULL GROUP BY 1, 2`
 
 // bunQuarter is a row of session_quarters, or a part of one.
 type bunQuarter struct {
@@ -60,17 +60,17 @@ func (s *BunStore) RollUp(ctx context.Context, keep time.Duration) error {
 			return err
 		})
 		if err != nil {
-			return failed("roll up", err)
+			return bunFailed("roll up", err)
 		}
 		if !more {
 			break
 		}
 	}
 	for _, table := range []string{"online_samples", "session_minutes", "session_quarters"} {
-		_, err := s.db.ExecContext(ctx, "DELETE FROM ?0 WHERE at IN (SELECT at FROM ?0 WHERE at < statement_timestamp() - ?1 * interval '1 microsecond' ORDER BY at LIMIT 10000)",
+		_, err := s.db.ExecContext(ctx, "DELETE FROM ?(schema)?0 WHERE at IN (SELECT at FROM ?(schema)?0 WHERE at < statement_timestamp() - ?1 * interval '1 microsecond' ORDER BY at LIMIT 10000)",
 			bun.Ident(table), postgres.Micros(keep))
 		if err != nil {
-			return failed("roll up", err)
+			return bunFailed("roll up", err)
 		}
 	}
 	return nil
@@ -78,8 +78,7 @@ func (s *BunStore) RollUp(ctx context.Context, keep time.Duration) error {
 
 // rollUp adds up one span of minutes and reports whether there is another.
 func rollUp(ctx context.Context, tx bun.Tx) (more bool, err error) {
-	var mine bool
-	err = tx.NewRaw("SELECT pg_try_advisory_xact_lock(?, hashtext('rollup'))", postgres.LockSpace).Scan(ctx, &mine)
+	mine, err := postgres.TryWork(ctx, tx, "rollup")
 	if err != nil || !mine {
 		return false, err
 	}
@@ -114,7 +113,7 @@ func rollUpMinutes(ctx context.Context, tx bun.Tx, from, until time.Time) error 
 		if err != nil { // cannot happen: names and numbers
 			return err
 		}
-		_, err = tx.NewRaw("INSERT INTO session_quarters AS q (at, logins, counts) VALUES (?, ?, ?::jsonb) "+
+		_, err = tx.NewRaw("INSERT INTO ?(schema)session_quarters AS q (at, logins, counts) VALUES (?, ?, ?::jsonb) "+
 			"ON CONFLICT (at) DO UPDATE SET logins = excluded.logins, counts = excluded.counts", q.At, q.Logins, string(counts)).Exec(ctx)
 		if err != nil {
 			return err
@@ -127,7 +126,7 @@ func rollUpMinutes(ctx context.Context, tx bun.Tx, from, until time.Time) error 
 // there before.
 func quartersOf(ctx context.Context, tx bun.Tx, from, until time.Time) (map[int64]*HistoryQuarter, error) {
 	var known, begun, ended []bunQuarter
-	if err := tx.NewRaw("SELECT at, logins, counts FROM session_quarters WHERE at >= ? AND at < ?", from.Truncate(quarter), until).Scan(ctx, &known); err != nil {
+	if err := tx.NewRaw("SELECT at, logins, counts FROM ?(schema)session_quarters WHERE at >= ? AND at < ?", from.Truncate(quarter), until).Scan(ctx, &known); err != nil {
 		return nil, err
 	}
 	if err := tx.NewRaw(begunByQuarterSQL, from, until).Scan(ctx, &begun); err != nil {
@@ -171,13 +170,13 @@ const stepsSQL = `SELECT width_bucket(at, ?0::timestamptz[]) AS span, count(*) A
 	sum(online) AS online, max(online) AS peak, sum(sessions) AS sessions,
 	ARRAY[coalesce(sum(devices[1]), 0), coalesce(sum(devices[2]), 0), coalesce(sum(devices[3]), 0), coalesce(sum(devices[4]), 0), coalesce(sum(devices[5]), 0),
 		coalesce(sum(devices[6]), 0), coalesce(sum(devices[7]), 0), coalesce(sum(devices[8]), 0), coalesce(sum(devices[9]), 0)]::bigint[] AS devices
-FROM online_samples WHERE at >= ?1 AND at < ?2 GROUP BY 1`
+FROM ?(schema)online_samples WHERE at >= ?1 AND at < ?2 GROUP BY 1`
 
 const stepMinutesSQL = `SELECT width_bucket(at, ?0::timestamptz[]) AS span, sum(logins) AS logins, sum(ends) AS ends
-FROM session_minutes WHERE at >= ?1 AND at < ?2 GROUP BY 1`
+FROM ?(schema)session_minutes WHERE at >= ?1 AND at < ?2 GROUP BY 1`
 
 const dayPeaksSQL = `SELECT DISTINCT ON (span) width_bucket(at, ?0::timestamptz[]) AS span, at, very_active, online, recently_active, sessions, devices
-FROM online_samples WHERE at >= ?1 AND at < ?2 ORDER BY span, online DESC, at`
+FROM ?(schema)online_samples WHERE at >= ?1 AND at < ?2 ORDER BY span, online DESC, at`
 
 // bunStep is a row about one span, numbered from 1.
 type bunStep struct {
@@ -196,7 +195,7 @@ func (s *BunStore) ReadHistory(ctx context.Context, q HistoryQuery) (HistoryData
 		return HistoryData{}, err
 	}
 	out, err := s.readHistory(ctx, q)
-	return out, failed("read history", err)
+	return out, bunFailed("read history", err)
 }
 
 func (s *BunStore) readHistory(ctx context.Context, q HistoryQuery) (out HistoryData, err error) {
@@ -211,7 +210,7 @@ func (s *BunStore) readHistory(ctx context.Context, q HistoryQuery) (out History
 		into   any
 	}{
 		{stepsSQL, q.Steps, from, &steps}, {stepMinutesSQL, q.Steps, from, &minutes}, {dayPeaksSQL, q.Days, from, &peaks},
-		{"SELECT at, logins, counts FROM session_quarters WHERE at >= ?1 AND at < ?2 ORDER BY at", q.Days, from.Truncate(quarter), &quarters},
+		{"SELECT at, logins, counts FROM ?(schema)session_quarters WHERE at >= ?1 AND at < ?2 ORDER BY at", q.Days, from.Truncate(quarter), &quarters},
 	} {
 		if err := s.db.NewRaw(ask.sql, pgdialect.Array(utcAll(ask.bounds)), ask.from.UTC(), to.UTC()).Scan(ctx, ask.into); err != nil {
 			return HistoryData{}, err

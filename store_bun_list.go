@@ -1,7 +1,10 @@
 package sessiontrack
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -25,9 +28,12 @@ func (s *BunStore) Get(ctx context.Context, id SessionID) (Record, error) {
 		return Record{}, fmt.Errorf("sessiontrack: get: %w", ErrNotFound)
 	}
 	var row bunRow
-	err := s.db.NewRaw("SELECT "+sessionColumns+", s.secret_hash FROM user_sessions AS s WHERE s.session_id = ?", string(id)).Scan(ctx, &row)
+	err := s.db.NewRaw("SELECT "+sessionColumns+", s.secret_hash FROM ?(schema)user_sessions AS s WHERE s.session_id = ?", string(id)).Scan(ctx, &row)
+	if errors.Is(err, sql.ErrNoRows) { // a row that is hidden is not one that is missing
+		err = cmp.Or(s.db.CheckVisible(ctx, bunTables[0]), err)
+	}
 	if err != nil {
-		return Record{}, failed("get", err)
+		return Record{}, bunFailed("get", err)
 	}
 	return row.record(), nil
 }
@@ -40,12 +46,12 @@ func (s *BunStore) List(ctx context.Context, q Query) (Page, error) {
 	var rows []bunRow
 	if list := s.listQuery(q); list != nil {
 		if err := list.Limit(int64(q.Limit)+1).Scan(ctx, &rows); err != nil {
-			return Page{}, failed("list", err)
+			return Page{}, bunFailed("list", err)
 		}
 	}
 	if len(rows) == 0 {
 		now, err := s.db.Now(ctx)
-		return Page{Now: now, Sessions: []Session{}}, failed("list", err)
+		return Page{Now: now, Sessions: []Session{}}, bunFailed("list", err)
 	}
 	page := Page{Now: utc(rows[0].Now)}
 	if len(rows) > q.Limit {
@@ -71,7 +77,7 @@ func (s *BunStore) listQuery(q Query) *bun.SelectQuery {
 		if !text.Valid(q.UserID) {
 			return nil
 		}
-		list = userList(list.TableExpr("user_sessions AS s"), q)
+		list = userList(list.TableExpr("?(schema)user_sessions AS s"), q)
 	} else {
 		users := slices.DeleteFunc(slices.Clone(q.UserIDs), func(id string) bool { return !text.Valid(id) })
 		if len(q.UserIDs) > 0 && len(users) == 0 {
@@ -95,7 +101,7 @@ func userList(list *bun.SelectQuery, q Query) *bun.SelectQuery {
 		list = whereActive(list, q.IdleTimeout)
 	}
 	if q.Within > 0 {
-		list = list.Where("EXISTS (SELECT 1 FROM user_presence AS p WHERE p.user_id = s.user_id AND p.last_activity > statement_timestamp() - ? * interval '1 microsecond')", postgres.Micros(q.Within))
+		list = list.Where("EXISTS (SELECT 1 FROM ?(schema)user_presence AS p WHERE p.user_id = s.user_id AND p.last_activity > statement_timestamp() - ? * interval '1 microsecond')", postgres.Micros(q.Within))
 	}
 	if c := q.After; !c.IsZero() {
 		list = list.Where("(s.login_at, s.id) < (?, ?)", columnTime(c.At), c.Serial)
@@ -108,9 +114,9 @@ func userList(list *bun.SelectQuery, q Query) *bun.SelectQuery {
 // thinks of the tables: OFFSET 0 keeps it from joining all before it sorts.
 func activityList(list *bun.SelectQuery, q Query, users []string) *bun.SelectQuery {
 	if q.Device != "" || q.Address.IsValid() {
-		list = list.TableExpr("user_sessions AS s").Join("JOIN user_presence AS p ON p.user_id = s.user_id")
+		list = list.TableExpr("?(schema)user_sessions AS s").Join("JOIN ?(schema)user_presence AS p ON p.user_id = s.user_id")
 	} else {
-		list = list.TableExpr("user_presence AS p").Join("CROSS JOIN LATERAL (SELECT * FROM user_sessions AS u " +
+		list = list.TableExpr("?(schema)user_presence AS p").Join("CROSS JOIN LATERAL (SELECT * FROM ?(schema)user_sessions AS u " +
 			"WHERE u.user_id = p.user_id AND u.logout_at IS NULL OFFSET 0) AS s")
 	}
 	list = whereActive(list, q.IdleTimeout).ColumnExpr("p.last_activity AS seen").
@@ -151,15 +157,15 @@ func (s *BunStore) CountOnline(ctx context.Context, windows []time.Duration) ([]
 		Now   time.Time `bun:"now"`
 		Users int       `bun:"users"`
 	}
-	err := s.db.NewRaw("SELECT statement_timestamp() AS now, (SELECT count(*) FROM user_presence AS p "+
+	err := s.db.NewRaw("SELECT statement_timestamp() AS now, (SELECT count(*) FROM ?(schema)user_presence AS p "+
 		"WHERE p.last_activity > statement_timestamp() - w.span * interval '1 microsecond' AND p.last_activity < 'infinity') AS users "+
 		"FROM unnest(?::bigint[]) WITH ORDINALITY AS w(span, place) ORDER BY w.place", pgdialect.Array(spans)).Scan(ctx, &rows)
 	if err != nil {
-		return nil, time.Time{}, failed("count online", err)
+		return nil, time.Time{}, bunFailed("count online", err)
 	}
 	if len(rows) == 0 {
 		now, err := s.db.Now(ctx)
-		return []int{}, now, failed("count online", err)
+		return []int{}, now, bunFailed("count online", err)
 	}
 	counts := make([]int, len(rows))
 	for i := range rows {
@@ -174,7 +180,7 @@ func (s *BunStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage, e
 	if err := q.Check(); err != nil {
 		return OnlinePage{}, err
 	}
-	users := s.db.NewSelect().TableExpr("user_presence AS p").ColumnExpr("p.user_id, p.last_activity").
+	users := s.db.NewSelect().TableExpr("?(schema)user_presence AS p").ColumnExpr("p.user_id, p.last_activity").
 		Where("p.last_activity > statement_timestamp() - ? * interval '1 microsecond'", postgres.Micros(q.Window)).
 		OrderExpr("p.last_activity DESC, p.user_id").Limit(int64(q.Limit) + 1)
 	if c := q.After; !c.IsZero() {
@@ -191,14 +197,14 @@ func (s *BunStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage, e
 	}
 	err := s.db.NewSelect().TableExpr("(?) AS p", users).
 		ColumnExpr("statement_timestamp() AS now, p.user_id, p.last_activity AS seen, l.latest, l.sessions").
-		Join("CROSS JOIN LATERAL (SELECT count(*) AS sessions, max(s.last_activity) AS latest FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL) AS l").
+		Join("CROSS JOIN LATERAL (SELECT count(*) AS sessions, max(s.last_activity) AS latest FROM ?(schema)user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL) AS l").
 		OrderExpr("p.last_activity DESC, p.user_id").Scan(ctx, &rows)
 	if err != nil {
-		return OnlinePage{}, failed("list online", err)
+		return OnlinePage{}, bunFailed("list online", err)
 	}
 	if len(rows) == 0 {
 		now, err := s.db.Now(ctx)
-		return OnlinePage{Now: now, Users: []OnlineUser{}}, failed("list online", err)
+		return OnlinePage{Now: now, Users: []OnlineUser{}}, bunFailed("list online", err)
 	}
 	page := OnlinePage{Now: utc(rows[0].Now)}
 	if len(rows) > q.Limit {

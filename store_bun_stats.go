@@ -17,30 +17,30 @@ const sampleTimeout = 30 * time.Second
 // onlineColumns count the users of three windows, in microseconds: the first three
 // arguments.
 const (
-	onlineUsers = `SELECT count(*) FROM user_presence WHERE last_activity < 'infinity' AND last_activity > statement_timestamp() - interval '1 microsecond' * `
+	onlineUsers = `SELECT count(*) FROM ?(schema)user_presence WHERE last_activity < 'infinity' AND last_activity > statement_timestamp() - interval '1 microsecond' * `
 
 	onlineColumns = `(` + onlineUsers + `?0) AS very_active, (` + onlineUsers + `?1) AS online, (` + onlineUsers + `?2) AS recently_active`
 )
 
 // activeColumn counts the active sessions exactly; the fourth argument is the idle
 // timeout.
-const activeColumn = `(SELECT count(*) FROM user_sessions WHERE logout_at IS NULL
+const activeColumn = `(SELECT count(*) FROM ?(schema)user_sessions WHERE logout_at IS NULL
 	AND (expires_at IS NULL OR expires_at > statement_timestamp())
 	AND (?3 = 0 OR last_activity > statement_timestamp() - ?3 * interval '1 microsecond')) AS sessions`
 
 // latestSQL returns the latest sample with the store's time, which it tells
 // without a sample too.
 const latestSQL = `SELECT statement_timestamp() AS now, l.at, l.taken_at, l.sessions FROM (SELECT 1) AS one
-LEFT JOIN (SELECT at, taken_at, sessions FROM online_samples ORDER BY at DESC LIMIT 1) AS l ON true`
+LEFT JOIN (SELECT at, taken_at, sessions FROM ?(schema)online_samples ORDER BY at DESC LIMIT 1) AS l ON true`
 
 // sinceColumn is how the number of active sessions has moved since a moment: what
 // has begun is added, what has ended is subtracted, but for what had passed a
 // limit of time before it was ended and so was no active session any more. The
 // moment is an argument, not a subquery: the planner then knows how near it is.
-const sinceColumn = `(SELECT count(*) FROM user_sessions WHERE login_at > ?3 AND login_at < 'infinity')
-	- (SELECT count(*) FROM user_sessions WHERE logout_at > ?3 AND logout_at < 'infinity' AND end_reason NOT IN (?4, ?5)) AS sessions`
+const sinceColumn = `(SELECT count(*) FROM ?(schema)user_sessions WHERE login_at > ?3 AND login_at < 'infinity')
+	- (SELECT count(*) FROM ?(schema)user_sessions WHERE logout_at > ?3 AND logout_at < 'infinity' AND end_reason NOT IN (?4, ?5)) AS sessions`
 
-const peakSQL = `SELECT ` + sampleColumns + ` FROM online_samples
+const peakSQL = `SELECT ` + sampleColumns + ` FROM ?(schema)online_samples
 WHERE at >= ? ORDER BY online DESC, at LIMIT 1`
 
 // sampleSQL counts at most once a minute: where the minute has its sample, no count
@@ -48,15 +48,15 @@ WHERE at >= ? ORDER BY online DESC, at LIMIT 1`
 // names are the last argument, in the order of [DeviceCounts].
 const sampleSQL = `WITH live AS MATERIALIZED (
 	SELECT CASE WHEN device_type = '' THEN 'unknown' WHEN device_type = ANY(?4::text[]) THEN device_type ELSE 'other' END AS kind, count(*) AS n
-	FROM user_sessions WHERE logout_at IS NULL AND (expires_at IS NULL OR expires_at > statement_timestamp())
+	FROM ?(schema)user_sessions WHERE logout_at IS NULL AND (expires_at IS NULL OR expires_at > statement_timestamp())
 		AND (?3 = 0 OR last_activity > statement_timestamp() - ?3 * interval '1 microsecond') GROUP BY 1
 )
-INSERT INTO online_samples AS o (at, taken_at, very_active, online, recently_active, sessions, devices)
+INSERT INTO ?(schema)online_samples AS o (at, taken_at, very_active, online, recently_active, sessions, devices)
 SELECT date_trunc('minute', statement_timestamp(), 'UTC'), statement_timestamp(),
 	` + onlineColumns + `,
 	(SELECT coalesce(sum(n), 0) FROM live),
 	ARRAY(SELECT coalesce((SELECT n FROM live WHERE kind = t.name), 0) FROM unnest(?4::text[]) WITH ORDINALITY AS t(name, place) ORDER BY t.place)
-WHERE NOT EXISTS (SELECT 1 FROM online_samples WHERE at >= date_trunc('minute', statement_timestamp(), 'UTC'))
+WHERE NOT EXISTS (SELECT 1 FROM ?(schema)online_samples WHERE at >= date_trunc('minute', statement_timestamp(), 'UTC'))
 ON CONFLICT (at) DO NOTHING RETURNING ` + sampleColumns
 
 const sampleColumns = `at, very_active, online, recently_active, sessions, devices`
@@ -87,7 +87,7 @@ func (s *BunStore) CountStats(ctx context.Context, q StatsQuery) (StatsCounts, e
 		return StatsCounts{}, err
 	}
 	out, err := s.countStats(ctx, q)
-	return out, failed("count stats", err)
+	return out, bunFailed("count stats", err)
 }
 
 func (s *BunStore) countStats(ctx context.Context, q StatsQuery) (StatsCounts, error) {
@@ -126,8 +126,7 @@ func (s *BunStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, erro
 	var sample Sample
 	taken := false
 	err := s.db.Transaction(ctx, sampleTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
-		var mine bool
-		err := tx.NewRaw("SELECT pg_try_advisory_xact_lock(?, hashtext('sample'))", postgres.LockSpace).Scan(ctx, &mine)
+		mine, err := postgres.TryWork(ctx, tx, "sample")
 		if err != nil || !mine {
 			return err
 		}
@@ -135,7 +134,7 @@ func (s *BunStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, erro
 		return err
 	})
 	if err != nil {
-		return Sample{}, false, failed("sample", err)
+		return Sample{}, false, bunFailed("sample", err)
 	}
 	return sample, taken, nil
 }
@@ -149,7 +148,7 @@ func takeSample(ctx context.Context, tx bun.Tx, q StatsQuery) (Sample, bool, err
 		return rows[0].sample(), true, nil
 	}
 	if err == nil {
-		err = tx.NewRaw("SELECT "+sampleColumns+" FROM online_samples ORDER BY at DESC LIMIT 1").Scan(ctx, &rows)
+		err = tx.NewRaw("SELECT "+sampleColumns+" FROM ?(schema)online_samples ORDER BY at DESC LIMIT 1").Scan(ctx, &rows)
 	}
 	if err != nil || len(rows) == 0 {
 		return Sample{}, false, err

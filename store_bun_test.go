@@ -200,9 +200,9 @@ func TestBunStoreKeepsHostileTextFromSpoilingABatch(t *testing.T) {
 	}
 }
 
-// TestBunStoreFailuresAreUnavailable: an outage, a missing table or a missing
+// TestBunStoreFailuresAreUnavailableOrFaults: an outage, a missing table or a missing
 // right says nothing about a session, so it never reads as "not found".
-func TestBunStoreFailuresAreUnavailable(t *testing.T) {
+func TestBunStoreFailuresAreUnavailableOrFaults(t *testing.T) {
 	t.Parallel()
 	noTables := bunStoreOver(t, pgtest.Open(t))
 	noServer := bunStoreOver(t, pgtest.OpenDSN(t, "postgres://x@127.0.0.1:1/x?sslmode=disable&connect_timeout=2"))
@@ -219,15 +219,16 @@ func TestBunStoreFailuresAreUnavailable(t *testing.T) {
 		s     *BunStore
 		ctx   context.Context
 		reads bool
+		kind  error
 	}{
-		"no tables":   {noTables, t.Context(), true},
-		"no server":   {noServer, t.Context(), true},
-		"read only":   {readOnly, t.Context(), false},
-		"ctx is over": {newBunStore(t), over, true},
+		"no tables":   {noTables, t.Context(), true, ErrStoreFault},
+		"no server":   {noServer, t.Context(), true, ErrUnavailable},
+		"read only":   {readOnly, t.Context(), false, ErrUnavailable},
+		"ctx is over": {newBunStore(t), over, true, ErrUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for call, err := range callAll(test.ctx, test.s, test.reads) {
-				assert.ErrorIs(t, err, ErrUnavailable, call)
+				assert.ErrorIs(t, err, test.kind, call)
 				assert.NotErrorIs(t, err, ErrNotFound, call)
 			}
 		})

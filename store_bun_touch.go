@@ -21,11 +21,11 @@ import (
 // predicate, so that the handles' own is the only one. A planner without statistics
 // takes one row in 200 for live, and would read all of them for a batch.
 const touchSQL = `WITH l AS (
-	SELECT s.id, v.at FROM user_sessions AS s
+	SELECT s.id, v.at FROM ?(schema)user_sessions AS s
 	JOIN unnest(?::text[], ?::timestamptz[]) AS v(session_id, at) ON v.session_id = s.session_id
 	WHERE s.is_active ORDER BY s.id FOR NO KEY UPDATE OF s
 )
-UPDATE user_sessions AS s SET last_activity = greatest(s.last_activity, least(l.at, clock_timestamp()))
+UPDATE ?(schema)user_sessions AS s SET last_activity = greatest(s.last_activity, least(l.at, clock_timestamp()))
 FROM l WHERE s.id = l.id AND s.is_active
 RETURNING s.session_id, s.user_id, s.last_activity`
 
@@ -34,10 +34,10 @@ RETURNING s.session_id, s.user_id, s.last_activity`
 // nothing would still lock and write the row. They are asked for one by one, because
 // a join makes the planner read the whole table for a batch of some thousand users.
 // A user without a row has just gone offline or is a hole that somebody else has made; either way this session lives.
-const presenceSQL = `INSERT INTO user_presence AS p (user_id, last_activity)
+const presenceSQL = `INSERT INTO ?(schema)user_presence AS p (user_id, last_activity)
 SELECT v.user_id, v.at FROM unnest(?::text[], ?::timestamptz[]) AS v(user_id, at)
 WHERE coalesce((SELECT o.last_activity < v.at AND o.last_activity <= v.at - ? * interval '1 microsecond'
-	FROM user_presence AS o WHERE o.user_id = v.user_id), true)
+	FROM ?(schema)user_presence AS o WHERE o.user_id = v.user_id), true)
 ORDER BY v.user_id COLLATE "C"
 ON CONFLICT (user_id) DO UPDATE SET last_activity = greatest(p.last_activity, excluded.last_activity)`
 
@@ -63,7 +63,7 @@ func (s *BunStore) Touch(ctx context.Context, batch []TouchRecord, presenceStep 
 	for touches := range slices.Chunk(ordered, s.touchBatch) {
 		touched, err := s.touch(ctx, touches, presenceStep)
 		if err != nil {
-			return nil, failed("touch", err)
+			return nil, bunFailed("touch", err)
 		}
 		alive = append(alive, touched...)
 	}
@@ -114,10 +114,10 @@ const describeSQL = `WITH v AS (
 		has_network boolean, address text, address_source text,
 		country_code text, country text, region text, city text, until timestamptz)
 ), l AS (
-	SELECT s.id AS row_id, v.* FROM user_sessions AS s JOIN v ON v.session_id = s.session_id
+	SELECT s.id AS row_id, v.* FROM ?(schema)user_sessions AS s JOIN v ON v.session_id = s.session_id
 	WHERE s.is_active ORDER BY s.id FOR NO KEY UPDATE OF s
 )
-UPDATE user_sessions AS s SET
+UPDATE ?(schema)user_sessions AS s SET
 	device_type = CASE WHEN l.has_device THEN l.type ELSE s.device_type END,
 	device_source = CASE WHEN l.has_device THEN l.source ELSE s.device_source END,
 	device_ambiguous = CASE WHEN l.has_device THEN l.ambiguous ELSE s.device_ambiguous END,
@@ -194,14 +194,14 @@ func (s *BunStore) Describe(ctx context.Context, batch []SessionUpdate) error {
 	for facts := range slices.Chunk(slices.Collect(maps.Values(merged)), s.touchBatch) {
 		document, err := json.Marshal(facts)
 		if err != nil { // cannot happen: texts, flags and times of four-digit years
-			return failed("describe", err)
+			return bunFailed("describe", err)
 		}
 		err = s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
 			_, err := tx.ExecContext(ctx, describeSQL, string(document))
 			return err
 		})
 		if err != nil {
-			return failed("describe", err)
+			return bunFailed("describe", err)
 		}
 	}
 	return nil

@@ -3,18 +3,21 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
 // oldestServer is the first version of PostgreSQL that all statements are good for.
 const oldestServer = 130_000
 
-// Table names a table and the rights that it takes to work with it: "SELECT,INSERT".
-type Table struct{ Name, Rights string }
+// Table is a table that is worked with.
+type Table struct {
+	Name   string
+	Rights string // "SELECT,INSERT": what a role needs
+	// Columns tell the table from another one of the same name; none: the name does.
+	Columns []string
+}
 
 // settings decide whether statements of ours can work at all.
 type settings struct {
@@ -36,16 +39,6 @@ const settingsSQL = `SELECT current_setting('server_version_num')::int AS versio
 // probeSQL returns what every driver must be able to read.
 const probeSQL = `SELECT statement_timestamp() AS now, decode('005c27ff', 'hex') AS bytes`
 
-// rightsSQL returns the tables that search_path does not lead to, with an empty right,
-// and the rights that are missing on the others. A right on some columns counts: whoever
-// granted it so knows which.
-const rightsSQL = `SELECT t.name, CASE WHEN o.oid IS NULL THEN '' ELSE string_agg(u.what, ', ') END AS what
-FROM unnest(?::text[], ?::text[]) AS t(name, rights), to_regclass(t.name) AS o(oid),
-	unnest(string_to_array(t.rights, ',')) AS u(what)
-WHERE o.oid IS NULL OR NOT CASE u.what WHEN 'DELETE' THEN has_table_privilege(o.oid, u.what)
-	ELSE has_any_column_privilege(o.oid, u.what) END
-GROUP BY t.name, o.oid ORDER BY t.name`
-
 // Check returns an error that names what of the server, its settings or the role's rights
 // on the tables keeps statements from doing their work.
 func (db DB) Check(ctx context.Context, tables []Table) error {
@@ -60,7 +53,13 @@ func (db DB) Check(ctx context.Context, tables []Table) error {
 		if err := has.probe(ctx, conn); err != nil {
 			return err
 		}
-		return checkRights(ctx, conn, has.Role, tables)
+		if err := checkRights(ctx, conn, has.Role, tables); err != nil {
+			return err
+		}
+		if err := checkPlace(ctx, conn, tables); err != nil {
+			return err
+		}
+		return checkVisible(ctx, conn, has.Role, tables)
 	})
 }
 
@@ -69,13 +68,13 @@ func (db DB) Check(ctx context.Context, tables []Table) error {
 func (s *settings) check() error {
 	switch {
 	case s.Version < oldestServer:
-		return fmt.Errorf("the server is PostgreSQL %d, want 13 or later", s.Version/10_000)
+		return faultf("the server is PostgreSQL %d, want 13 or later", s.Version/10_000)
 	case s.Server != "UTF8":
-		return fmt.Errorf("the database's encoding is %s, want UTF8", s.Server)
+		return faultf("the database's encoding is %s, want UTF8", s.Server)
 	case s.Client != "UTF8" && s.Client != "UNICODE":
-		return fmt.Errorf("client_encoding is %s, want UTF8", s.Client)
+		return faultf("client_encoding is %s, want UTF8", s.Client)
 	case s.Strings != "on":
-		return errors.New("standard_conforming_strings is off: a backslash in a value could end its quotes")
+		return faultf("standard_conforming_strings is off: a backslash in a value could end its quotes")
 	case s.ReadOnly != "off":
 		return errReadOnly
 	}
@@ -93,36 +92,8 @@ func (s *settings) probe(ctx context.Context, conn bun.Conn) error {
 		err = errors.New("they come back changed")
 	}
 	if err != nil {
-		return fmt.Errorf("the driver misreads times or bytes "+
+		return faultf("the driver misreads times or bytes "+
 			"(DateStyle is %q, want ISO; bytea_output is %q, want hex): %w", s.Dates, s.Bytes, err)
 	}
 	return nil
-}
-
-// checkRights names the tables and rights that are missing.
-func checkRights(ctx context.Context, conn bun.Conn, role string, tables []Table) error {
-	names, rights := make([]string, len(tables)), make([]string, len(tables))
-	for i, t := range tables {
-		names[i], rights[i] = t.Name, t.Rights
-	}
-	var rows []struct {
-		Name string `bun:"name"`
-		What string `bun:"what"`
-	}
-	err := conn.NewRaw(rightsSQL, pgdialect.Array(names), pgdialect.Array(rights)).Scan(ctx, &rows)
-	if err != nil || len(rows) == 0 {
-		return err
-	}
-	missing := ""
-	for _, row := range rows {
-		if missing != "" {
-			missing += "; "
-		}
-		if row.What == "" {
-			missing += "no table " + row.Name + " in the search_path of role " + role + ": run Migrate"
-		} else {
-			missing += "role " + role + " lacks " + row.What + " on " + row.Name
-		}
-	}
-	return errors.New(missing)
 }

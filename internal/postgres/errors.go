@@ -1,6 +1,9 @@
 package postgres
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 var (
 	// ErrStandby refuses a server in recovery: what the primary has acknowledged may not
@@ -20,6 +23,35 @@ const readOnlyTransaction = "25006"
 // not, or not any more, the primary.
 func wrongServer(err error) bool {
 	return errors.Is(err, ErrStandby) || errors.Is(err, errReadOnly) || sqlState(err) == readOnlyTransaction
+}
+
+// fault is a fault that stays until somebody mends it: asking again does not help.
+type fault struct{ error }
+
+func (f fault) Unwrap() error { return f.error }
+
+func faultf(format string, args ...any) error { return fault{fmt.Errorf(format, args...)} }
+
+// IsFault reports whether an error stays until somebody mends the database: a setting,
+// table, column or right that is missing, row level security that hides the rows, or a
+// rule of the host's (a foreign key, a constraint, a trigger) that refuses a row of ours.
+func IsFault(err error) bool {
+	if errors.As(err, new(fault)) {
+		return true
+	}
+	state := sqlState(err)
+	if len(state) != 5 {
+		return false
+	}
+	switch state[:2] {
+	case "22", // data that the column does not take
+		"23", // integrity constraints: 23503 is a foreign key
+		"42", // undefined tables, columns and functions, missing rights, row level security
+		"44", // the check option of a view
+		"P0": // raised by a trigger
+		return true
+	}
+	return state == "3F000" // no such schema
 }
 
 // sqlState returns the SQLSTATE that the server answered with, or "". Drivers of two

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-const leaseSQL = `INSERT INTO session_leases AS l (job, given_at) VALUES (?, clock_timestamp())
+const leaseSQL = `INSERT INTO ?(schema)session_leases AS l (job, given_at) VALUES (?, clock_timestamp())
 ON CONFLICT (job) DO UPDATE SET given_at = excluded.given_at
 WHERE l.given_at <= excluded.given_at - ? * interval '1 microsecond'`
 

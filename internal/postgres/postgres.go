@@ -12,14 +12,34 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
 )
 
-// DB is the host's database.
+// DB is the host's database. Statements write ?(schema) in front of the name of a table.
 type DB struct {
 	*bun.DB
 	// Slack extends the limits of transactions. Only tests set it, for machines where a
 	// process can stand still for a second.
 	Slack time.Duration
+
+	schema string // of the tables; empty: the one that search_path leads to
+}
+
+// New returns a DB whose tables lie in a schema, or where search_path leads to if schema
+// is empty.
+func New(db *bun.DB, schema string) DB {
+	return DB{DB: db.WithNamedArg("schema", qualifier(schema)), schema: schema}
+}
+
+// qualifier is a schema in front of a table's name: an identifier and a dot, or nothing.
+type qualifier string
+
+// AppendQuery implements bun's appender of arguments.
+func (q qualifier) AppendQuery(gen schema.QueryGen, b []byte) ([]byte, error) {
+	if q == "" {
+		return b, nil
+	}
+	return append(gen.AppendIdent(b, string(q)), '.'), nil
 }
 
 // Now asks for the server's time.

@@ -9,13 +9,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "ended-guard-sql", guard: "the same in SQL, and the trigger behind it",
-		file: "store_bun_touch.go", edits: []string{"WHERE s.is_active ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE user_sessions AS s SET last_activity", "ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE user_sessions AS s SET last_activity",
+		file: "store_bun_touch.go", edits: []string{"WHERE s.is_active ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE ?(schema)user_sessions AS s SET last_activity", "ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE ?(schema)user_sessions AS s SET last_activity",
 			"FROM l WHERE s.id = l.id AND s.is_active\nRETURNING s.session_id", "FROM l WHERE s.id = l.id\nRETURNING s.session_id"},
 		pkg: "./storetest", run: "TestBunStoreOnPostgreSQL/touch",
 	},
 	{
 		name: "ordered-lock", guard: "overlapping flushes lock rows in one order",
-		file: "store_bun_touch.go", edits: []string{"ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE user_sessions AS s SET last_activity", "FOR NO KEY UPDATE OF s\n)\nUPDATE user_sessions AS s SET last_activity"},
+		file: "store_bun_touch.go", edits: []string{"ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE ?(schema)user_sessions AS s SET last_activity", "FOR NO KEY UPDATE OF s\n)\nUPDATE ?(schema)user_sessions AS s SET last_activity"},
 		pkg: ".", run: "TestBunStoreOverlappingWritersDoNotDeadlock",
 	},
 	{

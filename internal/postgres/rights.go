@@ -1,0 +1,124 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+)
+
+// rightsSQL returns the tables that are not there, with an empty right, and the rights
+// that are missing on the others. A right on some columns counts: whoever granted it so
+// knows which.
+const rightsSQL = `SELECT t.name, CASE WHEN o.oid IS NULL THEN '' ELSE string_agg(u.what, ', ') END AS what
+FROM unnest(?::text[], ?::text[]) AS t(name, rights), to_regclass('?(schema)' || t.name) AS o(oid),
+	unnest(string_to_array(t.rights, ',')) AS u(what)
+WHERE o.oid IS NULL OR NOT CASE u.what WHEN 'DELETE' THEN has_table_privilege(o.oid, u.what)
+	ELSE has_any_column_privilege(o.oid, u.what) END
+GROUP BY t.name, o.oid ORDER BY t.name`
+
+// namesAndRights returns the tables as two arrays.
+func namesAndRights(tables []Table) (names, rights any) {
+	n, r := make([]string, len(tables)), make([]string, len(tables))
+	for i, t := range tables {
+		n[i], r[i] = t.Name, t.Rights
+	}
+	return pgdialect.Array(n), pgdialect.Array(r)
+}
+
+// checkRights names the tables and rights that are missing.
+func checkRights(ctx context.Context, conn bun.Conn, role string, tables []Table) error {
+	var rows []struct {
+		Name string `bun:"name"`
+		What string `bun:"what"`
+	}
+	names, rights := namesAndRights(tables)
+	if err := conn.NewRaw(rightsSQL, names, rights).Scan(ctx, &rows); err != nil || len(rows) == 0 {
+		return err
+	}
+	missing := make([]string, len(rows))
+	for i, row := range rows {
+		missing[i] = "role " + role + " lacks " + row.What + " on " + row.Name
+		if row.What == "" {
+			missing[i] = "no table " + row.Name + " in the search_path of role " + role + ": run Migrate"
+		}
+	}
+	return faultf("%s", joined(missing))
+}
+
+// checkPlace refuses tables that lie in several schemas: some are then another
+// application's, or of an earlier installation.
+func checkPlace(ctx context.Context, conn bun.Conn, tables []Table) error {
+	var schemas []string
+	names, _ := namesAndRights(tables)
+	err := conn.NewRaw("SELECT n.nspname || ' has ' || string_agg(t.name, ', ' ORDER BY t.name) FROM unnest(?::text[]) AS t(name) "+
+		"JOIN pg_class AS c ON c.oid = to_regclass('?(schema)' || t.name) JOIN pg_namespace AS n ON n.oid = c.relnamespace "+
+		"GROUP BY n.nspname ORDER BY n.nspname", names).Scan(ctx, &schemas)
+	if err != nil || len(schemas) < 2 {
+		return err
+	}
+	return faultf("the tables lie in several schemas: %s. Name the right one: BunOptions.Schema", joined(schemas))
+}
+
+// hiddenSQL returns the tables whose rows row level security hides from the role, with the
+// commands for which no policy lets anything pass.
+const hiddenSQL = `SELECT t.name, string_agg(u.what, ', ') AS what
+FROM unnest(?::text[], ?::text[]) AS t(name, rights), to_regclass('?(schema)' || t.name) AS o(oid),
+	unnest(string_to_array(t.rights, ',')) AS u(what)
+WHERE row_security_active(o.oid) AND NOT EXISTS (
+	SELECT FROM pg_policy AS p WHERE p.polrelid = o.oid AND p.polpermissive
+		AND p.polcmd IN ('*', CASE u.what WHEN 'SELECT' THEN 'r' WHEN 'INSERT' THEN 'a' WHEN 'UPDATE' THEN 'w' ELSE 'd' END)
+		AND EXISTS (SELECT FROM unnest(p.polroles) AS r(oid) WHERE r.oid = 0 OR pg_has_role(r.oid, 'USAGE')))
+GROUP BY t.name ORDER BY t.name`
+
+// checkVisible names the tables that row level security closes to the role: live sessions
+// would look as if they were not there.
+func checkVisible(ctx context.Context, conn bun.IDB, role string, tables []Table) error {
+	var rows []struct {
+		Name string `bun:"name"`
+		What string `bun:"what"`
+	}
+	names, rights := namesAndRights(tables)
+	if err := conn.NewRaw(hiddenSQL, names, rights).Scan(ctx, &rows); err != nil || len(rows) == 0 {
+		return err
+	}
+	hidden := make([]string, len(rows))
+	for i, row := range rows {
+		hidden[i] = "row level security of " + row.Name + " has no policy for " + row.What + " by role " + role
+	}
+	return faultf("%s: make the role their owner, give it BYPASSRLS, or a policy USING (true)", joined(hidden))
+}
+
+// CheckVisible returns an error where row level security hides the rows of a table.
+func (db DB) CheckVisible(ctx context.Context, table Table) error {
+	return checkVisible(ctx, db.DB, "current_user", []Table{table})
+}
+
+// writersSQL returns the roles that may write a table and are neither superusers, nor the
+// current role, nor the table's owner, nor members of these.
+const writersSQL = `SELECT r.rolname || ' may write ' || string_agg(t.name, ', ' ORDER BY t.name)
+FROM unnest(?::text[]) AS t(name) JOIN pg_class AS c ON c.oid = to_regclass('?(schema)' || t.name), pg_roles AS r
+WHERE NOT r.rolsuper AND r.rolname NOT LIKE 'pg\_%'
+	AND NOT pg_has_role(r.oid, c.relowner, 'MEMBER') AND NOT pg_has_role(r.oid, current_user, 'MEMBER')
+	AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
+	AND (has_any_column_privilege(r.oid, c.oid, 'INSERT, UPDATE') OR has_table_privilege(r.oid, c.oid, 'DELETE, TRUNCATE'))
+GROUP BY r.rolname ORDER BY r.rolname LIMIT 10`
+
+// OtherWriters names roles beside the current one and the owner that may write the
+// tables, each with the tables: "anon may write user_sessions".
+func (db DB) OtherWriters(ctx context.Context, tables []Table) (writers []string, err error) {
+	names, _ := namesAndRights(tables)
+	err = db.NewRaw(writersSQL, names).Scan(ctx, &writers)
+	return writers, err
+}
+
+// joined makes one sentence of several findings.
+func joined(findings []string) (text string) {
+	for i, finding := range findings {
+		if i > 0 {
+			text += "; "
+		}
+		text += finding
+	}
+	return text
+}
