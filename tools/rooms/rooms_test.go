@@ -22,6 +22,12 @@ Tracker: stands on top
     tracker.go
 `
 
+// What the files of the small tree hold, in short.
+const (
+	storeFile   = "type Store interface{ Get() int }\n\nconst Height = 1"
+	backendFile = "type backend struct{ store Store }\n\nfunc (b *backend) get() int { return b.store.Get() }"
+)
+
 // house loads the small tree of testdata with some of its files replaced or added. They
 // are given without their package clause.
 func house(t *testing.T, files map[string]string) *tree {
@@ -83,11 +89,11 @@ func TestEveryRuleIsHeld(t *testing.T) {
 		want  []string
 	}{
 		"a use of a higher room's type": {
-			files: map[string]string{"backend.go": "type backend struct{ up *Tracker }\n\nfunc (backend) get() int { return 1 }"},
-			want:  []string{"backend.go:3 (room backend) uses Tracker, which tracker.go declares in the higher room Tracker"},
+			files: map[string]string{"backend.go": backendFile + "\n\nvar _ Tracker\n"},
+			want:  []string{"backend.go:7 (room backend) uses Tracker, which tracker.go declares in the higher room Tracker"},
 		},
 		"a method of a higher room's type": {
-			files: map[string]string{"store.go": "type Store any\n\nconst Height = 1\n\nfunc (*Tracker) Low() {}\n"},
+			files: map[string]string{"store.go": storeFile + "\n\nfunc (*Tracker) Low() {}\n"},
 			want:  []string{"store.go:7 (room contract) uses Tracker, which tracker.go declares in the higher room Tracker"},
 		},
 		"a file without a room": {
