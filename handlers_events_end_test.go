@@ -25,7 +25,7 @@ func TestStreamEndsWithTheRight(t *testing.T) {
 	s.roles[adam] = []string{"user"}
 	s.mu.Unlock()
 	c.wantEnd("forbidden")
-	require.Less(t, time.Since(began), 2*time.Second+500*time.Millisecond)
+	require.Less(t, time.Since(began), 2*time.Second+busyMachine, "MaxStaleness")
 }
 
 // TestStreamEndsEverywhere: the watcher's session is ended at one replica, and the
@@ -46,7 +46,7 @@ func TestStreamEndsEverywhere(t *testing.T) {
 			_, _, err = socket.Read(t.Context())
 		}
 		require.Equal(t, websocket.StatusPolicyViolation, websocket.CloseStatus(err))
-		assert.Less(t, time.Since(began), 2*time.Second, "MaxStaleness")
+		assert.Less(t, time.Since(began), 2*time.Second+busyMachine, "MaxStaleness")
 		require.Equal(t, 401, there.get(t, adam, "/api/v1/online/events").StatusCode)
 	})
 }

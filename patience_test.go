@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// busyMachine is the StoreTimeout of trackers over PostgreSQL whose tests are not about
-// time.
+// busyMachine is what a machine may be late that does other work too. It is the
+// StoreTimeout of trackers over PostgreSQL whose tests are not about time.
 const busyMachine = 5 * time.Second
 
 // patiently repeats a call that the machine was too busy for, as callers of a store do:

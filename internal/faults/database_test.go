@@ -44,7 +44,7 @@ func TestF01DatabaseThatCannotWork(t *testing.T) {
 			err := r.Start(t.Context())
 			took := time.Since(began)
 			require.ErrorIs(t, err, st.ErrUnavailable)
-			assert.Less(t, took, 5*time.Second)
+			timely(t, took, 5*time.Second, "Start without a database")
 			for range 50 {
 				require.Equal(t, http.StatusServiceUnavailable, r.get(token))
 			}
@@ -99,7 +99,7 @@ func TestF02Crash(t *testing.T) {
 // waits for the store's timeout at the most, and soon for nothing.
 func TestF03Hang(t *testing.T) {
 	const timeout = 500 * time.Millisecond
-	slack := scaled(500*time.Millisecond, 50*time.Millisecond)
+	const slack = 50 * time.Millisecond
 	cluster := pgtest.NewCluster(t)
 	proxy := pgtest.NewProxy(t, cluster.Addr())
 	for name, hang := range map[string]struct{ on, off func() }{
@@ -117,7 +117,7 @@ func TestF03Hang(t *testing.T) {
 			defer stop()
 			hang.on()
 			began := time.Now()
-			opened := eventually(t, 5*time.Second, "the breaker opens", func() bool { return r.Counters()["feed.failed"] > 0 })
+			opened := eventually(t, patience, "the breaker opens", func() bool { return r.Counters()["feed.failed"] > 0 })
 			most := 0
 			for time.Since(began) < scaled(3*time.Second, 30*time.Second) {
 				most = max(most, runtime.NumGoroutine())
@@ -126,9 +126,9 @@ func TestF03Hang(t *testing.T) {
 			stop()
 			hang.off()
 			t.Logf("F03 %s: %v; breaker after %v; goroutines %d to %d", name, a, opened.Round(time.Millisecond), baseline, most)
-			assert.LessOrEqual(t, a.quantile(0.99), timeout+slack)
-			assert.LessOrEqual(t, a.quantile(1), 2*(timeout+slack), "and none much longer")
-			assert.LessOrEqual(t, opened, 2*time.Second+slack)
+			timely(t, a.quantile(0.99), timeout+slack, "p99 of the answers")
+			timely(t, a.quantile(1), 2*(timeout+slack), "the slowest answer")
+			timely(t, opened, 2*time.Second+slack, "the store is known to be away")
 			assert.LessOrEqual(t, most, baseline+64*4+50, "bounded by the reads under way, not by the requests")
 			assert.Zero(t, a.codes[http.StatusUnauthorized])
 			assert.Positive(t, a.codes[http.StatusServiceUnavailable])
@@ -154,11 +154,11 @@ func TestF11PoolExhausted(t *testing.T) {
 	began := time.Now()
 	_, err = r.End(ctx, st.User("1"), byAdmin)
 	require.ErrorIs(t, err, st.ErrUnavailable, "what was not done is not acknowledged")
-	assert.Less(t, time.Since(began), 3*time.Second)
+	timely(t, time.Since(began), 3*time.Second, "an End that gets no connection")
 	require.NoError(t, held.Close())
 	healed := eventually(t, patience, "served again", func() bool { return r.get(tokens[0]) == http.StatusOK })
 	stop()
 	t.Logf("F11: %v; healed after %v", a, healed.Round(time.Millisecond))
 	assert.Zero(t, a.codes[http.StatusUnauthorized])
-	assert.LessOrEqual(t, a.quantile(1), 500*time.Millisecond+scaled(time.Second, 100*time.Millisecond))
+	timely(t, a.quantile(1), 600*time.Millisecond, "the slowest answer")
 }

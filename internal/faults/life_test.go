@@ -82,8 +82,7 @@ func TestC15HooksCallBack(t *testing.T) {
 			t.Fatal("a hook that calls back waits for ever")
 		}
 	}
-	t.Logf("C15: List, End, OnlineStats and Shutdown from hooks in %v", time.Since(began).Round(time.Millisecond))
-	assert.Less(t, time.Since(began), scaled(5*time.Second, time.Second))
+	timely(t, time.Since(began), time.Second, "C15: List, End, OnlineStats and Shutdown from hooks")
 }
 
 // TestC16EventsInOrder watches at three replicas while sessions begin and end at all of
@@ -161,6 +160,5 @@ func TestF16ShutdownWhileReconnecting(t *testing.T) {
 	began := time.Now()
 	require.NoError(t, r.Shutdown(t.Context()), "there is nothing to write")
 	require.NoError(t, l.Shutdown(t.Context()))
-	assert.Less(t, time.Since(began), 5*time.Second)
-	t.Logf("F16: shut down during an outage in %v", time.Since(began).Round(time.Millisecond))
+	timely(t, time.Since(began), 5*time.Second, "F16: shut down during an outage")
 }

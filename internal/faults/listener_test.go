@@ -28,24 +28,32 @@ func listen(t testing.TB, r *replica, dsn string) *pglisten.Listener {
 	return l
 }
 
-// refusedEverywhere ends a session at the first replica and returns how long another
-// one served it after that was acknowledged.
+// refusedEverywhere ends a session at the first replica, waits until all refuse it, and
+// returns how long after the acknowledgement the latest request began that was served.
 func refusedEverywhere(t testing.TB, all []*replica) time.Duration {
 	t.Helper()
 	s, token := all[0].login(t, "42")
 	for _, r := range all {
 		require.Equal(t, http.StatusOK, r.get(token))
 	}
-	_, err := all[0].End(t.Context(), st.IDs(s.ID), byAdmin)
-	require.NoError(t, err)
-	return eventually(t, patience, "refused everywhere", func() bool {
+	require.NoError(t, again(func() error {
+		_, err := all[0].End(t.Context(), st.IDs(s.ID), byAdmin)
+		return err
+	}))
+	acknowledged, served := time.Now(), time.Duration(0)
+	eventually(t, patience, "refused everywhere", func() bool {
+		refused := true
 		for _, r := range all {
-			if r.get(token) != http.StatusUnauthorized {
-				return false
+			began := time.Since(acknowledged)
+			code := r.get(token)
+			if code == http.StatusOK {
+				served = began
 			}
+			refused = refused && code == http.StatusUnauthorized
 		}
-		return true
+		return refused
 	})
+	return served
 }
 
 const killListeners = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() " +

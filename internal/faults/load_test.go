@@ -63,9 +63,8 @@ func TestL01RandomIDs(t *testing.T) {
 	assert.Zero(t, flood.codes[http.StatusOK], "%v", flood)
 	assert.LessOrEqual(t, grown, int64(16*mebibyte))
 	assert.EqualValues(t, len(real.took), real.codes[http.StatusOK], "%v", real)
-	if long { // below a millisecond it is the processors' turn-taking that is measured
-		assert.LessOrEqual(t, real.quantile(0.99), max(2*quietly.quantile(0.99), time.Millisecond))
-	}
+	// below a millisecond it is the processors' turn-taking that is measured
+	timely(t, real.quantile(0.99), max(2*quietly.quantile(0.99), time.Millisecond), "p99 of real users beside the flood")
 	assert.GreaterOrEqual(t, after["request.unknown_session"]-counters["request.unknown_session"]+after["request.unavailable"], int64(n))
 	assert.Positive(t, after["request.guessing"], "an operator is told")
 
@@ -101,7 +100,7 @@ func TestL02ForgedTokens(t *testing.T) {
 	each := time.Since(began) / time.Duration(n)
 	t.Logf("L02: %d forged tokens, %v each, %d queries, heap %+.1f MiB", n, each, r.Counters()["store.reads"], float64(heap()-before)/mebibyte)
 	assert.Zero(t, r.Counters()["store.reads"])
-	assert.LessOrEqual(t, each, scaled(2*time.Millisecond, 100*time.Microsecond), "the short form runs beside others, and under the race detector")
+	timely(t, each, 100*time.Microsecond, "a forged token")
 }
 
 // TestL03OutageUnderLoad keeps requests coming through an outage: what is held for the
@@ -149,7 +148,7 @@ func TestL03OutageUnderLoad(t *testing.T) {
 	t.Logf("L03: %v of outage at %d/s over %d sessions: %v; heap %+.1f MiB; drained %v after the return; %d dropped",
 		outage, rate, n, a, float64(grown)/mebibyte, drained.Round(time.Millisecond), r.Counters()["touch.dropped"])
 	assert.LessOrEqual(t, grown, int64(64*mebibyte))
-	assert.LessOrEqual(t, drained, scaled(patience, 10*time.Second))
+	timely(t, drained, 10*time.Second, "what waited is written")
 	assert.Zero(t, r.Counters()["touch.dropped"])
 }
 
@@ -179,10 +178,8 @@ func TestL06CleanupOfMany(t *testing.T) {
 	// On a machine that is busy with other tests a read may pass its 500 ms: then it is
 	// 503, never anything worse.
 	assert.EqualValues(t, len(beside.took), beside.codes[http.StatusOK]+scaled(1, 0)*beside.codes[http.StatusServiceUnavailable], "%v", beside)
-	if long {
-		assert.LessOrEqual(t, held, 200*time.Millisecond)
-		assert.LessOrEqual(t, beside.quantile(0.99), 2*calm.quantile(0.99))
-	}
+	timely(t, held, 200*time.Millisecond, "the longest writing transaction")
+	timely(t, beside.quantile(0.99), 2*calm.quantile(0.99), "p99 of requests beside the cleanup")
 }
 
 // longestWrite looks for the longest of other clients' transactions that write, in
