@@ -14,9 +14,10 @@ const SourcePeer = clientip.SourcePeer
 
 // ClientAddress is where a request came from, and how that is known. It is comparable.
 type ClientAddress struct {
-	// Addr has no zone and is never an IPv4 address inside an IPv6 one. It is the zero Addr,
-	// for which IsValid is false, where the peer has no address: on a Unix socket, or where
-	// something has replaced RemoteAddr by a text that is no address.
+	// Addr has no zone and is never an IPv4 address inside an IPv6 one: neither a mapped one
+	// (::ffff:0:0/96) nor one of NAT64's well-known prefix (64:ff9b::/96, RFC 6052). It is
+	// the zero Addr, for which IsValid is false, where the peer has no address: on a Unix
+	// socket, or where something has replaced RemoteAddr by a text that is no address.
 	Addr netip.Addr
 
 	// Source says what Addr was taken from: SourcePeer, or the lower-case name of the header
@@ -30,9 +31,9 @@ type ClientAddress struct {
 func (a ClientAddress) String() string { return clientip.Address(a).String() }
 
 // ClientIP decides which address a request came from. The built-in strategies are
-// [RemoteAddr] (the default), [TrustedProxies] and [TrustedHeader]. Which one is right
-// cannot be guessed from requests: only whoever runs the proxies knows (OWASP ASVS 15.3.4,
-// RFC 7239 §8.1).
+// [RemoteAddr] (the default), [TrustedProxies], [TrustedHeader] and [TrustedHops]. Which
+// one is right cannot be guessed from requests: only whoever runs the proxies knows (OWASP
+// ASVS 15.3.4, RFC 7239 §8.1).
 //
 // ClientAddress is called for every tracked request, by many goroutines at once. It must
 // not block, must not change or keep the request or its headers, and returns the zero Addr
@@ -42,8 +43,8 @@ type ClientIP interface {
 }
 
 // ClientIPFunc lets a function be a [ClientIP], for what the built-in strategies cannot
-// express. The address that it returns is unmapped and loses its zone; its Source is kept
-// as it is.
+// express. The address that it returns is brought into the form of [ClientAddress]; its
+// Source is kept as it is.
 type ClientIPFunc func(r *http.Request) ClientAddress
 
 // ClientAddress calls f.
@@ -104,13 +105,30 @@ func TrustedProxies(prefixes ...netip.Prefix) ClientIP {
 // name; with some vendors that is a setting.
 //
 // Two names are lists and not single addresses: X-Forwarded-For and Forwarded. They are
-// walked as [TrustedProxies] does, that one header alone.
+// walked as [TrustedProxies] does, that one header alone. CloudFront-Viewer-Address is an
+// address and always a port, an IPv6 one without brackets: what stands behind the last
+// colon is the port.
 //
 // [New] refuses a name that is no header name, an empty list of prefixes, and a prefix that
 // is not valid or covers every address (/0).
 func TrustedHeader(name string, prefixes ...netip.Prefix) ClientIP {
 	return clientStrategy{clientip.Header(name, prefixes...)}
 }
+
+// TrustedHops believes the nth element of X-Forwarded-For, counted from the right: what the
+// outermost of n proxies wrote about its own peer. It is for those who cannot name the
+// networks of their proxies, and for a proxy that connects by a Unix socket. Where the
+// element is missing or is no address, the peer is taken. Forwarded is not read. An empty
+// element counts, so that with a comma at the list's end n reaches one proxy less far.
+//
+// Danger: nothing is verified but the count. Whoever reaches the server directly, or
+// through fewer than n proxies, chooses the address that is recorded. Each way to the
+// server must lead through exactly n proxies, and each of them must add its peer at the
+// header's end; a health check or a second load balancer that goes another way breaks
+// that. Prefer [TrustedProxies] wherever the networks are known.
+//
+// [New] refuses an n below 1 or above 32.
+func TrustedHops(n int) ClientIP { return clientStrategy{clientip.Hops(n)} }
 
 // ParsePrefixes reads a list of networks and single addresses with commas between them, as
 // in a flag or an environment variable: "10.0.0.0/8, 2001:db8::/32, 192.0.2.7". An empty

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -20,6 +22,10 @@ const (
 
 	headerXForwardedFor = "X-Forwarded-For"
 	headerForwarded     = "Forwarded"
+	headerViewer        = "Cloudfront-Viewer-Address"
+
+	// maxHops is more proxies than stand in front of any server.
+	maxHops = 32
 )
 
 // Address is where a request came from, and how that is known.
@@ -43,6 +49,7 @@ type Strategy struct {
 	read    func(s *Strategy, header http.Header, peer Address) Address
 	name    string // canonical name of the one header that single reads
 	source  string // Source of what single reads
+	hops    int    // the element of X-Forwarded-For that counted reads, from the right
 	err     error
 }
 
@@ -59,7 +66,8 @@ func Proxies(prefixes ...netip.Prefix) *Strategy {
 
 // Header believes the one header of that name where the peer is inside prefixes.
 // X-Forwarded-For and Forwarded are lists and are walked; every other header is there
-// once and holds one address.
+// once and holds one address. CloudFront-Viewer-Address holds an address and always a
+// port, without brackets around IPv6.
 func Header(name string, prefixes ...netip.Prefix) *Strategy {
 	s := &Strategy{name: http.CanonicalHeaderKey(name), source: strings.ToLower(name)}
 	s.trusted, s.err = trustedPrefixes(prefixes)
@@ -74,8 +82,19 @@ func Header(name string, prefixes ...netip.Prefix) *Strategy {
 		s.read = (*Strategy).walkListed
 	case headerForwarded:
 		s.read = (*Strategy).walkForwarded
+	case headerViewer:
+		s.read = (*Strategy).viewer
 	default:
 		s.read = (*Strategy).single
+	}
+	return s
+}
+
+// Hops believes the nth element of X-Forwarded-For, from the right, whoever the peer is.
+func Hops(n int) *Strategy {
+	s := &Strategy{read: (*Strategy).counted, hops: n}
+	if n < 1 || n > maxHops {
+		s.read, s.err = nil, fmt.Errorf("TrustedHops is %d: want 1 to %d", n, maxHops)
 	}
 	return s
 }
@@ -86,8 +105,9 @@ func (s *Strategy) Err() error { return s.err }
 
 // Address returns where r came from.
 func (s *Strategy) Address(r *http.Request) Address {
-	peer := Address{Addr: parseNode(r.RemoteAddr), Source: SourcePeer}
-	if s.read == nil || !s.trusts(peer.Addr) {
+	addr := parseNode(r.RemoteAddr)
+	peer := Address{Addr: Plain(addr), Source: SourcePeer}
+	if s.read == nil || s.hops == 0 && !s.trusts(addr) {
 		return peer
 	}
 	return s.read(s, r.Header, peer)
@@ -127,12 +147,29 @@ func (s *Strategy) walk(last Address, lines []string, lastHop hopParser, source 
 		if !hops.addr.IsValid() {
 			return last
 		}
-		last = Address{Addr: hops.addr, Source: source}
+		last = Address{Addr: Plain(hops.addr), Source: source}
 		if !s.trusts(hops.addr) {
 			return last
 		}
 	}
 	return last
+}
+
+// counted takes the element of X-Forwarded-For that the outermost proxy wrote. The others
+// are counted and not read: a proxy whose peer is on a Unix socket writes no address. An
+// empty element counts too, so that no comma moves the choice to an element of the client's.
+func (s *Strategy) counted(header http.Header, peer Address) Address {
+	left := s.hops
+	for _, line := range slices.Backward(header[headerXForwardedFor]) {
+		for more := true; more; {
+			comma := strings.LastIndexByte(line, ',')
+			if left--; left == 0 {
+				return orPeer(parseNode(trimOWS(line[comma+1:])), fromXForwardedFor, peer)
+			}
+			line, more = line[:max(comma, 0)], comma >= 0
+		}
+	}
+	return peer
 }
 
 // single takes a header that must be there once and be one address.
@@ -141,15 +178,46 @@ func (s *Strategy) single(header http.Header, peer Address) Address {
 	if len(lines) != 1 {
 		return peer
 	}
-	addr := parseNode(trimOWS(lines[0]))
+	return orPeer(parseNode(trimOWS(lines[0])), s.source, peer)
+}
+
+// viewer is single for an address that has a port for certain. Its last colon is the port's:
+// "2001:db8::1:443" is 2001:db8::1, though it reads as an address as a whole.
+func (s *Strategy) viewer(header http.Header, peer Address) Address {
+	lines := header[s.name]
+	if len(lines) != 1 {
+		return peer
+	}
+	value := trimOWS(lines[0])
+	colon := strings.LastIndexByte(value, ':')
+	if colon < 0 {
+		return peer
+	}
+	if _, err := strconv.ParseUint(value[colon+1:], 10, 16); err != nil {
+		return peer
+	}
+	host := value[:colon]
+	if !strings.HasPrefix(host, "[") && strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return orPeer(parseNode(host), s.source, peer)
+}
+
+// orPeer is addr as a header has it, and the peer where that is no address.
+func orPeer(addr netip.Addr, source string, peer Address) Address {
 	if !addr.IsValid() {
 		return peer
 	}
-	return Address{Addr: addr, Source: s.source}
+	return Address{Addr: Plain(addr), Source: source}
 }
 
-// trusts reports whether addr is one of the operator's own proxies.
+// trusts reports whether addr, which is not translated yet, is one of the operator's own
+// proxies. One that is reached through NAT64 may be named by its IPv4 address.
 func (s *Strategy) trusts(addr netip.Addr) bool {
+	return s.names(addr) || inNAT64(addr) && s.names(Plain(addr))
+}
+
+func (s *Strategy) names(addr netip.Addr) bool {
 	for _, prefix := range s.trusted {
 		if prefix.Contains(addr) {
 			return true

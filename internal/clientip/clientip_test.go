@@ -83,7 +83,7 @@ func TestTrustedHeader(t *testing.T) {
 		{"zone", "a-b-c-d", peerOfChains, []string{"fe80::1111%zone"}, "fe80::1111"},
 		{"zone and port", "a-b-c-d", peerOfChains, []string{"[fe80::1111%zone]:4848"}, "fe80::1111"},
 		{"IPv4 inside IPv6", "x-real-ip", peerOfChains, []string{"::ffff:172.21.0.6"}, "172.21.0.6"},
-		{"NAT64", "x-real-ip", peerOfChains, []string{"[64:ff9b::188.0.2.128]:4747"}, "64:ff9b::bc00:280"},
+		{"NAT64", "x-real-ip", peerOfChains, []string{"[64:ff9b::188.0.2.128]:4747"}, "188.0.2.128"},
 		{"6to4", "x-real-ip", peerOfChains, []string{"2002:c000:204::"}, "2002:c000:204::"},
 		{"loopback", "x-real-ip", peerOfChains, []string{"127.0.0.1"}, "127.0.0.1"},
 		{"an address that is trusted too", "x-real-ip", peerOfChains, []string{"10.0.0.77"}, "10.0.0.77"},
@@ -127,7 +127,7 @@ func TestRemoteAddr(t *testing.T) {
 		{"[fe80::2222%eth0]:4848", "fe80::2222"},
 		{"[::ffff:172.21.0.6]:4747", "172.21.0.6"},
 		{"0:0:0:0:0:ffff:bc15:0006", "188.21.0.6"},
-		{"[64:ff9b::188.0.2.128]:4747", "64:ff9b::bc00:280"},
+		{"[64:ff9b::188.0.2.128]:4747", "188.0.2.128"},
 		{"[2002:c000:204::]:4747", "2002:c000:204::"},
 		{"127.0.0.1", "127.0.0.1"},
 		{"::1", "::1"},
@@ -228,6 +228,136 @@ func TestParsePrefixes(t *testing.T) {
 			assert.Equal(t, tt.want, fmt.Sprint(got))
 		})
 	}
+}
+
+// TestViewerAddress: CloudFront writes a port behind every address, and no brackets. The
+// short forms read as other addresses when the port is taken for a part of them.
+func TestViewerAddress(t *testing.T) {
+	t.Parallel()
+	const peer = "10.0.0.5"
+	tests := []struct{ value, want string }{
+		{"93.184.216.34:46532", "93.184.216.34"},
+		{"2001:db8::1:443", "2001:db8::1"},
+		{"2001:db8::1:8080", "2001:db8::1"},
+		{"2001:db8::1:46532", "2001:db8::1"},
+		{"2001:db8:85a3::8a2e:370:7334:443", "2001:db8:85a3::8a2e:370:7334"},
+		{"2001:0db8:85a3:0000:0000:8a2e:0370:7334:443", "2001:db8:85a3::8a2e:370:7334"},
+		{"2001:db8:::443", "2001:db8::"},
+		{"::1:443", "::1"},
+		{"64:ff9b::188.0.2.128:443", "188.0.2.128"},
+		{"::ffff:188.0.2.128:443", "188.0.2.128"},
+		{"[2001:db8::1]:443", "2001:db8::1"},
+		{" [2001:db8::1]:443\t", "2001:db8::1"},
+		{"93.184.216.34", peer},
+		{"93.184.216.34:", peer},
+		{"93.184.216.34:http", peer},
+		{"93.184.216.34:65536", peer},
+		{"93.184.216.34:+1", peer},
+		{"93.184.216.34:80:443", peer},
+		{"2001:db8:85a3:0:0:8a2e:370:7334", peer}, // seven groups and a port
+		{"2001:db8::1:fffe", peer},
+		{"[2001:db8::1]", peer},
+		{"[[2001:db8::1]]:443", peer},
+		{"2001:db8::1]:443", peer},
+		{"93.184.216.34:1, 8.8.8.8:2", peer},
+		{":443", peer},
+		{"", peer},
+		{"0.0.0.0:443", peer},
+	}
+	strategy := Header("CloudFront-Viewer-Address", mustPrefixes(t, trustedInTests)...)
+	require.NoError(t, strategy.Err())
+	for _, tt := range tests {
+		t.Run(tt.value, func(t *testing.T) {
+			t.Parallel()
+			header := http.Header{"Cloudfront-Viewer-Address": {tt.value}}
+			got := resolve(strategy, peerOfChains, header)
+			assert.Equal(t, tt.want, got.String())
+			assert.Equal(t, tt.want == peer, got.Source == SourcePeer)
+			assert.Equal(t, "203.0.113.9", resolve(strategy, strangerPeer, header).String(), "an untrusted peer's header")
+			header["Cloudfront-Viewer-Address"] = []string{tt.value, tt.value}
+			assert.Equal(t, peer, resolve(strategy, peerOfChains, header).String(), "a header that is there twice")
+		})
+	}
+}
+
+func TestTrustedHops(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		n     int
+		peer  string
+		lines []string
+		want  string
+	}{
+		{"one proxy", 1, peerOfChains, []string{"203.0.113.7"}, "203.0.113.7"},
+		{"one proxy, spoofed", 1, peerOfChains, []string{"1.2.3.4, 203.0.113.7"}, "203.0.113.7"},
+		{"one proxy, spoofed in a line before", 1, peerOfChains, []string{"1.2.3.4", "203.0.113.7"}, "203.0.113.7"},
+		{"one proxy of a public address", 1, strangerPeer, []string{"203.0.113.7"}, "203.0.113.7"},
+		{"one proxy on a Unix socket", 1, "@", []string{"1.2.3.4, 203.0.113.7"}, "203.0.113.7"},
+		{"two proxies", 2, peerOfChains, []string{"1.2.3.4, 203.0.113.7, 198.51.100.9"}, "203.0.113.7"},
+		{"two proxies, a line each", 2, peerOfChains, []string{"1.2.3.4, 203.0.113.7", "198.51.100.9"}, "203.0.113.7"},
+		{"inner proxy's peer without address", 2, peerOfChains, []string{"1.2.3.4, 203.0.113.7, unix:"}, "203.0.113.7"},
+		{"ports", 2, peerOfChains, []string{"1.2.3.4, [2001:db8::7]:80, 198.51.100.9:1"}, "2001:db8::7"},
+		{"fewer elements than proxies", 3, peerOfChains, []string{"1.2.3.4, 203.0.113.7"}, "10.0.0.5"},
+		{"no header", 1, peerOfChains, nil, "10.0.0.5"},
+		{"an empty header", 1, peerOfChains, []string{""}, "10.0.0.5"},
+		{"no address", 1, peerOfChains, []string{"1.2.3.4, unknown"}, "10.0.0.5"},
+		{"the client's is no address", 2, peerOfChains, []string{"unknown, 203.0.113.7"}, "10.0.0.5"},
+		{"a comma at the end", 1, peerOfChains, []string{"203.0.113.7,"}, "10.0.0.5"},
+		{"a comma at the end counts", 2, peerOfChains, []string{"1.2.3.4, 203.0.113.7,"}, "203.0.113.7"},
+		{"commas in the middle count", 2, peerOfChains, []string{"1.2.3.4,, 203.0.113.7"}, "10.0.0.5"},
+		{"empty lines count", 2, peerOfChains, []string{"1.2.3.4", "", "203.0.113.7"}, "10.0.0.5"},
+		{"900 KB left", 1, peerOfChains, []string{strings.Repeat("x", 900_000) + ",203.0.113.7"}, "203.0.113.7"},
+		{"900 KB element", 2, peerOfChains, []string{strings.Repeat("1", 900_000) + ",203.0.113.7"}, "10.0.0.5"},
+		{"Forwarded is not read", 1, peerOfChains, nil, "10.0.0.5"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			strategy := Hops(tt.n)
+			require.NoError(t, strategy.Err())
+			header := http.Header{"Forwarded": {"for=8.8.8.8"}}
+			if tt.lines != nil {
+				header["X-Forwarded-For"] = tt.lines
+			}
+			got := resolve(strategy, tt.peer, header)
+			assert.Equal(t, tt.want, got.String())
+			assert.Equal(t, tt.want == "10.0.0.5", got.Source == SourcePeer)
+		})
+	}
+}
+
+// TestNAT64: a client that comes through NAT64 is its IPv4 address, which is what trusted
+// networks name; an address that NAT64 never makes is what it is and no private one.
+func TestNAT64(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]string{
+		"64:ff9b::192.0.2.33":    "192.0.2.33",
+		"64:ff9b::8.8.8.8":       "8.8.8.8",
+		"64:ff9b::10.0.0.5":      "64:ff9b::a00:5",
+		"64:ff9b::192.168.0.1":   "64:ff9b::c0a8:1",
+		"64:ff9b::127.0.0.1":     "64:ff9b::7f00:1",
+		"64:ff9b::169.254.0.1":   "64:ff9b::a9fe:1",
+		"64:ff9b::100.64.0.1":    "64:ff9b::6440:1",
+		"64:ff9b::224.0.0.1":     "64:ff9b::e000:1",
+		"64:ff9b::0.0.0.0":       "64:ff9b::",
+		"64:ff9b::1:192.0.2.33":  "64:ff9b::1:c000:221",
+		"64:ff9b:1::192.0.2.33":  "64:ff9b:1::c000:221",
+		"2002:c000:221::1":       "2002:c000:221::1",
+		"::ffff:64.64.64.64":     "64.64.64.64",
+		"64:ff9b::192.0.2.33%en": "192.0.2.33",
+	} {
+		assert.Equal(t, want, Plain(netip.MustParseAddr(addr)).String(), addr)
+	}
+	header := http.Header{"X-Forwarded-For": {"203.0.113.7"}}
+	strategy := Proxies(mustPrefixes(t, "10.0.0.0/8, 198.51.100.0/24")...)
+	assert.Equal(t, "203.0.113.7", resolve(strategy, "[64:ff9b::198.51.100.3]:80", header).String(), "a proxy")
+	assert.Equal(t, "64:ff9b::a00:5", resolve(strategy, "[64:ff9b::10.0.0.5]:80", header).String(), "no private network")
+	header = http.Header{"X-Forwarded-For": {"1.2.3.4, 64:ff9b::203.0.113.7, 64:ff9b::198.51.100.3"}}
+	assert.Equal(t, "203.0.113.7", resolve(strategy, peerOfChains, header).String(), "in a chain")
+	named := Proxies(mustPrefixes(t, "64:ff9b::198.51.100.0/120")...)
+	assert.Equal(t, "203.0.113.7", resolve(named, "[64:ff9b::198.51.100.3]:80", header).String(), "named as it is written")
+	assert.Equal(t, "198.51.100.3", resolve(named, "198.51.100.3:80", header).String(), "not named without NAT64")
 }
 
 // An attacker's text is not read, so it must not cost: one allocation at most, for a hop that netip refuses.

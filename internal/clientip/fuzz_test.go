@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -83,6 +84,10 @@ func FuzzUntrustedClientCannotChooseItsAddress(f *testing.F) {
 		}
 		require.Equal(t, client, resolve(Header(kept, prefixes...), remote, header).Addr, "%s: %q", kept, header)
 
+		if !proxy.forwarded {
+			require.Equal(t, client, resolve(Hops(len(path)), remote, header).Addr, "%q", header)
+		}
+
 		got := resolve(Proxies(prefixes...), remote, header)
 		if len(header["Forwarded"]) > 0 && len(header["X-Forwarded-For"]) > 0 {
 			require.Contains(t, []netip.Addr{client, peer}, got.Addr, "%q", header)
@@ -103,7 +108,9 @@ func FuzzClientAddressIsVouchedFor(f *testing.F) {
 	f.Add("203.0.113.9", "1.2.3.4")
 	prefixes := mustPrefixes(f, trustedInTests)
 	trusts := func(addr netip.Addr) bool {
-		return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
+		return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool {
+			return p.Contains(addr) || p.Contains(Plain(addr))
+		})
 	}
 	f.Fuzz(func(t *testing.T, peer, lines string) {
 		header := http.Header{"X-Forwarded-For": strings.Split(lines, "\n")}
@@ -120,7 +127,7 @@ func FuzzClientAddressIsVouchedFor(f *testing.F) {
 		hops := strings.Split(strings.ReplaceAll(lines, "\n", ","), ",")
 		for _, hop := range slices.Backward(hops) {
 			addr := parseNode(strings.Trim(hop, " \t"))
-			if addr == got.Addr {
+			if Plain(addr) == got.Addr {
 				return
 			}
 			require.True(t, trusts(addr), "%v is left of %q, which nobody vouched for", got, hop)
@@ -137,7 +144,7 @@ func FuzzForwardedElement(f *testing.F) {
 	f.Add(`a="\\";for="::"`)
 	f.Fuzz(func(t *testing.T, line string) {
 		hop, rest, more := lastForwarded(line)
-		requirePlain(t, Address{Addr: hop})
+		requirePlain(t, Address{Addr: Plain(hop)})
 		assert.Less(t, len(rest), max(1, len(line)), "each step takes something off")
 		if !more {
 			assert.Empty(t, rest)
@@ -153,6 +160,28 @@ func FuzzForwardedElement(f *testing.F) {
 	})
 }
 
+// Any CloudFront-Viewer-Address at all: no panic, and what an address and a port give is that
+// address.
+func FuzzViewerAddress(f *testing.F) {
+	f.Add("2001:db8::1:443", []byte{32, 1, 13, 184, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, uint16(8080))
+	f.Add("[::1]:1", []byte{198, 51, 100, 7}, uint16(0))
+	f.Add("::", []byte{0, 100, 255, 155, 0, 0, 0, 0, 0, 0, 0, 0, 8, 8, 8, 8}, uint16(443))
+	strategy := Header("CloudFront-Viewer-Address", mustPrefixes(f, trustedInTests)...)
+	f.Fuzz(func(t *testing.T, value string, address []byte, port uint16) {
+		header := http.Header{"Cloudfront-Viewer-Address": {value}}
+		requirePlain(t, resolve(strategy, peerOfChains, header))
+		addr, ok := netip.AddrFromSlice(address)
+		if !ok || addr.IsUnspecified() || addr.IsMulticast() || addr.Is4In6() && addr.Unmap().IsMulticast() ||
+			addr.Unmap().IsUnspecified() {
+			return
+		}
+		for _, form := range []string{addr.String(), addr.StringExpanded(), "[" + addr.String() + "]"} {
+			header.Set("CloudFront-Viewer-Address", form+":"+strconv.Itoa(int(port)))
+			require.Equal(t, Plain(addr), resolve(strategy, peerOfChains, header).Addr, "%q", header)
+		}
+	})
+}
+
 func requirePlain(t *testing.T, address Address) {
 	t.Helper()
 	addr := address.Addr
@@ -161,6 +190,7 @@ func requirePlain(t *testing.T, address Address) {
 		return
 	}
 	require.Empty(t, addr.Zone())
+	require.Equal(t, addr, Plain(addr))
 	require.False(t, addr.Is4In6() || addr.IsUnspecified() || addr.IsMulticast(), "%v", addr)
 	require.Equal(t, addr, netip.MustParseAddr(address.String()), "what is written can be read back")
 }

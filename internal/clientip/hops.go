@@ -154,7 +154,7 @@ func parseNode(s string) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	addr = Plain(addr)
+	addr = unmapped(addr)
 	if addr.IsUnspecified() || addr.IsMulticast() {
 		return netip.Addr{}
 	}

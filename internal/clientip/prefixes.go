@@ -34,7 +34,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	if err == nil && addr.Zone() != "" {
 		err = errors.New("zone in an address")
 	}
-	addr = Plain(addr)
+	addr = unmapped(addr)
 	return netip.PrefixFrom(addr, addr.BitLen()), err
 }
 
@@ -58,11 +58,41 @@ func trustedPrefixes(prefixes []netip.Prefix) ([]netip.Prefix, error) {
 	return trusted, err
 }
 
-// Plain returns addr in the one form in which addresses are compared and recorded:
-// without a zone, and never an IPv4 address inside an IPv6 one.
-func Plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
+// Plain returns addr in the one form in which addresses are recorded: without a zone, and
+// never an IPv4 address inside an IPv6 one, whether that is mapped (::ffff:0:0/96, RFC 4291
+// §2.5.5.2) or translated by NAT64 (64:ff9b::/96, RFC 6052). Networks of NAT64 that are the
+// operator's own choice cannot be told from others and stay as they are.
+func Plain(addr netip.Addr) netip.Addr {
+	addr = unmapped(addr)
+	if !inNAT64(addr) {
+		return addr
+	}
+	bytes := addr.As16()
+	return netip.AddrFrom4([4]byte(bytes[12:]))
+}
 
-// plainPrefix is Plain for networks. A network that holds more than the IPv4 part of
+// unmapped is Plain without NAT64: what is compared with trusted networks.
+func unmapped(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
+
+// wellKnown is the well-known prefix of NAT64 (RFC 6052 §2.1).
+var wellKnown = netip.MustParsePrefix("64:ff9b::/96")
+
+// inNAT64 reports whether addr holds an IPv4 address that NAT64 has translated. Addresses
+// that are not global are never translated so (RFC 6052 §3.1): one that looks like it is an
+// attempt to come from a private network.
+func inNAT64(addr netip.Addr) bool {
+	if !wellKnown.Contains(addr) {
+		return false
+	}
+	bytes := addr.As16()
+	inner := netip.AddrFrom4([4]byte(bytes[12:]))
+	return inner.IsGlobalUnicast() && !inner.IsPrivate() && !shared.Contains(inner)
+}
+
+// shared holds the addresses of carrier-grade NAT (RFC 6598), which are not global.
+var shared = netip.MustParsePrefix("100.64.0.0/10")
+
+// plainPrefix is unmapped for networks. A network that holds more than the IPv4 part of
 // IPv6 stays an IPv6 one.
 func plainPrefix(prefix netip.Prefix) netip.Prefix {
 	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
