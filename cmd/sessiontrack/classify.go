@@ -24,11 +24,11 @@ standard output: the type, or with -json the whole device. A line that cannot
 be read gives "unknown" and a message on standard error.
 `
 
-// classify answers each line of stdin with one line, whatever it holds.
+// classify writes one line to stdout for each line of stdin.
 func classify(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	flags := newFlags("classify", classifySynopsis, stderr)
 	asJSON := flags.Bool("json", false, "print the whole device as JSON")
-	definitions := flags.String("definitions", "", "uap-core's regexes.yaml to use in place of the embedded one")
+	definitions := flags.String("definitions", "", "uap-core's regexes.yaml to use instead of the embedded one")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func classify(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		if err != nil {
 			return errors.Join(err, out.Flush())
 		}
-		if lines.Buffered() == 0 { // somebody may be waiting for the answer
+		if lines.Buffered() == 0 { // the caller may be waiting for the answer
 			if bad := out.Flush(); bad != nil {
 				return bad
 			}
@@ -85,7 +85,7 @@ func newClassifier(path string) (*sessiontrack.Classifier, error) {
 	return sessiontrack.NewClassifier(definitions)
 }
 
-// writeAnswer writes a type as it is and a device as JSON.
+// writeAnswer writes a type as plain text and a device as JSON.
 func writeAnswer(out *bufio.Writer, answer any) error {
 	if t, ok := answer.(sessiontrack.DeviceType); ok {
 		_, err := fmt.Fprintln(out, t)
@@ -94,7 +94,7 @@ func writeAnswer(out *bufio.Writer, answer any) error {
 	return json.NewEncoder(out).Encode(answer)
 }
 
-// readLine makes request headers of one line.
+// readLine converts one line to request headers.
 func readLine(line []byte) (http.Header, error) {
 	line = bytes.TrimSpace(line)
 	if len(line) == 0 {
@@ -123,8 +123,8 @@ func readLine(line []byte) (http.Header, error) {
 	return header, nil
 }
 
-// headerName accepts the names that client hints go by in collections of user
-// agents: CGI's, and those of navigator.userAgentData.
+// headerName accepts the names of client hints that are usual in collections of user agents: CGI's
+// names, and those of navigator.userAgentData.
 func headerName(name string) string {
 	lower := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 	if hint, ok := userAgentData[lower]; ok {
@@ -134,6 +134,7 @@ func headerName(name string) string {
 }
 
 var userAgentData = map[string]string{
-	"mobile": "Sec-CH-UA-Mobile", "model": "Sec-CH-UA-Model", "platform": "Sec-CH-UA-Platform", "platformversion": "Sec-CH-UA-Platform-Version",
-	"formfactors": "Sec-CH-UA-Form-Factors", "formfactor": "Sec-CH-UA-Form-Factors", "brands": "Sec-CH-UA",
+	"mobile": "Sec-CH-UA-Mobile", "model": "Sec-CH-UA-Model", "platform": "Sec-CH-UA-Platform",
+	"platformversion": "Sec-CH-UA-Platform-Version",
+	"formfactors":     "Sec-CH-UA-Form-Factors", "formfactor": "Sec-CH-UA-Form-Factors", "brands": "Sec-CH-UA",
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// invoke runs the command and returns its exit code and what it wrote.
+// invoke runs the command. It returns the exit code and both outputs.
 func invoke(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -34,7 +34,8 @@ func TestUsage(t *testing.T) {
 		"a command's own": {[]string{"classify", "-h"}, exitOK, "", "-definitions"},
 		"unknown flag":    {[]string{"classify", "-x"}, exitUsage, "", "-x"},
 		"argument":        {[]string{"classify", "x"}, exitUsage, "", `unexpected argument "x"`},
-		"no such file":    {[]string{"classify", "-definitions", filepath.Join(t.TempDir(), "none")}, exitFailed, "", "sessiontrack classify: open"},
+		"no such file": {[]string{"classify", "-definitions", filepath.Join(t.TempDir(), "none")}, exitFailed, "",
+			"sessiontrack classify: open"},
 	} {
 		code, stdout, stderr := invoke(t, "", tt.args...)
 		assert.Equal(t, tt.code, code, name)
@@ -45,8 +46,10 @@ func TestUsage(t *testing.T) {
 
 func TestClassify(t *testing.T) {
 	t.Parallel()
-	const frozen = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
-	const mac = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15"
+	const frozen = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 " +
+		"Safari/537.36"
+	const mac = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 " +
+		"Safari/605.1.15"
 	lines := []struct{ in, want string }{
 		{`"curl/8.5.0"`, "bot"},
 		{`"` + frozen + `"`, "tablet"},
@@ -54,7 +57,8 @@ func TestClassify(t *testing.T) {
 		{`{"ua":"` + frozen + `","headers":{"sec-ch-ua-model":"\"SM-S911B\"","Sec-Ch-Ua-Mobile":"?1"}}`, "tablet"},
 		{`{"ua":"` + mac + `","headers":{"x-max-touch-points":"5"}}`, "tablet"},
 		{`{"ua":"` + mac + `","headers":{"HTTP_X_MAX_TOUCH_POINTS":"5"}}`, "tablet"},
-		{`{"ua":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/131.0.0.0 Safari/537.36","headers":{"mobile":"?1"}}`, "mobile"},
+		{`{"ua":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/131.0.0.0 Safari/537.36","headers":{"mobile":"?1"}}`,
+			"mobile"},
 		{`{"ua":"` + frozen + `","headers":{"HTTP-Sec-CH-UA-Form-Factors":"XR"}}`, "wearable"},
 		{`{"ua":"","headers":{"user-agent":"curl/8.5.0"}}`, "bot"},
 		{`""`, "unknown"},
@@ -83,7 +87,9 @@ func TestClassifyAsJSON(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := invoke(t, "\"curl/8.5.0\"\nbad\n", "classify", "-json")
 	assert.Equal(t, exitOK, code)
-	assert.Equal(t, `{"type":"bot","browser":"curl","browserVersion":"8.5.0","source":"user_agent"}`+"\n"+`{"type":"unknown"}`+"\n", stdout)
+	assert.Equal(t,
+		`{"type":"bot","browser":"curl","browserVersion":"8.5.0","source":"user_agent"}`+"\n"+`{"type":"unknown"}`+"\n",
+		stdout)
 	assert.Contains(t, stderr, "line 2")
 }
 
@@ -91,8 +97,10 @@ func TestClassifyWithDefinitions(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "regexes.yaml")
 	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
-	write("user_agent_parsers:\n  - regex: '(Ours)/(\\d+)'\nos_parsers:\n  - regex: '(Windows)'\ndevice_parsers:\n  - regex: '(Thing)'\n")
-	_, stdout, _ := invoke(t, `"Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Ours/7"`, "classify", "-json", "-definitions", file)
+	write("user_agent_parsers:\n  - regex: '(Ours)/(\\d+)'\nos_parsers:\n  - regex: '(Windows)'\ndevice_parsers:\n  - " +
+		"regex: '(Thing)'\n")
+	_, stdout, _ := invoke(t, `"Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Ours/7"`, "classify", "-json",
+		"-definitions", file)
 	assert.Contains(t, stdout, `"browser":"Ours","browserVersion":"7"`)
 	write("user_agent_parsers:\n  - regex: '('\n")
 	code, _, stderr := invoke(t, "", "classify", "-definitions", file)
@@ -106,8 +114,9 @@ func TestClassifyAnswersEveryLine(t *testing.T) {
 		t.Skip("the race detector makes everything ten times slower")
 	}
 	var in strings.Builder
-	for i := range 20_000 { // each line another agent, so that no cache helps
-		in.WriteString(`"Mozilla/5.0 (Linux; Android ` + string(rune('5'+i%5)) + `; SM-G` + strings.Repeat("9", 1+i%3) + string(rune('A'+i%26)) + `) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/`)
+	for i := range 20_000 { // each line has another agent, so that no cache helps
+		in.WriteString(`"Mozilla/5.0 (Linux; Android ` + string(rune('5'+i%5)) + `; SM-G` + strings.Repeat("9", 1+i%3) +
+			string(rune('A'+i%26)) + `) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/`)
 		in.WriteString(time.Duration(i).String() + ` Mobile Safari/537.36"` + "\n")
 	}
 	for flag, args := range map[string][]string{"types": {"classify"}, "devices": {"classify", "-json"}} {

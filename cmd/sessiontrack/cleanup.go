@@ -12,8 +12,8 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// shortestIdle is what the library needs to tell an idle session from one whose
-// latest activity is still on its way to the database.
+// shortestIdle is the shortest idle timeout. A session with a shorter one could end while its
+// latest activity is still in a replica's buffer.
 const shortestIdle = 20 * time.Second
 
 const cleanupSynopsis = `-dsn DSN [-idle 24h] [-retention 4320h]
@@ -31,11 +31,12 @@ With -retention ended sessions are deleted. Of an ended session whose credential
 known end, its handle is kept for at least 400 days.
 `
 
-// cleanup ends what is past its limits, and purges where it is asked to.
+// cleanup ends the sessions that are past their limits, and purges if -retention is set.
 func cleanup(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
 	flags := newFlags("cleanup", cleanupSynopsis, stderr)
 	dsn := dsnFlag(flags)
-	idle := flags.Duration("idle", 24*time.Hour, "end sessions that have been without activity for this long, plus 18s for activity that is not written yet; 0: do not")
+	idle := flags.Duration("idle", 24*time.Hour,
+		"end sessions that have been without activity for this long, plus 18s for activity that is not written yet; 0: do not")
 	retention := flags.Duration("retention", 0, "delete sessions that ended this long ago; 0: do not")
 	if err := parse(flags, args); err != nil {
 		return err
@@ -64,8 +65,9 @@ func cleanup(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.
 	})
 }
 
-// withTracker opens the database for f, and closes it.
-func withTracker(flags *flag.FlagSet, dsn string, options sessiontrack.Options, stderr io.Writer, f func(*sessiontrack.Tracker) error) error {
+// withTracker opens the database, calls f, and closes the database.
+func withTracker(flags *flag.FlagSet, dsn string, options sessiontrack.Options, stderr io.Writer,
+	f func(*sessiontrack.Tracker) error) error {
 	db, err := openDatabase(flags, dsn, stderr)
 	if err != nil {
 		return err
@@ -78,7 +80,7 @@ func withTracker(flags *flag.FlagSet, dsn string, options sessiontrack.Options, 
 	return explained(f(tracker))
 }
 
-// reasons are what [sessiontrack.EndReason] may be.
+// reasons matches a valid [sessiontrack.EndReason].
 var reasons = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
 
 const endSynopsis = `-dsn DSN [-reason admin] [-by USER] HANDLE …
@@ -89,12 +91,13 @@ Sessions that had ended before are not counted. Applications refuse ended sessio
 seconds.
 `
 
-// end ends sessions by their handles, or a user's.
+// end ends sessions by their handles, or all sessions of a user.
 func end(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
 	flags := newFlags("end", endSynopsis, stderr)
 	dsn := dsnFlag(flags)
 	user := flags.String("user", "", "end all sessions of the `user` with this id")
-	reason := flags.String("reason", string(sessiontrack.ReasonAdmin), "the reason that lists show: a word such as admin or password")
+	reason := flags.String("reason", string(sessiontrack.ReasonAdmin),
+		"the reason that lists show: a word such as admin or password")
 	by := flags.String("by", "", "the id of the `user` who ends them, as lists show it")
 	names, err := parseWithNames(flags, args)
 	if err != nil {
@@ -120,27 +123,36 @@ func end(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 func selectorOf(names []string, user string) (sessiontrack.Selector, error) {
 	switch {
 	case user != "" && len(names) > 0:
-		return sessiontrack.Selector{}, errors.New("want handles or -user, not both")
+		return sessiontrack.Selector{}, errors.New("handles and -user are set: want one of them, not both")
 	case user != "":
 		return sessiontrack.User(user), nil
 	case len(names) == 0:
-		return sessiontrack.Selector{}, errors.New("want at least one handle, or -user")
+		return sessiontrack.Selector{}, errors.New("no handle is given: want at least one handle, or -user")
 	}
 	ids := make([]sessiontrack.SessionID, len(names))
 	for i, name := range names {
 		id, err := sessiontrack.ParseSessionID(name)
-		if err != nil { // never the value itself: it may be a token
-			return sessiontrack.Selector{}, fmt.Errorf("argument %d is not a handle: want the 22 characters that list shows", i+1)
+		if err != nil { // the value is not printed: it may be a token
+			return sessiontrack.Selector{}, fmt.Errorf("argument %d is not a handle: want the 22 characters that list shows",
+				i+1)
 		}
 		ids[i] = id
 	}
 	return sessiontrack.IDs(ids...), nil
 }
 
-// parseWithNames reads flags before, between and behind the other arguments.
+// parseWithNames parses flags before, between and after the other arguments. A handle may begin
+// with '-', so an argument in the form of a handle is never a flag.
 func parseWithNames(flags *flag.FlagSet, args []string) ([]string, error) {
-	var names []string
-	for {
+	var names, dashed, rest []string
+	for _, arg := range args {
+		if _, err := sessiontrack.ParseSessionID(arg); err == nil && arg[0] == '-' {
+			dashed = append(dashed, arg)
+		} else {
+			rest = append(rest, arg)
+		}
+	}
+	for args = rest; ; {
 		switch err := flags.Parse(args); {
 		case errors.Is(err, flag.ErrHelp):
 			return nil, err
@@ -148,7 +160,7 @@ func parseWithNames(flags *flag.FlagSet, args []string) ([]string, error) {
 			return nil, errUsage
 		}
 		if flags.NArg() == 0 {
-			return names, nil
+			return append(names, dashed...), nil
 		}
 		names, args = append(names, flags.Arg(0)), flags.Args()[1:]
 	}

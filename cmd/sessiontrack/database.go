@@ -21,22 +21,23 @@ import (
 )
 
 const (
-	// envDSN names the database where -dsn does not: a flag shows in lists of
-	// processes, and a DSN may hold a password.
+	// envDSN names the database if -dsn does not. Process lists show flags, and a DSN may contain a
+	// password.
 	envDSN = "SESSIONTRACK_DSN"
 
-	// storeTimeout is for a person or a script that waits, not for a request.
+	// storeTimeout is longer than the library's default, because a person or a script waits and not
+	// a request.
 	storeTimeout = 5 * time.Second
-	// undefinedTable is PostgreSQL's code for a table that is not there.
+	// undefinedTable is PostgreSQL's error code for a missing table.
 	undefinedTable = "42P01"
 )
 
-// dsnFlag adds the flag that all commands on a database share.
+// dsnFlag adds the flag that all database commands share.
 func dsnFlag(flags *flag.FlagSet) *string {
 	return flags.String("dsn", "", "the database: postgres://user@host/name, or key=value pairs; default $"+envDSN)
 }
 
-// misused tells what is wrong with the arguments.
+// misused prints what is wrong with the arguments.
 func misused(flags *flag.FlagSet, stderr io.Writer, format string, args ...any) error {
 	fmt.Fprintf(stderr, "sessiontrack %s: %s\n", flags.Name(), fmt.Sprintf(format, args...))
 	return errUsage
@@ -48,8 +49,7 @@ type database struct {
 	store *sessiontrack.BunStore
 }
 
-// openDatabase returns the store that dsn or the environment names. Nothing is
-// connected to yet.
+// openDatabase returns the store that dsn or the environment names. It does not connect yet.
 func openDatabase(flags *flag.FlagSet, dsn string, stderr io.Writer) (*database, error) {
 	if dsn == "" {
 		dsn = os.Getenv(envDSN)
@@ -59,10 +59,10 @@ func openDatabase(flags *flag.FlagSet, dsn string, stderr io.Writer) (*database,
 	}
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
-		return nil, misused(flags, stderr, "-dsn: %v", err) // pgx leaves the password out
+		return nil, misused(flags, stderr, "-dsn: %v", err) // pgx removes the password from its error
 	}
 	if !strings.Contains(dsn, "default_query_exec_mode=") {
-		config.DefaultQueryExecMode = pgx.QueryExecModeExec // Bun writes arguments into the text
+		config.DefaultQueryExecMode = pgx.QueryExecModeExec // Bun writes arguments into the statement
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = storeTimeout
@@ -79,18 +79,18 @@ func openDatabase(flags *flag.FlagSet, dsn string, stderr io.Writer) (*database,
 
 func (d *database) close() { _ = d.pool.Close() }
 
-// tracker returns one that starts nothing: the limits of time are the caller's, and
-// what has ended is kept, unless options say so.
+// tracker returns a Tracker that is not started. By default it has no time limits and keeps ended
+// sessions.
 func (d *database) tracker(options sessiontrack.Options) (*sessiontrack.Tracker, error) {
 	options.StoreTimeout = storeTimeout
 	return sessiontrack.New(d.store, &options)
 }
 
-// explained adds what helps to an error of the database.
+// explained adds a hint to an error of the database.
 func explained(err error) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == undefinedTable {
-		return fmt.Errorf("%w; the tables are not there: run sessiontrack migrate", err)
+		return fmt.Errorf("%w; the tables are missing: run sessiontrack migrate", err)
 	}
 	return err
 }

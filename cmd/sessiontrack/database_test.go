@@ -22,7 +22,7 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
-// host is an application with the database that the commands work on.
+// host is an application that shares the commands' database.
 type host struct {
 	t       *testing.T
 	dsn     string
@@ -30,7 +30,7 @@ type host struct {
 	tracker *sessiontrack.Tracker
 }
 
-// newHost migrates a fresh database by the command itself.
+// newHost migrates a fresh database with the command.
 func newHost(t *testing.T) *host {
 	t.Helper()
 	h := &host{t: t, dsn: pgtest.DSN(t)}
@@ -43,7 +43,7 @@ func newHost(t *testing.T) *host {
 	return h
 }
 
-// run runs a command that must succeed, and returns what it printed.
+// run runs a command that must succeed, and returns its output.
 func (h *host) run(name string, args ...string) string {
 	h.t.Helper()
 	code, stdout, stderr := runCommand(h.t, append([]string{name, "-dsn", h.dsn}, args...)...)
@@ -73,8 +73,9 @@ func (h *host) login(user, address, agent string) sessiontrack.Session {
 // age moves a session's latest activity back.
 func (h *host) age(s sessiontrack.Session, by time.Duration) {
 	h.t.Helper()
-	_, err := h.pool.ExecContext(h.t.Context(), "UPDATE user_sessions SET last_activity = last_activity - $1 * interval '1 second', "+
-		"login_at = login_at - $1 * interval '1 second' WHERE session_id = $2", by.Seconds(), string(s.ID))
+	_, err := h.pool.ExecContext(h.t.Context(),
+		"UPDATE user_sessions SET last_activity = last_activity - $1 * interval '1 second', "+
+			"login_at = login_at - $1 * interval '1 second' WHERE session_id = $2", by.Seconds(), string(s.ID))
 	require.NoError(h.t, err)
 }
 
@@ -98,7 +99,8 @@ func TestMigrateMayComeTwiceAndAtOnce(t *testing.T) {
 	wait.Wait()
 	var tables int
 	require.NoError(t, pgtest.OpenDSN(t, dsn).QueryRowContext(t.Context(),
-		"SELECT count(*) FROM pg_tables WHERE tablename IN ('user_sessions', 'user_presence', 'online_samples')").Scan(&tables))
+		"SELECT count(*) FROM pg_tables WHERE tablename IN ('user_sessions', 'user_presence', 'online_samples')",
+	).Scan(&tables))
 	assert.Equal(t, 3, tables)
 }
 
@@ -127,13 +129,15 @@ func TestCleanupEndsWhatIsPastItsLifetimeAndPurgesOnlyWhenAsked(t *testing.T) {
 	assert.Equal(t, "1\n", h.run("cleanup"))
 	assert.Equal(t, "lifetime", h.endedAs(old))
 
-	// What ended long ago can only be inserted: an ended row does not change.
+	// An ended row cannot change, so the test disables the trigger to age it.
 	_, err = h.pool.ExecContext(t.Context(), "ALTER TABLE user_sessions DISABLE TRIGGER USER")
 	require.NoError(t, err)
-	_, err = h.pool.ExecContext(t.Context(), "UPDATE user_sessions SET login_at = login_at - interval '300 days', last_activity = last_activity - interval '300 days', logout_at = logout_at - interval '300 days'")
+	_, err = h.pool.ExecContext(t.Context(),
+		"UPDATE user_sessions SET login_at = login_at - interval '300 days', last_activity = last_activity - interval '300 "+
+			"days', logout_at = logout_at - interval '300 days'")
 	require.NoError(t, err)
 	assert.Equal(t, "0\n", h.run("cleanup"))
-	assert.Equal(t, "lifetime", h.endedAs(old), "kept: nobody has said for how long")
+	assert.Equal(t, "lifetime", h.endedAs(old), "kept: no retention is set")
 	assert.Equal(t, "0\n", h.run("cleanup", "-retention", "4320h"))
 	_, err = h.tracker.Get(t.Context(), old.ID)
 	assert.ErrorIs(t, err, sessiontrack.ErrNotFound)
@@ -151,7 +155,8 @@ func TestCleanupsAtOnceCountEachSessionOnce(t *testing.T) {
 	for i := range counts {
 		wait.Go(func() {
 			var out, errs bytes.Buffer
-			assert.Equal(t, exitOK, run(context.Background(), []string{"cleanup", "-dsn", h.dsn}, nil, &out, &errs), errs.String())
+			assert.Equal(t, exitOK, run(context.Background(), []string{"cleanup", "-dsn", h.dsn}, nil, &out, &errs),
+				errs.String())
 			_, err := fmt.Sscan(out.String(), &counts[i])
 			assert.NoError(t, err)
 		})
@@ -163,16 +168,19 @@ func TestCleanupsAtOnceCountEachSessionOnce(t *testing.T) {
 func TestEnd(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	a, b, c, d := h.login("1", "192.0.2.1", ""), h.login("1", "192.0.2.1", ""), h.login("1", "192.0.2.1", ""), h.login("2", "192.0.2.1", "")
+	a, b, c, d := h.login("1", "192.0.2.1", ""), h.login("1", "192.0.2.1", ""), h.login("1", "192.0.2.1", ""),
+		h.login("2", "192.0.2.1", "")
 	assert.Equal(t, "1\n", h.run("end", string(a.ID)))
 	assert.Equal(t, "admin", h.endedAs(a))
-	assert.Equal(t, "1\n", h.run("end", string(a.ID), string(b.ID), "-reason", "password", "-by", "7"), "flags may come behind; the first had ended")
+	assert.Equal(t, "1\n", h.run("end", string(a.ID), string(b.ID), "-reason", "password", "-by", "7"),
+		"flags may come behind; the first had ended")
 	assert.Equal(t, "password 7", h.endedAs(b))
 	assert.Equal(t, "1\n", h.run("end", "-user", "1"))
 	assert.Equal(t, "admin", h.endedAs(c))
 	assert.Empty(t, h.endedAs(d))
 	assert.Equal(t, "0\n", h.run("end", "-user", "nobody"))
 	assert.Equal(t, "0\n", h.run("end", strings.Repeat("A", 22)))
+	assert.Equal(t, "0\n", h.run("end", "-"+strings.Repeat("A", 21), "-reason", "password"), "not a flag")
 }
 
 func TestList(t *testing.T) {
@@ -220,7 +228,7 @@ func TestList(t *testing.T) {
 	require.Len(t, lines, 3)
 	assert.Regexp(t, `^USER +SESSION +DEVICE +ADDRESS +PLACE +SIGNED IN +LAST ACTIVITY +BROWSER +ENDED$`, lines[0])
 	assert.Regexp(t, `^2 +`+string(ended.ID)+` .* 192\.0\.2\.3 .* curl.* admin$`, lines[1])
-	assert.NotContains(t, h.run("list"), "\u202e", "nothing that turns the line around")
+	assert.NotContains(t, h.run("list"), "\u202e", "no character that reverses the text")
 }
 
 func TestListWalksAllPages(t *testing.T) {
@@ -237,33 +245,35 @@ func TestListWalksAllPages(t *testing.T) {
 }
 
 func TestMisuseIsNamed(t *testing.T) {
-	t.Setenv(envDSN, "") // so it cannot be parallel
+	t.Setenv(envDSN, "") // so the test cannot be parallel
 	const dsn = "postgres://u:hunter2@127.0.0.1:1/db"
 	for name, tt := range map[string]struct {
 		args []string
 		code int
 		says string
 	}{
-		"no DSN to migrate":    {[]string{"migrate"}, exitUsage, "-dsn is required, or SESSIONTRACK_DSN"},
-		"no DSN to cleanup":    {[]string{"cleanup"}, exitUsage, "sessiontrack cleanup: -dsn is required"},
-		"no DSN to list":       {[]string{"list"}, exitUsage, "-dsn is required"},
-		"no DSN to end":        {[]string{"end", "-user", "1"}, exitUsage, "-dsn is required"},
-		"malformed DSN":        {[]string{"list", "-dsn", "postgres://u:hunter2@h:port/db"}, exitUsage, "-dsn:"},
-		"nobody there":         {[]string{"migrate", "-dsn", dsn}, exitFailed, "sessiontrack migrate:"},
-		"argument":             {[]string{"cleanup", "-dsn", dsn, "now"}, exitUsage, `unexpected argument "now"`},
-		"idle too short":       {[]string{"cleanup", "-dsn", dsn, "-idle", "1s"}, exitUsage, "-idle is 1s: want at least 20s"},
-		"idle negative":        {[]string{"cleanup", "-dsn", dsn, "-idle", "-1h"}, exitUsage, "-idle"},
-		"retention too short":  {[]string{"cleanup", "-dsn", dsn, "-retention", "1s"}, exitUsage, "-retention"},
-		"nothing to end":       {[]string{"end", "-dsn", dsn}, exitUsage, "want at least one handle, or -user"},
-		"both":                 {[]string{"end", "-dsn", dsn, "-user", "1", "x"}, exitUsage, "not both"},
-		"a whole token":        {[]string{"end", "-dsn", dsn, strings.Repeat("A", 22) + "." + strings.Repeat("s", 43)}, exitUsage, "argument 1 is not a handle"},
-		"a reason of no words": {[]string{"end", "-dsn", dsn, "-user", "1", "-reason", "I say so"}, exitUsage, "-reason is"},
-		"unknown flag behind":  {[]string{"end", "-user", "1", "x", "-force"}, exitUsage, "-force"},
-		"unknown device":       {[]string{"list", "-dsn", dsn, "-device", "phone"}, exitUsage, `-device is "phone"`},
-		"no address":           {[]string{"list", "-dsn", dsn, "-address", "here"}, exitUsage, "-address"},
-		"ended of everybody":   {[]string{"list", "-dsn", dsn, "-ended"}, exitUsage, "-ended goes with -user"},
-		"negative limit":       {[]string{"list", "-dsn", dsn, "-limit", "-1"}, exitUsage, "-limit"},
-		"a command's help":     {[]string{"end", "-h"}, exitOK, "-reason"},
+		"no DSN to migrate":   {[]string{"migrate"}, exitUsage, "-dsn is required, or SESSIONTRACK_DSN"},
+		"no DSN to cleanup":   {[]string{"cleanup"}, exitUsage, "sessiontrack cleanup: -dsn is required"},
+		"no DSN to list":      {[]string{"list"}, exitUsage, "-dsn is required"},
+		"no DSN to end":       {[]string{"end", "-user", "1"}, exitUsage, "-dsn is required"},
+		"malformed DSN":       {[]string{"list", "-dsn", "postgres://u:hunter2@h:port/db"}, exitUsage, "-dsn:"},
+		"nobody there":        {[]string{"migrate", "-dsn", dsn}, exitFailed, "sessiontrack migrate:"},
+		"argument":            {[]string{"cleanup", "-dsn", dsn, "now"}, exitUsage, `unexpected argument "now"`},
+		"idle too short":      {[]string{"cleanup", "-dsn", dsn, "-idle", "1s"}, exitUsage, "-idle is 1s: want at least 20s"},
+		"idle negative":       {[]string{"cleanup", "-dsn", dsn, "-idle", "-1h"}, exitUsage, "-idle"},
+		"retention too short": {[]string{"cleanup", "-dsn", dsn, "-retention", "1s"}, exitUsage, "-retention"},
+		"nothing to end": {[]string{"end", "-dsn", dsn}, exitUsage,
+			"no handle is given: want at least one handle, or -user"},
+		"both": {[]string{"end", "-dsn", dsn, "-user", "1", "x"}, exitUsage, "not both"},
+		"a whole token": {[]string{"end", "-dsn", dsn, strings.Repeat("A", 22) + "." + strings.Repeat("s", 43)},
+			exitUsage, "argument 1 is not a handle"},
+		"an invalid reason":   {[]string{"end", "-dsn", dsn, "-user", "1", "-reason", "I say so"}, exitUsage, "-reason is"},
+		"unknown flag behind": {[]string{"end", "-user", "1", "x", "-force"}, exitUsage, "-force"},
+		"unknown device":      {[]string{"list", "-dsn", dsn, "-device", "phone"}, exitUsage, `-device is "phone"`},
+		"no address":          {[]string{"list", "-dsn", dsn, "-address", "here"}, exitUsage, "-address"},
+		"ended of everybody":  {[]string{"list", "-dsn", dsn, "-ended"}, exitUsage, "-ended is set without -user"},
+		"negative limit":      {[]string{"list", "-dsn", dsn, "-limit", "-1"}, exitUsage, "-limit"},
+		"a command's help":    {[]string{"end", "-h"}, exitOK, "-reason"},
 	} {
 		code, stdout, stderr := runCommand(t, tt.args...)
 		assert.Equal(t, tt.code, code, name)
@@ -275,7 +285,7 @@ func TestMisuseIsNamed(t *testing.T) {
 }
 
 func TestDSNComesFromTheEnvironmentToo(t *testing.T) {
-	t.Setenv(envDSN, pgtest.DSN(t)) // so it cannot be parallel
+	t.Setenv(envDSN, pgtest.DSN(t)) // so the test cannot be parallel
 	code, _, stderr := runCommand(t, "list")
 	assert.Equal(t, exitFailed, code)
 	assert.Contains(t, stderr, "run sessiontrack migrate")

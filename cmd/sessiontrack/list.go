@@ -24,7 +24,7 @@ sessions of one user by sign-in, latest first.
 // pageSize is the largest page of the library.
 const pageSize = 100
 
-// listing is what list was asked for.
+// listing is one call of list.
 type listing struct {
 	query sessiontrack.Query
 	idle  time.Duration
@@ -38,10 +38,12 @@ func list(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wri
 	var l listing
 	user := flags.String("user", "", "sessions of the `user` with this id")
 	ended := flags.Bool("ended", false, "with -user: show ended sessions too")
-	device := flags.String("device", "", "sessions of this `type`: desktop, mobile, tablet, bot, tv, console, wearable, other, unknown")
+	device := flags.String("device", "", "sessions of this `type`: desktop, mobile, tablet, bot, tv, console, wearable, "+
+		"other, unknown")
 	address := flags.String("address", "", "sessions last used from this `address`")
 	flags.DurationVar(&l.query.Within, "within", 0, "sessions of users who were active within this time; 0: at any time")
-	flags.DurationVar(&l.idle, "idle", 24*time.Hour, "the application's IdleTimeout: a session without activity for this long is not active; 0: it has none")
+	flags.DurationVar(&l.idle, "idle", 24*time.Hour,
+		"the application's IdleTimeout: a session without activity for this long is not active; 0: it has none")
 	flags.IntVar(&l.limit, "limit", pageSize, "show at most this many; 0: all")
 	flags.BoolVar(&l.json, "json", false, "print a JSON array")
 	if err := parse(flags, args); err != nil {
@@ -59,9 +61,10 @@ func list(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wri
 	})
 }
 
-// deviceTypes are all that a session can have.
+// deviceTypes are all device types of a session.
 var deviceTypes = []sessiontrack.DeviceType{
-	sessiontrack.DeviceDesktop, sessiontrack.DeviceMobile, sessiontrack.DeviceTablet, sessiontrack.DeviceBot, sessiontrack.DeviceTV,
+	sessiontrack.DeviceDesktop, sessiontrack.DeviceMobile, sessiontrack.DeviceTablet, sessiontrack.DeviceBot,
+	sessiontrack.DeviceTV,
 	sessiontrack.DeviceConsole, sessiontrack.DeviceWearable, sessiontrack.DeviceOther, sessiontrack.DeviceUnknown,
 }
 
@@ -69,7 +72,7 @@ func (l *listing) fill(user, device, address string, ended bool) (err error) {
 	l.query.UserID, l.query.Live = user, !ended
 	switch {
 	case ended && user == "":
-		return fmt.Errorf("-ended goes with -user only")
+		return fmt.Errorf("-ended is set without -user: want both")
 	case l.query.Within < 0:
 		return fmt.Errorf("-within is %v: want 0 or more", l.query.Within)
 	case l.idle != 0 && l.idle < shortestIdle:
@@ -98,7 +101,7 @@ func deviceType(name string) (sessiontrack.DeviceType, error) {
 	return "", fmt.Errorf("-device is %q: want one of %v", name, deviceTypes)
 }
 
-// each calls f with what was asked for, page by page.
+// each calls f for each session, page by page.
 func (l *listing) each(ctx context.Context, t *sessiontrack.Tracker, f func(sessiontrack.Session) error) error {
 	query, left := l.query, l.limit
 	for {
@@ -139,7 +142,7 @@ func (l *listing) print(ctx context.Context, t *sessiontrack.Tracker, stdout io.
 	return w.finish()
 }
 
-// array prints a JSON array, one session a line.
+// array prints a JSON array with one session per line.
 type array struct {
 	w *bufio.Writer
 	n int
@@ -168,7 +171,7 @@ func (a *array) finish() error {
 	return a.w.Flush()
 }
 
-// table prints columns.
+// table prints a table.
 type table struct {
 	w     *tabwriter.Writer
 	ended bool
@@ -180,7 +183,7 @@ func newTable(stdout io.Writer, ended bool) *table {
 	if ended {
 		header += "\tENDED"
 	}
-	_, _ = fmt.Fprintln(t.w, header) // an error stays until Flush
+	_, _ = fmt.Fprintln(t.w, header) // Flush returns the error
 	return t
 }
 
@@ -193,7 +196,8 @@ func (t *table) write(s sessiontrack.Session) error {
 	if s.Address.IsValid() {
 		address = s.Address.String()
 	}
-	cells := []string{s.UserID, string(s.ID), string(kind), address, s.Location.String(), stamp(s.LoginAt), stamp(s.LastActivity), browserOf(s)}
+	cells := []string{s.UserID, string(s.ID), string(kind), address, s.Location.String(), stamp(s.LoginAt),
+		stamp(s.LastActivity), browserOf(s)}
 	if t.ended {
 		end := ""
 		if s.Ended() {
@@ -212,7 +216,7 @@ func (t *table) finish() error { return t.w.Flush() }
 
 func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }
 
-// browserOf is what the session is used with, as far as that is known.
+// browserOf names the session's browser, system and device as far as they are known.
 func browserOf(s sessiontrack.Session) string {
 	parts := strings.Fields(s.Device.Browser + " " + s.Device.BrowserVersion)
 	if s.Device.OS != "" {
@@ -224,11 +228,11 @@ func browserOf(s sessiontrack.Session) string {
 	return strings.Join(parts, " ")
 }
 
-// maxCell keeps a hostile value from pushing the others off the screen.
+// maxCell is the longest cell. A longer hostile value would push the others off the screen.
 const maxCell = 60
 
-// printable makes untrusted text fit for a terminal: nothing that moves the cursor or
-// turns the direction of writing, no tabs, "-" for nothing.
+// printable makes untrusted text safe for a terminal. It removes tabs and characters that move the
+// cursor or change the direction of writing. Empty text becomes "-".
 func printable(text string) string {
 	if text == "" {
 		return "-"

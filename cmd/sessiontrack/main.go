@@ -1,5 +1,5 @@
-// Command sessiontrack is the tool beside the library: run it without
-// arguments for a list of what it does.
+// Command sessiontrack is the command-line tool of the library. Without arguments it lists its
+// commands.
 package main
 
 import (
@@ -14,26 +14,26 @@ import (
 	"text/tabwriter"
 )
 
-// A command is one thing that the tool does. run parses its own flags from
-// args and returns an error to be printed, or errUsage when it has said all.
+// A command is one command of the tool. run parses its own flags from args. It returns an error to
+// be printed, or errUsage if it has already printed the problem.
 type command struct {
 	name, help string
 	run        func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error
 }
 
-// commands are all of them, in the order of the usage text.
+// commands are in the order of the usage text.
 var commands = []command{
-	{"migrate", "make the tables, or bring them to this version", migrate},
+	{"migrate", "create the tables, or update them to this version", migrate},
 	{"cleanup", "end the sessions that are past their limits", cleanup},
 	{"list", "list active sessions", list},
-	{"end", "end sessions by their handles, or a user's", end},
-	{"classify", "tell the device of each user agent on standard input", classify},
+	{"end", "end sessions by their handles, or all of a user's", end},
+	{"classify", "print the device of each user agent on standard input", classify},
 }
 
-// errUsage says that the arguments were wrong and that stderr says how.
+// errUsage means that the arguments were wrong. stderr already says how.
 var errUsage = errors.New("usage")
 
-// Exit codes.
+// These are the exit codes.
 const (
 	exitOK = iota
 	exitFailed
@@ -87,7 +87,7 @@ func usage(w io.Writer) {
 	}
 	table.Flush()
 	fmt.Fprintln(w)
-	fmt.Fprintln(w, "sessiontrack COMMAND -h tells a command's flags.")
+	fmt.Fprintln(w, "sessiontrack COMMAND -h prints a command's flags.")
 }
 
 // newFlags returns a flag set that prints its usage to stderr.
