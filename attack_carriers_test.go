@@ -17,24 +17,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// carriersApp is a replica that knows every carrier, over a store that others share.
+// carriersApp is a replica that accepts every carrier. Its store is shared with others.
 func carriersApp(t *testing.T, store Store, alone bool) *outcomes {
 	t.Helper()
 	identifier, err := NewJWTIdentifier(JWTOptions{Secret: outcomesKey})
 	require.NoError(t, err)
 	o := &outcomes{}
-	o.Tracker, err = New(store, &Options{Identifier: identifier, SessionAlone: alone, Cookie: &CookieOptions{}, StoreTimeout: busyMachine})
+	o.Tracker, err = New(store, &Options{Identifier: identifier, SessionAlone: alone, Cookie: &CookieOptions{},
+		StoreTimeout: busyMachine})
 	require.NoError(t, err)
 	o.handler = o.Middleware(http.HandlerFunc(sayUser))
 	return o
 }
 
-// states are what a session of user A can be in, with what A is told of it.
+// states maps each state of a session of user A to the answer that A gets.
 var states = map[string]string{
 	"active": "user A", "revoked": "session_ended admin", "expired": "session_ended lifetime", "absent": "session_invalid",
 }
 
-// matrix is the tokens and the credentials of their own of user A, by state.
+// matrix holds user A's tokens and bearer credentials by state.
 type matrix struct {
 	tokens  map[string]Token
 	bearers map[string]func(user string) string
@@ -74,9 +75,9 @@ func newMatrix(t *testing.T, o *outcomes, store Store) matrix {
 
 func hashOf(token Token) [32]byte { return token.hash() }
 
-// TestCarriersMatrix walks users, carriers and states (docs/checks.md S04): 32 cells, on the
-// replica that knows them and on one that has just been started. In none of them does
-// one user's credential open another user's session.
+// TestCarriersMatrix tests users, carriers and states (docs/checks.md S04): 32 cells, on the
+// replica that has them cached and on a new one. In no cell does one user's credential open another
+// user's session.
 func TestCarriersMatrix(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
@@ -96,11 +97,12 @@ func TestCarriersMatrix(t *testing.T) {
 						want := told
 						switch {
 						case carrier == "JWT without sid" && (user == "B" || state == "absent"):
-							want = "user " + user // a session of one's own, whatever A's is called
+							want = "user " + user // B gets a session of B, whatever the state of A's
 						case user == "B":
 							want = "session_invalid"
 						}
-						assert.Equal(t, want, outcome(t, ask(app.handler, "GET", "/", headers...)), "%s by %s of %s", state, carrier, user)
+						assert.Equal(t, want, outcome(t, ask(app.handler, "GET", "/", headers...)), "%s by %s of %s", state, carrier,
+							user)
 						cells++
 					}
 				}
@@ -110,9 +112,9 @@ func TestCarriersMatrix(t *testing.T) {
 	})
 }
 
-// TestContradictingCarriers sends every combination of no, one, another and two values
-// of each carrier over a real connection (docs/checks.md S05). The oracle: each carrier comes
-// once, and all of them name one session; never "the first wins".
+// TestContradictingCarriers sends every combination of no, one, another and two values of each
+// carrier over a real connection (docs/checks.md S05). The oracle: a request is accepted if each
+// carrier comes once and all of them name one session. "The first wins" is never right.
 func TestContradictingCarriers(t *testing.T) {
 	t.Parallel()
 	o := carriersApp(t, NewMemoryStore(), true)
@@ -129,7 +131,7 @@ func TestContradictingCarriers(t *testing.T) {
 	for _, header := range values {
 		for _, cookie := range values {
 			for _, authorization := range values {
-				for _, joined := range []bool{false, true} { // two values on one line
+				for _, joined := range []bool{false, true} { // puts two values on one line
 					r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL, nil)
 					require.NoError(t, err)
 					for _, i := range header {
@@ -179,9 +181,9 @@ func joinedLine(values []string, separator string) []string {
 	return []string{strings.Join(values, separator)}
 }
 
-// TestUnknownIDsAreNeverAdopted presents 1,000 well-formed ids that nobody minted, by
-// every carrier and during sign-in (docs/checks.md S02, CVE-2024-38513): no row, no echo, and
-// nothing that a client sent becomes part of what it gets.
+// TestUnknownIDsAreNeverAdopted sends 1,000 well-formed ids that were never issued, by every
+// carrier and during login (docs/checks.md S02, CVE-2024-38513). No row is created, no answer
+// repeats the id, and no part of it appears in the token that the client gets.
 func TestUnknownIDsAreNeverAdopted(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
@@ -202,7 +204,8 @@ func TestUnknownIDsAreNeverAdopted(t *testing.T) {
 			require.NoError(t, err)
 			require.NotEqual(t, token.handle, minted.handle)
 			require.NotEqual(t, **token.hidden, **minted.hidden)
-			require.Equal(t, "session_invalid", outcome(t, ask(o.handler, "GET", "/", headers...)), "not even after it")
+			require.Equal(t, "session_invalid", outcome(t, ask(o.handler, "GET", "/", headers...)),
+				"the id stays invalid after the login")
 			_, err = o.End(context.Background(), IDs(session.ID), Ending{Reason: ReasonLogout})
 			require.NoError(t, err)
 		}
@@ -212,8 +215,8 @@ func TestUnknownIDsAreNeverAdopted(t *testing.T) {
 	})
 }
 
-// TestWhatIsStoredAuthenticatesNobody presents every spelling of a stored hash in the
-// secret's place (docs/checks.md S13): reading the table is not signing in.
+// TestWhatIsStoredAuthenticatesNobody sends every spelling of a stored hash as the secret
+// (docs/checks.md S13): reading the table must not be enough to sign in.
 func TestWhatIsStoredAuthenticatesNobody(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
@@ -224,10 +227,12 @@ func TestWhatIsStoredAuthenticatesNobody(t *testing.T) {
 		hash := record.SecretHash[:]
 		require.NotEmpty(t, hash)
 		for _, secret := range []string{
-			codec.Encoding.EncodeToString(hash), hex.EncodeToString(hash), base64.StdEncoding.EncodeToString(hash), string(hash), `\x` + hex.EncodeToString(hash),
+			codec.Encoding.EncodeToString(hash), hex.EncodeToString(hash), base64.StdEncoding.EncodeToString(hash), string(hash),
+			`\x` + hex.EncodeToString(hash),
 		} {
 			for _, value := range []string{string(token.ID()) + "." + secret, secret} {
-				for _, headers := range [][]string{{headerName, value}, {"Cookie", "__Host-session=" + value}, {"Authorization", "Bearer " + value}} {
+				for _, headers := range [][]string{{headerName, value}, {"Cookie", "__Host-session=" + value},
+					{"Authorization", "Bearer " + value}} {
 					assert.Equal(t, "session_invalid", outcome(t, ask(o.handler, "GET", "/", headers...)))
 				}
 			}
@@ -236,8 +241,8 @@ func TestWhatIsStoredAuthenticatesNobody(t *testing.T) {
 	})
 }
 
-// TestTokensAreUniform counts the bits of tokens (docs/checks.md S01): none is minted twice, and
-// each bit is set in half of them. The bound is five standard deviations and more.
+// TestTokensAreUniform counts the bits of tokens (docs/checks.md S01). No token is issued twice,
+// and each bit is set in half of them. The bound is more than five standard deviations.
 func TestTokensAreUniform(t *testing.T) {
 	const n = 1_000_000
 	seen := make(map[handle]struct{}, n)
@@ -278,8 +283,8 @@ func TestTokensAreUniform(t *testing.T) {
 	assert.Len(t, secret, 32, "256 bits")
 }
 
-// TestRefusalsTakeAsLong measures what an unknown handle costs and what a known one
-// with a wrong secret does (docs/checks.md S15): 200 of each, one after the other in turn.
+// TestRefusalsTakeAsLong compares the time to refuse an unknown handle with the time to refuse a
+// known handle with a wrong secret (docs/checks.md S15). It sends 200 of each, alternately.
 func TestRefusalsTakeAsLong(t *testing.T) {
 	s := newBunStore(t)
 	f := &fixture{}
@@ -312,7 +317,7 @@ func TestRefusalsTakeAsLong(t *testing.T) {
 			bodies[fmt.Sprint(w.Code, w.Header(), w.Body)] = true
 		}
 	}
-	assert.Len(t, bodies, 1, "one answer, to the byte")
+	assert.Len(t, bodies, 1, "all answers are equal, byte for byte")
 	median := func(name string) time.Duration {
 		slices.Sort(took[name])
 		return took[name][rounds/2]

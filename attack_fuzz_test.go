@@ -12,13 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzToken holds the reader of tokens to encoding/base64 in strict mode: what it takes
-// is two parts of the right size in their one spelling, and all of those.
+// FuzzToken compares the token parser with encoding/base64 in strict mode. The parser must accept
+// exactly the tokens of two parts of the right size in canonical spelling.
 func FuzzToken(f *testing.F) {
 	token := newToken().Reveal()
 	for _, seed := range []string{
-		token, token[:codec.TokenChars-1] + "_", token[:codec.TokenChars-1] + "\n", token[:idChars], token + "=", strings.Repeat(".", codec.TokenChars), "",
-		strings.Replace(token, ".", "_", 1), token[:idChars] + "." + strings.Repeat("A", codec.SecretChars), strings.Repeat("\xff", codec.TokenChars),
+		token, token[:codec.TokenChars-1] + "_", token[:codec.TokenChars-1] + "\n", token[:idChars], token + "=",
+		strings.Repeat(".", codec.TokenChars), "",
+		strings.Replace(token, ".", "_", 1), token[:idChars] + "." + strings.Repeat("A", codec.SecretChars),
+		strings.Repeat("\xff", codec.TokenChars),
 		token[:10] + "\r\n" + token[12:], strings.Repeat("+", idChars) + "." + strings.Repeat("/", codec.SecretChars),
 	} {
 		f.Add(seed)
@@ -29,7 +31,7 @@ func FuzzToken(f *testing.F) {
 		handle, secret := strict(first), strict(second)
 		require.Equal(t, two && len(handle) == idBytes && len(secret) == codec.SecretBytes, ok, "%q", text)
 		if ok {
-			require.Equal(t, text, token.Reveal(), "one value, one spelling")
+			require.Equal(t, text, token.Reveal(), "each value has one spelling")
 			require.Equal(t, handle, token.handle[:])
 			require.Equal(t, secret, (*token.hidden)[:])
 		}
@@ -38,7 +40,7 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-// strict decodes canonical base64url without line breaks, which encoding/base64 skips.
+// strict decodes canonical base64url. It refuses line breaks, which encoding/base64 skips.
 func strict(text string) []byte {
 	if strings.ContainsAny(text, "\r\n") {
 		return nil
@@ -50,22 +52,24 @@ func strict(text string) []byte {
 	return decoded
 }
 
-// FuzzBearer sends any Authorization line. The oracle: a line authenticates if it is
-// the scheme in any case, one space and a token that this key has signed, and nobody
-// but the token's user.
+// FuzzBearer sends any Authorization line. The oracle: a line authenticates exactly if it is the
+// scheme in any case, one space, and a token signed with this key. It then authenticates the
+// token's user.
 func FuzzBearer(f *testing.F) {
 	secret := []byte(strings.Repeat("k", 32))
 	identifier, err := NewJWTIdentifier(JWTOptions{Secret: secret})
 	require.NoError(f, err)
-	good, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "42", "exp": time.Now().Add(24 * time.Hour).Unix()}).SignedString(secret)
+	good, err := jwt.NewWithClaims(jwt.SigningMethodHS256,
+		jwt.MapClaims{"sub": "42", "exp": time.Now().Add(24 * time.Hour).Unix()}).SignedString(secret)
 	require.NoError(f, err)
 	for _, seed := range []string{
-		"Bearer %", "bearer %", "Bearer  %", "Bearer % ", "Bearer %, Bearer %", "Bearer", "", " ", "Basic %", "Bearer\t%", "Bearer %=", "Bearer %.", "Bearer\x00 %", "Bearer \"%\"",
+		"Bearer %", "bearer %", "Bearer  %", "Bearer % ", "Bearer %, Bearer %", "Bearer", "", " ", "Basic %", "Bearer\t%",
+		"Bearer %=", "Bearer %.", "Bearer\x00 %", "Bearer \"%\"",
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		line = strings.ReplaceAll(line, "%", good) // seeds say where the token goes: it is another one in each run
+		line = strings.ReplaceAll(line, "%", good) // seeds mark the token's place with %, because each run has another token
 		got, err := identifier.Identify(&http.Request{Header: http.Header{"Authorization": {line}}})
 		scheme, token, _ := strings.Cut(line, " ")
 		if strings.EqualFold(scheme, "Bearer") && token == good {
@@ -80,12 +84,14 @@ func FuzzBearer(f *testing.F) {
 	})
 }
 
-// FuzzCookie compares the reader of cookies with net/http's on lines that a browser
-// could send: names and values without quotes, where the two agree by RFC 6265 §5.4.
+// FuzzCookie compares the cookie parser with net/http's on lines that a browser could send. On
+// names and values without quotes both must agree (RFC 6265 §5.4).
 func FuzzCookie(f *testing.F) {
 	for _, seed := range []string{
-		"__Host-session=x", "a=b; __Host-session=x; c=d", "__Host-session=x; __Host-session=y", " __Host-session=x ", "__Host-sessionx=y", "x__Host-session=y",
-		"__Host-session", "__Host-session=", ";;;=;", "__Host-session=a=b", "__host-session=x", "__Host-session =x", "__Host-session=\tx\t",
+		"__Host-session=x", "a=b; __Host-session=x; c=d", "__Host-session=x; __Host-session=y", " __Host-session=x ",
+		"__Host-sessionx=y", "x__Host-session=y",
+		"__Host-session", "__Host-session=", ";;;=;", "__Host-session=a=b", "__host-session=x", "__Host-session =x",
+		"__Host-session=\tx\t",
 	} {
 		f.Add(seed, "a=1")
 	}
@@ -107,9 +113,9 @@ func FuzzCookie(f *testing.F) {
 	})
 }
 
-// plainCookies reports whether a line is made of bytes on which RFC 6265's grammar for
-// servers and its parsing by user agents agree: no quotes, no blanks but after a
-// semicolon, and no name without a value, which net/http takes for an empty one.
+// plainCookies reports whether RFC 6265's grammar for servers and its parsing by user agents agree
+// on a line. Such a line has no quotes, no blank except after a semicolon, and no name without "=",
+// which net/http reads as a name with an empty value.
 func plainCookies(line string) bool {
 	for pair := range strings.SplitSeq(line, ";") {
 		if strings.TrimSpace(pair) != "" && !strings.Contains(pair, "=") {

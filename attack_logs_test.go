@@ -20,8 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// capture is a log as an operator keeps it, in both of slog's forms, and the number of
-// records that went into it.
+// capture keeps a log in both of slog's formats, and counts its records.
 type capture struct {
 	mu         sync.Mutex
 	records    int
@@ -46,8 +45,8 @@ func (c *capture) Handle(ctx context.Context, r slog.Record) error {
 	return errors.Join(c.handlers[0].Handle(ctx, r), c.handlers[1].Handle(ctx, r))
 }
 
-// checked returns the whole log, once it is found to be as many lines as records and
-// to hold no character that a terminal acts upon.
+// checked returns the whole log. It asserts that the log has one line per record, and no character
+// that a terminal interprets.
 func (c *capture) checked(t *testing.T) string {
 	t.Helper()
 	c.mu.Lock()
@@ -65,7 +64,7 @@ func (c *capture) checked(t *testing.T) string {
 
 const unprintable = "evil\r\n{\"level\":\"INFO\"}\x1b[2J\u202e\u2028\u0085\x00"
 
-// secretForms are the ways that a secret could stand in a log.
+// secretForms are the forms in which a secret could appear in a log.
 func secretForms(token Token) []string {
 	hash := sha256.Sum256((*token.hidden)[:])
 	return []string{
@@ -74,10 +73,11 @@ func secretForms(token Token) []string {
 	}
 }
 
-// everyRequest asks everything as everybody, and as an administrator of hostile names.
+// everyRequest sends every request as every user, and as an administrator it names hostile users.
 func (s *site) everyRequest(bearer string) {
 	for _, route := range routesUnderTest(s.tokens[bob].ID()) {
-		for _, headers := range [][]string{nil, {headerName, s.issued[0]}, {"Authorization", bearer}, {headerName, s.issued[0], "Authorization", bearer}, {"Authorization", "Bearer " + unprintable}} {
+		for _, headers := range [][]string{nil, {headerName, s.issued[0]}, {"Authorization", bearer},
+			{headerName, s.issued[0], "Authorization", bearer}, {"Authorization", "Bearer " + unprintable}} {
 			s.as("", route.method, route.path, headers...)
 		}
 		s.as(adam, route.method, route.path)
@@ -89,11 +89,12 @@ func (s *site) everyRequest(bearer string) {
 	}
 }
 
-// saidNothing looks for secrets in what was logged, and for all that the run was about.
+// saidNothing asserts that no secret was logged, and that the run covered what it should.
 func (s *site) saidNothing(t *testing.T, text, bearer string) {
 	t.Helper()
-	for _, said := range []string{"admin action", "panicked", "guessing", "cannot be answered", "no names", string(s.tokens[bob].ID())} {
-		assert.True(t, strings.Contains(text, said), "the run goes through %q", said)
+	for _, said := range []string{"admin action", "panicked", "guessing", "cannot be answered", "no names",
+		string(s.tokens[bob].ID())} {
+		assert.True(t, strings.Contains(text, said), "the run logs %q", said)
 	}
 	for _, issued := range s.issued {
 		token, ok := parseToken(issued)
@@ -106,10 +107,10 @@ func (s *site) saidNothing(t *testing.T, text, bearer string) {
 	assert.NotContains(t, text, bearer[strings.LastIndexByte(bearer, '.'):], "the signature")
 }
 
-// TestLogsHoldNoSecretAndNoInjectedLine makes a site live through everything that is
-// logged: sign-ins with hostile agents, admin actions aimed at hostile names, refusals,
-// guessing, panics in every function of the host, outages of store and directory
-// (docs/checks.md S26, CVE-2023-20866; OWASP ASVS 16.2.5, 16.4.1).
+// TestLogsHoldNoSecretAndNoInjectedLine makes a site do everything that it logs: logins with
+// hostile agents, admin actions on hostile names, refusals, guessing, panics in every function of
+// the host, outages of store and directory (docs/checks.md S26, CVE-2023-20866; OWASP ASVS 16.2.5,
+// 16.4.1).
 func TestLogsHoldNoSecretAndNoInjectedLine(t *testing.T) {
 	t.Parallel()
 	log := newCapture()
@@ -160,18 +161,19 @@ func TestLogsHoldNoSecretAndNoInjectedLine(t *testing.T) {
 	t.Logf("figure S26: 0 secrets in %d records, each of them one line", log.records)
 }
 
-// TestMetricsAndErrorsCarryNoNames floods a tracker with ids, agents and addresses, and
-// looks at what a scrape would find (docs/checks.md P06): names from one fixed list, numbers,
-// and no error that repeats what a client sent.
+// TestMetricsAndErrorsCarryNoNames floods a Tracker with ids, agents and addresses and reads its
+// counters (docs/checks.md P06). Their names come from one fixed list, their values are numbers,
+// and no error repeats what a client sent.
 func TestMetricsAndErrorsCarryNoNames(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	series := map[string]int{}
-	f := newFixture(t, &Options{Identifier: byUser, SessionAlone: true, Observer: Observer{Count: func(name string, n int) {
-		mu.Lock()
-		defer mu.Unlock()
-		series[name] += n
-	}}}).started(t)
+	f := newFixture(t, &Options{Identifier: byUser, SessionAlone: true,
+		Observer: Observer{Count: func(name string, n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			series[name] += n
+		}}}).started(t)
 	before := len(f.Counters())
 	for range 5000 {
 		token := newToken()
@@ -191,9 +193,9 @@ func TestMetricsAndErrorsCarryNoNames(t *testing.T) {
 	for name := range series {
 		assert.True(t, known[name], name)
 	}
-	assert.Len(t, f.Counters(), before, "a flood makes no series")
+	assert.Len(t, f.Counters(), before, "a flood adds no series")
 	assert.LessOrEqual(t, before, 50)
-	t.Logf("figure P06: %d series, whatever comes", before)
+	t.Logf("figure P06: %d series after a flood", before)
 
 	told := func(err error) {
 		t.Helper()

@@ -22,17 +22,20 @@ import (
 )
 
 const (
-	privateAgent = "Mozilla/5.0 (Linux; Android 14; Pixel 8 Build/UQ1A.240105.004) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.6778.200 Mobile Safari/537.36"
-	laterAgent   = "Mozilla/5.0 (Linux; Android 15; SM-S911B) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.6834.79 Mobile Safari/537.36"
+	privateAgent = "Mozilla/5.0 (Linux; Android 14; Pixel 8 Build/UQ1A.240105.004) AppleWebKit/537.36 (KHTML, like " +
+		"Gecko) Chrome/131.0.6778.200 Mobile Safari/537.36"
+	laterAgent = "Mozilla/5.0 (Linux; Android 15; SM-S911B) AppleWebKit/537.36 (KHTML, like Gecko) " +
+		"Chrome/132.0.6834.79 Mobile Safari/537.36"
 )
 
-// What a mode must not leave anywhere, by what it does leave. The networks of
-// documentation are in no place: those of the test are routed. Each text is too long, or
-// has too much around its digits, to be found in a time or a handle by chance.
+// These maps hold, for each mode, the texts that must not appear anywhere. Addresses of the
+// documentation networks have no location, so the test uses routed addresses. Each text is too
+// long, or too specific, to appear by chance in a time or a handle.
 var (
 	hiddenBelowFull = map[string][]string{
 		"address": {"45.76.112.213", "213.112.76.45", "2d4c70d5", "91.198.174.192", "2a02:6b8:1234:5678", "5678:9abc"},
-		"agent":   {"Mozilla", "AppleWebKit", "Pixel", "UQ1A.2401", "131.0.6778", "132.0.6834", "Chrome/13", "Chrome 13", "Chrome,13", "Version:1", `ersion":"1`, "SM-S911B", "Galaxy", "Android 14"},
+		"agent": {"Mozilla", "AppleWebKit", "Pixel", "UQ1A.2401", "131.0.6778", "132.0.6834", "Chrome/13", "Chrome 13",
+			"Chrome,13", "Version:1", `ersion":"1`, "SM-S911B", "Galaxy", "Android 14"},
 	}
 	hiddenBelowPart = map[string][]string{
 		"address": {"45.76.112", "91.198.174", "2a02:6b8", "Jakarta", "Indonesia"},
@@ -42,7 +45,7 @@ var (
 
 const addressKey = "thirty-two bytes that nobody sees"
 
-// placer tells the place of any address, and remembers what it was asked.
+// placer returns one location for every address, and records the addresses.
 type placer struct {
 	mu    sync.Mutex
 	asked []string
@@ -55,10 +58,9 @@ func (p *placer) Locate(_ context.Context, addr netip.Addr) (Location, error) {
 	return Location{CountryCode: "ID", Country: "Indonesia", City: "Jakarta"}, nil
 }
 
-// TestPrivacyModesLeaveNothing lives through a sign-in, a change of network, searches,
-// an end and a failing store in each mode, and then looks through every table, log
-// record, event, hook, answer and question to the host for what the mode should have
-// kept back (docs/checks.md P01, ASVS 14.1.1).
+// TestPrivacyModesLeaveNothing runs a login, a change of network, searches, an end and a failing
+// store in each mode. Then it searches every table, log record, event, hook, answer and callback
+// argument for data that the mode should remove (docs/checks.md P01, ASVS 14.1.1).
 func TestPrivacyModesLeaveNothing(t *testing.T) {
 	t.Parallel()
 	for _, address := range []AddressMode{AddressFull, AddressTruncated, AddressNone, AddressHashed} {
@@ -74,7 +76,7 @@ func TestPrivacyModesLeaveNothing(t *testing.T) {
 	}
 }
 
-// exhibits is what a run has shown, as JSON and as Go prints it.
+// exhibits collects everything that a run has output, as JSON and in Go's format.
 type exhibits struct {
 	t    *testing.T
 	mu   sync.Mutex
@@ -91,10 +93,12 @@ func (e *exhibits) add(values ...any) {
 	}
 }
 
-// signInFrom signs bob in by a request that shows where he is and with what.
+// signInFrom signs bob in by a request with this address and agent.
 func signInFrom(t *testing.T, s *site, from, agent string) Session {
 	t.Helper()
-	r := request("POST", "/login", "User-Agent", agent, "X-Forwarded-For", from, "Sec-Ch-Ua-Model", `"Pixel 8"`, "Sec-Ch-Ua-Platform-Version", `"14"`, "Sec-Ch-Ua", `"Chrome";v="131"`, "Sec-Ch-Ua-Platform", `"Android"`, "Sec-Ch-Ua-Mobile", "?1")
+	r := request("POST", "/login", "User-Agent", agent, "X-Forwarded-For", from, "Sec-Ch-Ua-Model", `"Pixel 8"`,
+		"Sec-Ch-Ua-Platform-Version", `"14"`, "Sec-Ch-Ua", `"Chrome";v="131"`, "Sec-Ch-Ua-Platform", `"Android"`,
+		"Sec-Ch-Ua-Mobile", "?1")
 	session, token, err := s.Login(httptest.NewRecorder(), r, bob)
 	require.NoError(t, err)
 	s.tokens[bob] = token
@@ -133,16 +137,19 @@ func testPrivacyMode(t *testing.T, store Store, address AddressMode, agent UserA
 	s.signIn(t, adam)
 	seen.add(signInFrom(t, s, "45.76.112.213", privateAgent))
 	seen.add(signInFrom(t, s, "2a02:6b8:1234:5678:9abc::1", laterAgent))
-	for _, from := range []string{"91.198.174.192", "45.76.112.213"} { // it moves
+	for _, from := range []string{"91.198.174.192", "45.76.112.213"} { // the session changes its network
 		s.as(bob, "GET", onlinePath+"count", "X-Forwarded-For", from, "User-Agent", laterAgent)
 	}
 	described := func() bool {
 		page, err := s.List(t.Context(), Query{UserID: bob, Live: true, Limit: 5})
-		return err == nil && len(page.Sessions) == 2 && !slices.ContainsFunc(page.Sessions, func(s Session) bool { return s.Device.Source == "" })
+		return err == nil && len(page.Sessions) == 2 && !slices.ContainsFunc(page.Sessions, func(s Session) bool {
+			return s.Device.Source == ""
+		})
 	}
 	require.Eventually(t, described, patience, 20*time.Millisecond, "devices are named")
 	target := s.tokens[bob].ID()
-	for _, route := range append(routesUnderTest(target), routeUnderTest{"GET", adminPath + "user/2/sessions?ended=true", ""},
+	for _, route := range append(routesUnderTest(target), routeUnderTest{"GET", adminPath + "user/2/sessions?ended=true",
+		""},
 		routeUnderTest{"GET", adminPath + "active-users?q=45.76.112.213", ""}) {
 		for _, user := range []string{adam, bob} {
 			w := s.as(user, route.method, route.path, "X-Forwarded-For", "45.76.112.213", "User-Agent", privateAgent)
@@ -152,17 +159,17 @@ func testPrivacyMode(t *testing.T, store Store, address AddressMode, agent UserA
 	require.NoError(t, s.Shutdown(t.Context()))
 	<-done
 
-	// What a host or an operator can see of it all.
+	// The text is everything that a host or an operator can see.
 	text := seen.text.String() + log.checked(t) + strings.Join(places.asked, " ") + tables(t, store)
 	requireMode(t, text, "address", int(address), int(AddressTruncated))
 	assert.NotContains(t, text, addressKey)
 	pseudonym := hashAddress(netip.MustParseAddr("45.76.112.213"), []byte(addressKey)).String()
-	assert.Equal(t, address == AddressHashed, strings.Contains(text, pseudonym), "the pseudonym stands in the address's place")
+	assert.Equal(t, address == AddressHashed, strings.Contains(text, pseudonym), "the pseudonym replaces the address")
 	requireMode(t, text, "agent", int(agent), int(UserAgentFamily))
 }
 
-// requireMode holds a text against a mode: what it keeps back is not in it, and what it
-// lets through is, or the run showed nothing. part is the mode between all and nothing.
+// requireMode compares a text with a mode. The text must not have what the mode removes. It must
+// have what the mode allows, or the run proved nothing. part is the mode between all and nothing.
 func requireMode(t *testing.T, text, kind string, mode, part int) {
 	t.Helper()
 	if mode > 0 {
@@ -170,7 +177,7 @@ func requireMode(t *testing.T, text, kind string, mode, part int) {
 			assert.NotContains(t, text, hidden)
 		}
 	} else {
-		assert.Contains(t, text, hiddenBelowFull[kind][0], "the run carries it")
+		assert.Contains(t, text, hiddenBelowFull[kind][0], "the run outputs it")
 	}
 	for _, hidden := range hiddenBelowPart[kind] {
 		if mode > part {
@@ -178,11 +185,11 @@ func requireMode(t *testing.T, text, kind string, mode, part int) {
 		}
 	}
 	if mode == part {
-		assert.Contains(t, text, hiddenBelowPart[kind][0], "the part is left")
+		assert.Contains(t, text, hiddenBelowPart[kind][0], "the allowed part is output")
 	}
 }
 
-// tables is everything that a store holds.
+// tables returns everything that a store holds.
 func tables(t *testing.T, store Store) string {
 	t.Helper()
 	bunStore, ok := store.(*BunStore)
@@ -191,12 +198,14 @@ func tables(t *testing.T, store Store) string {
 	}
 	var names []string
 	ctx := context.Background()
-	require.NoError(t, bunStore.db.NewRaw("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'").Scan(ctx, &names))
+	require.NoError(t, bunStore.db.NewRaw(
+		"SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'").Scan(ctx, &names))
 	require.Greater(t, len(names), 3)
 	var all strings.Builder
 	for _, name := range names {
 		var rows []string
-		require.NoError(t, bunStore.db.NewRaw("SELECT t::text FROM "+name+" AS t").Scan(ctx, &rows)) //nolint: a name from the catalogue
+		// name comes from the catalogue, so this is safe.
+		require.NoError(t, bunStore.db.NewRaw("SELECT t::text FROM "+name+" AS t").Scan(ctx, &rows))
 		fmt.Fprintln(&all, name, rows)
 	}
 	return all.String()
@@ -216,21 +225,26 @@ func memoryRows(t *testing.T, store Store) (all []Record) {
 	return all
 }
 
-// dialers are the ways out of a process that the standard library has.
+// dialers are the functions of the standard library that open connections.
 var dialers = map[string][]string{
-	"net":  {"Dial", "DialTimeout", "DialTCP", "DialUDP", "DialIP", "DialUnix", "Dialer", "DefaultResolver", "Resolver", "LookupHost", "LookupIP", "LookupAddr", "LookupCNAME", "LookupTXT", "ResolveTCPAddr", "ResolveUDPAddr", "ResolveIPAddr"},
-	"http": {"Get", "Post", "PostForm", "Head", "Client", "DefaultClient", "Transport", "DefaultTransport", "NewRequest", "NewRequestWithContext"},
+	"net": {"Dial", "DialTimeout", "DialTCP", "DialUDP", "DialIP", "DialUnix", "Dialer", "DefaultResolver", "Resolver",
+		"LookupHost", "LookupIP", "LookupAddr", "LookupCNAME", "LookupTXT", "ResolveTCPAddr", "ResolveUDPAddr",
+		"ResolveIPAddr"},
+	"http": {"Get", "Post", "PostForm", "Head", "Client", "DefaultClient", "Transport", "DefaultTransport", "NewRequest",
+		"NewRequestWithContext"},
 	"tls":  {"Dial", "DialWithDialer", "Dialer"},
-	"smtp": {"Dial", "SendMail"}, "rpc": {"Dial", "DialHTTP"}, "exec": {"Command", "CommandContext"}, "websocket": {"Dial"}, "syslog": {"Dial", "New"},
+	"smtp": {"Dial", "SendMail"}, "rpc": {"Dial", "DialHTTP"}, "exec": {"Command", "CommandContext"},
+	"websocket": {"Dial"}, "syslog": {"Dial", "New"},
 }
 
-// TestNothingDials reads the sources of everything that a host links (docs/checks.md P05, ASVS
-// 13.2.4): the library talks to the database handle that it was given, the listener
-// and the command to the database that was named, and nobody to anyone else.
+// TestNothingDials reads the source of everything that a host links (docs/checks.md P05, ASVS
+// 13.2.4). The library uses only its database handle; the listener and the command connect only to
+// their database. Nothing else opens a connection.
 func TestNothingDials(t *testing.T) {
 	t.Parallel()
 	read := 0
-	for _, folder := range []string{".", "dashboard", "geoip", "internal/jwtverify", "migrations", "pglisten", "cmd/sessiontrack"} {
+	for _, folder := range []string{".", "dashboard", "geoip", "internal/jwtverify", "migrations", "pglisten",
+		"cmd/sessiontrack"} {
 		files, err := filepath.Glob(filepath.Join(folder, "*.go"))
 		require.NoError(t, err)
 		require.NotEmpty(t, files, folder)
@@ -252,5 +266,5 @@ func TestNothingDials(t *testing.T) {
 		}
 	}
 	assert.Greater(t, read, 80)
-	t.Logf("figure P05: no way out in %d files", read)
+	t.Logf("figure P05: no dialer in %d files", read)
 }

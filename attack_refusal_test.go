@@ -13,10 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNobodyHasAnothersCredentialRefused: what is remembered of refused credentials
-// cannot be aimed at somebody. The attacker knows the victim's handle and user id, which
-// are no secrets, chooses a secret of their own, and solves for a handle that is
-// remembered in the same place.
+// TestNobodyHasAnothersCredentialRefused: an attacker cannot make the cache of refused credentials
+// refuse another user's credential. The attacker knows the victim's handle and user id, which are
+// not secret, chooses a secret, and computes a handle that falls into the same slot.
 func TestNobodyHasAnothersCredentialRefused(t *testing.T) {
 	t.Parallel()
 	forged := func(victim SessionID, users ...string) string {
@@ -38,10 +37,10 @@ func TestNobodyHasAnothersCredentialRefused(t *testing.T) {
 		alone   bool
 		headers func(victim SessionID) []string
 	}{
-		{"by a header alone", true, func(victim SessionID) []string {
+		{"with only a header", true, func(victim SessionID) []string {
 			return []string{headerName, forged(victim, "42")}
 		}},
-		{"with a credential of one's own", false, func(victim SessionID) []string {
+		{"with the attacker's own credential", false, func(victim SessionID) []string {
 			return []string{headerName, forged(victim, "42", "666"), "X-User", "666"}
 		}},
 	} {
@@ -49,7 +48,7 @@ func TestNobodyHasAnothersCredentialRefused(t *testing.T) {
 			t.Parallel()
 			store := newFaultStore()
 			f := replica(t, store, &Options{Identifier: byUser, SessionAlone: attack.alone}).started(t)
-			s, _ := replica(t, store, nil).login(t, "42") // on another replica: not cached here
+			s, _ := replica(t, store, nil).login(t, "42") // on another replica, so not cached here
 			require.Equal(t, 401, f.do("GET", "/", attack.headers(s.ID)...).Code)
 
 			victim := []string{"X-User", "42", "X-Sid", string(s.ID)}
@@ -60,9 +59,9 @@ func TestNobodyHasAnothersCredentialRefused(t *testing.T) {
 	}
 }
 
-// TestNobodyJoinsAnothersRefusal: a read that somebody's forged token began finds no
-// session where a genuine credential would have made one; whoever waits for that read
-// with the genuine one is not told what the forger is.
+// TestNobodyJoinsAnothersRefusal: a forged token begins a read that finds no session. A genuine
+// credential would have created one. A request with the genuine credential that waits for the same
+// read must not get the forger's refusal.
 func TestNobodyJoinsAnothersRefusal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -90,14 +89,15 @@ func TestNobodyJoinsAnothersRefusal(t *testing.T) {
 	})
 }
 
-// TestLogoutIsUnsafe: a link, a picture or a prefetch of another site signs nobody out,
-// also where the handler is mounted without a method (OWASP ASVS 3.5.3).
+// TestLogoutIsUnsafe: a link, an image or a prefetch of another site cannot sign a user out, even
+// if the handler is mounted without a method (OWASP ASVS 3.5.3).
 func TestLogoutIsUnsafe(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, &Options{Cookie: &CookieOptions{}}).started(t)
 	_, token := f.login(t, "42")
 	handler := f.Middleware(http.HandlerFunc(f.Logout))
-	for method, site := range map[string]string{"GET": "cross-site", "HEAD": "cross-site", "OPTIONS": "cross-site", "TRACE": "none"} {
+	for method, site := range map[string]string{"GET": "cross-site", "HEAD": "cross-site", "OPTIONS": "cross-site",
+		"TRACE": "none"} {
 		r := request(method, "/logout", "Cookie", "__Host-session="+token.Reveal(), "Sec-Fetch-Site", site)
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
@@ -112,8 +112,8 @@ func TestLogoutIsUnsafe(t *testing.T) {
 	assert.Equal(t, 401, f.get(token).Code)
 }
 
-// TestKeyOfTheHostCounts: an Identifier of the host's that asks ours and then names the
-// session itself is taken at its word: one Key is one session, whatever tokens it had.
+// TestKeyOfTheHostCounts: the host's Identifier may wrap the library's and set Key itself. Then one
+// Key is one session, whatever tokens it had.
 func TestKeyOfTheHostCounts(t *testing.T) {
 	t.Parallel()
 	ours := newJWT(t, nil)
@@ -132,8 +132,8 @@ func TestKeyOfTheHostCounts(t *testing.T) {
 	assert.NotEqual(t, get("one", ""), get("two", ""), "without a Key it is the token that names the session")
 }
 
-// TestForceLogoutReachesUnseenTokens: a token that nobody has presented yet is refused
-// once an administrator has signed its user out, also where the user has never been here.
+// TestForceLogoutReachesUnseenTokens: after an administrator has signed a user out, a token of that
+// user that was never used is refused. This also holds for a user without any session.
 func TestForceLogoutReachesUnseenTokens(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
@@ -158,10 +158,10 @@ func TestForceLogoutReachesUnseenTokens(t *testing.T) {
 		assert.Equal(t, map[string]any{"ended": 0.0}, body["data"])
 		assert.Equal(t, 401, present(bob))
 
-		requireProblem(t, s.as(adam, "POST", force+ruth), 403, "forbidden") // not before a superadmin's first visit either
+		requireProblem(t, s.as(adam, "POST", force+ruth), 403, "forbidden") // also before a superadmin's first visit
 		assert.Equal(t, 200, present(ruth))
 
-		failed = "404" // a host whose Roles errs for whom it does not know
+		failed = "404" // the host's Roles fails for unknown users
 		body = s.json(t, adam, "POST", force+failed)
 		assert.Equal(t, map[string]any{"ended": 0.0}, body["data"])
 	})

@@ -22,13 +22,15 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
-// long asks for the long form of what is sampled in the usual run.
+// long selects the long form of tests that sample in the default run.
 var long = os.Getenv("SESSIONTRACK_LONG") != ""
 
-// sqlPieces are what hostile texts are put together from.
+// sqlPieces are the parts of hostile texts.
 var sqlPieces = []string{
-	"'", "''", `"`, `\`, ";", "--", "-", "/*", "*/", "$1", "$$", "$a$", "?", "??", "?0", "?id", "{", "}", "NULL", "%", "_", "(", ")", ",", "::text", "E'\\x00'",
-	"\x00", "\xff", "\xc0\x80", "\xed\xa0\x80", "\u202e", "\u0085", "\n", "\r", "\t", "\x1b", "é", "😀", "a", "Z", "5", " ", "DROP TABLE user_sessions", "OR 1=1", "pg_sleep(9)", "::", "1e9", "+", "=", "&", "#", "/", "..", ".",
+	"'", "''", `"`, `\`, ";", "--", "-", "/*", "*/", "$1", "$$", "$a$", "?", "??", "?0", "?id", "{", "}", "NULL", "%", "_",
+	"(", ")", ",", "::text", "E'\\x00'",
+	"\x00", "\xff", "\xc0\x80", "\xed\xa0\x80", "\u202e", "\u0085", "\n", "\r", "\t", "\x1b", "é", "😀", "a", "Z", "5", " ",
+	"DROP TABLE user_sessions", "OR 1=1", "pg_sleep(9)", "::", "1e9", "+", "=", "&", "#", "/", "..", ".",
 }
 
 func hostileText(r *rand.Rand) string {
@@ -42,13 +44,12 @@ func hostileText(r *rand.Rand) string {
 	return b.String()
 }
 
-// sqlstate is a line of the server's log that reports an error.
+// sqlstate matches a line of the server's log that reports an error.
 var sqlstate = regexp.MustCompile(`\b(42601|22021|22P05|22P02|42883|42703|22003|22008)\b`)
 
-// TestNoTextReachesSQL sends hostile texts through every parameter that takes one, of
-// HTTP and of the Go API, and asks the server's own log what it made of them
-// (docs/checks.md S27, S29; OWASP ASVS 1.2.4): no syntax error, no byte that it cannot store,
-// nothing that is not of the type that a statement wants, and no answer of 500 or above.
+// TestNoTextReachesSQL sends hostile texts through every text parameter of HTTP and of the Go API,
+// and reads the server's own log (docs/checks.md S27, S29; OWASP ASVS 1.2.4). The log has no syntax
+// error, no byte that cannot be stored and no value of a wrong type. No answer is 500 or above.
 func TestNoTextReachesSQL(t *testing.T) {
 	cluster := pgtest.NewCluster(t)
 	store := bunStoreOver(t, cluster.Open())
@@ -89,11 +90,12 @@ func TestNoTextReachesSQL(t *testing.T) {
 	}
 	require.Equal(t, 200, s.as(adam, "GET", adminPath+"active-users").Code, "it still works")
 	assert.Empty(t, errorsOf(t, cluster), "the server's log")
-	t.Logf("figure S27: 0 errors in the server's log for %d texts through %d parameters", texts, len(hostileRequests(t, "x"))+12)
+	t.Logf("figure S27: 0 errors in the server's log for %d texts through %d parameters", texts,
+		len(hostileRequests(t, "x"))+12)
 
 	_, err = store.db.ExecContext(t.Context(), "SELEC 'x'")
 	require.Error(t, err)
-	assert.Len(t, errorsOf(t, cluster), 1, "the log is an oracle")
+	assert.Len(t, errorsOf(t, cluster), 1, "the log shows an error if there is one")
 }
 
 func errorsOf(t *testing.T, cluster *pgtest.Cluster) (lines []string) {
@@ -108,7 +110,7 @@ func errorsOf(t *testing.T, cluster *pgtest.Cluster) (lines []string) {
 	return lines
 }
 
-// hostileRequests put a text into every string of a request that is read.
+// hostileRequests returns requests with text in every string that a handler reads.
 func hostileRequests(t *testing.T, text string) (all []*http.Request) {
 	t.Helper()
 	add := func(method, path, query string, headers ...string) {
@@ -145,7 +147,7 @@ func hostileRequests(t *testing.T, text string) (all []*http.Request) {
 	return all
 }
 
-// hostileCalls puts it into every string that the Go API takes.
+// hostileCalls passes text in every string that the Go API takes.
 func hostileCalls(t *testing.T, s *site, store *BunStore, text string) {
 	t.Helper()
 	ctx := t.Context()
@@ -163,13 +165,16 @@ func hostileCalls(t *testing.T, s *site, store *BunStore, text string) {
 	require.Equal(t, textpkg.Storable(got.UserAgent), got.UserAgent)
 	_, err = s.Get(ctx, SessionID(text))
 	require.ErrorIs(t, err, ErrNotFound)
-	for _, q := range []Query{{UserID: text}, {UserIDs: []string{text, "x"}}, {Device: DeviceType(text)}, {UserID: "victim", After: Cursor{At: session.LoginAt, UserID: text}}} {
+	for _, q := range []Query{{UserID: text}, {UserIDs: []string{text, "x"}}, {Device: DeviceType(text)},
+		{UserID: "victim", After: Cursor{At: session.LoginAt, UserID: text}}} {
 		q.Limit = 2
 		_, err = s.List(ctx, q)
 		require.NotErrorIs(t, err, ErrUnavailable, "%+v", q)
 	}
 	device := Device{Type: DeviceType(text), Browser: text, OS: text, Model: text, Brand: text, Source: DeviceSource(text)}
-	require.NoError(t, store.Describe(ctx, []SessionUpdate{{ID: session.ID, Device: &device, Network: &ClientNetwork{Source: text, Location: Location{City: text, Country: text}}}, {ID: SessionID(text), Device: &device}}))
+	require.NoError(t, store.Describe(ctx, []SessionUpdate{{ID: session.ID, Device: &device,
+		Network: &ClientNetwork{Source: text, Location: Location{City: text, Country: text}}},
+		{ID: SessionID(text), Device: &device}}))
 	_, err = store.Touch(ctx, []TouchRecord{{ID: SessionID(text), At: time.Now()}, {ID: session.ID, At: time.Now()}}, 0)
 	require.NoError(t, err)
 	for _, selector := range []Selector{IDs(SessionID(text)), User(text), User("victim").Except(SessionID(text))} {

@@ -11,18 +11,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCursorsNameNobodyHidden: where Visible narrows a list, the cursor of a page names
-// nobody whom the viewer may not see, wherever the page ended; and the list misses nobody
-// and shows nobody twice all the same.
+// TestCursorsNameNobodyHidden: where Visible narrows a list, a page's cursor names no user whom the
+// viewer may not see, wherever the page ends. The list still has each visible user once.
 func TestCursorsNameNobodyHidden(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
 		seen := map[string]bool{}
-		s := newSite(t, store, siteOptions{online: &UserOptions{Visible: func(_ context.Context, _ string, ids []string) ([]string, error) {
+		s := newSite(t, store, siteOptions{online: &UserOptions{Visible: func(_ context.Context, _ string,
+			ids []string) ([]string, error) {
 			return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !seen[id] }), nil
 		}}})
 		var latestFirst []string
-		for i := range 1150 { // more than are looked through for one answer
+		for i := range 1150 { // more than one answer looks through
 			id := strconv.Itoa(1000 + i)
 			s.signIn(t, id)
 			latestFirst = append([]string{id}, latestFirst...)
@@ -62,8 +62,8 @@ func walk(t *testing.T, s *site, seen map[string]bool, limit int) []any {
 	return nil
 }
 
-// TestCursorsOfOneMoment: users whose activity is of the same microsecond, as when a
-// clock was ahead and a batch was cut to the store's time.
+// TestCursorsOfOneMoment: several users have the same latest activity, to the microsecond. That
+// happens when a clock was ahead and a batch was clamped to the store's time.
 func TestCursorsOfOneMoment(t *testing.T) {
 	t.Parallel()
 	at := fromMicros(1_800_000_000_000_000)
@@ -73,14 +73,20 @@ func TestCursorsOfOneMoment(t *testing.T) {
 		shown       []OnlineUser
 		want        Cursor
 	}{
-		"the last one is shown":             {next: Cursor{At: at, UserID: "m"}, shown: []OnlineUser{user("m")}, want: Cursor{At: at, UserID: "m"}},
-		"one before is shown":               {next: Cursor{At: at, UserID: "m"}, shown: []OnlineUser{user("c")}, want: Cursor{At: at, UserID: "c"}},
-		"the one shown is of later":         {next: Cursor{At: at, UserID: "m"}, shown: []OnlineUser{user("x")}, want: Cursor{At: at}},
-		"nobody is shown":                   {next: Cursor{At: at, UserID: "m"}, want: Cursor{At: at}},
-		"nobody, and it began there":        {after: Cursor{At: at, UserID: "c"}, next: Cursor{At: at, UserID: "m"}, want: Cursor{At: at.Add(-1000)}},
-		"somebody, and it began there":      {after: Cursor{At: at, UserID: "c"}, next: Cursor{At: at, UserID: "m"}, shown: []OnlineUser{user("d")}, want: Cursor{At: at, UserID: "d"}},
-		"nobody, and it began a bit before": {after: Cursor{At: at.Add(1000), UserID: "c"}, next: Cursor{At: at, UserID: "m"}, want: Cursor{At: at}},
-		"the list is over":                  {after: Cursor{At: at}},
+		"the last one is shown": {next: Cursor{At: at, UserID: "m"}, shown: []OnlineUser{user("m")},
+			want: Cursor{At: at, UserID: "m"}},
+		"one before is shown": {next: Cursor{At: at, UserID: "m"}, shown: []OnlineUser{user("c")},
+			want: Cursor{At: at, UserID: "c"}},
+		"the shown user comes later": {next: Cursor{At: at, UserID: "m"}, shown: []OnlineUser{user("x")},
+			want: Cursor{At: at}},
+		"nobody is shown": {next: Cursor{At: at, UserID: "m"}, want: Cursor{At: at}},
+		"nobody, and the list began there": {after: Cursor{At: at, UserID: "c"}, next: Cursor{At: at, UserID: "m"},
+			want: Cursor{At: at.Add(-1000)}},
+		"somebody, and the list began there": {after: Cursor{At: at, UserID: "c"}, next: Cursor{At: at, UserID: "m"},
+			shown: []OnlineUser{user("d")}, want: Cursor{At: at, UserID: "d"}},
+		"nobody, and the list began before": {after: Cursor{At: at.Add(1000), UserID: "c"},
+			next: Cursor{At: at, UserID: "m"}, want: Cursor{At: at}},
+		"the list is over": {after: Cursor{At: at}},
 	} {
 		assert.Equal(t, row.want, discreet(row.after, row.next, row.shown), name)
 	}

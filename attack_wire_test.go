@@ -17,9 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNoAnswerIsKept walks every route with every method, as everybody, well and while
-// the store is away (docs/checks.md S22, ASVS 14.3.2): no answer may be kept by a cache, none
-// repeats what authenticates, and none sends the client to an address that holds it.
+// TestNoAnswerIsKept sends every method to every route, as every user, with and without an outage
+// of the store (docs/checks.md S22, ASVS 14.3.2). No cache may keep an answer. No answer contains a
+// credential or redirects the client to a URL with one.
 func TestNoAnswerIsKept(t *testing.T) {
 	t.Parallel()
 	broken := &brokenStore{Store: NewMemoryStore()}
@@ -35,12 +35,15 @@ func TestNoAnswerIsKept(t *testing.T) {
 		s.signInAll(t, alice, bob, adam, ruth)
 		broken.away.Store(away)
 		routes := append(routesUnderTest(s.tokens[bob].ID()),
-			routeUnderTest{"GET", onlinePath + "nothing", ""}, routeUnderTest{"GET", adminPath + "nothing", ""}, routeUnderTest{"GET", adminPath, ""},
-			routeUnderTest{"POST", "/logout", ""}, routeUnderTest{"GET", onlinePath + "count?minutes=x", ""}, routeUnderTest{"HEAD", onlinePath + "events", ""})
+			routeUnderTest{"GET", onlinePath + "nothing", ""}, routeUnderTest{"GET", adminPath + "nothing", ""},
+			routeUnderTest{"GET", adminPath, ""},
+			routeUnderTest{"POST", "/logout", ""}, routeUnderTest{"GET", onlinePath + "count?minutes=x", ""},
+			routeUnderTest{"HEAD", onlinePath + "events", ""})
 		for _, route := range routes {
 			for _, method := range allMethods {
-				if strings.HasSuffix(route.path, "/events") && method == http.MethodGet || route.path == "/logout" && method != http.MethodPost {
-					continue // a stream has its own tests; the mux answers 405 for /logout
+				if strings.HasSuffix(route.path, "/events") && method == http.MethodGet || route.path == "/logout" &&
+					method != http.MethodPost {
+					continue // streams have their own tests; the mux answers 405 for /logout
 				}
 				for _, user := range []string{"", alice, adam, ruth} {
 					w := s.as(user, method, route.path)
@@ -59,8 +62,8 @@ func TestNoAnswerIsKept(t *testing.T) {
 	t.Logf("figure S22: no-store in each of %d answers", walked)
 }
 
-// TestNoTokenInAURL: what authenticates by header or cookie is nothing in a query, a
-// fragment's place or a path (docs/checks.md S22, ASVS 14.2.1), so that no log of URLs holds any.
+// TestNoTokenInAURL: a credential in a query or a path does not authenticate (docs/checks.md S22,
+// ASVS 14.2.1), so no log of URLs contains one.
 func TestNoTokenInAURL(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, NewMemoryStore(), siteOptions{})
@@ -68,7 +71,8 @@ func TestNoTokenInAURL(t *testing.T) {
 	token := s.tokens[ruth].Reveal()
 	jwt := strings.TrimPrefix(bearerOf(t, ruth, time.Hour), "Bearer ")
 	for _, route := range routesUnderTest(s.tokens[bob].ID()) {
-		for _, name := range []string{"x-session-id", "X-Session-Id", "session", "__Host-session", "sessionId", "token", "ticket", "sid", "Authorization"} {
+		for _, name := range []string{"x-session-id", "X-Session-Id", "session", "__Host-session", "sessionId", "token",
+			"ticket", "sid", "Authorization"} {
 			requireProblem(t, s.as("", route.method, route.path+"?"+name+"="+token), 401, "unauthenticated")
 		}
 		requireProblem(t, s.as("", route.method, route.path+"?access_token="+jwt), 401, "unauthenticated")
@@ -80,15 +84,15 @@ func TestNoTokenInAURL(t *testing.T) {
 	requireProblem(t, w, 404, "not_found")
 }
 
-// sendBytes writes a request as it stands and returns the answer, which is never one of
-// 500 or above.
+// sendBytes writes a request byte by byte and returns the answer. It fails for 500 and above.
 func sendBytes(t *testing.T, address, name, start string, headers ...string) (status int, body []byte) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
-	_, err = conn.Write([]byte(start + " HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n" + strings.Join(headers, "") + "\r\n"))
+	_, err = conn.Write([]byte(start + " HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n" + strings.Join(headers,
+		"") + "\r\n"))
 	require.NoError(t, err, name)
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err, name)
@@ -99,8 +103,8 @@ func sendBytes(t *testing.T, address, name, start string, headers ...string) (st
 	return answer.StatusCode, body
 }
 
-// TestHostileBytesOnTheWire writes requests byte by byte, as no client library would
-// (docs/checks.md S29): no answer of 500 or above, and the next request works.
+// TestHostileBytesOnTheWire writes requests that no client library would write (docs/checks.md
+// S29). No answer is 500 or above, and the next request works.
 func TestHostileBytesOnTheWire(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
@@ -135,8 +139,10 @@ func TestHostileBytesOnTheWire(t *testing.T) {
 		}
 		many := strings.Repeat("X-Forwarded-For: 192.0.2.7\r\n", 45_000)
 		for name, header := range map[string]string{
-			"0xFF": "User-Agent: \xff\xfe\r\n", "tabs": "User-Agent: a\tb\tc\r\n", "C1": "User-Agent: \u0085\u009b2J\r\n", "bidi": "User-Agent: \u202eevil\u2066\r\n",
-			"900 KB": "User-Agent: " + strings.Repeat("(é; ", 180_000) + "\r\n", "45,000 lines": many, "NUL": "User-Agent: a\x00b\r\n", "ESC": "User-Agent: \x1b[2J\r\n",
+			"0xFF": "User-Agent: \xff\xfe\r\n", "tabs": "User-Agent: a\tb\tc\r\n", "C1": "User-Agent: \u0085\u009b2J\r\n",
+			"bidi":   "User-Agent: \u202eevil\u2066\r\n",
+			"900 KB": "User-Agent: " + strings.Repeat("(é; ", 180_000) + "\r\n", "45,000 lines": many,
+			"NUL": "User-Agent: a\x00b\r\n", "ESC": "User-Agent: \x1b[2J\r\n",
 			"folded": "User-Agent: a\r\n b\r\n", "hints": "Sec-Ch-Ua: " + strings.Repeat(`"x";v="1",`, 50_000) + "\r\n",
 		} {
 			status := send(name, "POST /login", header)
@@ -145,8 +151,10 @@ func TestHostileBytesOnTheWire(t *testing.T) {
 			}
 		}
 		own := headerName + ": " + s.tokens[adam].Reveal() + "\r\n"
-		for _, id := range []string{"%00", "%ff", "%2f", "a%00b", "a%ffb", "a%2f..%2fb", "%e2%80%ae", "%c0%af", "%0d%0a", strings.Repeat("%2e%2e%2f", 500), "%zz", "\xff", "\x7f"} {
-			for _, path := range []string{"GET " + adminPath + "user/" + id + "/sessions", "POST " + adminPath + "force-logout/" + id, "DELETE " + onlinePath + "sessions/" + id, "GET " + adminPath + "active-users?q=" + id} {
+		for _, id := range []string{"%00", "%ff", "%2f", "a%00b", "a%ffb", "a%2f..%2fb", "%e2%80%ae", "%c0%af", "%0d%0a",
+			strings.Repeat("%2e%2e%2f", 500), "%zz", "\xff", "\x7f"} {
+			for _, path := range []string{"GET " + adminPath + "user/" + id + "/sessions", "POST " + adminPath +
+				"force-logout/" + id, "DELETE " + onlinePath + "sessions/" + id, "GET " + adminPath + "active-users?q=" + id} {
 				send(path, path, own)
 			}
 		}

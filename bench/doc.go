@@ -1,11 +1,10 @@
-// Package bench holds sessiontrack against its relatives, and against the limits that
-// it promises, on PostgreSQL. It has tests only:
+// Package bench compares sessiontrack with similar libraries, and checks its limits on PostgreSQL.
+// It contains only tests:
 //
 //	make bench      # the request path side by side, a table with ratios
 //	make bench-db   # a million sessions on PostgreSQL, an outage under load
 //
-// What is compared runs in one process, in turns, over the same handler and the same
-// data, because absolute times move twofold between runs and ratios much less. Counts
-// are asserted; times and their ratios are printed, each beside what is wanted of it.
-// Without flags, as in make test, short forms run.
+// Contenders run in turns in one process, with the same handler and the same data, because absolute
+// times vary twofold between runs and ratios vary much less. Counts are asserted. Times and their
+// ratios are printed, each with its goal. Without flags, as in make test, short forms run.
 package bench

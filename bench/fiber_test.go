@@ -9,8 +9,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// fiberCaller returns a function that sends one request through gofiber's sessions,
-// in memory: Get and Save, which is how it knows of activity.
+// fiberCaller returns a function that sends one request through gofiber's in-memory sessions. It
+// calls Get and Save, because Save is how gofiber records activity.
 func fiberCaller(t testing.TB) func() {
 	t.Helper()
 	store := session.New()

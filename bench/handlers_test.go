@@ -16,7 +16,7 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// trackerOver is a started Tracker whose callers are administrators.
+// trackerOver returns a started Tracker. Its callers are administrators.
 func (f *filled) trackerOver(t *testing.T, store sessiontrack.Store, o sessiontrack.Options) *sessiontrack.Tracker {
 	t.Helper()
 	o.Logger, o.SampleInterval, o.CleanupInterval = discard, -1, -1
@@ -27,8 +27,8 @@ func (f *filled) trackerOver(t *testing.T, store sessiontrack.Store, o sessiontr
 	return tracker
 }
 
-// testPlans sends one request to each handler and asks PostgreSQL for the plan of every
-// statement that this caused: none may walk through the sessions.
+// testPlans sends one request to each handler and asks PostgreSQL for the plan of every statement
+// that it caused. None may scan all sessions.
 func testPlans(t *testing.T, f *filled) {
 	hook := &recorder{}
 	db := bun.NewDB(f.db.DB, pgdialect.New())
@@ -47,7 +47,8 @@ func testPlans(t *testing.T, f *filled) {
 	seen := make(map[string]bool)
 	statements := 0
 	for _, call := range []string{
-		"GET /api/v1/online/count", "GET /api/v1/online/count?minutes=60", "GET /api/v1/online/users", "GET /api/v1/online/stats",
+		"GET /api/v1/online/count", "GET /api/v1/online/count?minutes=60", "GET /api/v1/online/users",
+		"GET /api/v1/online/stats",
 		"GET /api/v1/online/sessions", "GET /api/user-sessions/active-users", "GET /api/user-sessions/active-users?device=tv",
 		"GET /api/user-sessions/active-users?within=15m", "GET /api/user-sessions/active-users?q=user7",
 		"GET /api/user-sessions/user/user2/sessions", "GET /api/user-sessions/user/user2/sessions?ended=true",
@@ -70,7 +71,8 @@ func testPlans(t *testing.T, f *filled) {
 			}
 			seen[statement] = true
 			var plan []string
-			require.NoError(t, f.db.NewRaw("EXPLAIN "+strings.ReplaceAll(statement, "?", "\\?")).Scan(t.Context(), &plan), statement)
+			require.NoError(t, f.db.NewRaw("EXPLAIN "+strings.ReplaceAll(statement, "?", "\\?")).Scan(t.Context(), &plan),
+				statement)
 			assert.NotContains(t, strings.Join(plan, "\n"), "Seq Scan on user_sessions", "%s\n%s", call, statement)
 		}
 	}
@@ -78,22 +80,25 @@ func testPlans(t *testing.T, f *filled) {
 	assert.Greater(t, len(seen), 12)
 }
 
-// testCleanup ends nearly all sessions as idle and purges them, beside requests.
+// testCleanup ends nearly all sessions as idle and purges them while requests run.
 func testCleanup(t *testing.T, f *filled) {
-	tracker := f.trackerOver(t, storeOver(t, f.db), sessiontrack.Options{IdleTimeout: 15 * time.Second, TouchInterval: time.Second, FlushInterval: time.Second})
+	tracker := f.trackerOver(t, storeOver(t, f.db), sessiontrack.Options{IdleTimeout: 15 * time.Second,
+		TouchInterval: time.Second, FlushInterval: time.Second})
 	worst, refused, stop := f.traffic(t, tracker)
 	began := time.Now()
 	ended, err := tracker.Cleanup(t.Context())
 	require.NoError(t, err)
-	say("\ncleanup: %d of %d sessions ended as idle, %.0f a second", ended, len(f.ids), float64(ended)/time.Since(began).Seconds())
-	assert.Greater(t, ended, len(f.ids)/5, "all but what the parts before have touched")
+	say("\ncleanup: %d of %d sessions ended as idle, %.0f a second", ended, len(f.ids),
+		float64(ended)/time.Since(began).Seconds())
+	assert.Greater(t, ended, len(f.ids)/5, "all sessions that the earlier parts have not touched")
 
 	f.exec(t, "SELECT pg_sleep(1.1)")
 	began = time.Now()
 	purged, slowest := 0, time.Duration(0)
 	for {
 		step := time.Now()
-		n, err := f.store.Purge(t.Context(), sessiontrack.PurgeOptions{Retention: time.Second, KeepEnded: time.Second, Limit: 1000})
+		n, err := f.store.Purge(t.Context(), sessiontrack.PurgeOptions{Retention: time.Second, KeepEnded: time.Second,
+			Limit: 1000})
 		require.NoError(t, err)
 		purged, slowest = purged+n, max(slowest, time.Since(step))
 		if n < 1000 {
@@ -109,7 +114,7 @@ func testCleanup(t *testing.T, f *filled) {
 	atMost("seconds of the slowest request: a cached session waits for nothing", time.Duration(worst.Load()).Seconds(), 1)
 }
 
-// traffic uses a hundred sessions until it is stopped.
+// traffic sends requests of a hundred sessions until stop is called.
 func (f *filled) traffic(t *testing.T, tracker *sessiontrack.Tracker) (worst, refused *atomic.Int64, stop func()) {
 	t.Helper()
 	worst, refused = new(atomic.Int64), new(atomic.Int64)

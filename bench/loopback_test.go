@@ -29,7 +29,7 @@ import (
 
 const connections = 32
 
-// originalSession is the row that an application without this library reads and writes with each
+// originalSession is the row that an application without this library reads and writes in each
 // request.
 type originalSession struct {
 	bun.BaseModel `bun:"table:original_sessions,alias:s"`
@@ -45,8 +45,8 @@ type originalSession struct {
 	LoginAt      time.Time
 }
 
-// originals is what such an application does: SELECT the session and UPDATE its activity
-// through Bun, before each request is handled.
+// originals works like an application without this library: before each request it SELECTs the
+// session and UPDATEs its activity through Bun.
 func originals(t testing.TB) *stack {
 	t.Helper()
 	db := bun.NewDB(pgtest.Open(t), pgdialect.New())
@@ -54,8 +54,10 @@ func originals(t testing.TB) *stack {
 	require.NoError(t, err)
 	_, err = db.ExecContext(t.Context(), `CREATE UNIQUE INDEX ON original_sessions (session_id);
 		CREATE INDEX ON original_sessions (user_id); CREATE INDEX ON original_sessions (last_activity);
-		INSERT INTO original_sessions (user_id, session_id, ip_address, user_agent, device_type, is_active, last_activity, login_at)
-		SELECT i, md5(i::text), '192.0.2.1', repeat('x', 120), 'desktop', true, now(), now() FROM generate_series(1, 10000) AS i`)
+		INSERT INTO original_sessions (user_id, session_id, ip_address, user_agent, device_type, is_active,
+			last_activity, login_at)
+		SELECT i, md5(i::text), '192.0.2.1', repeat('x', 120), 'desktop', true, now(), now()
+			FROM generate_series(1, 10000) AS i`)
 	require.NoError(t, err)
 	type key struct{}
 	r := newRequest()
@@ -65,7 +67,8 @@ func originals(t testing.TB) *stack {
 		wrap: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				s := new(originalSession)
-				err := db.NewSelect().Model(s).Where("session_id = ?", r.Header.Get("X-Session-Id")).Where("is_active").Scan(r.Context())
+				err := db.NewSelect().Model(s).Where("session_id = ?",
+					r.Header.Get("X-Session-Id")).Where("is_active").Scan(r.Context())
 				if err == nil {
 					_, err = db.NewUpdate().Model(s).Set("last_activity = ?", time.Now()).WherePK().Exec(r.Context())
 				}
@@ -81,19 +84,19 @@ func originals(t testing.TB) *stack {
 	}
 }
 
-// bareFor is net/http alone, sent the same bytes as s: a token's header costs something
-// to read, whoever looks at it.
+// bareFor is net/http alone with the same request bytes as s: parsing the token's header costs time
+// in any case.
 func bareFor(s *stack, request string) *stack {
 	b := bare()
 	b.name, b.request = "bare net/http, the request with "+request, s.request
 	return b
 }
 
-// rate is how many requests were answered, a second of the clock and a second of this
-// process's own time on the cores: client and server, whatever else the machine did.
+// rate is the number of answered requests per second of the clock and per second of this process's
+// CPU time. The CPU time includes client and server, and excludes other processes.
 type rate struct{ wall, cpu float64 }
 
-// processTime is what this process has used of the cores.
+// processTime returns the CPU time of this process.
 func processTime(t testing.TB) time.Duration {
 	t.Helper()
 	var usage syscall.Rusage
@@ -101,7 +104,7 @@ func processTime(t testing.TB) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// load sends requests over loopback connections for a while.
+// load sends requests over loopback connections for the time d.
 func load(t testing.TB, s *stack, d time.Duration) rate {
 	t.Helper()
 	server := httptest.NewServer(s.wrap(inner))
@@ -129,7 +132,7 @@ func load(t testing.TB, s *stack, d time.Duration) rate {
 	return rate{n / time.Since(began).Seconds(), n / (processTime(t) - used).Seconds()}
 }
 
-// pump sends one request after the other on one connection until a moment.
+// pump sends requests on one connection, one after the other, until a time.
 func pump(address string, request []byte, until time.Time) (n int64, err error) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -149,8 +152,7 @@ func pump(address string, request []byte, until time.Time) (n int64, err error) 
 	return n, nil
 }
 
-// readAnswer reads one answer with as little work as that takes, because client and
-// server share the cores.
+// readAnswer reads one answer with little work, because client and server share the cores.
 func readAnswer(r *bufio.Reader) error {
 	status, err := r.ReadSlice('\n')
 	if err != nil {
@@ -177,7 +179,7 @@ func readAnswer(r *bufio.Reader) error {
 	}
 }
 
-// TestLoopback holds whole servers against each other, goal 5.
+// TestLoopback compares whole servers (goal 5).
 func TestLoopback(t *testing.T) {
 	hs := signingKeys(t)[0]
 	store := sessiontrack.NewMemoryStore()
@@ -218,7 +220,8 @@ func TestLoopback(t *testing.T) {
 		for turn, r := range rates[i] {
 			walls[turn], cpus[turn] = r.wall, r.cpu
 		}
-		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.0f\t%.2f\t%s\n", s.name, median(walls), share(i, 0, wall), median(cpus), share(i, 0, cpu), s.does)
+		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%.0f\t%.2f\t%s\n", s.name, median(walls), share(i, 0, wall), median(cpus),
+			share(i, 0, cpu), s.does)
 	}
 	w.Flush()
 	fmt.Printf("\ngoal 5: bare net/http with the same request, by CPU; SELECT + UPDATE on each request, by the clock\n")

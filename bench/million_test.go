@@ -32,14 +32,14 @@ const (
 	day        = 24 * time.Hour
 )
 
-// filled is a database of many sessions.
+// filled is a database with many sessions.
 type filled struct {
 	db    *bun.DB
 	store *sessiontrack.BunStore
 	ids   []sessiontrack.SessionID
 }
 
-// say prints a line of a long run; short forms are silent.
+// say prints a line in the long form.
 func say(format string, args ...any) {
 	if *long {
 		fmt.Printf(format+"\n", args...)
@@ -53,8 +53,8 @@ func storeOver(t testing.TB, db *bun.DB) *sessiontrack.BunStore {
 	return store
 }
 
-// openDatabase returns a database of a server that loses nothing, where a private one
-// can be had: single commits cost what they do in production.
+// openDatabase returns a database on a durable private server if it can start one, so that a single
+// commit costs what it costs in production.
 func openDatabase(t *testing.T) *sql.DB {
 	if !*long || os.Getenv(pgtest.EnvDSN) != "" {
 		return pgtest.Open(t)
@@ -62,8 +62,8 @@ func openDatabase(t *testing.T) *sql.DB {
 	return pgtest.NewCluster(t, "fsync=on", "synchronous_commit=on", "shared_buffers=256MB", "max_wal_size=4GB").Open()
 }
 
-// fillDatabase makes sessions, all live, last active at any moment of two hours, and
-// their users' presence, and shows how far it is.
+// fillDatabase creates live sessions whose latest activity is spread over two hours, and their
+// users' presence. It prints its progress.
 func fillDatabase(t *testing.T, sessions int) *filled {
 	t.Helper()
 	f := &filled{db: bun.NewDB(openDatabase(t), pgdialect.New())}
@@ -72,13 +72,15 @@ func fillDatabase(t *testing.T, sessions int) *filled {
 	began := time.Now()
 	for first := 1; first <= sessions; first += fillBatch {
 		last := min(first+fillBatch-1, sessions)
-		f.exec(t, `INSERT INTO user_sessions (session_id, user_id, user_agent, device_type, device_source, ip_address, login_at, last_activity,
+		f.exec(t, `INSERT INTO user_sessions (session_id, user_id, user_agent, device_type, device_source, ip_address,
+				login_at, last_activity,
 				created_at, updated_at, expires_at)
 			SELECT translate(rtrim(encode(substring(sha256(i::text::bytea) FOR 16), 'base64'), '='), '+/', '-_'),
 				'user' || 1 + (i * 7919::bigint) % ?2, 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/' || i % 140,
 				(ARRAY['desktop', 'mobile', 'tablet', 'tv'])[1 + i % 4], 'user_agent', '192.0.' || i / 250 % 250 || '.' || i % 250,
 				at - interval '1 hour', at, at, at, at + interval '30 days'
-			FROM generate_series(?0, ?1) AS i, LATERAL (SELECT now() - random() * interval '2 hours' + i * interval '0') AS l(at)`,
+			FROM generate_series(?0, ?1) AS i,
+				LATERAL (SELECT now() - random() * interval '2 hours' + i * interval '0') AS l(at)`,
 			first, last, max(1, sessions*3/10))
 		say("  filled %d of %d sessions, %v", last, sessions, time.Since(began).Round(time.Second))
 	}
@@ -108,8 +110,8 @@ func (f *filled) text(t testing.TB, query string) (s string) {
 	return s
 }
 
-// TestMillion is what happens at a million sessions: goals 6 and 7, the plans of the
-// handlers, cleanup and purge beside live traffic.
+// TestMillion tests a million sessions: goals 6 and 7, the plans of the handlers, and cleanup and
+// purge beside live traffic.
 func TestMillion(t *testing.T) {
 	sessions := 5_000
 	if *long {
@@ -121,31 +123,33 @@ func TestMillion(t *testing.T) {
 		name string
 		run  func(*testing.T, *filled)
 	}{
-		{"flush", testFlush}, {"overlap", testOverlap}, {"online", testOnline}, {"plans", testPlans}, {"cleanup", testCleanup},
+		{"flush", testFlush}, {"overlap", testOverlap}, {"online", testOnline}, {"plans", testPlans},
+		{"cleanup", testCleanup},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, f) })
 	}
 }
 
-// sample draws touches of different sessions, now.
+// sample returns touches of n random sessions with the present time.
 func (f *filled) sample(n int) []sessiontrack.TouchRecord {
 	touches := make([]sessiontrack.TouchRecord, 0, n)
 	for _, i := range rand.Perm(len(f.ids))[:n] {
-		touches = append(touches, sessiontrack.TouchRecord{ID: f.ids[i], At: time.Now(), Serial: int64(i + 1)}) // as a Tracker does
+		// a Tracker also sends the serial
+		touches = append(touches, sessiontrack.TouchRecord{ID: f.ids[i], At: time.Now(), Serial: int64(i + 1)})
 	}
 	return touches
 }
 
-// testFlush is goal 6. Full-page images are switched off where that is allowed: they
-// depend on checkpoints, not on what is written. So is vacuum, whose records would be
-// counted; that the table does not grow is then the flushes' own doing.
+// testFlush tests goal 6. It switches full-page images off if it may, because they depend on
+// checkpoints and not on the writes. It also switches vacuum off, whose log records would count. So
+// only the flushes themselves keep the table from growing.
 func testFlush(t *testing.T, f *filled) {
 	f.exec(t, "ALTER TABLE user_sessions SET (autovacuum_enabled = off)")
 	defer f.exec(t, "ALTER TABLE user_sessions RESET (autovacuum_enabled)")
 	_, imagesErr := f.db.ExecContext(t.Context(), "ALTER SYSTEM SET full_page_writes = off")
 	if imagesErr == nil {
 		f.exec(t, "SELECT pg_reload_conf()")
-		f.exec(t, "CHECKPOINT") // by the process that has to notice first
+		f.exec(t, "CHECKPOINT") // makes the checkpointer process read the new setting
 		defer func() { f.exec(t, "ALTER SYSTEM RESET full_page_writes"); f.exec(t, "SELECT pg_reload_conf()") }()
 	}
 	batch := min(flushBatch, len(f.ids)/20)
@@ -155,19 +159,21 @@ func testFlush(t *testing.T, f *filled) {
 		updated = "SELECT pg_stat_get_tuples_updated('user_sessions'::regclass)"
 		hot     = "SELECT pg_stat_get_tuples_hot_updated('user_sessions'::regclass)"
 	)
-	walBefore, sizeBefore, updatedBefore, hotBefore := f.number(t, wal), f.number(t, size), f.number(t, updated), f.number(t, hot)
+	walBefore, sizeBefore, updatedBefore, hotBefore := f.number(t, wal), f.number(t, size), f.number(t, updated),
+		f.number(t, hot)
 	took := time.Duration(0)
 	for range flushes {
 		touches := f.sample(batch)
 		began := time.Now()
-		alive := f.flush(t, touches, day) // presence does not move: its cost is told apart
+		alive := f.flush(t, touches, day) // presence does not move: its cost is measured separately
 		took += time.Since(began)
 		require.Equal(t, batch, alive)
 	}
 	rows := int64(flushes * batch)
 	walRow := float64(f.number(t, wal)-walBefore) / float64(rows)
 	growth := 100 * float64(f.number(t, size)-sizeBefore) / float64(sizeBefore)
-	require.Eventually(t, func() bool { return f.number(t, updated)-updatedBefore >= rows }, time.Minute, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return f.number(t, updated)-updatedBefore >= rows }, time.Minute,
+		100*time.Millisecond)
 	hotShare := 100 * float64(f.number(t, hot)-hotBefore) / float64(f.number(t, updated)-updatedBefore)
 	rate := float64(rows) / took.Seconds()
 
@@ -176,7 +182,8 @@ func testFlush(t *testing.T, f *filled) {
 	withPresence := float64(f.number(t, wal)-walBefore) / float64(batch)
 
 	single := f.singleUpdates(t, min(1000, batch))
-	say("\ngoal 6: %d flushes of %d touches\n  %.0f rows/s, %.0f single UPDATEs/s: %.0f times\n  HOT %.1f %%, %.0f bytes of WAL a row (%.0f when every user's presence moves too), growth %.1f %%",
+	say("\ngoal 6: %d flushes of %d touches\n  %.0f rows/s, %.0f single UPDATEs/s: %.0f times\n  HOT %.1f %%, %.0f "+
+		"bytes of WAL a row (%.0f when every user's presence moves too), growth %.1f %%",
 		flushes, batch, rate, single, rate/single, hotShare, walRow, withPresence, growth)
 	if imagesErr != nil {
 		say("  full-page images are among the bytes: %v", imagesErr)
@@ -184,7 +191,7 @@ func testFlush(t *testing.T, f *filled) {
 	assert.GreaterOrEqual(t, hotShare, 95.0, "HOT")
 	if *long {
 		assert.LessOrEqual(t, growth, 5.0, "growth")
-		if batch == flushBatch { // in a smaller one a call's own cost weighs more
+		if batch == flushBatch { // in a smaller batch the fixed cost of a call weighs more
 			atLeast("against single UPDATEs", rate/single, 10)
 		}
 		if imagesErr == nil {
@@ -193,8 +200,8 @@ func testFlush(t *testing.T, f *filled) {
 	}
 }
 
-// flush writes touches and returns how many sessions are alive. As a Tracker does, it
-// tries again what the machine was too busy for.
+// flush writes touches and returns how many sessions are alive. Like a Tracker it repeats a flush
+// that failed because the machine was busy.
 func (f *filled) flush(t *testing.T, touches []sessiontrack.TouchRecord, step time.Duration) int {
 	for try := 1; ; try++ {
 		alive, err := f.store.Touch(t.Context(), touches, step)
@@ -208,7 +215,7 @@ func (f *filled) flush(t *testing.T, touches []sessiontrack.TouchRecord, step ti
 	}
 }
 
-// singleUpdates is what a replica manages that writes each touch by itself, a second.
+// singleUpdates returns how many touches per second a replica writes with one UPDATE each.
 func (f *filled) singleUpdates(t *testing.T, n int) float64 {
 	began := time.Now()
 	for _, touch := range f.sample(n) {
@@ -217,7 +224,7 @@ func (f *filled) singleUpdates(t *testing.T, n int) float64 {
 	return float64(n) / time.Since(began).Seconds()
 }
 
-// testOverlap has two replicas write the same sessions, in orders of their own.
+// testOverlap makes two replicas write the same sessions, each in its own order.
 func testOverlap(t *testing.T, f *filled) {
 	const deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
 	before := f.number(t, deadlocks)
@@ -236,11 +243,12 @@ func testOverlap(t *testing.T, f *filled) {
 		})
 	}
 	wait.Wait()
-	say("  40 flushes of the same %d sessions by 2 replicas: %v, no deadlock", len(touches), time.Since(began).Round(time.Millisecond))
+	say("  40 flushes of the same %d sessions by 2 replicas: %v, no deadlock", len(touches),
+		time.Since(began).Round(time.Millisecond))
 	assert.Equal(t, before, f.number(t, deadlocks))
 }
 
-// typical is the median time of f.
+// typical returns the median duration of f.
 func typical(t *testing.T, n int, f func() error) time.Duration {
 	t.Helper()
 	took := make([]time.Duration, n)
@@ -253,7 +261,7 @@ func typical(t *testing.T, n int, f func() error) time.Duration {
 	return took[n/2]
 }
 
-// testOnline is goal 7.
+// testOnline tests goal 7.
 func testOnline(t *testing.T, f *filled) {
 	ctx, n := t.Context(), 11
 	scan := func(query string) func() error {
@@ -273,7 +281,9 @@ func testOnline(t *testing.T, f *filled) {
 		_, _, err := f.store.CountOnline(ctx, []time.Duration{15 * time.Minute})
 		return err
 	})
-	distinct := typical(t, 5, scan("SELECT count(DISTINCT user_id) FROM user_sessions WHERE logout_at IS NULL AND last_activity > now() - interval '15 minutes'"))
+	distinct := typical(t, 5, scan(
+		"SELECT count(DISTINCT user_id) FROM user_sessions WHERE logout_at IS NULL AND last_activity > now() - interval "+
+			"'15 minutes'"))
 
 	const limit = 50
 	pages := min(1000, len(f.ids)*3/10/limit)
@@ -292,7 +302,8 @@ func testOnline(t *testing.T, f *filled) {
 	first := typical(t, n, func() error { _, err := page(sessiontrack.Cursor{}); return err })
 	thousandth := typical(t, n, func() error { _, err := page(last); return err })
 	offset := typical(t, 3, scan(fmt.Sprintf(`SELECT user_id, max(last_activity), count(*) FROM user_sessions
-		WHERE logout_at IS NULL AND last_activity > now() - interval '1 day' GROUP BY user_id ORDER BY 2 DESC, 1 LIMIT %d OFFSET %d`, limit, limit*(pages-1))))
+		WHERE logout_at IS NULL AND last_activity > now() - interval '1 day' GROUP BY user_id
+		ORDER BY 2 DESC, 1 LIMIT %d OFFSET %d`, limit, limit*(pages-1))))
 	say("\ngoal 7: online users\n  count %v, count(distinct) %v; page 1 %v, page %d %v; aggregate and OFFSET %v",
 		counted, distinct, first, pages, thousandth, offset)
 	atLeast("count(distinct) against the count", float64(distinct)/float64(counted), 5)
@@ -300,7 +311,7 @@ func testOnline(t *testing.T, f *filled) {
 	atLeast("aggregate and OFFSET against page 1,000", float64(offset)/float64(thousandth), 50)
 }
 
-// recorder keeps the statements that a store sends.
+// recorder records the statements that a store sends.
 type recorder struct {
 	mu   sync.Mutex
 	sent []string
@@ -323,7 +334,7 @@ func (r *recorder) take() []string {
 	return sent
 }
 
-// explainable are the statements that have a plan.
+// explainable reports whether a statement has a plan.
 func explainable(statement string) bool {
 	for _, verb := range []string{"SELECT", "WITH", "INSERT", "UPDATE", "DELETE"} {
 		if strings.HasPrefix(statement, verb) {

@@ -27,27 +27,28 @@ import (
 )
 
 var (
-	duration    = flag.Duration("duration", 10*time.Minute, "how long the load of TestOutage lasts with -long; PostgreSQL is away for a tenth of it")
+	duration = flag.Duration("duration", 10*time.Minute,
+		"how long the load of TestOutage lasts with -long; PostgreSQL is away for a tenth of it")
 	requestRate = flag.Int("rate", 5000, "requests a second of TestOutage with -long")
 	used        = flag.Int("used", 50_000, "sessions of TestOutage with -long")
 	flushFor    = flag.Duration("flush", time.Minute, "how long two replicas flush the same sessions with -long")
 )
 
-// storeTimeout is the Tracker's default; slack is what the machine may take to
-// schedule a request that waited for nothing else.
+// storeTimeout is the Tracker's default. slack is how late the machine may schedule a request that
+// waits only for the CPU.
 const (
 	storeTimeout = 500 * time.Millisecond
 	slack        = 500 * time.Millisecond
 )
 
-// population is many sessions with the requests of their clients.
+// population holds many sessions and their clients' requests.
 type population struct {
 	ids      []string
 	requests []*http.Request
-	last     []atomic.Int64 // latest answered request, microseconds
+	last     []atomic.Int64 // the latest answered request, in microseconds
 }
 
-// populate makes sessions whose secrets are known.
+// populate creates sessions with known secrets.
 func populate(t *testing.T, f *filled, n int) *population {
 	t.Helper()
 	p := &population{ids: make([]string, n), requests: make([]*http.Request, n), last: make([]atomic.Int64, n)}
@@ -62,7 +63,8 @@ func populate(t *testing.T, f *filled, n int) *population {
 	}
 	for first := 0; first < n; first += fillBatch {
 		last := min(first+fillBatch, n)
-		f.exec(t, `INSERT INTO user_sessions (session_id, user_id, secret_hash, device_source, login_at, last_activity, created_at, updated_at, expires_at)
+		f.exec(t, `INSERT INTO user_sessions (session_id, user_id, secret_hash, device_source, login_at,
+				last_activity, created_at, updated_at, expires_at)
 			SELECT id, 'user' || place / 2, hash, 'user_agent', now(), now(), now(), now(), now() + interval '1 day'
 			FROM unnest(?::text[], ?::bytea[]) WITH ORDINALITY AS v(id, hash, place)`,
 			pgdialect.Array(p.ids[first:last]), pgdialect.Array(hashes[first:last]))
@@ -72,13 +74,13 @@ func populate(t *testing.T, f *filled, n int) *population {
 	return p
 }
 
-// outcome is what a load met.
+// outcome counts the results of a load.
 type outcome struct {
 	sent, refused atomic.Int64
 	worst         atomic.Int64
 }
 
-// send makes one request as session i.
+// send makes one request of session i.
 func (p *population) send(h http.Handler, i int, o *outcome) {
 	w := httptest.NewRecorder()
 	began := time.Now()
@@ -94,7 +96,7 @@ func (p *population) send(h http.Handler, i int, o *outcome) {
 	p.last[i].Store(began.UnixMicro())
 }
 
-// press sends rate requests a second, of random sessions, for a while.
+// press sends rate requests per second of random sessions for the time d.
 func (p *population) press(h http.Handler, rate int, d time.Duration) *outcome {
 	o, workers := new(outcome), 8
 	began := time.Now()
@@ -115,7 +117,7 @@ func (p *population) press(h http.Handler, rate int, d time.Duration) *outcome {
 	return o
 }
 
-// heapInUse is what is reachable now.
+// heapInUse returns the bytes that are reachable now.
 func heapInUse() int64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -123,9 +125,9 @@ func heapInUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestOutage is a steady load with PostgreSQL stopped in the middle of it: ten minutes
-// of 5,000 requests a second over 50,000 sessions, and away for one of them. It is away
-// for less than StaleGrace, so no session may be refused.
+// TestOutage stops PostgreSQL during a steady load. The long form runs ten minutes of 5,000
+// requests a second over 50,000 sessions, one minute of them without PostgreSQL. The outage is
+// shorter than StaleGrace, so no session may be refused.
 func TestOutage(t *testing.T) {
 	sessions, rate, d, away := 1000, 500, 6*time.Second, time.Second
 	o := sessiontrack.Options{TouchInterval: time.Second, FlushInterval: 500 * time.Millisecond}
@@ -170,26 +172,28 @@ func TestOutage(t *testing.T) {
 		touch = 15 * time.Second
 	}
 	wrong := p.wrong(t, f, touch)
-	say("  %d requests, %d refused, slowest %v (store timeout %v)\n  heap %.1f MB before, %.1f MB at the end of the outage, %.1f MB after\n  sessions whose last activity is wrong: %d; touches dropped: %d",
+	say("  %d requests, %d refused, slowest %v (store timeout %v)\n  heap %.1f MB before, %.1f MB at the end of the "+
+		"outage, %.1f MB after\n  sessions whose last activity is wrong: %d; touches dropped: %d",
 		met.sent.Load(), met.refused.Load(), time.Duration(met.worst.Load()).Round(time.Microsecond), storeTimeout,
 		float64(before)/1e6, float64(during)/1e6, float64(after)/1e6, wrong, tracker.Counters()["touch.dropped"])
 	assert.Zero(t, met.refused.Load(), "every session is cached")
 	atMost("seconds of the slowest request", time.Duration(met.worst.Load()).Seconds(), (storeTimeout + slack).Seconds())
-	assert.Less(t, during-before, int64(16<<20+400*sessions), "one entry a session waits to be written")
+	assert.Less(t, during-before, int64(16<<20+400*sessions), "one touch per session is buffered")
 	assert.Zero(t, wrong)
 	assert.Zero(t, tracker.Counters()["touch.dropped"])
 	atLeast("share of the load that was sent", float64(met.sent.Load())/(float64(rate)*d.Seconds()), 0.9)
 }
 
-// wrong counts sessions whose stored activity is not their latest request, give or
-// take what a touch may wait and a second of the clocks.
+// wrong counts sessions whose stored activity is not their latest request. It allows for the touch
+// interval and one second of clock difference.
 func (p *population) wrong(t *testing.T, f *filled, touch time.Duration) (wrong int) {
 	t.Helper()
 	var rows []struct {
 		SessionID    string
 		LastActivity time.Time
 	}
-	require.NoError(t, f.db.NewRaw("SELECT session_id, last_activity FROM user_sessions WHERE logout_at IS NULL").Scan(t.Context(), &rows))
+	require.NoError(t, f.db.NewRaw(
+		"SELECT session_id, last_activity FROM user_sessions WHERE logout_at IS NULL").Scan(t.Context(), &rows))
 	stored := make(map[string]time.Time, len(rows))
 	for _, row := range rows {
 		stored[row.SessionID] = row.LastActivity
@@ -203,8 +207,8 @@ func (p *population) wrong(t *testing.T, f *filled, touch time.Duration) (wrong 
 	return wrong
 }
 
-// TestOverlappingReplicas has two replicas flush the same sessions all the time while
-// some of them end, and reads the server's log.
+// TestOverlappingReplicas lets two replicas flush the same sessions without a pause while some of
+// the sessions end. Then it reads the server's log.
 func TestOverlappingReplicas(t *testing.T) {
 	sessions, d := 300, 2*time.Second
 	if *long {
@@ -239,8 +243,9 @@ func TestOverlappingReplicas(t *testing.T) {
 				ids = append(ids, sessiontrack.SessionID(id))
 			}
 			slices.Reverse(ids)
-			_, err := trackers[i/10%2].End(t.Context(), sessiontrack.IDs(ids...), sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin})
-			if err != nil { // behind two writers that never rest an end may not come to its turn in time
+			_, err := trackers[i/10%2].End(t.Context(), sessiontrack.IDs(ids...),
+				sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin})
+			if err != nil { // with two permanent writers, an end may time out
 				assert.ErrorIs(t, err, sessiontrack.ErrUnavailable)
 				i -= 10
 			}
@@ -252,6 +257,7 @@ func TestOverlappingReplicas(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotContains(t, string(log), "deadlock detected")
 	written := trackers[0].Counters()["touch.written"] + trackers[1].Counters()["touch.written"]
-	say("\noverlap: two replicas flushed the same %d sessions for %v, %d touches written, no deadlock in the server's log", sessions, d, written)
+	say("\noverlap: two replicas flushed the same %d sessions for %v, %d touches written, no deadlock in the server's log",
+		sessions, d, written)
 	assert.Positive(t, written)
 }

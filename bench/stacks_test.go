@@ -22,22 +22,24 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// inner is the application's handler, the same for all. It is a global interface
-// variable, or the compiler would see through it and drop the allocations.
-var inner http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+// inner is the application's handler in every stack. It is a global interface variable, so that the
+// compiler cannot inline it and remove the allocations.
+var inner http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	w.WriteHeader(http.StatusNoContent)
+})
 
-// user is whose session every request carries.
+// user is the user of every request's session.
 const user = "42"
 
-// stack is one way of knowing the session of a request over net/http.
+// stack is one way to find the session of a request over net/http.
 type stack struct {
 	name, does string
 	wrap       func(next http.Handler) http.Handler
-	user       func(*http.Request) string // as the stack's session tells it, behind wrap
+	user       func(*http.Request) string // returns the session's user, called inside wrap
 	request    *http.Request
 }
 
-// sink is a ResponseWriter that keeps nothing.
+// sink is a ResponseWriter that discards the response.
 type sink struct{ header http.Header }
 
 func (s *sink) Header() http.Header         { return s.header }
@@ -53,7 +55,7 @@ func (s *stack) caller(next http.Handler) func() {
 	}
 }
 
-// prove fails unless the stack knows the session.
+// prove fails if the stack does not find the session.
 func (s *stack) prove(t testing.TB) {
 	t.Helper()
 	got := ""
@@ -73,7 +75,7 @@ func bare() *stack {
 
 type floorKey struct{}
 
-// floor does what no middleware with a context can leave out.
+// floor does only what every middleware with a context value must do.
 func floor() *stack {
 	value := new(string)
 	*value = user
@@ -89,10 +91,12 @@ func floor() *stack {
 	}
 }
 
-// ours is sessiontrack over a store; carrier is header, cookie or jwt.
-func ours(t testing.TB, store sessiontrack.Store, carrier string, identifier sessiontrack.Identifier, key signingKey) *stack {
+// ours is sessiontrack with a store. carrier is header, cookie or jwt.
+func ours(t testing.TB, store sessiontrack.Store, carrier string, identifier sessiontrack.Identifier,
+	key signingKey) *stack {
 	t.Helper()
-	o := &sessiontrack.Options{Cookie: &sessiontrack.CookieOptions{}, Identifier: identifier, Logger: slog.New(slog.DiscardHandler)}
+	o := &sessiontrack.Options{Cookie: &sessiontrack.CookieOptions{}, Identifier: identifier,
+		Logger: slog.New(slog.DiscardHandler)}
 	tracker, err := sessiontrack.New(store, o)
 	require.NoError(t, err)
 	require.NoError(t, tracker.Start(context.Background()))
@@ -122,8 +126,8 @@ func oursInMemory(t testing.TB, carrier string) *stack {
 	return ours(t, sessiontrack.NewMemoryStore(), carrier, nil, signingKey{})
 }
 
-// scsStack is scs with its session in memory. With an idle timeout it writes the
-// session back each time, which is how it knows of activity.
+// scsStack is scs with an in-memory session. With an idle timeout it writes the session back in
+// each request, because that is how scs records activity.
 func scsStack(t testing.TB) *stack {
 	t.Helper()
 	manager := scs.New()
@@ -138,11 +142,12 @@ func scsStack(t testing.TB) *stack {
 	r.AddCookie(&http.Cookie{Name: "session", Value: token})
 	return &stack{
 		name: "alexedwards/scs v2.9.0, memory", does: "idle timeout; no list, no end from outside, no store of activity",
-		wrap: manager.LoadAndSave, user: func(r *http.Request) string { return manager.GetString(r.Context(), "user") }, request: r,
+		wrap: manager.LoadAndSave, user: func(r *http.Request) string { return manager.GetString(r.Context(), "user") },
+		request: r,
 	}
 }
 
-// gorillaStack keeps the session in a signed cookie, read and written each time.
+// gorillaStack keeps the session in a signed cookie that it reads and writes in each request.
 func gorillaStack(t testing.TB) *stack {
 	t.Helper()
 	store := sessions.NewCookieStore([]byte(strings.Repeat("k", 32)))
@@ -154,11 +159,12 @@ func gorillaStack(t testing.TB) *stack {
 	r := newRequest()
 	r.AddCookie(w.Result().Cookies()[0])
 	return &stack{
-		name: "gorilla/sessions v1.4.0, cookie", does: "Get and Save of a signed cookie; nothing on the server, cannot end one",
+		name: "gorilla/sessions v1.4.0, cookie",
+		does: "Get and Save of a signed cookie; nothing on the server, cannot end one",
 		wrap: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				// The registry lives in the context of the request; each call has its own, as each
-				// request of a server would.
+				// gorilla's registry is in the request's context. Each call gets a new one, as each
+				// request of a server does.
 				r = r.WithContext(context.WithValue(r.Context(), floorKey{}, nil))
 				session, err := store.Get(r, "session")
 				if err == nil {
@@ -180,7 +186,7 @@ func gorillaStack(t testing.TB) *stack {
 	}
 }
 
-// signingKey signs tokens and says how to verify them.
+// signingKey signs tokens and configures their verification.
 type signingKey struct {
 	algorithm string
 	private   any
@@ -197,11 +203,12 @@ func signingKeys(t testing.TB) []signingKey {
 	return []signingKey{{"HS256", secret, secret}, {"RS256", r, &r.PublicKey}, {"ES256", e, &e.PublicKey}}
 }
 
-// identifier verifies the key's tokens; cacheSize is JWTOptions.CacheSize.
+// identifier verifies the key's tokens. cacheSize is JWTOptions.CacheSize.
 func (k signingKey) identifier(t testing.TB, cacheSize int) *sessiontrack.JWTIdentifier {
 	t.Helper()
 	identifier, err := sessiontrack.NewJWTIdentifier(sessiontrack.JWTOptions{
-		Keyfunc: func(*jwt.Token) (any, error) { return k.public, nil }, Algorithms: []string{k.algorithm}, CacheSize: cacheSize,
+		Keyfunc: func(*jwt.Token) (any, error) { return k.public, nil }, Algorithms: []string{k.algorithm},
+		CacheSize: cacheSize,
 	})
 	require.NoError(t, err)
 	return identifier

@@ -17,23 +17,23 @@ import (
 )
 
 var (
-	long   = flag.Bool("long", false, "the whole comparison, in place of a short form")
+	long   = flag.Bool("long", false, "run the whole comparison instead of a short form")
 	rounds = flag.Int("rounds", 41, "how many turns each contender of a comparison has")
 )
 
-// turn is how long a contender runs each time.
+// turn is how long a contender runs per turn.
 const turn = 15 * time.Millisecond
 
-// row is a contender of a comparison, with what was measured.
+// row is one contender and its measurements.
 type row struct {
 	name, does    string
 	call          func()
-	nanos         []float64 // one figure a turn
+	nanos         []float64 // one value per turn
 	allocs, bytes float64
 }
 
-// measure lets the rows run in turns, so that what else the machine does meets all of
-// them, collections of their garbage included.
+// measure runs the rows in turns, so that other work of the machine affects all of them. That
+// includes their garbage collections.
 func measure(rows []*row, rounds int) {
 	batches := make([]int, len(rows))
 	for i, r := range rows {
@@ -60,8 +60,8 @@ func timed(f func(), n int) time.Duration {
 	return time.Since(began)
 }
 
-// spent is what one call allocates: the least of several tries, because what runs in
-// the background allocates too.
+// spent returns what one call allocates. It takes the minimum of several tries, because background
+// goroutines allocate too.
 func spent(f func(), n int) (allocs, bytes float64) {
 	var before, after runtime.MemStats
 	for try := range 5 {
@@ -81,8 +81,7 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// times is how many times r takes what other takes: the median over the turns, each
-// held against the same one of the other.
+// times returns the ratio of r's time to other's: the median over the ratios of equal turns.
 func (r *row) times(other *row) float64 {
 	ratios := make([]float64, len(r.nanos))
 	for i := range ratios {
@@ -115,7 +114,7 @@ func printRows(title string, rows []*row, base *row) {
 	w.Flush()
 }
 
-// TestRequestPath is the table of the request path, goals 1 and 2.
+// TestRequestPath prints the table of the request path (goals 1 and 2).
 func TestRequestPath(t *testing.T) {
 	keys := signingKeys(t)
 	hs := keys[0]
@@ -147,7 +146,8 @@ func TestRequestPath(t *testing.T) {
 	measure(rows, *rounds)
 	base, scs, gorilla := rows[1], rows[5], rows[6]
 	printRows("The request path, one cached session, one core at a time", rows, base)
-	say("\ngoal 1 (asserted): 2 allocations, at most 384 bytes\ngoal 2: at most 2 times the floor; 30 times faster than scs and gorilla")
+	say("\ngoal 1 (asserted): 2 allocations, at most 384 bytes\ngoal 2: at most 2 times the floor; 30 times faster than " +
+		"scs and gorilla")
 	for _, r := range rows[2:5] {
 		atMost(r.name+", against the floor", r.times(base), 2)
 		atLeast("scs against "+r.name, scs.times(r), 30)
@@ -155,8 +155,8 @@ func TestRequestPath(t *testing.T) {
 	}
 }
 
-// holdToAllocations asserts goal 1. Beside the first requests the user-agent parser is
-// made, once in a process, and allocates too.
+// holdToAllocations asserts goal 1. It waits, because the first requests also build the user-agent
+// parser, once per process, and that allocates too.
 func holdToAllocations(t *testing.T, rows []*row) {
 	for _, r := range rows {
 		assert.Eventually(t, func() bool {
@@ -166,7 +166,7 @@ func holdToAllocations(t *testing.T, rows []*row) {
 	}
 }
 
-// TestVerifiedTokens holds the cache of verified tokens against none, goal 3.
+// TestVerifiedTokens compares requests with and without the cache of verified tokens (goal 3).
 func TestVerifiedTokens(t *testing.T) {
 	goals := map[string]float64{"HS256": 10, "RS256": 50, "ES256": 100}
 	say("\ngoal 3: the cache of verified tokens against none")

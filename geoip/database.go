@@ -15,13 +15,14 @@ import (
 )
 
 const (
-	// maxFileBytes bounds what is read into memory; the largest city databases have a few hundred megabytes.
+	// maxFileBytes is the largest file that is read into memory. The largest city databases have a
+	// few hundred megabytes.
 	maxFileBytes = 2 << 30
-	maxNameBytes = 100 // what a session keeps of a name
+	maxNameBytes = 100 // a session keeps at most this much of a name
 )
 
-// readDatabase returns the database of the file at path, and the file's state when the fault lies in what it holds and
-// will be the same next time.
+// readDatabase returns the database in the file at path. If the content of the file is wrong, it
+// returns the file's state too: the same file would fail again.
 func readDatabase(path string) (*geoip2.Reader, os.FileInfo, error) {
 	data, info, err := readWhole(path)
 	if err != nil {
@@ -34,13 +35,14 @@ func readDatabase(path string) (*geoip2.Reader, os.FileInfo, error) {
 	return database, info, nil
 }
 
-// readWhole returns a file that did not change while it was read.
+// readWhole reads a file. It fails if the file changes meanwhile.
 func readWhole(path string) ([]byte, os.FileInfo, error) {
-	// A named pipe would block in Open already.
+	// Stat comes first, because Open blocks on a named pipe.
 	if info, err := os.Stat(path); err != nil {
 		return nil, nil, err
 	} else if !info.Mode().IsRegular() || info.Size() > maxFileBytes {
-		return nil, nil, fmt.Errorf("%s is not a regular file of at most %d bytes", path, int64(maxFileBytes))
+		return nil, nil, fmt.Errorf("%s is not a file that can be read: want a regular file of at most %d bytes", path,
+			int64(maxFileBytes))
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -65,14 +67,16 @@ func readWhole(path string) ([]byte, os.FileInfo, error) {
 	return data, after, nil
 }
 
-// openDatabase checks all of data, which a file cut off or overwritten half-way does not survive, and that it tells places.
+// openDatabase verifies all of data, so that a truncated or half-overwritten file fails. It also
+// checks that the database contains locations.
 func openDatabase(data []byte) (*geoip2.Reader, error) {
 	raw, err := maxminddb.OpenBytes(data)
 	if err != nil {
 		return nil, err
 	}
 	if len(raw.Metadata.Description) == 0 {
-		// Verify asks for one; databases that people build themselves often have none, and nothing here needs it.
+		// Verify requires a description. Self-made databases often lack one, and this package does
+		// not use it.
 		raw.Metadata.Description = map[string]string{"en": raw.Metadata.DatabaseType}
 	}
 	if err := raw.Verify(); err != nil {
@@ -84,24 +88,24 @@ func openDatabase(data []byte) (*geoip2.Reader, error) {
 	}
 	var wrongKind geoip2.InvalidMethodError
 	if _, err := database.City(netip.IPv4Unspecified()); errors.As(err, &wrongKind) {
-		return nil, fmt.Errorf("a %s database tells neither cities nor countries", wrongKind.DatabaseType)
+		return nil, fmt.Errorf("the type is %s: want a city or country database", wrongKind.DatabaseType)
 	}
 	return database, nil
 }
 
-// sameFile reports whether a file is the one that it was, as far as its state tells.
+// sameFile reports whether both states describe the same version of a file.
 func sameFile(a, b os.FileInfo) bool {
 	return a != nil && b != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// sharedAddresses are those behind carrier-grade NAT (RFC 6598).
+// sharedAddresses are the addresses behind carrier-grade NAT (RFC 6598).
 var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
 
 func isPublic(addr netip.Addr) bool {
 	return addr.IsGlobalUnicast() && !addr.IsPrivate() && !sharedAddresses.Contains(addr)
 }
 
-// countryCode lets through what ISO 3166-1 alpha-2 allows.
+// countryCode accepts the form of ISO 3166-1 alpha-2, and returns "" for anything else.
 func countryCode(code string) string {
 	if len(code) != 2 || code[0] < 'A' || code[0] > 'Z' || code[1] < 'A' || code[1] > 'Z' {
 		return ""
@@ -109,7 +113,8 @@ func countryCode(code string) string {
 	return code
 }
 
-// cleanName makes a name of a file's text: it is shown beside the user's own data, and the file comes from elsewhere.
+// cleanName cleans a name from the file. The file comes from a third party, and the name is shown
+// next to the user's own data.
 func cleanName(name string) string {
 	name = strings.Map(func(r rune) rune {
 		switch {

@@ -9,8 +9,8 @@ import (
 	"github.com/sessiontrack/sessiontrack/geoip"
 )
 
-// It is handed to the tracker as Options.Locator; asking it directly is for tools. There is no output to compare,
-// because no database comes with this package.
+// Options.Locator takes the Locator; tools may also call it directly. The example has no output to
+// compare, because this package contains no database.
 func ExampleOpen() {
 	places, err := geoip.Open("/var/lib/GeoIP/GeoLite2-City.mmdb", &geoip.Options{Language: "de"})
 	if err != nil {

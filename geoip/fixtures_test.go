@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// records maps networks to what a database says of them.
+// records maps networks to their records in a database.
 type records map[string]mmdbtype.Map
 
 func names(language, name string) mmdbtype.Map {
@@ -37,7 +37,7 @@ func city(code, country, region, town string) mmdbtype.Map {
 	}
 }
 
-// cities is the database of most tests, with the town changed at will.
+// cities is the database of most tests. town is the name of one city.
 func cities(town string) records {
 	return records{
 		"36.64.0.0/12":  city("ID", "Indonesia", "Jakarta", town),
@@ -46,10 +46,11 @@ func cities(town string) records {
 	}
 }
 
-// buildDatabase makes a MaxMind DB file, also of networks that no real one has.
+// buildDatabase builds a MaxMind DB file. It may contain networks that no real one has.
 func buildDatabase(t testing.TB, kind string, content records) []byte {
 	t.Helper()
-	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: kind, BuildEpoch: 1_700_000_000, IncludeReservedNetworks: true})
+	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: kind, BuildEpoch: 1_700_000_000,
+		IncludeReservedNetworks: true})
 	require.NoError(t, err)
 	for network, record := range content {
 		_, ipNet, err := net.ParseCIDR(network)

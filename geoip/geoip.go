@@ -1,13 +1,14 @@
-// Package geoip tells sessions' places from a MaxMind DB file on this machine: the city and country databases of
-// MaxMind (GeoIP2, GeoLite2) and DB-IP. Nobody else is asked. No database comes with it: get one from its maker, under
-// its licence, and have it updated, for example with geoipupdate.
+// Package geoip looks up locations in a MaxMind DB file on this machine: the city and country
+// databases of MaxMind (GeoIP2, GeoLite2) and DB-IP. It sends no request to anyone. It contains no
+// database: get one from its maker, under its licence, and keep it updated, for example with
+// geoipupdate.
 //
 //	places, err := geoip.Open("/var/lib/GeoIP/GeoLite2-City.mmdb", nil)
 //	…
 //	tracker, err := sessiontrack.New(store, &sessiontrack.Options{Locator: places})
 //
-// The file is read into memory, not mapped: a mapped file that shrinks while it is in use kills the process with a
-// SIGBUS that nothing can catch. It may therefore be replaced or overwritten at any time; see [Locator].
+// The file is read into memory and not mapped: if a mapped file shrinks while it is in use, a
+// SIGBUS kills the process. So the file may be replaced or overwritten at any time; see [Locator].
 package geoip
 
 import (
@@ -28,31 +29,33 @@ import (
 const (
 	defaultCheckInterval = time.Minute
 
-	// settleTime is the least time for which a changed file must have stayed the same before it is read: tools that
-	// write it in place take a while, and leave something in between that looks whole.
+	// settleTime is how long a changed file must stay unchanged before it is read. Tools that write
+	// the file in place take a while, and an incomplete file may look complete.
 	settleTime = 2 * time.Second
 )
 
-// Options configures [Open]. The zero value, and nil, give the defaults.
+// Options configures [Open]. The zero value and nil mean the defaults.
 type Options struct {
-	// Language of names: "en" (the default), "de", "es", "fr", "ja", "pt-BR", "ru" or "zh-CN". A place without a name in
-	// it is named in English.
+	// Language is the language of names: "en" (the default), "de", "es", "fr", "ja", "pt-BR", "ru"
+	// or "zh-CN". A location without a name in that language gets its English name.
 	Language string
 
-	// CheckInterval is how often, at most, a lookup looks whether the file has changed. Default 1 minute; negative
-	// never, so that only Reload reads the file again.
+	// CheckInterval is the shortest time between two checks whether the file has changed. Default 1
+	// minute. A negative value means never: only Reload reads the file again.
 	CheckInterval time.Duration
 
-	// Logger gets a warning when a changed file cannot be used, and an info when one is. Default slog.Default().
+	// Logger gets a warning when a changed file cannot be used, and an info record when a changed
+	// file is in use. Default slog.Default().
 	Logger *slog.Logger
 }
 
-// Locator is a [sessiontrack.Locator] over one database file. It is safe for concurrent use, holds no file and no
-// goroutine, and needs no closing.
+// Locator is a [sessiontrack.Locator] that reads one database file. It is safe for concurrent use.
+// It has no open file and no goroutine, so it needs no Close.
 //
-// A changed file is noticed by the first lookup after CheckInterval, and read by a lookup at least two seconds later
-// that finds it unchanged since: it alone waits, about a second for the largest databases, while both are in memory. A
-// file that is missing, truncated, damaged or of another kind is reported once and leaves the places as they were.
+// The first lookup after CheckInterval notices a changed file. A lookup at least two seconds later
+// reads the file if it has not changed again. Only that lookup waits, about a second for the
+// largest databases, and both databases are in memory meanwhile. A file that is missing, truncated,
+// damaged or of another type is reported once, and the old database stays in use.
 type Locator struct {
 	path     string
 	language func(geoip2.Names) string
@@ -61,27 +64,28 @@ type Locator struct {
 
 	database atomic.Pointer[geoip2.Reader]
 
-	started   time.Time    // what nextCheck counts from, by the monotonic clock
-	nextCheck atomic.Int64 // nanoseconds since started; negative: never
+	started   time.Time    // zero of nextCheck, on the monotonic clock
+	nextCheck atomic.Int64 // nanoseconds since started; negative means never
 
-	mu       sync.Mutex  // held while the file is looked at; guards what follows
+	mu       sync.Mutex  // held while the file is checked; guards the fields below
 	current  os.FileInfo // the file that database was read from
-	refused  os.FileInfo // the file that was no good, so that it is read once only
-	changing os.FileInfo // the changed file as last seen, to see whether it stays so
-	reported string      // the last warning, so that it is given once only
+	refused  os.FileInfo // the unusable file, so that it is read only once
+	changing os.FileInfo // the changed file at the last check
+	reported string      // the last warning, so that it is logged only once
 }
 
 var _ sessiontrack.Locator = (*Locator)(nil)
 
-// Open reads the database at path, and checks the whole of it: about 20 ms a megabyte. It fails when the file cannot be
-// read, is damaged, or is neither a city nor a country database, and names the option that is wrong. opts may be nil.
+// Open reads and verifies the database at path, which takes about 20 ms per megabyte. It fails if
+// the file cannot be read, is damaged, or is neither a city nor a country database. For a wrong
+// option the error names the option. opts may be nil.
 func Open(path string, opts *Options) (*Locator, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
 	language, ok := languages[opts.Language]
 	if !ok {
-		return nil, fmt.Errorf("geoip: Options.Language is %q: it must be en, de, es, fr, ja, pt-BR, ru or zh-CN", opts.Language)
+		return nil, fmt.Errorf("geoip: Options.Language is %q: want en, de, es, fr, ja, pt-BR, ru or zh-CN", opts.Language)
 	}
 	l := &Locator{path: path, language: language, every: opts.CheckInterval, logger: opts.Logger, started: time.Now()}
 	if l.every == 0 {
@@ -96,9 +100,10 @@ func Open(path string, opts *Options) (*Locator, error) {
 	return l, nil
 }
 
-// Locate returns the place of addr. The zero Location is no error: the database does not know the address, or the
-// address is in no place (private, shared, loopback, link-local, multicast, unspecified, or the zero Addr). Names are
-// cut to 100 bytes, valid UTF-8 and free of control and formatting characters, whatever the file says.
+// Locate returns the location of addr. It returns the zero Location and no error if the database
+// does not know the address. The same holds for an address without a location: private, shared,
+// loopback, link-local, multicast, unspecified, or the zero Addr. Names have at most 100 bytes, are
+// valid UTF-8 and contain no control and formatting characters.
 func (l *Locator) Locate(ctx context.Context, addr netip.Addr) (sessiontrack.Location, error) {
 	if err := ctx.Err(); err != nil {
 		return sessiontrack.Location{}, fmt.Errorf("geoip: locate: %w", err)
@@ -115,8 +120,9 @@ func (l *Locator) Locate(ctx context.Context, addr netip.Addr) (sessiontrack.Loc
 	return l.location(city), nil
 }
 
-// Reload reads the file now, whether it has changed or not. When it cannot be used, the error says why and the places
-// stay as they were. It is for hosts that know when the file is complete, from a signal or their own download.
+// Reload reads the file now, even if it has not changed. If the file cannot be used, the error says
+// why and the old database stays in use. It is for hosts that know when the file is complete, by a
+// signal or their own download.
 func (l *Locator) Reload() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,12 +130,13 @@ func (l *Locator) Reload() error {
 	return l.load()
 }
 
-// BuildTime returns when the database in use was built by its maker, so that hosts can watch that it is kept fresh.
+// BuildTime returns when the maker built the database in use. A host can watch its age.
 func (l *Locator) BuildTime() time.Time {
 	return l.database.Load().Metadata().BuildTime().UTC()
 }
 
-// checkFile looks at the file when that is due. One lookup does it, the others go on with the database that there is.
+// checkFile checks the file if the interval has passed. One lookup does it, and the others use the
+// present database.
 func (l *Locator) checkFile() {
 	if next := l.nextCheck.Load(); next < 0 || time.Since(l.started) < time.Duration(next) || !l.mu.TryLock() {
 		return
@@ -157,7 +164,7 @@ func (l *Locator) checkFile() {
 	}
 }
 
-// load reads the file and, when it is good, puts it in use. mu is held.
+// load reads the file and puts it in use if it is valid. The caller holds mu.
 func (l *Locator) load() error {
 	database, info, err := readDatabase(l.path)
 	if err != nil {
@@ -169,7 +176,7 @@ func (l *Locator) load() error {
 	return nil
 }
 
-// report warns of err, unless it did so last time. mu is held.
+// report logs a warning unless the last warning was the same. The caller holds mu.
 func (l *Locator) report(err error) {
 	if text := err.Error(); text != l.reported {
 		l.reported = text
@@ -185,8 +192,8 @@ func (l *Locator) scheduleCheck(after time.Duration) {
 	l.nextCheck.Store(int64(time.Since(l.started) + after))
 }
 
-// location takes from a record what a session shows. A country database leaves region and city empty. The region is the
-// largest one: the parts of a country come from largest to smallest.
+// location converts a record. A country database leaves region and city empty. A record lists
+// subdivisions from largest to smallest; the region is the first.
 func (l *Locator) location(city *geoip2.City) sessiontrack.Location {
 	place := sessiontrack.Location{
 		CountryCode: countryCode(city.Country.ISOCode),

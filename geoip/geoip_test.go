@@ -29,7 +29,8 @@ func TestLocate(t *testing.T) {
 		{"36.68.1.0", inJakarta},
 		{"::ffff:36.68.1.2", inJakarta},
 		{"2001:448::1", sessiontrack.Location{CountryCode: "ID", Country: "Indonesia", Region: "West Java", City: "Bandung"}},
-		{"2001:448::1%eth0", sessiontrack.Location{CountryCode: "ID", Country: "Indonesia", Region: "West Java", City: "Bandung"}},
+		{"2001:448::1%eth0", sessiontrack.Location{CountryCode: "ID", Country: "Indonesia", Region: "West Java",
+			City: "Bandung"}},
 		{"81.2.69.142", sessiontrack.Location{CountryCode: "GB", Country: "United Kingdom"}},
 		{"36.80.0.1", sessiontrack.Location{}},
 		{"2001:449::1", sessiontrack.Location{}},
@@ -45,19 +46,22 @@ func TestLocate(t *testing.T) {
 	assert.Equal(t, time.Unix(1_700_000_000, 0).UTC(), locator.BuildTime())
 }
 
-// The database says that these are in Jakarta; they are in no place all the same.
+// The test's database has a location for these addresses, but none of them is public.
 func TestNoPlaceForAddressesThatAreNotPublic(t *testing.T) {
 	t.Parallel()
 	everywhere := city("ID", "Indonesia", "Jakarta", "Jakarta")
-	locator := openBytes(t, buildDatabase(t, "GeoIP2-City", records{"0.0.0.0/1": everywhere, "128.0.0.0/1": everywhere, "8000::/1": everywhere}), nil)
+	locator := openBytes(t, buildDatabase(t, "GeoIP2-City", records{"0.0.0.0/1": everywhere, "128.0.0.0/1": everywhere,
+		"8000::/1": everywhere}), nil)
 	for _, addr := range []string{"36.68.1.2", "8.8.8.8", "100.63.255.255", "100.128.0.1", "2600::1"} {
 		got, err := locator.Locate(t.Context(), netip.MustParseAddr(addr))
 		require.NoError(t, err)
 		assert.Equal(t, strings.Contains(addr, "."), got.City == "Jakarta", addr)
 	}
 	for _, addr := range []string{
-		"10.0.0.1", "172.16.0.1", "192.168.1.1", "127.0.0.1", "169.254.1.1", "100.64.0.1", "100.127.255.255", "0.0.0.0", "224.0.0.1",
-		"255.255.255.255", "::", "::1", "fe80::1", "fe80::1%eth0", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:100.64.0.1",
+		"10.0.0.1", "172.16.0.1", "192.168.1.1", "127.0.0.1", "169.254.1.1", "100.64.0.1", "100.127.255.255", "0.0.0.0",
+		"224.0.0.1",
+		"255.255.255.255", "::", "::1", "fe80::1", "fe80::1%eth0", "fd00::1", "ff02::1", "::ffff:10.0.0.1",
+		"::ffff:100.64.0.1",
 	} {
 		got, err := locator.Locate(t.Context(), netip.MustParseAddr(addr))
 		require.NoError(t, err)
@@ -70,15 +74,16 @@ func TestNoPlaceForAddressesThatAreNotPublic(t *testing.T) {
 
 func TestKindsOfDatabases(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"GeoLite2-City", "GeoIP2-City", "GeoIP2-Enterprise", "GeoLite2-Country", "GeoIP2-Country", "DBIP-City-Lite", "DBIP-Country-Lite"} {
+	for _, kind := range []string{"GeoLite2-City", "GeoIP2-City", "GeoIP2-Enterprise", "GeoLite2-Country",
+		"GeoIP2-Country", "DBIP-City-Lite", "DBIP-Country-Lite"} {
 		locator := openBytes(t, buildDatabase(t, kind, records{"81.2.69.0/24": country("GB", "United Kingdom")}), nil)
 		got, err := locator.Locate(t.Context(), netip.MustParseAddr("81.2.69.142"))
 		require.NoError(t, err, kind)
 		assert.Equal(t, sessiontrack.Location{CountryCode: "GB", Country: "United Kingdom"}, got, kind)
 	}
 	for kind, want := range map[string]string{
-		"GeoLite2-ASN":        "tells neither cities nor countries",
-		"GeoIP2-Anonymous-IP": "tells neither cities nor countries",
+		"GeoLite2-ASN":        "want a city or country database",
+		"GeoIP2-Anonymous-IP": "want a city or country database",
 		"Made-By-Hand":        "Made-By-Hand",
 	} {
 		_, err := Open(writeFile(t, buildDatabase(t, kind, cities("Jakarta"))), nil)
@@ -90,8 +95,10 @@ func TestLanguages(t *testing.T) {
 	t.Parallel()
 	record := mmdbtype.Map{
 		"country": mmdbtype.Map{"iso_code": mmdbtype.String("DE"), "names": mmdbtype.Map{
-			"en": mmdbtype.String("Germany"), "de": mmdbtype.String("Deutschland"), "es": mmdbtype.String("Alemania"), "fr": mmdbtype.String("Allemagne"),
-			"ja": mmdbtype.String("ドイツ連邦共和国"), "pt-BR": mmdbtype.String("Alemanha"), "ru": mmdbtype.String("Германия"), "zh-CN": mmdbtype.String("德国"),
+			"en": mmdbtype.String("Germany"), "de": mmdbtype.String("Deutschland"), "es": mmdbtype.String("Alemania"),
+			"fr": mmdbtype.String("Allemagne"),
+			"ja": mmdbtype.String("ドイツ連邦共和国"), "pt-BR": mmdbtype.String("Alemanha"), "ru": mmdbtype.String("Германия"),
+			"zh-CN": mmdbtype.String("德国"),
 		}},
 		"city": names("en", "Munich"),
 	}
@@ -104,13 +111,14 @@ func TestLanguages(t *testing.T) {
 		require.NoError(t, err)
 		got, err := locator.Locate(t.Context(), netip.MustParseAddr("81.2.69.1"))
 		require.NoError(t, err)
-		assert.Equal(t, sessiontrack.Location{CountryCode: "DE", Country: want, City: "Munich"}, got, "what has no name in %q is named in English", language)
+		assert.Equal(t, sessiontrack.Location{CountryCode: "DE", Country: want, City: "Munich"}, got,
+			"a location without a name in %q gets its English name", language)
 	}
 	_, err := Open(path, &Options{Language: "tlh"})
-	require.EqualError(t, err, `geoip: Options.Language is "tlh": it must be en, de, es, fr, ja, pt-BR, ru or zh-CN`)
+	require.EqualError(t, err, `geoip: Options.Language is "tlh": want en, de, es, fr, ja, pt-BR, ru or zh-CN`)
 }
 
-// A file is text from elsewhere, shown beside the user's own data.
+// The file's text comes from a third party and is shown next to the user's own data.
 func TestNamesAreCleaned(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, want string }{
@@ -134,10 +142,12 @@ func TestNamesAreCleaned(t *testing.T) {
 		assert.Equal(t, want, countryCode(code), "%q", code)
 	}
 
-	locator := openBytes(t, buildDatabase(t, "GeoLite2-City", records{"36.64.0.0/12": city("id", "Indo\u202enesia", "\x1b[2J", "<script>\x07")}), nil)
+	locator := openBytes(t, buildDatabase(t, "GeoLite2-City",
+		records{"36.64.0.0/12": city("id", "Indo\u202enesia", "\x1b[2J", "<script>\x07")}), nil)
 	got, err := locator.Locate(t.Context(), jakarta)
 	require.NoError(t, err)
-	assert.Equal(t, sessiontrack.Location{Country: "Indonesia", Region: "[2J", City: "<script>"}, got, "escaping is for whoever shows it")
+	assert.Equal(t, sessiontrack.Location{Country: "Indonesia", Region: "[2J", City: "<script>"}, got,
+		"the page that shows the name escapes it")
 }
 
 func FuzzCleanName(f *testing.F) {
@@ -147,7 +157,7 @@ func FuzzCleanName(f *testing.F) {
 		got := cleanName(name)
 		assert.LessOrEqual(t, len(got), maxNameBytes)
 		assert.True(t, utf8.ValidString(got))
-		assert.Equal(t, got, cleanName(got), "clean is clean")
+		assert.Equal(t, got, cleanName(got), "cleaning twice changes nothing")
 		assert.False(t, strings.ContainsAny(got, "\x00\x1b\u0085\u202e\u2066\u200b"), "%q", got)
 	})
 }
@@ -172,7 +182,7 @@ func TestOpenRefuses(t *testing.T) {
 	_, err := Open(filepath.Join(t.TempDir(), "missing.mmdb"), nil)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = Open(t.TempDir(), nil)
-	require.ErrorContains(t, err, "is not a regular file")
+	require.ErrorContains(t, err, "want a regular file")
 }
 
 func TestLocateEndsWithItsContext(t *testing.T) {
@@ -184,7 +194,7 @@ func TestLocateEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// A damaged database gives an error or a place, and neither a panic nor a place that is not clean.
+// A damaged database gives an error or a clean location. It never panics.
 func FuzzDamagedDatabase(f *testing.F) {
 	good := buildDatabase(f, "GeoLite2-City", cities("Jakarta"))
 	f.Add(uint16(0), byte(0xff), uint16(len(good)))
@@ -201,7 +211,8 @@ func FuzzDamagedDatabase(f *testing.F) {
 		locator := &Locator{language: languages["en"], every: -1}
 		locator.database.Store(database)
 		locator.scheduleCheck(0)
-		for _, addr := range []netip.Addr{jakarta, netip.MustParseAddr("2001:448::1"), netip.MustParseAddr("255.255.255.254")} {
+		for _, addr := range []netip.Addr{jakarta, netip.MustParseAddr("2001:448::1"),
+			netip.MustParseAddr("255.255.255.254")} {
 			place, err := locator.Locate(t.Context(), addr)
 			if err != nil {
 				assert.Zero(t, place)

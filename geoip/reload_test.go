@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// town is what the locator answers for an address in Jakarta.
+// town returns the city of an address in Jakarta.
 func town(t testing.TB, l *Locator) string {
 	t.Helper()
 	place, err := l.Locate(t.Context(), jakarta)
@@ -23,8 +23,8 @@ func town(t testing.TB, l *Locator) string {
 	return place.City
 }
 
-// overwrite changes a file in place, as tools do that know no better, and gives it a time of its own, since two writes
-// may fall into one tick of the file system's clock.
+// overwrite changes a file in place, as simple tools do. It also sets the modification time,
+// because two writes may get the same tick of the file system's clock.
 func overwrite(t testing.TB, path string, data []byte, version int64) {
 	t.Helper()
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -44,14 +44,15 @@ func setVersion(t testing.TB, path string, version int64) {
 
 func TestReloadsWhenTheFileChanges(t *testing.T) {
 	t.Parallel()
-	older, newer := buildDatabase(t, "GeoLite2-City", cities("Jakarta")), buildDatabase(t, "GeoLite2-City", cities("Bandung"))
+	older, newer := buildDatabase(t, "GeoLite2-City", cities("Jakarta")), buildDatabase(t, "GeoLite2-City",
+		cities("Bandung"))
 	changes := map[string]func(t *testing.T, path string, version int64){
 		"overwritten in place": func(t *testing.T, path string, version int64) { overwrite(t, path, newer, version) },
 		"replaced by a rename": func(t *testing.T, path string, _ int64) {
 			require.NoError(t, os.WriteFile(path+".new", newer, 0o600))
 			require.NoError(t, os.Rename(path+".new", path))
 		},
-		"removed and written anew": func(t *testing.T, path string, version int64) {
+		"removed and written again": func(t *testing.T, path string, version int64) {
 			require.NoError(t, os.Remove(path))
 			require.NoError(t, os.WriteFile(path, newer, 0o600))
 			setVersion(t, path, version)
@@ -85,7 +86,8 @@ func TestReloadsWhenTheFileChanges(t *testing.T) {
 
 func TestFileStillBeingWrittenIsNotRead(t *testing.T) {
 	t.Parallel()
-	older, newer := buildDatabase(t, "GeoLite2-City", cities("Jakarta")), buildDatabase(t, "GeoLite2-City", cities("Bandung"))
+	older, newer := buildDatabase(t, "GeoLite2-City", cities("Jakarta")), buildDatabase(t, "GeoLite2-City",
+		cities("Bandung"))
 	path := writeFile(t, older)
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -139,7 +141,7 @@ func TestBrokenFileKeepsTheOldPlaces(t *testing.T) {
 				}
 				assert.LessOrEqual(t, strings.Count(log.String(), "WARN"), 1, "once, not each minute: %s", log.String())
 
-				// It heals by itself when the file is good again.
+				// A later valid file is used without a call of Reload.
 				require.NoError(t, os.RemoveAll(path))
 				require.NoError(t, os.WriteFile(path, buildDatabase(t, "GeoLite2-City", cities("Bandung")), 0o600))
 				assert.Equal(t, "Jakarta", town(t, locator))
@@ -196,10 +198,11 @@ func TestFileThatComesBackIsReportedAgain(t *testing.T) {
 	})
 }
 
-// A broken file is hundreds of megabytes for nothing: it is read again only when it has changed.
+// A broken file may have hundreds of megabytes, so it is read again only after a change.
 func TestBrokenFileIsReadOnce(t *testing.T) {
 	t.Parallel()
-	older, newer := buildDatabase(t, "GeoLite2-City", cities("Jakarta")), buildDatabase(t, "GeoLite2-City", cities("Bandung"))
+	older, newer := buildDatabase(t, "GeoLite2-City", cities("Jakarta")), buildDatabase(t, "GeoLite2-City",
+		cities("Bandung"))
 	require.Len(t, newer, len(older))
 	path := writeFile(t, older)
 	synctest.Test(t, func(t *testing.T) {
@@ -215,7 +218,7 @@ func TestBrokenFileIsReadOnce(t *testing.T) {
 		overwrite(t, path, bytes.Repeat([]byte{0xff}, len(newer)), 1)
 		assert.Equal(t, "Jakarta", settle())
 		overwrite(t, path, newer, 1)
-		assert.Equal(t, "Jakarta", settle(), "to all appearances still the broken one")
+		assert.Equal(t, "Jakarta", settle(), "the file looks like the broken one")
 		setVersion(t, path, 2)
 		assert.Equal(t, "Bandung", settle())
 	})
@@ -237,8 +240,8 @@ func TestNegativeIntervalReloadsOnDemandOnly(t *testing.T) {
 	})
 }
 
-// The file is overwritten in place, cut off and filled with rubbish while lookups go on: each of them gives the town of
-// one whole version. A mapped file would end the process here.
+// The file is overwritten in place, truncated and filled with garbage during lookups. Each lookup
+// returns the town of one complete version. A mapped file would crash the process here.
 func TestOverwritingTheFileDuringLookups(t *testing.T) {
 	t.Parallel()
 	versions := [][]byte{
@@ -256,7 +259,7 @@ func TestOverwritingTheFileDuringLookups(t *testing.T) {
 	for range 4 {
 		workers.Go(func() {
 			for !stop.Load() {
-				locator.nextCheck.Store(0) // as if it were always due
+				locator.nextCheck.Store(0) // makes each check due
 				place, err := locator.Locate(t.Context(), jakarta)
 				assert.NoError(t, err)
 				assert.Contains(t, []string{"Jakarta", "Bandung"}, place.City)

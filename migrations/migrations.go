@@ -1,7 +1,6 @@
-// Package migrations holds the SQL that makes the library's tables: one folder
-// per dialect, one numbered file per step, applied in the order of their names.
-// (*sessiontrack.BunStore).Migrate applies them; hosts with a migration tool of
-// their own take the files from [FS]. A file that has been released never
+// Package migrations holds the SQL that creates the library's tables: one folder per dialect, one
+// numbered file per step, applied in the order of their names. (*sessiontrack.BunStore).Migrate
+// applies them. A host with its own migration tool takes the files from [FS]. A released file never
 // changes.
 package migrations
 

@@ -17,7 +17,8 @@ type (
 	store  = sessiontrack.Store
 )
 
-func onTouch(f func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error)) func(*memory) store {
+func onTouch(f func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord,
+	step time.Duration) ([]sessiontrack.SessionID, error)) func(*memory) store {
 	return func(m *memory) store { return touching{newPatched(m), f} }
 }
 
@@ -25,11 +26,13 @@ func onDescribe(f func(p *patched, f sessiontrack.SessionUpdate)) func(*memory) 
 	return func(m *memory) store { return describing{newPatched(m), f} }
 }
 
-func onCreate(f func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.CreateResult, error)) func(*memory) store {
+func onCreate(f func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.CreateResult,
+	error)) func(*memory) store {
 	return func(m *memory) store { return creating{newPatched(m), f} }
 }
 
-func onEnd(f func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error)) func(*memory) store {
+func onEnd(f func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult,
+	error)) func(*memory) store {
 	return func(m *memory) store { return ending{newPatched(m), f} }
 }
 
@@ -37,34 +40,36 @@ func onList(f func(p *patched, ctx ctxT, q sessiontrack.Query) (sessiontrack.Pag
 	return func(m *memory) store { return listing{newPatched(m), f} }
 }
 
-// revive makes an ended row read as a live one.
+// revive makes an ended row read as a live row.
 func revive(r *sessiontrack.Record) {
 	r.LogoutAt, r.EndReason, r.EndedBy = time.Time{}, "", ""
 }
 
-// insertUnlimited is Create without its limit, as one that was checked before.
+// insertUnlimited is Create without its limit.
 func insertUnlimited(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 	n.Limit = 0
 	return p.MemoryStore.Create(ctx, n)
 }
 
-// liveOf returns a user's live sessions, the latest first.
+// liveOf returns a user's live sessions, latest first.
 func liveOf(p *patched, ctx ctxT, user string) []sessiontrack.Session {
 	page, _ := p.MemoryStore.List(ctx, sessiontrack.Query{UserID: user, Live: true, Limit: 100})
 	return page.Sessions
 }
 
-// brokenStores are the bugs, and who must catch them.
+// brokenStores lists the bugs, and the cases that must find each of them.
 var brokenStores = map[string]brokenStore{
 	"a touch that revives": {[]string{"touch/late does not revive", "race/touches against an end"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID,
+			error) {
 			for _, t := range batch {
 				p.patch(t.ID, revive)
 			}
 			return p.MemoryStore.Touch(ctx, batch, step)
 		})},
 	"a touch that inserts": {[]string{"touch/of an unknown handle makes no row", "purge/what is deleted stays deleted"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID,
+			error) {
 			for _, t := range batch {
 				n := newSession("upserted")
 				n.Session.ID = t.ID
@@ -73,7 +78,8 @@ var brokenStores = map[string]brokenStore{
 			return p.MemoryStore.Touch(ctx, batch, step)
 		})},
 	"a touch that is not clamped": {[]string{"touch/never passes the store's time"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID,
+			error) {
 			for _, t := range batch {
 				p.patch(t.ID, func(r *sessiontrack.Record) {
 					if t.At.After(r.LastActivity) {
@@ -84,14 +90,16 @@ var brokenStores = map[string]brokenStore{
 			return p.MemoryStore.Touch(ctx, batch, step)
 		})},
 	"a touch that sets whatever comes": {[]string{"touch/never moves it back", "touch/the later of two counts"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID,
+			error) {
 			for _, t := range batch {
 				p.patch(t.ID, func(r *sessiontrack.Record) { r.LastActivity = t.At })
 			}
 			return p.MemoryStore.Touch(ctx, batch, step)
 		})},
 	"a touch that loses its batch to one bad handle": {[]string{"touch/poisoned handles do not lose the batch"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID,
+			error) {
 			for _, t := range batch {
 				if strings.Contains(string(t.ID), "\x00") || !utf8.ValidString(string(t.ID)) {
 					return nil, sessiontrack.ErrUnavailable
@@ -99,8 +107,10 @@ var brokenStores = map[string]brokenStore{
 			}
 			return p.MemoryStore.Touch(ctx, batch, step)
 		})},
-	"a touch that says everything lives": {[]string{"touch/late does not revive", "touch/skips what is dead and keeps the rest"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) (all []sessiontrack.SessionID, err error) {
+	"a touch that says everything lives": {[]string{"touch/late does not revive",
+		"touch/skips ended sessions and keeps the rest"},
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord,
+			step time.Duration) (all []sessiontrack.SessionID, err error) {
 			for _, t := range batch {
 				all = append(all, t.ID)
 			}
@@ -108,7 +118,8 @@ var brokenStores = map[string]brokenStore{
 			return all, err
 		})},
 	"a touch that goes by the serial": {[]string{"touch/a wrong serial selects nothing"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID,
+			error) {
 			all, _ := p.MemoryStore.List(ctx, sessiontrack.Query{Limit: 100})
 			batch = slices.Clone(batch)
 			for i, t := range batch {
@@ -121,7 +132,8 @@ var brokenStores = map[string]brokenStore{
 			return p.MemoryStore.Touch(ctx, batch, step)
 		})},
 	"presence without steps": {[]string{"touch/moves presence in steps only"},
-		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, _ time.Duration) ([]sessiontrack.SessionID, error) {
+		onTouch(func(p *patched, ctx ctxT, batch []sessiontrack.TouchRecord, _ time.Duration) ([]sessiontrack.SessionID,
+			error) {
 			return p.MemoryStore.Touch(ctx, batch, 0)
 		})},
 	"a description that revives": {[]string{"describe/skips what has ended"},
@@ -130,13 +142,14 @@ var brokenStores = map[string]brokenStore{
 		onDescribe(func(p *patched, f sessiontrack.SessionUpdate) {
 			p.patch(f.ID, func(r *sessiontrack.Record) { r.CredentialUntil = f.CredentialUntil })
 		})},
-	"a description that blanks what it is not told": {[]string{"describe/leaves what it is not told"},
+	"a description that blanks absent facts": {[]string{"describe/leaves absent facts alone"},
 		onDescribe(func(p *patched, f sessiontrack.SessionUpdate) {
 			if f.Network == nil {
 				p.patch(f.ID, func(r *sessiontrack.Record) { r.Location = sessiontrack.Location{} })
 			}
 		})},
-	"a create that overwrites": {[]string{"create/a taken handle is refused", "create/the handle of an ended session is refused", "race/one handle is made once"},
+	"a create that overwrites": {[]string{"create/a taken handle is refused",
+		"create/the handle of an ended session is refused", "race/one handle is made once"},
 		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 			created, err := p.MemoryStore.Create(ctx, n)
 			if errors.Is(err, sessiontrack.ErrExists) {
@@ -148,7 +161,8 @@ var brokenStores = map[string]brokenStore{
 	"a create that ends before it fails": {[]string{"create/failing leaves nothing behind"},
 		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 			if n.Replaces != "" {
-				_, _ = p.MemoryStore.End(ctx, sessiontrack.IDs(n.Replaces), sessiontrack.Ending{Reason: sessiontrack.ReasonReplacement})
+				_, _ = p.MemoryStore.End(ctx, sessiontrack.IDs(n.Replaces),
+					sessiontrack.Ending{Reason: sessiontrack.ReasonReplacement})
 			}
 			return p.MemoryStore.Create(ctx, n)
 		})},
@@ -163,7 +177,7 @@ var brokenStores = map[string]brokenStore{
 			if n.Limit > 0 && n.Policy == sessiontrack.DenyNew && len(liveOf(p, ctx, n.Session.UserID)) >= n.Limit {
 				return sessiontrack.CreateResult{}, sessiontrack.ErrLimit
 			}
-			time.Sleep(time.Millisecond) // the round trip in between
+			time.Sleep(time.Millisecond) // the round trip between the two statements
 			return insertUnlimited(p, ctx, n)
 		})},
 	"insert first, evict afterwards": {[]string{"race/an evicting limit holds at every moment"},
@@ -171,12 +185,13 @@ var brokenStores = map[string]brokenStore{
 			created, err := insertUnlimited(p, ctx, n)
 			time.Sleep(time.Millisecond)
 			if live := liveOf(p, ctx, n.Session.UserID); err == nil && n.Limit > 0 && len(live) > n.Limit {
-				ended, _ := p.MemoryStore.End(ctx, sessiontrack.IDs(ids(live[n.Limit:])...), sessiontrack.Ending{Reason: sessiontrack.ReasonLimit})
+				ended, _ := p.MemoryStore.End(ctx, sessiontrack.IDs(ids(live[n.Limit:])...),
+					sessiontrack.Ending{Reason: sessiontrack.ReasonLimit})
 				created.Ended = ended.Sessions
 			}
 			return created, err
 		})},
-	"a limit that counts what has lapsed": {[]string{"limit/idle sessions do not count"},
+	"a limit that counts lapsed sessions": {[]string{"limit/idle sessions do not count"},
 		onCreate(func(p *patched, ctx ctxT, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
 			n.IdleTimeout = 0
 			return p.MemoryStore.Create(ctx, n)
@@ -207,10 +222,10 @@ var brokenStores = map[string]brokenStore{
 			}
 			return p.MemoryStore.End(ctx, sel, e)
 		})},
-	"an end of everybody alike": {[]string{"end/ids of users are exact"},
+	"an end of users with similar ids": {[]string{"end/ids of users are exact"},
 		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 			ended, err := p.MemoryStore.End(ctx, sel, e)
-			if c, err := sel.Criteria(); err == nil && c.UserID != "" { // a collation that ignores case
+			if c, err := sel.Criteria(); err == nil && c.UserID != "" { // like a collation that ignores case
 				more, _ := p.MemoryStore.End(ctx, sessiontrack.User(strings.ToUpper(c.UserID)), e)
 				ended.Sessions = append(ended.Sessions, more.Sessions...)
 			}
@@ -223,7 +238,7 @@ var brokenStores = map[string]brokenStore{
 				return p.MemoryStore.End(ctx, sel, e)
 			}
 			page, _ := p.MemoryStore.List(ctx, sessiontrack.Query{UserID: "user-1", Live: true, Limit: 100})
-			time.Sleep(2 * time.Millisecond) // the round trip in between
+			time.Sleep(2 * time.Millisecond) // the round trip between the two statements
 			var idle []sessiontrack.SessionID
 			for _, s := range page.Sessions {
 				if page.Now.Sub(s.LastActivity) >= c.IdleFor {
@@ -235,7 +250,7 @@ var brokenStores = map[string]brokenStore{
 			}
 			return p.MemoryStore.End(ctx, sessiontrack.IDs(idle...), e)
 		})},
-	"a walk that begins anew": {[]string{"walk/begins behind its start", "walk/reaches every row once"},
+	"a walk that begins again": {[]string{"walk/begins behind its start", "walk/reaches every row once"},
 		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 			if c, err := sel.Criteria(); err == nil && c.Walk > 0 {
 				sel = sel.Walk(0, c.Walk)
@@ -273,23 +288,27 @@ var brokenStores = map[string]brokenStore{
 	"a list in the order of the names": {[]string{"list/several users", "touch/moves its user to the front"},
 		onList(func(p *patched, ctx ctxT, q sessiontrack.Query) (sessiontrack.Page, error) {
 			page, err := p.MemoryStore.List(ctx, q)
-			slices.SortStableFunc(page.Sessions, func(a, b sessiontrack.Session) int { return strings.Compare(b.UserID, a.UserID) })
+			slices.SortStableFunc(page.Sessions, func(a, b sessiontrack.Session) int {
+				return strings.Compare(b.UserID, a.UserID)
+			})
 			if len(q.UserIDs) > 0 {
 				slices.Reverse(page.Sessions)
 			}
 			return page, err
 		})},
-	"a feed that consumes": {[]string{"feed/reading again tells again"},
+	"a feed that consumes": {[]string{"feed/reading again returns the same"},
 		func(m *memory) store {
 			return &feeding{patched: newPatched(m), told: map[sessiontrack.SessionID]bool{}}
 		}},
 	"a feed that forgets": {[]string{"feed/an end after its Now is in the next answer"},
 		func(m *memory) store { return &feeding{patched: newPatched(m), late: 10 * time.Millisecond} }},
-	"presence left behind": {[]string{"online/offline at once", "race/presence follows the last session", "online/a late touch brings nobody back"},
+	"presence left behind": {[]string{"online/offline at once", "race/presence follows the last session",
+		"online/a late touch does not bring a user back"},
 		func(m *memory) store { return &lingering{patched: newPatched(m), seen: map[string]bool{}} }},
-	"an outage taken for an absence": {[]string{"get/an over context is not an absence"},
+	"an outage read as an absence": {[]string{"get/an over context is not an absence"},
 		func(m *memory) store { return absent{newPatched(m)} }},
-	"a purge that forgets a living credential": {[]string{"purge/remembers a derived session until its credential ends", "purge/remembers an endless credential for KeepEnded"},
+	"a purge that forgets a living credential": {[]string{"purge/remembers a derived session until its credential ends",
+		"purge/remembers an endless credential for KeepEnded"},
 		func(m *memory) store { return purging{newPatched(m)} }},
 	"a sample for each replica": {[]string{"sample/replicas at once"},
 		func(m *memory) store { return sampling{newPatched(m)} }},
@@ -321,7 +340,7 @@ var brokenStores = map[string]brokenStore{
 				sampler
 			}{m, m}
 		}},
-	"history that nobody reads": {[]string{"capability/history is written and read"},
+	"history without reading": {[]string{"capability/history is written and read"},
 		func(m *memory) store {
 			return struct {
 				store
@@ -329,7 +348,7 @@ var brokenStores = map[string]brokenStore{
 				recorder
 			}{m, m, m}
 		}},
-	"history that nobody writes": {[]string{"capability/history is written and read"},
+	"history without writing": {[]string{"capability/history is written and read"},
 		func(m *memory) store {
 			return struct {
 				store

@@ -15,7 +15,7 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// complaints stands in for a *testing.T: it takes down what a case complains about.
+// complaints replaces a *testing.T. It records the failures of a case.
 type complaints struct {
 	ctx      context.Context
 	mu       sync.Mutex
@@ -33,7 +33,7 @@ func (r *complaints) Errorf(format string, args ...any) {
 }
 func (r *complaints) Skipf(string, ...any) { r.skipped = true; runtime.Goexit() }
 
-// record runs a case on a store and returns what it complained about.
+// record runs a case on a store and returns the failures.
 func record(ctx context.Context, tc testCase, store sessiontrack.Store) *complaints {
 	r, done := &complaints{ctx: ctx}, make(chan struct{})
 	go func() {
@@ -88,11 +88,12 @@ func TestCapabilitiesAreSkippedWhereTheStoreHasNone(t *testing.T) {
 			skipped++
 		}
 	}
-	assert.Equal(t, len(feedCases)+len(changeCases)+len(onlineCases)+len(statsCases)+len(historyCases)+len(leaseCases), skipped)
+	assert.Equal(t, len(feedCases)+len(changeCases)+len(onlineCases)+len(statsCases)+len(historyCases)+len(leaseCases),
+		skipped)
 }
 
-// A suite that no broken store fails proves nothing: each of these has a bug that
-// some library shipped, and the cases named must see it.
+// A suite that passes every broken store proves nothing. Each of these stores has a bug that some
+// library had, and the named cases must find it.
 func TestBrokenStoresAreCaught(t *testing.T) {
 	t.Parallel()
 	for name, broken := range brokenStores {
@@ -101,12 +102,12 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 			require.NotEmpty(t, broken.caught)
 			for _, by := range broken.caught {
 				tc := named(t, by)
-				// A race is lost now and then only: some attempts are granted.
+				// A broken store does not lose its race each time, so each case may try five times.
 				for attempt := 0; ; attempt++ {
 					if r := record(t.Context(), tc, broken.store(sessiontrack.NewMemoryStore())); len(r.failures) > 0 {
 						break
 					}
-					require.Less(t, attempt, 5, "%q lets it pass", by)
+					require.Less(t, attempt, 5, "%q does not find the bug", by)
 				}
 				sound := record(t.Context(), tc, sessiontrack.NewMemoryStore())
 				assert.Empty(t, sound.failures, "%q on a sound store", by)
@@ -121,7 +122,7 @@ type brokenStore struct {
 	store  func(m *sessiontrack.MemoryStore) sessiontrack.Store
 }
 
-// patched is a MemoryStore some of whose rows read differently.
+// patched is a MemoryStore that changes some rows when they are read.
 type patched struct {
 	*sessiontrack.MemoryStore
 	mu      sync.Mutex
@@ -156,13 +157,15 @@ func (p *patched) Get(ctx context.Context, id sessiontrack.SessionID) (sessiontr
 	return r, err
 }
 
-// touching is a store with another Touch; likewise below.
+// touching is a store with another Touch. Each type below replaces one method in this way.
 type touching struct {
 	*patched
-	touch func(p *patched, ctx context.Context, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error)
+	touch func(p *patched, ctx context.Context, batch []sessiontrack.TouchRecord,
+		step time.Duration) ([]sessiontrack.SessionID, error)
 }
 
-func (s touching) Touch(ctx context.Context, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
+func (s touching) Touch(ctx context.Context, batch []sessiontrack.TouchRecord,
+	step time.Duration) ([]sessiontrack.SessionID, error) {
 	return s.touch(s.patched, ctx, batch, step)
 }
 
@@ -189,10 +192,12 @@ func (s creating) Create(ctx context.Context, n sessiontrack.NewSession) (sessio
 
 type ending struct {
 	*patched
-	end func(p *patched, ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error)
+	end func(p *patched, ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult,
+		error)
 }
 
-func (s ending) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
+func (s ending) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult,
+	error) {
 	return s.end(s.patched, ctx, sel, e)
 }
 
@@ -212,7 +217,7 @@ type feeding struct {
 	late time.Duration
 }
 
-// EndedSince tells each end once, or answers with a time from after it looked.
+// EndedSince returns each end only once, or a Now from after it read the rows.
 func (s *feeding) EndedSince(ctx context.Context, since time.Time, limit int) (sessiontrack.EndedPage, error) {
 	page, err := s.MemoryStore.EndedSince(ctx, since, limit)
 	s.mu.Lock()
@@ -259,7 +264,7 @@ func (s *lingering) CountOnline(ctx context.Context, windows []time.Duration) ([
 	return counts, now, err
 }
 
-// absent takes an outage for an absence.
+// absent reports an outage as an absence.
 type absent struct{ *patched }
 
 func (s absent) Get(ctx context.Context, id sessiontrack.SessionID) (sessiontrack.Record, error) {
@@ -270,7 +275,7 @@ func (s absent) Get(ctx context.Context, id sessiontrack.SessionID) (sessiontrac
 	return r, nil
 }
 
-// purging forgets derived sessions together with the others.
+// purging deletes derived sessions as early as the others.
 type purging struct{ *patched }
 
 func (s purging) Purge(ctx context.Context, p sessiontrack.PurgeOptions) (int, error) {
@@ -287,7 +292,7 @@ func (s purging) Purge(ctx context.Context, p sessiontrack.PurgeOptions) (int, e
 	return n, err
 }
 
-// sampling takes a sample whenever it is asked.
+// sampling takes a sample at each call.
 type sampling struct{ *patched }
 
 func (s sampling) Sample(ctx context.Context, q sessiontrack.StatsQuery) (sessiontrack.Sample, bool, error) {

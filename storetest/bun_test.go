@@ -12,8 +12,7 @@ import (
 	"github.com/sessiontrack/sessiontrack/storetest"
 )
 
-// TestBunStoreOnPostgreSQL runs the suite against a real server, each case on a
-// database of its own.
+// TestBunStoreOnPostgreSQL runs the suite against a real server, with one database per case.
 func TestBunStoreOnPostgreSQL(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) sessiontrack.Store {

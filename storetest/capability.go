@@ -9,8 +9,8 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// The halves of capabilities that are only right together. A Tracker uses a capability
-// where the store has all of it: a store with a half is taken for one without it.
+// These interfaces are parts of capabilities. A Tracker uses a capability only if the store has all
+// of it; it treats a store with a part like a store without it.
 type (
 	counter = interface {
 		CountOnline(context.Context, []time.Duration) ([]int, time.Time, error)

@@ -10,7 +10,7 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// changes asks a question with room for everything.
+// changes asks for the changes with a limit that no case reaches.
 func (c *check) changes(q sessiontrack.ChangeQuery) sessiontrack.Changes {
 	c.Helper()
 	if q.Limit == 0 {
@@ -30,7 +30,7 @@ func usersOf(users []sessiontrack.OnlineUser) []string {
 }
 
 var changeCases = []testCase{
-	{"changes/only what is asked for", "a replica that nobody watches must not read what has begun", func(c *check) {
+	{"changes/only what is asked for", "a replica without watchers must not read new sessions", func(c *check) {
 		capability[sessiontrack.ChangeFeed](c)
 		c.end(sessiontrack.IDs(c.create("user-1").ID))
 		c.create("user-2")
@@ -45,28 +45,30 @@ var changeCases = []testCase{
 		c.end(sessiontrack.IDs(ended.ID))
 		got := c.changes(sessiontrack.ChangeQuery{Ended: start, Begun: start})
 		require.Equal(c, []sessiontrack.SessionID{ended.ID}, ids(got.Ended))
-		require.Equal(c, []sessiontrack.SessionID{ended.ID, live.ID}, ids(got.Begun), "one that has ended began, too")
+		require.Equal(c, []sessiontrack.SessionID{ended.ID, live.ID}, ids(got.Begun), "an ended session is also a begun one")
 		c.same(c.get(ended.ID).Session, got.Ended[0], "ended")
 		c.same(c.get(ended.ID).Session, got.Begun[0], "begun and ended")
 		c.same(c.get(live.ID).Session, got.Begun[1], "begun")
-		assert.Zero(c, c.changes(sessiontrack.ChangeQuery{Ended: got.Ended[0].LogoutAt, Begun: got.Begun[1].LoginAt}).Begun, "later, not as late")
+		assert.Zero(c, c.changes(sessiontrack.ChangeQuery{Ended: got.Ended[0].LogoutAt, Begun: got.Begun[1].LoginAt}).Begun,
+			"later than the time, not at it")
 	}},
-	{"changes/what is after its Now is in the next answer", "an event that falls between two answers is never told (C16)", func(c *check) {
-		since := c.changes(sessiontrack.ChangeQuery{}).Now
-		for range 50 {
-			s := c.create("user-1")
-			got := c.changes(sessiontrack.ChangeQuery{Begun: since.Add(-overlap)})
-			_, ok := find(got.Begun, s.ID)
-			require.True(c, ok, "the beginning is told")
-			since = got.Now
-			c.end(sessiontrack.IDs(s.ID))
-			got = c.changes(sessiontrack.ChangeQuery{Ended: since})
-			_, ok = find(got.Ended, s.ID)
-			require.True(c, ok, "the end is told")
-			since = got.Now
-		}
-	}},
-	{"changes/the limit says that there is more", "who misses events must know it", func(c *check) {
+	{"changes/what is after its Now is in the next answer", "an event that falls between two answers is lost (C16)",
+		func(c *check) {
+			since := c.changes(sessiontrack.ChangeQuery{}).Now
+			for range 50 {
+				s := c.create("user-1")
+				got := c.changes(sessiontrack.ChangeQuery{Begun: since.Add(-overlap)})
+				_, ok := find(got.Begun, s.ID)
+				require.True(c, ok, "the beginning is in the answer")
+				since = got.Now
+				c.end(sessiontrack.IDs(s.ID))
+				got = c.changes(sessiontrack.ChangeQuery{Ended: since})
+				_, ok = find(got.Ended, s.ID)
+				require.True(c, ok, "the end is in the answer")
+				since = got.Now
+			}
+		}},
+	{"changes/the limit says that there is more", "a watcher must know that it misses events", func(c *check) {
 		start := c.changes(sessiontrack.ChangeQuery{}).Now
 		var all []sessiontrack.SessionID
 		for range 4 {
@@ -84,7 +86,7 @@ var changeCases = []testCase{
 		assert.False(c, got.MoreEnded)
 		assert.False(c, got.MoreBegun)
 	}},
-	{"changes/presence by pages", "a replica that begins to watch must learn of everybody once", func(c *check) {
+	{"changes/presence by pages", "a replica that begins to watch must get each user once", func(c *check) {
 		capability[sessiontrack.ChangeFeed](c)
 		start := c.changes(sessiontrack.ChangeQuery{}).Now.Add(-time.Minute)
 		want := []string{"a", "B", "c", "d", "e"}
@@ -104,9 +106,10 @@ var changeCases = []testCase{
 		}
 		slices.Reverse(want) // latest first
 		assert.Equal(c, want, got)
-		assert.Empty(c, c.changes(sessiontrack.ChangeQuery{Seen: c.changes(sessiontrack.ChangeQuery{}).Now.Add(time.Minute)}).Seen)
+		assert.Empty(c, c.changes(sessiontrack.ChangeQuery{Seen: c.changes(
+			sessiontrack.ChangeQuery{}).Now.Add(time.Minute)}).Seen)
 	}},
-	{"changes/presence of users", "offline is told of whoever has no session left, and of nobody else", func(c *check) {
+	{"changes/presence of users", "exactly the users without a session are reported offline", func(c *check) {
 		two, gone := c.create("two"), c.create("gone")
 		c.create("two")
 		c.end(sessiontrack.IDs(gone.ID))
@@ -119,9 +122,10 @@ var changeCases = []testCase{
 		c.end(sessiontrack.IDs(two.ID))
 		assert.Equal(c, 1, c.changes(sessiontrack.ChangeQuery{Users: names}).Users[0].Sessions)
 	}},
-	{"changes/bounds", "what a process asks for is bounded whoever watches", func(c *check) {
+	{"changes/bounds", "each question of a process is bounded", func(c *check) {
 		feed := capability[sessiontrack.ChangeFeed](c)
-		for _, q := range []sessiontrack.ChangeQuery{{}, {Limit: -1}, {Limit: 10_001}, {Limit: 1, Users: make([]string, 1001)}} {
+		for _, q := range []sessiontrack.ChangeQuery{{}, {Limit: -1}, {Limit: 10_001},
+			{Limit: 1, Users: make([]string, 1001)}} {
 			_, err := feed.ChangesSince(c.Context(), q)
 			require.Error(c, err)
 		}

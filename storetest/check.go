@@ -15,8 +15,8 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// tb is what a case needs of a *testing.T. It is an interface so that the suite
-// itself can be tested: a deliberately broken store must fail.
+// tb is the part of *testing.T that a case needs. It is an interface so that the suite can be
+// tested itself: a broken store must fail.
 type tb interface {
 	require.TestingT
 	Helper()
@@ -24,9 +24,8 @@ type tb interface {
 	Context() context.Context
 }
 
-// check is one case at work on one store. Its methods fail the case where the
-// store errs, and may be called from its own goroutine only, unless they say
-// otherwise.
+// check is one case on one store. Its methods fail the case if the store is wrong. Only the case's
+// own goroutine may call them, unless their comment says otherwise.
 type check struct {
 	tb
 	store sessiontrack.Store
@@ -51,7 +50,7 @@ func newID() sessiontrack.SessionID {
 	return sessiontrack.SessionID(base64.RawURLEncoding.EncodeToString(raw[:]))
 }
 
-// change alters what create inserts.
+// change alters the session that create inserts.
 type change func(n *sessiontrack.NewSession)
 
 func newSession(user string, changes ...change) sessiontrack.NewSession {
@@ -63,7 +62,7 @@ func newSession(user string, changes ...change) sessiontrack.NewSession {
 	return n
 }
 
-// derived makes the session one without a secret; until may be zero.
+// derived makes the session a derived one, which has no secret. until may be zero.
 func derived(until time.Time) change {
 	return func(n *sessiontrack.NewSession) {
 		n.Session.Derived, n.Session.CredentialUntil, n.SecretHash = true, until, [32]byte{}
@@ -94,7 +93,7 @@ func (c *check) created(user string, changes ...change) sessiontrack.CreateResul
 	return created
 }
 
-// get returns a row that must be there.
+// get returns a row that must exist.
 func (c *check) get(id sessiontrack.SessionID) sessiontrack.Record {
 	c.Helper()
 	record, err := c.store.Get(c.Context(), id)
@@ -102,14 +101,14 @@ func (c *check) get(id sessiontrack.SessionID) sessiontrack.Record {
 	return record
 }
 
-// gone asserts that nothing has that handle.
+// gone asserts that no row has that handle.
 func (c *check) gone(id sessiontrack.SessionID) {
 	c.Helper()
 	_, err := c.store.Get(c.Context(), id)
 	require.ErrorIs(c, err, sessiontrack.ErrNotFound)
 }
 
-// alive asserts whether a session is there and has not ended.
+// alive asserts that a session exists, and whether it has ended.
 func (c *check) alive(id sessiontrack.SessionID, want bool) {
 	c.Helper()
 	require.Equal(c, want, !c.get(id).Ended(), "whether the session is alive")
@@ -129,7 +128,7 @@ func (c *check) endAs(sel sessiontrack.Selector, e sessiontrack.Ending) sessiont
 	return ended
 }
 
-// touch records activity at a time, moving presence in the smallest steps.
+// touch records activity at a time. It moves presence in the smallest steps.
 func (c *check) touch(at time.Time, ids ...sessiontrack.SessionID) []sessiontrack.SessionID {
 	c.Helper()
 	batch := make([]sessiontrack.TouchRecord, len(ids))
@@ -156,8 +155,8 @@ func (c *check) list(q sessiontrack.Query) sessiontrack.Page {
 	return page
 }
 
-// pages reads a list to its end in pages of n, calling between (which may be nil)
-// after each. Cursors go through their text form, as they do over HTTP.
+// pages reads a list to its end in pages of n. It calls between, if not nil, after each page.
+// Cursors go through their text form, as over HTTP.
 func (c *check) pages(q sessiontrack.Query, n int, between func(page int)) (all []sessiontrack.Session) {
 	c.Helper()
 	q.Limit = n
@@ -180,7 +179,7 @@ func (c *check) pages(q sessiontrack.Query, n int, between func(page int)) (all 
 	return nil
 }
 
-// purge runs Purge until it is done and returns how many rows were changed.
+// purge runs Purge until it is done and returns the number of changed rows.
 func (c *check) purge(retention, keep time.Duration) (changed int) {
 	c.Helper()
 	for range 1000 {
@@ -195,7 +194,7 @@ func (c *check) purge(retention, keep time.Duration) (changed int) {
 	return changed
 }
 
-// now is the store's time.
+// now returns the store's time.
 func (c *check) now() time.Time {
 	c.Helper()
 	return c.list(sessiontrack.Query{Limit: 1}).Now
@@ -212,14 +211,14 @@ func (c *check) pass(t time.Time) {
 	require.Fail(c, "the store's clock does not move on")
 }
 
-// cancelled returns a context that is over.
+// cancelled returns a context that has ended.
 func (c *check) cancelled() context.Context {
 	ctx, cancel := context.WithCancel(c.Context())
 	cancel()
 	return ctx
 }
 
-// unavailable asserts what a call says that could not be carried out.
+// unavailable asserts the error of a call that the store could not carry out.
 func (c *check) unavailable(err error) {
 	c.Helper()
 	require.ErrorIs(c, err, sessiontrack.ErrUnavailable)
@@ -227,8 +226,8 @@ func (c *check) unavailable(err error) {
 	require.NotErrorIs(c, err, sessiontrack.ErrExists)
 }
 
-// together runs f n times at once, from behind a barrier, and waits for all. f
-// must not use the methods of check; it may assert.
+// together runs f n times concurrently, starts all calls at one barrier, and waits for them. f must
+// not use the methods of check. It may assert.
 func together(n int, f func(i int)) {
 	var ready, done sync.WaitGroup
 	start := make(chan struct{})
@@ -259,7 +258,7 @@ func (c *check) same(want, got sessiontrack.Session, what string) {
 	assert.Equal(c, want, got, what)
 }
 
-// whole asserts that a stamp is as the contract has them.
+// whole asserts that a stamp is set, in UTC and in whole microseconds.
 func (c *check) whole(t time.Time, what string) {
 	c.Helper()
 	assert.Equal(c, time.UTC, t.Location(), "%s is in UTC", what)

@@ -18,7 +18,7 @@ var endCases = []testCase{
 		require.Len(c, ended.Sessions, 1)
 		s.LogoutAt, s.EndReason, s.EndedBy = ended.Sessions[0].LogoutAt, sessiontrack.ReasonAdmin, "admin-7"
 		c.same(s, ended.Sessions[0], "nothing else has changed")
-		c.same(s, c.get(s.ID).Session, "as returned, so stored")
+		c.same(s, c.get(s.ID).Session, "the returned row is the stored row")
 		c.whole(s.LogoutAt, "LogoutAt")
 		c.whole(ended.At, "At")
 		assert.Zero(c, ended.Next)
@@ -27,15 +27,16 @@ var endCases = []testCase{
 			assert.False(c, stamp.Before(s.LastActivity))
 		}
 	}},
-	{"end/again reports nothing", "\"ended now\" and \"had ended\" are told apart: one event for each session (C09, I14)", func(c *check) {
-		s := c.create("user-1")
-		c.end(sessiontrack.IDs(s.ID))
-		before := c.get(s.ID)
-		ended := c.endAs(sessiontrack.IDs(s.ID), sessiontrack.Ending{Reason: sessiontrack.ReasonUser, Actor: "user-1"})
-		assert.Empty(c, ended.Sessions)
-		assert.Empty(c, c.end(sessiontrack.User("user-1")).Sessions)
-		assert.Equal(c, before, c.get(s.ID), "first reason, first time")
-	}},
+	{"end/again reports nothing", "\"ended now\" and \"had ended\" differ: one event for each session (C09, I14)",
+		func(c *check) {
+			s := c.create("user-1")
+			c.end(sessiontrack.IDs(s.ID))
+			before := c.get(s.ID)
+			ended := c.endAs(sessiontrack.IDs(s.ID), sessiontrack.Ending{Reason: sessiontrack.ReasonUser, Actor: "user-1"})
+			assert.Empty(c, ended.Sessions)
+			assert.Empty(c, c.end(sessiontrack.User("user-1")).Sessions)
+			assert.Equal(c, before, c.get(s.ID), "the first reason and time stay")
+		}},
 	{"end/unknown and repeated handles do no harm", "an admin's list is stale by the time it is clicked", func(c *check) {
 		a, b, other := c.create("user-1"), c.create("user-2"), c.create("user-2")
 		ended := c.end(sessiontrack.IDs(newID(), a.ID, "a\x00b", b.ID, a.ID, "' OR true --"))
@@ -61,51 +62,56 @@ var endCases = []testCase{
 		c.alive(keep.ID, true)
 		c.alive(keep2.ID, true)
 	}},
-	{"end/ids of users are exact", "prefix, case, spaces, digits of other scripts and composed letters are other people (S17)", func(c *check) {
-		names := []string{"1", "10", "01", " 1", "1 ", "１", "%", "_", "a", "A", "é", "e\u0301", "*", "1' OR '1'='1"}
-		made := map[string]sessiontrack.SessionID{}
-		for _, name := range names {
-			made[name] = c.create(name).ID
-		}
-		for _, name := range names {
-			assert.Equal(c, []sessiontrack.SessionID{made[name]}, ids(c.list(sessiontrack.Query{UserID: name}).Sessions), "%q", name)
-			assert.Equal(c, []sessiontrack.SessionID{made[name]}, ids(c.end(sessiontrack.User(name)).Sessions), "%q", name)
-		}
-	}},
-	{"end/a login after it lives", "log-out-all is a fence: before it ended, after it untouched (C10, I16)", func(c *check) {
-		for range 20 {
-			before := c.create("user-1")
-			ended := c.end(sessiontrack.User("user-1"))
-			after := c.create("user-1")
-			require.Contains(c, ids(ended.Sessions), before.ID)
-			c.alive(after.ID, true)
-			require.False(c, after.LoginAt.Before(ended.Sessions[0].LogoutAt), "the clock does not go back")
-		}
-	}},
-	{"end/idle ones only", "cleanup ends what has been without activity for so long, by the store's clock (I9)", func(c *check) {
-		old := c.create("user-1")
-		c.pass(old.LastActivity.Add(5 * time.Millisecond))
-		fresh := c.create("user-1")
-		const idle = 4 * time.Millisecond
-		ended := c.end(sessiontrack.Idle(idle))
-		assert.Contains(c, ids(ended.Sessions), old.ID)
-		// A slow machine may have let the fresh one go idle too; then it must be ended.
-		_, freshEnded := find(ended.Sessions, fresh.ID)
-		assert.Equal(c, ended.At.Sub(fresh.LastActivity) >= idle, freshEnded)
-		assert.Empty(c, c.end(sessiontrack.Idle(time.Hour)).Sessions)
-	}},
-	{"end/a touch keeps from idling", "a cleanup that expires what was touched a moment ago", func(c *check) {
+	{"end/ids of users are exact", "another prefix, case, space, script or letter composition is another user (S17)",
+		func(c *check) {
+			names := []string{"1", "10", "01", " 1", "1 ", "１", "%", "_", "a", "A", "é", "e\u0301", "*", "1' OR '1'='1"}
+			made := map[string]sessiontrack.SessionID{}
+			for _, name := range names {
+				made[name] = c.create(name).ID
+			}
+			for _, name := range names {
+				assert.Equal(c, []sessiontrack.SessionID{made[name]}, ids(c.list(sessiontrack.Query{UserID: name}).Sessions), "%q",
+					name)
+				assert.Equal(c, []sessiontrack.SessionID{made[name]}, ids(c.end(sessiontrack.User(name)).Sessions), "%q", name)
+			}
+		}},
+	{"end/a login after it lives", "log-out-all is a fence: earlier logins end, later ones stay (C10, I16)",
+		func(c *check) {
+			for range 20 {
+				before := c.create("user-1")
+				ended := c.end(sessiontrack.User("user-1"))
+				after := c.create("user-1")
+				require.Contains(c, ids(ended.Sessions), before.ID)
+				c.alive(after.ID, true)
+				require.False(c, after.LoginAt.Before(ended.Sessions[0].LogoutAt), "the clock does not go back")
+			}
+		}},
+	{"end/idle ones only", "cleanup ends sessions without activity for that long, by the store's clock (I9)",
+		func(c *check) {
+			old := c.create("user-1")
+			c.pass(old.LastActivity.Add(5 * time.Millisecond))
+			fresh := c.create("user-1")
+			const idle = 4 * time.Millisecond
+			ended := c.end(sessiontrack.Idle(idle))
+			assert.Contains(c, ids(ended.Sessions), old.ID)
+			// On a slow machine the fresh session may have become idle too. Then it must be ended.
+			_, freshEnded := find(ended.Sessions, fresh.ID)
+			assert.Equal(c, ended.At.Sub(fresh.LastActivity) >= idle, freshEnded)
+			assert.Empty(c, c.end(sessiontrack.Idle(time.Hour)).Sessions)
+		}},
+	{"end/a touch keeps from idling", "a cleanup must not end a session that was just touched", func(c *check) {
 		s := c.create("user-1")
 		c.pass(s.LastActivity.Add(5 * time.Millisecond))
 		now := c.now()
 		c.touch(now, s.ID)
-		d := now.Sub(s.LastActivity) + time.Hour // idle for the login's sake, not for the touch's
+		d := now.Sub(s.LastActivity) + time.Hour // past the login's idle time, but within the touch's
 		assert.Empty(c, c.end(sessiontrack.Idle(d)).Sessions)
 		ended := c.end(sessiontrack.Idle(4 * time.Millisecond))
 		assert.Equal(c, ended.At.Sub(now) >= 4*time.Millisecond, len(ended.Sessions) == 1)
 	}},
 	{"end/expired ones only", "lifetime is from the sign-in, whatever the activity (I8)", func(c *check) {
-		old, fresh, forever := c.create("user-1", lifetime(time.Microsecond)), c.create("user-1", lifetime(time.Hour)), c.create("user-1")
+		old, fresh, forever := c.create("user-1", lifetime(time.Microsecond)), c.create("user-1", lifetime(time.Hour)),
+			c.create("user-1")
 		c.pass(old.ExpiresAt)
 		c.touch(c.now(), old.ID)
 		ended := c.endAs(sessiontrack.Expired(), sessiontrack.Ending{Reason: sessiontrack.ReasonLifetime})
@@ -116,16 +122,18 @@ var endCases = []testCase{
 	}},
 	{"end/the zero selector is refused", "\"all sessions\" must not be said by accident", func(c *check) {
 		s := c.create("user-1")
-		for _, sel := range []sessiontrack.Selector{{}, sessiontrack.IDs(), sessiontrack.User(""), sessiontrack.Idle(0), sessiontrack.Idle(-time.Hour), sessiontrack.Selector{}.Walk(0, 10)} {
+		for _, sel := range []sessiontrack.Selector{{}, sessiontrack.IDs(), sessiontrack.User(""), sessiontrack.Idle(0),
+			sessiontrack.Idle(-time.Hour), sessiontrack.Selector{}.Walk(0, 10)} {
 			_, err := c.store.End(c.Context(), sel, byAdmin)
 			require.Error(c, err)
-			require.NotErrorIs(c, err, sessiontrack.ErrUnavailable, "a wrong call is no outage")
+			require.NotErrorIs(c, err, sessiontrack.ErrUnavailable, "a wrong call is not an outage")
 		}
 		c.alive(s.ID, true)
 	}},
-	{"end/the reason is required", "reasons are shown, logged and sent as words", func(c *check) {
+	{"end/the reason is required", "reasons are shown, logged and sent as single words", func(c *check) {
 		s := c.create("user-1")
-		for _, e := range []sessiontrack.Ending{{}, {Reason: "NO"}, {Reason: "a b"}, {Reason: sessiontrack.EndReason(strings.Repeat("a", 33))}, {Reason: "ok", Actor: "a\x00"}} {
+		for _, e := range []sessiontrack.Ending{{}, {Reason: "NO"}, {Reason: "a b"},
+			{Reason: sessiontrack.EndReason(strings.Repeat("a", 33))}, {Reason: "ok", Actor: "a\x00"}} {
 			_, err := c.store.End(c.Context(), sessiontrack.IDs(s.ID), e)
 			require.Error(c, err, "%q", e)
 		}
@@ -141,7 +149,7 @@ var endCases = []testCase{
 		c.end(sessiontrack.IDs(a.ID))
 		assert.Equal(c, []sessiontrack.SessionID{other.ID}, ids(c.list(sessiontrack.Query{Within: time.Hour}).Sessions))
 	}},
-	{"end/an over context ends nothing", "and says so, instead of \"none to end\" (I18)", func(c *check) {
+	{"end/an over context ends nothing", "an outage must not read as \"no session to end\" (I18)", func(c *check) {
 		s := c.create("user-1")
 		_, err := c.store.End(c.cancelled(), sessiontrack.User("user-1"), byAdmin)
 		c.unavailable(err)
@@ -158,8 +166,8 @@ func find(sessions []sessiontrack.Session, id sessiontrack.SessionID) (sessiontr
 	return sessiontrack.Session{}, false
 }
 
-// walk ends by a walk of n rows a call until it is done, and returns every
-// session that it ended.
+// walk ends sessions by a walk of n rows per call until it is done. It returns every session that
+// it ended.
 func (c *check) walk(sel sessiontrack.Selector, n int) (all []sessiontrack.Session) {
 	c.Helper()
 	after := int64(0)
@@ -167,8 +175,8 @@ func (c *check) walk(sel sessiontrack.Selector, n int) (all []sessiontrack.Sessi
 		ended := c.endAs(sel.Walk(after, n), sessiontrack.Ending{Reason: sessiontrack.ReasonIdle})
 		require.LessOrEqual(c, len(ended.Sessions), n, "a call looks at so many rows")
 		for _, s := range ended.Sessions {
-			require.Greater(c, s.Serial, after, "only what is behind After")
-			require.True(c, ended.Next == 0 || s.Serial <= ended.Next, "nothing behind Next")
+			require.Greater(c, s.Serial, after, "only rows behind After")
+			require.True(c, ended.Next == 0 || s.Serial <= ended.Next, "no row behind Next")
 		}
 		all = append(all, ended.Sessions...)
 		if ended.Next == 0 {
@@ -188,7 +196,7 @@ var walkCases = []testCase{
 			s := c.create("user-1", lifetime(time.Microsecond))
 			old = append(old, s.ID)
 			if i%3 == 0 {
-				c.create("user-2") // rows that are not selected lie between
+				c.create("user-2") // rows between them that are not selected
 			}
 		}
 		c.pass(c.get(old[10]).ExpiresAt)
@@ -202,11 +210,12 @@ var walkCases = []testCase{
 	{"walk/begins behind its start", "a walk that begins again from the top never ends", func(c *check) {
 		a, b := c.create("user-1"), c.create("user-1")
 		c.pass(b.LastActivity.Add(time.Millisecond))
-		ended := c.endAs(sessiontrack.Idle(time.Millisecond).Walk(a.Serial, 10), sessiontrack.Ending{Reason: sessiontrack.ReasonIdle})
+		ended := c.endAs(sessiontrack.Idle(time.Millisecond).Walk(a.Serial, 10),
+			sessiontrack.Ending{Reason: sessiontrack.ReasonIdle})
 		assert.Equal(c, []sessiontrack.SessionID{b.ID}, ids(ended.Sessions))
 		c.alive(a.ID, true)
 	}},
-	{"walk/works for a user's sessions", "the same bound serves accounts with very many", func(c *check) {
+	{"walk/works for a user's sessions", "the bound also serves accounts with very many sessions", func(c *check) {
 		for range 5 {
 			c.create("user-1")
 		}
@@ -215,7 +224,7 @@ var walkCases = []testCase{
 		c.alive(keep.ID, true)
 		c.alive(other.ID, true)
 	}},
-	{"walk/works for handles", "a walk narrows every kind of selection alike", func(c *check) {
+	{"walk/works for handles", "every kind of selection can be walked", func(c *check) {
 		all := c.crowd(2, 4)
 		assert.ElementsMatch(c, all[2:6], ids(c.walk(sessiontrack.IDs(append(all[2:6:6], newID())...), 3)))
 		assert.Len(c, c.list(sessiontrack.Query{}).Sessions, 4)

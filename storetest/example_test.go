@@ -11,8 +11,7 @@ import (
 	"github.com/sessiontrack/sessiontrack/storetest"
 )
 
-// countingStore is a Store of one's own: the seven methods, here another store's, and
-// something of its own.
+// countingStore is a Store of a host. It embeds another store and adds a counter.
 type countingStore struct {
 	sessiontrack.Store
 	logins atomic.Int64
@@ -26,16 +25,15 @@ func (s *countingStore) Create(ctx context.Context, n sessiontrack.NewSession) (
 	return created, err
 }
 
-// A test of the store's package proves it: this is all there is to write.
+// This test is all that a store's package needs to prove its store.
 func TestCountingStore(t *testing.T) {
 	storetest.Run(t, func(*testing.T) sessiontrack.Store {
 		return &countingStore{Store: sessiontrack.NewMemoryStore()}
 	})
 }
 
-// A Store of one's own, under a Tracker. It has none of the optional capabilities, and
-// every question is answered all the same: TestCountingStore in this file proves it with
-// storetest.Run.
+// A host's Store works under a Tracker. It has none of the optional capabilities, and every
+// question is still answered. TestCountingStore in this file proves it with storetest.Run.
 func ExampleRun() {
 	store := &countingStore{Store: sessiontrack.NewMemoryStore()}
 	tracker, err := sessiontrack.New(store, nil)

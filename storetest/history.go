@@ -53,24 +53,26 @@ var historyCases = []testCase{
 				sum = s
 			}
 		}
-		assert.Equal(c, sessiontrack.HistoryStep{Samples: 1, DeviceSamples: 1, Online: 1, PeakOnline: 1, Sessions: 4, Devices: want}, sum)
+		assert.Equal(c, sessiontrack.HistoryStep{Samples: 1, DeviceSamples: 1, Online: 1, PeakOnline: 1, Sessions: 4,
+			Devices: want}, sum)
 		assert.Equal(c, sample, h.Peaks[0])
 	}},
-	{"history/the current minute is not over", "a minute that is added up twice, or too soon, is wrong for ever", func(c *check) {
-		c.end(sessiontrack.IDs(c.create("user-1").ID))
-		began, store := c.now(), capability[sessiontrack.Historian](c)
-		together(4, func(int) { assert.NoError(c, store.RollUp(c.Context(), year)) })
-		c.rollUp()
-		logins := 0
-		for _, s := range c.history().Steps {
-			logins += s.Logins
-		}
-		if c.now().Sub(began) < 10*time.Second {
-			assert.Zero(c, logins, "what began within ten seconds")
-		}
-		assert.LessOrEqual(c, logins, 1)
-	}},
-	{"history/bounds", "a question is bounded whoever asks", func(c *check) {
+	{"history/the current minute is not over", "a minute that is rolled up twice, or too soon, stays wrong",
+		func(c *check) {
+			c.end(sessiontrack.IDs(c.create("user-1").ID))
+			began, store := c.now(), capability[sessiontrack.Historian](c)
+			together(4, func(int) { assert.NoError(c, store.RollUp(c.Context(), year)) })
+			c.rollUp()
+			logins := 0
+			for _, s := range c.history().Steps {
+				logins += s.Logins
+			}
+			if c.now().Sub(began) < 10*time.Second {
+				assert.Zero(c, logins, "the logins of the last ten seconds")
+			}
+			assert.LessOrEqual(c, logins, 1)
+		}},
+	{"history/bounds", "every question is bounded", func(c *check) {
 		reader := capability[sessiontrack.Historian](c)
 		now := c.now()
 		good := []time.Time{now, now.Add(time.Hour)}
@@ -80,7 +82,8 @@ var historyCases = []testCase{
 		}
 		for _, q := range []sessiontrack.HistoryQuery{
 			{}, {Steps: good}, {Days: good}, {Steps: good[:1], Days: good},
-			{Steps: []time.Time{now, now}, Days: good}, {Steps: good, Days: []time.Time{now, now.Add(-1)}}, {Steps: many, Days: good},
+			{Steps: []time.Time{now, now}, Days: good}, {Steps: good, Days: []time.Time{now, now.Add(-1)}},
+			{Steps: many, Days: good},
 		} {
 			_, err := reader.ReadHistory(c.Context(), q)
 			require.Error(c, err)

@@ -12,7 +12,7 @@ import (
 )
 
 var leaseCases = []testCase{
-	{"lease/is given to one", "five replicas that clean up at once do the work of one, five times", func(c *check) {
+	{"lease/is given to one", "without a lease, five replicas would each do the whole cleanup", func(c *check) {
 		store := capability[sessiontrack.Leaser](c)
 		var given, failed atomic.Int64
 		var group sync.WaitGroup
@@ -32,7 +32,7 @@ var leaseCases = []testCase{
 		assert.EqualValues(c, 1, given.Load())
 		mine, err := store.Lease(c.Context(), "another job", time.Hour)
 		require.NoError(c, err)
-		assert.True(c, mine, "jobs do not know one another")
+		assert.True(c, mine, "each job has its own lease")
 	}},
 	{"lease/is given again after its time", "a replica that died must not keep a job for ever", func(c *check) {
 		store := capability[sessiontrack.Leaser](c)
@@ -48,7 +48,7 @@ var leaseCases = []testCase{
 		}
 		assert.True(c, mine)
 	}},
-	{"lease/refuses a job without a name", "bad input is named", func(c *check) {
+	{"lease/refuses a job without a name", "the error names the bad input", func(c *check) {
 		_, err := capability[sessiontrack.Leaser](c).Lease(c.Context(), "", time.Hour)
 		assert.ErrorContains(c, err, "job")
 	}},

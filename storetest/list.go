@@ -35,17 +35,18 @@ var listCases = []testCase{
 		live := c.list(sessiontrack.Query{UserID: "user-1", Live: true})
 		assert.Equal(c, []sessiontrack.SessionID{made[3].ID, made[1].ID, made[0].ID}, ids(live.Sessions))
 	}},
-	{"list/all by their user's activity", "the user seen last comes first, with all their sessions, the latest sign-in first", func(c *check) {
-		a1, b1, a2, d1 := c.create("user-a"), c.create("user-b"), c.create("user-a"), c.create("user-d")
-		c.pass(d1.LoginAt)
-		c.touch(c.now(), b1.ID)
-		page := c.list(sessiontrack.Query{})
-		require.Equal(c, []sessiontrack.SessionID{b1.ID, d1.ID, a2.ID, a1.ID}, ids(page.Sessions))
-		for _, s := range page.Sessions {
-			c.same(c.get(s.ID).Session, s, "a list's row is Get's")
-		}
-	}},
-	{"list/equals by user id", "ties need an order, or a page repeats rows", func(c *check) {
+	{"list/all by their user's activity", "the user with the latest activity comes first; their sessions by latest sign-in",
+		func(c *check) {
+			a1, b1, a2, d1 := c.create("user-a"), c.create("user-b"), c.create("user-a"), c.create("user-d")
+			c.pass(d1.LoginAt)
+			c.touch(c.now(), b1.ID)
+			page := c.list(sessiontrack.Query{})
+			require.Equal(c, []sessiontrack.SessionID{b1.ID, d1.ID, a2.ID, a1.ID}, ids(page.Sessions))
+			for _, s := range page.Sessions {
+				c.same(c.get(s.ID).Session, s, "a list's row is Get's")
+			}
+		}},
+	{"list/ties by user id", "ties need an order, or a page repeats rows", func(c *check) {
 		var made []sessiontrack.SessionID
 		users := []string{"user-c", "user-a", "user-b"}
 		for _, user := range users {
@@ -56,23 +57,27 @@ var listCases = []testCase{
 		assert.Equal(c, []sessiontrack.SessionID{made[1], made[2], made[0]}, ids(c.list(sessiontrack.Query{}).Sessions))
 		assert.Equal(c, []sessiontrack.SessionID{made[1], made[2], made[0]}, ids(c.pages(sessiontrack.Query{}, 1, nil)))
 	}},
-	{"list/all are live ones", "Live is implied where no user is named", func(c *check) {
+	{"list/all are live ones", "a query without a user implies Live", func(c *check) {
 		c.end(sessiontrack.IDs(c.create("user-1").ID))
 		expired := c.create("user-1", lifetime(time.Microsecond))
 		live := c.create("user-1")
 		c.pass(expired.ExpiresAt)
 		assert.Equal(c, []sessiontrack.SessionID{live.ID}, ids(c.list(sessiontrack.Query{}).Sessions))
 	}},
-	{"list/live leaves out what has lapsed", "\"active\" is decided by the limits, never by the cleanup's having run", func(c *check) {
-		expired, live := c.create("user-1", lifetime(time.Microsecond)), c.create("user-1", lifetime(time.Hour))
-		c.pass(live.LastActivity.Add(3 * time.Millisecond))
-		for _, user := range []string{"", "user-1"} {
-			assert.Equal(c, []sessiontrack.SessionID{live.ID}, ids(c.list(sessiontrack.Query{UserID: user, Live: true, IdleTimeout: time.Hour}).Sessions))
-			assert.Empty(c, c.list(sessiontrack.Query{UserID: user, Live: true, IdleTimeout: 2 * time.Millisecond}).Sessions, "idle")
-		}
-		all := c.list(sessiontrack.Query{UserID: "user-1", IdleTimeout: time.Millisecond}).Sessions
-		assert.Equal(c, []sessiontrack.SessionID{live.ID, expired.ID}, ids(all), "without Live a user's are all")
-	}},
+	{"list/live leaves out what has lapsed", "the limits decide what is active, not whether the cleanup has run",
+		func(c *check) {
+			expired, live := c.create("user-1", lifetime(time.Microsecond)), c.create("user-1", lifetime(time.Hour))
+			c.pass(live.LastActivity.Add(3 * time.Millisecond))
+			for _, user := range []string{"", "user-1"} {
+				assert.Equal(c, []sessiontrack.SessionID{live.ID},
+					ids(c.list(sessiontrack.Query{UserID: user, Live: true, IdleTimeout: time.Hour}).Sessions))
+				assert.Empty(c, c.list(sessiontrack.Query{UserID: user, Live: true, IdleTimeout: 2 * time.Millisecond}).Sessions,
+					"idle")
+			}
+			all := c.list(sessiontrack.Query{UserID: "user-1", IdleTimeout: time.Millisecond}).Sessions
+			assert.Equal(c, []sessiontrack.SessionID{live.ID, expired.ID}, ids(all),
+				"without Live the list has all of a user's sessions")
+		}},
 	{"list/by device and address", "exact filters, alone and together, on the latest address", func(c *check) {
 		c.create("user-1")
 		a := c.create("user-2", full)
@@ -95,14 +100,15 @@ var listCases = []testCase{
 			assert.Equal(c, test.want, ids(c.list(test.q).Sessions), "%+v", test.q)
 		}
 	}},
-	{"list/several users", "a search by name names many; a plain slice in IN matched nothing (bun 1.3.0)", func(c *check) {
-		a, b, other := c.create("user-a"), c.create("user-b"), c.create("user-c")
-		q := sessiontrack.Query{UserIDs: []string{"user-a", "nobody", "user-b", "user-a", "' OR true --"}}
-		assert.Equal(c, []sessiontrack.SessionID{b.ID, a.ID}, ids(c.list(q).Sessions), "by activity, each once")
-		assert.Equal(c, []sessiontrack.SessionID{b.ID, a.ID}, ids(c.pages(q, 1, nil)))
-		assert.Empty(c, c.list(sessiontrack.Query{UserIDs: []string{"nobody"}}).Sessions)
-		c.alive(other.ID, true)
-	}},
+	{"list/several users", "a search by name returns many ids; a plain slice in IN matched nothing (bun 1.3.0)",
+		func(c *check) {
+			a, b, other := c.create("user-a"), c.create("user-b"), c.create("user-c")
+			q := sessiontrack.Query{UserIDs: []string{"user-a", "nobody", "user-b", "user-a", "' OR true --"}}
+			assert.Equal(c, []sessiontrack.SessionID{b.ID, a.ID}, ids(c.list(q).Sessions), "by activity, each once")
+			assert.Equal(c, []sessiontrack.SessionID{b.ID, a.ID}, ids(c.pages(q, 1, nil)))
+			assert.Empty(c, c.list(sessiontrack.Query{UserIDs: []string{"nobody"}}).Sessions)
+			c.alive(other.ID, true)
+		}},
 	{"list/within looks at the user's latest activity", "?within=15m", func(c *check) {
 		s := c.create("user-1")
 		c.pass(s.LastActivity.Add(2 * time.Millisecond))
@@ -110,7 +116,8 @@ var listCases = []testCase{
 		assert.Len(c, c.list(sessiontrack.Query{Within: time.Hour}).Sessions, 1)
 		assert.Len(c, c.list(sessiontrack.Query{}).Sessions, 1, "zero is no bound")
 		c.create("user-1")
-		assert.Len(c, c.list(sessiontrack.Query{Within: time.Hour}).Sessions, 2, "another session's activity is the user's")
+		assert.Len(c, c.list(sessiontrack.Query{Within: time.Hour}).Sessions, 2,
+			"the user's latest activity counts, also of another session")
 	}},
 	{"list/the limit is bounded", "an unbounded page is an outage (L05)", func(c *check) {
 		for _, n := range []int{-1, 0, 101, 1 << 30} {
@@ -126,7 +133,7 @@ var listCases = []testCase{
 	}},
 }
 
-// crowd makes users with the given number of sessions each.
+// crowd creates users with the given number of sessions each.
 func (c *check) crowd(users, sessions int) (all []sessiontrack.SessionID) {
 	c.Helper()
 	for range sessions {
@@ -173,39 +180,42 @@ var pageCases = []testCase{
 		assert.Len(c, c.pages(sessiontrack.Query{Device: sessiontrack.DeviceTV}, 2, nil), 3)
 		assert.Len(c, c.pages(sessiontrack.Query{Device: sessiontrack.DeviceDesktop}, 2, nil), 6)
 	}},
-	{"page/rows that move are not repeated", "offsets repeat and skip while people come and go; keysets do not", func(c *check) {
-		all := c.crowd(12, 1)
-		still, moving := all[:6], all[6:]
-		seen := map[sessiontrack.SessionID]int{}
-		for _, s := range c.pages(sessiontrack.Query{}, 2, func(page int) {
-			c.pass(c.now())
-			c.touch(c.now(), moving[page%len(moving)])
-			c.create(fmt.Sprintf("new-%d", page))
-		}) {
-			seen[s.ID]++
-		}
-		for id, n := range seen {
-			assert.Equal(c, 1, n, "%s comes once", id)
-		}
-		for _, id := range still {
-			assert.Equal(c, 1, seen[id], "what does not move is not missed")
-		}
-	}},
+	{"page/rows that move are not repeated", "offsets repeat and skip while people come and go; keysets do not",
+		func(c *check) {
+			all := c.crowd(12, 1)
+			still, moving := all[:6], all[6:]
+			seen := map[sessiontrack.SessionID]int{}
+			for _, s := range c.pages(sessiontrack.Query{}, 2, func(page int) {
+				c.pass(c.now())
+				c.touch(c.now(), moving[page%len(moving)])
+				c.create(fmt.Sprintf("new-%d", page))
+			}) {
+				seen[s.ID]++
+			}
+			for id, n := range seen {
+				assert.Equal(c, 1, n, "%s comes once", id)
+			}
+			for _, id := range still {
+				assert.Equal(c, 1, seen[id], "a row that does not move is not missed")
+			}
+		}},
 	{"page/rows that end are not missed around", "an end between two pages must not shift the rest", func(c *check) {
 		all := c.crowd(9, 1)
 		got := ids(c.pages(sessiontrack.Query{}, 2, func(page int) {
 			if page < 3 {
-				c.end(sessiontrack.IDs(all[8-page*2])) // of the page just read
+				c.end(sessiontrack.IDs(all[8-page*2])) // from the page that was just read
 			}
 		}))
 		assert.ElementsMatch(c, all, got)
 	}},
-	{"page/a user's new sessions do not disturb", "keyset by sign-in: what is new lies in front of the cursor", func(c *check) {
-		all := c.crowd(1, 6)
-		got := ids(c.pages(sessiontrack.Query{UserID: "user-00"}, 2, func(int) { c.create("user-00") }))
-		assert.ElementsMatch(c, all, got)
-	}},
-	{"page/a forged cursor does no harm", "a cursor comes from the client: it carries no authority, and must not be an error of the database (S27)", func(c *check) {
+	{"page/a user's new sessions do not disturb", "keyset by sign-in: new sessions lie in front of the cursor",
+		func(c *check) {
+			all := c.crowd(1, 6)
+			got := ids(c.pages(sessiontrack.Query{UserID: "user-00"}, 2, func(int) { c.create("user-00") }))
+			assert.ElementsMatch(c, all, got)
+		}},
+	{"page/a forged cursor does no harm", "a cursor comes from the client: it grants no access and must cause no " +
+		"database error (S27)", func(c *check) {
 		all := c.crowd(3, 1)
 		for _, after := range []sessiontrack.Cursor{
 			{At: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), UserID: "' OR true --", Serial: 1<<63 - 1},

@@ -42,7 +42,7 @@ func names(users []sessiontrack.OnlineUser) []string {
 }
 
 var onlineCases = []testCase{
-	{"online/a user counts once", "however many sessions and replicas", func(c *check) {
+	{"online/a user counts once", "the number of sessions and replicas does not matter", func(c *check) {
 		c.crowd(3, 2)
 		c.create("user-x", derived(time.Time{}))
 		assert.Equal(c, []int{4, 4, 4}, c.count(time.Hour, 2*time.Hour, 3*time.Hour))
@@ -57,7 +57,7 @@ var onlineCases = []testCase{
 		c.pass(c.get(s.ID).LastActivity.Add(2 * time.Millisecond))
 		assert.Equal(c, []int{1, 0}, c.count(time.Hour, time.Millisecond), "in the order asked")
 	}},
-	{"online/offline at once", "a user whose last session ended is offline at once, whoever ended it", func(c *check) {
+	{"online/offline at once", "a user whose last session ended is offline at once, however it ended", func(c *check) {
 		a, b := c.create("user-1"), c.create("user-1")
 		c.end(sessiontrack.IDs(a.ID))
 		assert.Equal(c, []int{1}, c.count(time.Hour), "one session is left")
@@ -65,24 +65,26 @@ var onlineCases = []testCase{
 		assert.Equal(c, []int{0}, c.count(time.Hour))
 		left := c.create("user-1")
 		c.create("user-2", replaces(left.ID))
-		assert.Equal(c, []int{1}, c.count(time.Hour), "replaced by another user's")
+		assert.Equal(c, []int{1}, c.count(time.Hour), "replaced by a session of another user")
 		c.end(sessiontrack.User("user-2"))
 		assert.Equal(c, []int{0}, c.count(time.Hour))
 	}},
-	{"online/a late touch brings nobody back", "presence left behind by a flush that lost the race", func(c *check) {
-		s := c.create("user-1")
-		c.end(sessiontrack.IDs(s.ID))
-		c.touch(c.now(), s.ID)
-		c.describe(sessiontrack.SessionUpdate{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}})
-		assert.Equal(c, []int{0}, c.count(time.Hour))
-	}},
-	{"online/a future touch does not pin anybody", "presence is clamped too: a skewed replica made users online for hours (F12)", func(c *check) {
-		s := c.create("user-1")
-		c.touch(c.now().Add(time.Hour), s.ID)
-		c.pass(c.get(s.ID).LastActivity.Add(2 * time.Millisecond))
-		assert.Equal(c, []int{0, 1}, c.count(time.Millisecond, time.Hour))
-	}},
-	{"online/lists by latest activity", "latest first, then by id; with the sessions counted", func(c *check) {
+	{"online/a late touch does not bring a user back", "a flush that lost the race must not leave presence behind",
+		func(c *check) {
+			s := c.create("user-1")
+			c.end(sessiontrack.IDs(s.ID))
+			c.touch(c.now(), s.ID)
+			c.describe(sessiontrack.SessionUpdate{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV}})
+			assert.Equal(c, []int{0}, c.count(time.Hour))
+		}},
+	{"online/a future touch does not keep a user online",
+		"presence is clamped too: a skewed replica made users online for hours (F12)", func(c *check) {
+			s := c.create("user-1")
+			c.touch(c.now().Add(time.Hour), s.ID)
+			c.pass(c.get(s.ID).LastActivity.Add(2 * time.Millisecond))
+			assert.Equal(c, []int{0, 1}, c.count(time.Millisecond, time.Hour))
+		}},
+	{"online/lists by latest activity", "latest first, then by id, with the number of sessions", func(c *check) {
 		a, b, d := c.create("user-c"), c.create("user-b"), c.create("user-a")
 		gone := c.create("user-c")
 		c.end(sessiontrack.IDs(gone.ID))
@@ -97,7 +99,7 @@ var onlineCases = []testCase{
 		assert.True(c, page.Users[2].LastActivity.After(a.LastActivity), "the latest of the user's sessions")
 		assert.True(c, page.Next.IsZero())
 	}},
-	{"online/lists a window", "who was here longer ago is not on the list", func(c *check) {
+	{"online/lists a window", "users whose activity is older are not on the list", func(c *check) {
 		s := c.create("user-1")
 		c.pass(s.LastActivity.Add(2 * time.Millisecond))
 		assert.Empty(c, c.online(sessiontrack.OnlineQuery{Window: time.Millisecond}).Users)
@@ -105,7 +107,7 @@ var onlineCases = []testCase{
 		c.end(sessiontrack.IDs(s.ID))
 		assert.Empty(c, c.online(sessiontrack.OnlineQuery{Window: time.Hour}).Users)
 	}},
-	{"online/pages while users move", "each once, and nobody who sits still is missed", func(c *check) {
+	{"online/pages while users move", "each user once, and no user without activity is missed", func(c *check) {
 		all := c.crowd(10, 1)
 		seen, q := map[string]int{}, sessiontrack.OnlineQuery{Limit: 2}
 		for i := range 50 {
@@ -127,23 +129,25 @@ var onlineCases = []testCase{
 			assert.Contains(c, seen, fmt.Sprintf("user-%02d", i))
 		}
 	}},
-	{"online/bounds", "a page of everybody, and a window of nothing, are mistakes", func(c *check) {
+	{"online/bounds", "an unbounded page and an empty window are mistakes", func(c *check) {
 		lister := capability[sessiontrack.OnlineReader](c)
 		for _, n := range []int{-1, 0, 101} {
 			_, err := lister.ListOnline(c.Context(), sessiontrack.OnlineQuery{Window: time.Hour, Limit: n})
 			require.Error(c, err, "Limit %d", n)
 		}
 	}},
-	{"online/an over context", "an outage is not \"nobody is here\"", func(c *check) {
+	{"online/an over context", "an outage must not read as \"no user is online\"", func(c *check) {
 		c.create("user-1")
 		_, _, err := capability[sessiontrack.OnlineReader](c).CountOnline(c.cancelled(), []time.Duration{time.Hour})
 		c.unavailable(err)
-		_, err = capability[sessiontrack.OnlineReader](c).ListOnline(c.cancelled(), sessiontrack.OnlineQuery{Window: time.Hour, Limit: 1})
+		_, err = capability[sessiontrack.OnlineReader](c).ListOnline(c.cancelled(),
+			sessiontrack.OnlineQuery{Window: time.Hour, Limit: 1})
 		c.unavailable(err)
 	}},
 }
 
-var statsQuery = sessiontrack.StatsQuery{Windows: [3]time.Duration{5 * time.Minute, 15 * time.Minute, time.Hour}, IdleTimeout: time.Hour, Zone: time.UTC}
+var statsQuery = sessiontrack.StatsQuery{Windows: [3]time.Duration{5 * time.Minute, 15 * time.Minute, time.Hour},
+	IdleTimeout: time.Hour, Zone: time.UTC}
 
 func (c *check) stats(q sessiontrack.StatsQuery) sessiontrack.StatsCounts {
 	c.Helper()
@@ -161,17 +165,18 @@ func (c *check) sample() (sessiontrack.Sample, bool) {
 }
 
 var statsCases = []testCase{
-	{"stats/before the first sample", "counted then, and no peak yet: null, not zero at midnight", func(c *check) {
-		c.crowd(3, 2)
-		expired := c.create("user-x", lifetime(time.Microsecond))
-		c.pass(expired.ExpiresAt)
-		c.end(sessiontrack.IDs(c.create("user-y").ID))
-		got := c.stats(statsQuery)
-		assert.Equal(c, [3]int{4, 4, 4}, got.Online)
-		assert.Equal(c, 6, got.Sessions, "not ended, inside both limits")
-		assert.Zero(c, got.Peak)
-	}},
-	{"stats/idle sessions are not active", "the total is of sessions inside both limits of time", func(c *check) {
+	{"stats/before the first sample", "sessions are counted, and there is no peak yet: null, not zero at midnight",
+		func(c *check) {
+			c.crowd(3, 2)
+			expired := c.create("user-x", lifetime(time.Microsecond))
+			c.pass(expired.ExpiresAt)
+			c.end(sessiontrack.IDs(c.create("user-y").ID))
+			got := c.stats(statsQuery)
+			assert.Equal(c, [3]int{4, 4, 4}, got.Online)
+			assert.Equal(c, 6, got.Sessions, "not ended, inside both limits")
+			assert.Zero(c, got.Peak)
+		}},
+	{"stats/idle sessions are not active", "the total counts sessions within both time limits", func(c *check) {
 		s := c.create("user-1")
 		c.pass(s.LastActivity.Add(2 * time.Millisecond))
 		q := statsQuery
@@ -180,7 +185,7 @@ var statsCases = []testCase{
 		q.IdleTimeout = 0
 		assert.Equal(c, 1, c.stats(q).Sessions, "zero is no bound")
 	}},
-	{"sample/one a minute", "whichever replica comes first takes it; the others get the same", func(c *check) {
+	{"sample/one a minute", "the first replica takes the sample; the others get the same one", func(c *check) {
 		c.crowd(2, 2)
 		first, took := c.sample()
 		require.True(c, took)
@@ -212,7 +217,7 @@ var statsCases = []testCase{
 			assert.Equal(c, 1, n, at)
 		}
 	}},
-	{"stats/after a sample", "the sample's exact count, plus what has begun, minus what has ended since", func(c *check) {
+	{"stats/after a sample", "the sample's exact count, plus begun and minus ended sessions since then", func(c *check) {
 		capability[sessiontrack.Sampler](c)
 		all := c.crowd(2, 2)
 		_, took := c.sample()
@@ -223,7 +228,7 @@ var statsCases = []testCase{
 		assert.Equal(c, 4+3-1, got.Sessions)
 		assert.Equal(c, [3]int{3, 3, 3}, got.Online, "online is counted each time")
 		c.endAs(sessiontrack.IDs(all[1]), sessiontrack.Ending{Reason: sessiontrack.ReasonIdle})
-		assert.Equal(c, 4+3-1, c.stats(statsQuery).Sessions, "what lapsed was not active when the cleanup found it")
+		assert.Equal(c, 4+3-1, c.stats(statsQuery).Sessions, "a lapsed session was not active when the cleanup ended it")
 	}},
 	{"stats/never below zero", "ends of sessions that the sample did not count", func(c *check) {
 		capability[sessiontrack.Sampler](c)
@@ -242,7 +247,7 @@ var statsCases = []testCase{
 			q := statsQuery
 			q.Zone = zone
 			got := c.stats(q)
-			if got.Peak.At.IsZero() { // midnight has passed in between
+			if got.Peak.At.IsZero() { // midnight has passed meanwhile
 				local := got.Now
 				if zone != nil {
 					local = local.In(zone)
@@ -253,19 +258,20 @@ var statsCases = []testCase{
 			assert.Equal(c, sample, got.Peak)
 		}
 	}},
-	{"stats/the peak of a day without a midnight", "clocks that skip midnight made 23:30 of the day before a part of today", func(c *check) {
-		c.crowd(3, 1)
-		sample, took := c.sample()
-		require.True(c, took)
-		// The zone's clocks go from 00:00 to 01:00 between the sample and now.
-		c.pass(sample.At.Add(time.Second))
-		q := statsQuery
-		q.Zone = skipsMidnight(c, c.now().Truncate(time.Second))
-		assert.Zero(c, c.stats(q).Peak, "the sample is of the day before")
-		q.Zone = skipsMidnight(c, sample.At)
-		assert.Equal(c, sample, c.stats(q).Peak, "the sample is the first of the day")
-	}},
-	{"stats/an over context", "no figure at all is better than zero", func(c *check) {
+	{"stats/the peak of a day without a midnight", "where clocks skip midnight, 23:30 of the day before counted as today",
+		func(c *check) {
+			c.crowd(3, 1)
+			sample, took := c.sample()
+			require.True(c, took)
+			// The zone's clocks go from 00:00 to 01:00 between the sample and now.
+			c.pass(sample.At.Add(time.Second))
+			q := statsQuery
+			q.Zone = skipsMidnight(c, c.now().Truncate(time.Second))
+			assert.Zero(c, c.stats(q).Peak, "the sample belongs to the day before")
+			q.Zone = skipsMidnight(c, sample.At)
+			assert.Equal(c, sample, c.stats(q).Peak, "the sample is the first of the day")
+		}},
+	{"stats/an over context", "no figure is better than zero", func(c *check) {
 		_, err := capability[sessiontrack.Sampler](c).CountStats(c.cancelled(), statsQuery)
 		c.unavailable(err)
 		_, took, err := capability[sessiontrack.Sampler](c).Sample(c.cancelled(), statsQuery)
@@ -274,8 +280,8 @@ var statsCases = []testCase{
 	}},
 }
 
-// skipsMidnight makes a zone whose clocks show 00:00 at a moment and go on at 01:00, in
-// the format of RFC 9636, version 1.
+// skipsMidnight returns a zone whose clocks go from 00:00 to 01:00 at a time, in the format of RFC
+// 9636, version 1.
 func skipsMidnight(c *check, at time.Time) *time.Location {
 	c.Helper()
 	before := int32(-(at.Unix() % 86400))

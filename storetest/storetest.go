@@ -1,4 +1,4 @@
-// Package storetest proves an implementation of [sessiontrack.Store].
+// Package storetest tests an implementation of [sessiontrack.Store].
 //
 // Call [Run] from a test of the implementation's own package:
 //
@@ -6,9 +6,9 @@
 //		storetest.Run(t, func(t *testing.T) sessiontrack.Store { return mystore.New(…) })
 //	}
 //
-// Each case says why it exists, mostly by a rule or by an incident of another
-// library that it would have caught. The optional capabilities are tested where
-// the store has them, and reported as skipped where it has not.
+// Each case says why it exists: by a rule, or by a bug of another library that it would have found.
+// An optional capability is tested if the store has it; otherwise its cases are reported as
+// skipped.
 package storetest
 
 import (
@@ -17,13 +17,12 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// Run holds a store against the contract of [sessiontrack.Store], a subtest for
-// each rule. newStore is called once for each of them, must return an empty store
-// that shares nothing with the others, and cleans up with t.Cleanup.
+// Run tests a store against the contract of [sessiontrack.Store], with one subtest per rule. It
+// calls newStore once per subtest. newStore must return an empty store that shares no data with the
+// others, and register its cleanup with t.Cleanup.
 //
-// The subtests run in parallel. They never compare the store's time with the
-// machine's, wait for milliseconds only, and need a store that answers a call
-// within some seconds.
+// The subtests run in parallel. They never compare the store's time with the machine's, and wait
+// only for milliseconds. The store must answer a call within a few seconds.
 func Run(t *testing.T, newStore func(t *testing.T) sessiontrack.Store) {
 	t.Helper()
 	for _, c := range cases() {
@@ -39,7 +38,7 @@ func Run(t *testing.T, newStore func(t *testing.T) sessiontrack.Store) {
 	}
 }
 
-// testCase is one rule: run fails where the store breaks it.
+// testCase is one rule. run fails if the store breaks it.
 type testCase struct {
 	name, why string
 	run       func(c *check)

@@ -15,12 +15,12 @@ import (
 	st "github.com/sessiontrack/sessiontrack"
 )
 
-// host is an application every function of which panics while told to.
+// host is an application whose functions panic on demand.
 type host struct {
-	panics atomic.Value // any: what to panic with, "" for nothing
-	at     string       // which function
+	panics atomic.Value // the panic value (any); "" means that nothing panics
+	at     string       // the name of the function that panics
 	calls  atomic.Int64
-	later  atomic.Int64 // calls of hooks that did not panic
+	later  atomic.Int64 // hook calls that did not panic
 }
 
 func (h *host) call(name string) {
@@ -48,8 +48,7 @@ func (h *host) asked(name string) func(*http.Request) bool {
 	return func(*http.Request) bool { h.call(name); return false }
 }
 
-// options wires every function in; sessions come by an Identifier that names the user
-// in a header.
+// options sets every function of the host. An Identifier reads the user from a header.
 func (h *host) options() st.Options {
 	hook := func(name string) func(context.Context, st.Session) {
 		return func(context.Context, st.Session) { h.call(name) }
@@ -67,18 +66,20 @@ func (h *host) options() st.Options {
 		}),
 		Directory: h, Locator: h,
 		Skip: h.asked("Skip"), SessionOptional: h.asked("SessionOptional"), Passive: h.asked("Passive"),
-		Hooks:    st.Hooks{Login: hook("Hooks.Login"), End: hook("Hooks.End"), NewDevice: hook("Hooks.NewDevice")},
-		Observer: st.Observer{Count: func(string, int) { h.call("Observer.Count") }, AdminAction: func(context.Context, st.AdminAction) { h.call("Observer.AdminAction") }},
+		Hooks: st.Hooks{Login: hook("Hooks.Login"), End: hook("Hooks.End"), NewDevice: hook("Hooks.NewDevice")},
+		Observer: st.Observer{Count: func(string, int) {
+			h.call("Observer.Count")
+		}, AdminAction: func(context.Context, st.AdminAction) { h.call("Observer.AdminAction") }},
 	})
 }
 
-// TestF14PanicsOfTheHost panics in each function of the host: the request is answered
-// as if that function had said nothing, the panic is counted, no lock stays held, and
-// the next call is made.
+// TestF14PanicsOfTheHost panics in each function of the host, one after another. The request is
+// answered as if the function had returned its zero value. The panic is counted, no lock stays
+// held, and the next call works.
 func TestF14PanicsOfTheHost(t *testing.T) {
 	t.Parallel()
 	const unavailable = http.StatusServiceUnavailable
-	for at, want := range map[string]int{ // of a tracked request, and where it is 0 of the admin list
+	for at, want := range map[string]int{ // status of a tracked request; 0 means that the admin list fails
 		"Identifier": unavailable, "Roles": 0, "Directory": 0, "ClientIP": 200, "Locator": 200,
 		"Skip": 200, "SessionOptional": 200, "Passive": 200, "Hooks.Login": 200, "Hooks.End": 200, "Hooks.NewDevice": 200,
 		"Observer.Count": 200, "Observer.AdminAction": 200, "Visible": 0, "Authorize": 0,
@@ -96,16 +97,19 @@ func TestF14PanicsOfTheHost(t *testing.T) {
 			use := func() map[string]int {
 				send := func(handler http.Handler, method, path string) int {
 					w := httptest.NewRecorder()
-					handler.ServeHTTP(w, request(method, path, "X-Session-Id", token, "User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"))
+					handler.ServeHTTP(w, request(method, path, "X-Session-Id", token, "User-Agent",
+						"Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"))
 					return w.Code
 				}
 				user := rand.Text()
-				for _, agent := range []string{"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", "curl/8.5.0"} {
+				for _, agent := range []string{"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0",
+					"curl/8.5.0"} {
 					_, _, err := r.Login(httptest.NewRecorder(), request("POST", "/login", "User-Agent", agent), user)
 					require.NoError(t, err)
 				}
 				s, dead := r.login(t, user)
-				codes := map[string]int{"request": send(r.handler, "GET", "/"), "list": send(admin, "GET", "/api/user-sessions/active-users")}
+				codes := map[string]int{"request": send(r.handler, "GET", "/"),
+					"list": send(admin, "GET", "/api/user-sessions/active-users")}
 				codes["users"] = send(online, "GET", "/api/v1/online/users")
 				codes["end"] = send(admin, "POST", "/api/user-sessions/force-logout/"+string(s.ID))
 				codes["ended"] = r.get(dead)
@@ -128,7 +132,7 @@ func TestF14PanicsOfTheHost(t *testing.T) {
 			h.panics.Store(any(""))
 			later := h.later.Load()
 			eventually(t, patience, "called again", func() bool { use(); return h.later.Load() > later })
-			assert.Equal(t, good, use(), "nothing stays behind")
+			assert.Equal(t, good, use(), "the panic has no lasting effect")
 			t.Logf("F14 %s: %v, panicking %v", at, good, bad)
 		})
 	}

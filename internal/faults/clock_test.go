@@ -14,12 +14,11 @@ import (
 	st "github.com/sessiontrack/sessiontrack"
 )
 
-// otherClock is a store as seen by a process whose clock differs from the store's:
-// every time that passes is moved, so that "now" here is not "now" there. What it
-// wraps keeps the true time.
+// otherClock wraps a store for a process whose clock differs from the store's clock. It shifts
+// every time that crosses the Store interface. The wrapped store keeps the true time.
 type otherClock struct {
 	*st.MemoryStore
-	ahead atomic.Int64 // how far the process is ahead of the store, in nanoseconds
+	ahead atomic.Int64 // nanoseconds by which the process is ahead of the store
 }
 
 func (o *otherClock) in(t time.Time) time.Time { return moved(t, time.Duration(o.ahead.Load())) }
@@ -81,12 +80,12 @@ func (o *otherClock) EndedSince(ctx context.Context, since time.Time, limit int)
 	return page, err
 }
 
-// TestF12Clocks lets replicas be an hour ahead, an hour behind and right, and then
-// lets what they know of the store's time be wrong by two hours from one moment to the
-// next: sessions end at their limits by the store's clock, no earlier and no later,
-// wherever they are asked for. Where clocks jump nothing is cached: what this test
-// moves is the whole of the store's time as a process sees it, and no jump of a
-// process's clock moves what it has cached.
+// TestF12Clocks runs replicas that are an hour ahead, an hour behind and right. In its second case
+// each replica's estimate of the store's time jumps by two hours. Every replica ends sessions at
+// their limits by the store's clock, neither early nor late.
+//
+// Nothing is cached in the jumping case. The test moves the store's whole time as the process sees
+// it; a jump of the process's own clock does not move what the process has cached.
 func TestF12Clocks(t *testing.T) {
 	t.Parallel()
 	for name, jumping := range map[string]bool{"steady": false, "jumping": true} {
@@ -125,7 +124,7 @@ func runClocks(t *testing.T, jumping bool) {
 				for _, o := range clocks[1:] {
 					o.ahead.Store(-o.ahead.Load())
 				}
-				time.Sleep(2 * time.Second) // a reading of the feed brings the store's time
+				time.Sleep(2 * time.Second) // one poll of the feed brings the store's time
 			}
 			record, err := memory.Get(t.Context(), s.ID)
 			require.NoError(t, err)
@@ -135,11 +134,11 @@ func runClocks(t *testing.T, jumping bool) {
 		for i, r := range all {
 			seen, err := r.Get(t.Context(), s.ID)
 			require.NoError(t, err)
-			assert.True(t, r.WithinLimits(seen), "round %d, replica %d: not a second early", round, i)
+			assert.True(t, r.WithinLimits(seen), "round %d, replica %d: not early", round, i)
 		}
 		time.Sleep(2 * time.Second)
 		for i, r := range all {
-			assert.Equal(t, http.StatusUnauthorized, r.get(token), "round %d, replica %d: nor late", round, i)
+			assert.Equal(t, http.StatusUnauthorized, r.get(token), "round %d, replica %d: not late", round, i)
 		}
 	}
 	for _, r := range all {

@@ -15,8 +15,8 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
-// TestF01DatabaseThatCannotWork: without a server, tables or rights Start says so at
-// once, and requests are answered with 503: nobody gets in, nobody is thrown out.
+// TestF01DatabaseThatCannotWork covers a missing server, missing tables and missing rights. Start
+// reports the fault at once. Requests get 503: no session is accepted and none is ended.
 func TestF01DatabaseThatCannotWork(t *testing.T) {
 	t.Parallel()
 	const token = "AAAAAAAAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -60,12 +60,12 @@ func TestF01DatabaseThatCannotWork(t *testing.T) {
 	}
 }
 
-// TestF02Crash crashes the server under load, twice: nobody is thrown out, and nobody
-// has to do anything for it to go on.
+// TestF02Crash crashes the server twice under load. Sessions survive, and service resumes without
+// an operator.
 func TestF02Crash(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.NewCluster(t)
-	// a short grace, so that the outage is seen from both sides of it
+	// The short grace makes the test see requests before and after the grace ends.
 	r := replicasAt(t, durable(cluster.DSN()), 1, background(st.Options{StaleGrace: -1, MaxStaleness: 2 * time.Second}))[0]
 	_, tokens := r.logins(t, 40, func(i int) string { return string(rune('a' + i%20)) })
 	a, stop := load(r, tokens, scaled(200, 500))
@@ -73,9 +73,11 @@ func TestF02Crash(t *testing.T) {
 	recovery := scaled(15*time.Second, 5*time.Second)
 	for range scaled(1, 4) {
 		cluster.Stop(pgtest.Immediate)
-		eventually(t, patience, "the outage is seen", func() bool { return r.get(tokens[0]) == http.StatusServiceUnavailable })
+		eventually(t, patience, "the outage is seen", func() bool {
+			return r.get(tokens[0]) == http.StatusServiceUnavailable
+		})
 		cluster.Start()
-		healed := eventually(t, recovery, "back by itself", func() bool {
+		healed := eventually(t, recovery, "service resumes", func() bool {
 			for _, token := range tokens {
 				if r.get(token) != http.StatusOK {
 					return false
@@ -95,8 +97,8 @@ func TestF02Crash(t *testing.T) {
 	assert.Positive(t, a.codes[http.StatusOK])
 }
 
-// TestF03Hang freezes the server, and swallows its answers on the way: a request
-// waits for the store's timeout at the most, and soon for nothing.
+// TestF03Hang freezes the server, and in a second case drops its answers on the network. A request
+// waits at most for the store's timeout. After the breaker has opened it does not wait.
 func TestF03Hang(t *testing.T) {
 	const timeout = 500 * time.Millisecond
 	const slack = 50 * time.Millisecond
@@ -129,16 +131,18 @@ func TestF03Hang(t *testing.T) {
 			timely(t, a.quantile(0.99), timeout+slack, "p99 of the answers")
 			timely(t, a.quantile(1), 2*(timeout+slack), "the slowest answer")
 			timely(t, opened, 2*time.Second+slack, "the store is known to be away")
-			assert.LessOrEqual(t, most, baseline+64*4+50, "bounded by the reads under way, not by the requests")
+			assert.LessOrEqual(t, most, baseline+64*4+50, "bounded by the reads in progress, not by the requests")
 			assert.Zero(t, a.codes[http.StatusUnauthorized])
 			assert.Positive(t, a.codes[http.StatusServiceUnavailable])
-			eventually(t, patience, "it heals", func() bool { return r.get(unknown[0]) == http.StatusOK && r.get(warm[0]) == http.StatusOK })
+			eventually(t, patience, "it heals", func() bool {
+				return r.get(unknown[0]) == http.StatusOK && r.get(warm[0]) == http.StatusOK
+			})
 		})
 	}
 }
 
-// TestF11PoolExhausted takes the only connection of the pool: requests are refused
-// within the timeout and served again when it is given back.
+// TestF11PoolExhausted takes the pool's only connection. Requests are refused within the timeout,
+// and are served again when the connection returns to the pool.
 func TestF11PoolExhausted(t *testing.T) {
 	t.Parallel()
 	r := replicas(t, 1, background(st.Options{StaleGrace: -1, MaxStaleness: 2 * time.Second}))[0]
@@ -153,7 +157,7 @@ func TestF11PoolExhausted(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 	_, err = r.End(ctx, st.User("1"), byAdmin)
-	require.ErrorIs(t, err, st.ErrUnavailable, "what was not done is not acknowledged")
+	require.ErrorIs(t, err, st.ErrUnavailable, "an operation that did not happen is not acknowledged")
 	timely(t, time.Since(began), 3*time.Second, "an End that gets no connection")
 	require.NoError(t, held.Close())
 	healed := eventually(t, patience, "served again", func() bool { return r.get(tokens[0]) == http.StatusOK })

@@ -1,10 +1,9 @@
-// Package faults proves what sessiontrack promises while things go wrong: databases
-// that stop, hang, refuse or lie, processes that are killed, clocks that disagree,
-// functions of the host that panic, many replicas that race, floods. It has tests
-// only, over the exported API and a real PostgreSQL, several Trackers each.
+// Package faults tests what sessiontrack promises under faults: databases that stop, hang, refuse
+// or lie, killed processes, wrong clocks, panics in the host's functions, races between many
+// replicas, and floods. It contains only tests. They use the exported API and a real PostgreSQL,
+// with several Trackers each.
 //
-// Each test names the row of the trust table that it proves (C02, F03, L08 …) and
-// logs the figure that it reached. Everything runs in a short form by default;
-// SESSIONTRACK_LONG=1 runs the long one (make faults), and SESSIONTRACK_SOAK says how
-// long the soak lasts then (make soak).
+// Each test names the row of the trust table that it proves (C02, F03, L08 …) and logs the figure
+// that it reached. The short form is the default. SESSIONTRACK_LONG=1 runs the long form (make
+// faults). With it, SESSIONTRACK_SOAK sets the length of the soak (make soak).
 package faults

@@ -13,9 +13,8 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
-// TestF10ReadOnlyServer turns the pool's connection into one to a server that only
-// reads, as a fail-over behind a pooler or a name does: the write fails, nobody is
-// thrown out, and the connection does not stay.
+// TestF10ReadOnlyServer makes the pool's connection read-only, as happens in a fail-over behind a
+// pooler or a DNS name. The write fails, no session ends, and the pool drops the connection.
 func TestF10ReadOnlyServer(t *testing.T) {
 	t.Parallel()
 	r := replicas(t, 1, background(st.Options{}))[0]
@@ -29,9 +28,9 @@ func TestF10ReadOnlyServer(t *testing.T) {
 		execute(t, r.db, "SET default_transaction_read_only = on")
 		pid := one[int](t, r.db, "SELECT pg_backend_pid()")
 		require.ErrorIs(t, signIn(), st.ErrUnavailable)
-		require.Equal(t, http.StatusOK, r.get(token), "nothing was said about the session")
-		assert.NotEqual(t, pid, one[int](t, r.db, "SELECT pg_backend_pid()"), "the connection is given up")
-		require.NoError(t, signIn(), "and the next one writes")
+		require.Equal(t, http.StatusOK, r.get(token), "the failure says nothing about the session")
+		assert.NotEqual(t, pid, one[int](t, r.db, "SELECT pg_backend_pid()"), "the pool drops the connection")
+		require.NoError(t, signIn(), "the next connection can write")
 	}
 	execute(t, r.db, "SET default_transaction_read_only = on")
 	_, err := r.End(t.Context(), st.IDs(s.ID), byAdmin)
@@ -42,8 +41,8 @@ func TestF10ReadOnlyServer(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, r.get(token))
 }
 
-// TestF10StandbyFeedsNobody shadows what the server says about itself: ends that the
-// primary acknowledged may not have reached a standby, so its feed renews no trust.
+// TestF10StandbyFeedsNobody replaces pg_is_in_recovery with a function that returns true. A standby
+// may lack ends that the primary acknowledged, so its feed must not renew freshness.
 func TestF10StandbyFeedsNobody(t *testing.T) {
 	t.Parallel()
 	r := replicas(t, 1, background(st.Options{}))[0]
@@ -58,11 +57,11 @@ func TestF10StandbyFeedsNobody(t *testing.T) {
 
 	execute(t, r.db, "SET search_path = public, pg_catalog")
 	other := over(t, r.store, background(st.Options{}))
-	require.ErrorIs(t, other.Start(t.Context()), st.ErrUnavailable, "nor does anybody start there")
+	require.ErrorIs(t, other.Start(t.Context()), st.ErrUnavailable, "no Tracker starts there")
 }
 
-// TestF10Failover promotes a synchronous standby: no acknowledged end is lost, and the
-// application goes on by itself. It takes the time of a base backup.
+// TestF10Failover promotes a synchronous standby. No acknowledged end is lost, and the application
+// continues without help. The test takes as long as a base backup.
 func TestF10Failover(t *testing.T) {
 	if !long {
 		t.Skip("the long form only: " + envLong)
@@ -84,7 +83,8 @@ func TestF10Failover(t *testing.T) {
 		_, err := r.End(t.Context(), st.IDs(id), byAdmin)
 		require.NoError(t, err)
 	}
-	require.ErrorIs(t, over(t, storeOver(t, standby.Open()), st.Options{}).Start(t.Context()), st.ErrUnavailable, "not on a standby")
+	require.ErrorIs(t, over(t, storeOver(t, standby.Open()), st.Options{}).Start(t.Context()), st.ErrUnavailable,
+		"not on a standby")
 	primary.Stop(pgtest.Immediate)
 	standby.Promote()
 	proxy.Retarget(standby.Addr())

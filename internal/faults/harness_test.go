@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// EnvLong asks for the long form of every test, EnvSoak for the soak's length.
+	// envLong selects the long form of every test, envSoak sets the length of the soak.
 	envLong = "SESSIONTRACK_LONG"
 	envSoak = "SESSIONTRACK_SOAK"
 
@@ -37,7 +37,7 @@ var (
 	byAdmin = st.Ending{Reason: st.ReasonAdmin, Actor: "7"}
 )
 
-// scaled picks the long form's figure or the short one's.
+// scaled returns full in the long form and short otherwise.
 func scaled[T any](short, full T) T {
 	if long {
 		return full
@@ -56,7 +56,7 @@ func timely(t testing.TB, took, bound time.Duration, what string) {
 	t.Logf("%s: %v; the bound on a machine at rest is %v", what, took.Round(time.Millisecond), bound)
 }
 
-// storeOver returns a store over one more pool of a database.
+// storeOver returns a store that uses db as its pool.
 func storeOver(t testing.TB, db *sql.DB) *st.BunStore {
 	t.Helper()
 	s, err := st.NewBunStore(bun.NewDB(db, pgdialect.New()), nil)
@@ -64,7 +64,7 @@ func storeOver(t testing.TB, db *sql.DB) *st.BunStore {
 	return s
 }
 
-// replica is one process of the application, as far as this library is concerned.
+// replica stands for one process of the application.
 type replica struct {
 	*st.Tracker
 	db      *sql.DB
@@ -72,7 +72,7 @@ type replica struct {
 	handler http.Handler
 }
 
-// over makes a replica over a store, not started.
+// over returns a replica that uses store. It does not start it.
 func over(t testing.TB, store st.Store, opts st.Options) *replica {
 	t.Helper()
 	if opts.Logger == nil {
@@ -85,14 +85,14 @@ func over(t testing.TB, store st.Store, opts st.Options) *replica {
 	return r
 }
 
-// start begins the replica's background work; it ends with the test.
+// start starts the replica's background work. The test's cleanup shuts it down.
 func (r *replica) start(t testing.TB) *replica {
 	t.Helper()
 	require.NoError(t, r.Start(t.Context()))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		_ = r.Shutdown(ctx) // a test that wants its answer calls it itself
+		_ = r.Shutdown(ctx) // a test that checks the result calls Shutdown itself
 	})
 	return r
 }
@@ -119,11 +119,11 @@ func replicasAt(t testing.TB, dsn string, n int, opts st.Options) []*replica {
 	return all
 }
 
-// durable makes commits wait for their log, which test servers do not by themselves:
-// what was acknowledged must outlive a crash.
+// durable makes each commit wait for the write-ahead log. Test servers switch that wait off, but an
+// acknowledged write must survive a crash.
 func durable(dsn string) string { return dsn + "&synchronous_commit=on" }
 
-// background switches off what a test does not want to meet by chance.
+// background disables the background work that could disturb a test.
 func background(o st.Options) st.Options {
 	o.SampleInterval, o.CleanupInterval = -1, -1
 	return o
@@ -137,14 +137,14 @@ func request(method, path string, headers ...string) *http.Request {
 	return r
 }
 
-// get sends one request of a session and returns the status.
+// get sends one request with the session's token and returns the status.
 func (r *replica) get(token string) int {
 	w := httptest.NewRecorder()
 	r.handler.ServeHTTP(w, request(http.MethodGet, "/", "X-Session-Id", token))
 	return w.Code
 }
 
-// login signs a user in; the test's own goroutine only.
+// login signs a user in. Only the test's own goroutine may call it.
 func (r *replica) login(t testing.TB, user string) (st.Session, string) {
 	t.Helper()
 	s, token, err := r.Login(httptest.NewRecorder(), request(http.MethodPost, "/login"), user)
@@ -152,7 +152,7 @@ func (r *replica) login(t testing.TB, user string) (st.Session, string) {
 	return s, token.Reveal()
 }
 
-// logins signs many users in, a few at a time, and returns handles and tokens.
+// logins signs n users in, a few at a time, and returns their handles and tokens.
 func (r *replica) logins(t testing.TB, n int, user func(i int) string) (ids []st.SessionID, tokens []string) {
 	t.Helper()
 	ids, tokens = make([]st.SessionID, n), make([]string, n)
@@ -170,7 +170,7 @@ func (r *replica) logins(t testing.TB, n int, user func(i int) string) (ids []st
 	return ids, tokens
 }
 
-// together runs f n times at once, from one barrier, and waits.
+// together runs f n times concurrently, starts all calls at one barrier, and waits for them.
 func together(n int, f func(i int)) {
 	var wait sync.WaitGroup
 	start := make(chan struct{})
@@ -181,7 +181,7 @@ func together(n int, f func(i int)) {
 	wait.Wait()
 }
 
-// eventually polls until ok, and returns how long that took.
+// eventually polls until ok returns true, and returns how long that took.
 func eventually(t testing.TB, bound time.Duration, what string, ok func() bool) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -189,7 +189,7 @@ func eventually(t testing.TB, bound time.Duration, what string, ok func() bool) 
 	return time.Since(began)
 }
 
-// one reads one value from the database.
+// one returns the single value of a query.
 func one[T any](t testing.TB, db *sql.DB, query string, args ...any) (v T) {
 	t.Helper()
 	require.NoError(t, db.QueryRowContext(context.WithoutCancel(t.Context()), query, args...).Scan(&v))
@@ -202,25 +202,26 @@ func execute(t testing.TB, db *sql.DB, query string, args ...any) {
 	require.NoError(t, err)
 }
 
-// requireNoDeadlocks asks the server's own counter.
+// requireNoDeadlocks reads the server's own counter of deadlocks.
 func requireNoDeadlocks(t testing.TB, db *sql.DB) {
 	t.Helper()
-	require.Zero(t, one[int](t, db, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), "deadlocks (40P01)")
+	require.Zero(t, one[int](t, db, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"),
+		"deadlocks (40P01)")
 }
 
-// answers is what a load of requests was answered with.
+// answers records the responses to a load of requests.
 type answers struct {
 	mu    sync.Mutex
 	codes map[int]int
 	took  []time.Duration
-	last  map[string]time.Time // the latest request of a token that was answered 200
+	last  map[string]time.Time // start of a token's latest request that got 200
 }
 
 func newAnswers() *answers {
 	return &answers{codes: make(map[int]int), last: make(map[string]time.Time)}
 }
 
-// send makes one request and notes its answer.
+// send makes one request and records its response.
 func (a *answers) send(r *replica, token string) int {
 	began := time.Now()
 	code := r.get(token)
@@ -235,14 +236,14 @@ func (a *answers) send(r *replica, token string) int {
 	return code
 }
 
-// len is how many there are so far.
+// len returns the number of responses so far.
 func (a *answers) len() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.took)
 }
 
-// quantile of the times so far.
+// quantile returns the q-quantile of the response times so far.
 func (a *answers) quantile(q float64) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -260,13 +261,13 @@ func (a *answers) String() string {
 	return fmt.Sprintf("%d answers %v, p99 %v", len(a.took), a.codes, p99.Round(time.Microsecond))
 }
 
-// load sends requests for tokens in turn, rate a second in all, until stop.
+// load sends requests with the tokens in turn, rate per second in total, until stop is called.
 func load(r *replica, tokens []string, rate int) (a *answers, stop func()) {
 	return loadOf(r, func(i int) string { return tokens[i%len(tokens)] }, rate)
 }
 
-// loadOf sends requests with tokens of its choice, evenly spread: a crowd that comes at
-// once is late by itself.
+// loadOf sends requests with the tokens that token returns. It spaces the requests evenly, because
+// requests that start at one moment delay each other.
 func loadOf(r *replica, token func(i int) string, rate int) (a *answers, stop func()) {
 	const workers = 16
 	a = newAnswers()

@@ -18,19 +18,20 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
-// envReplica makes the test binary one process of an application over that database.
+// envReplica makes the test binary run as one application process. Its value names the database.
 const envReplica = "SESSIONTRACK_FAULTS_REPLICA"
 
 const (
-	killTouch = time.Second            // T
-	killFlush = 500 * time.Millisecond // F
+	killTouch = time.Second            // T, the touch interval
+	killFlush = 500 * time.Millisecond // F, the flush interval
 )
 
 func killOptions() st.Options {
 	return background(st.Options{TouchInterval: killTouch, FlushInterval: killFlush, MaxSessions: 3})
 }
 
-// TestHelperReplica is no test: it serves until its standard input closes.
+// TestHelperReplica is the child process of TestF07KilledReplica. It serves requests until its
+// standard input closes.
 func TestHelperReplica(t *testing.T) {
 	dsn := os.Getenv(envReplica)
 	if dsn == "" {
@@ -52,7 +53,7 @@ func TestHelperReplica(t *testing.T) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// process is one such process.
+// process is one child process that runs TestHelperReplica.
 type process struct {
 	cmd *exec.Cmd
 	url string
@@ -92,8 +93,8 @@ func (p *process) do(t *testing.T, method, path, token string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
-// TestF07KilledReplica kills one of three processes while it holds activity that it
-// has not written: no more than T + F of it is lost, and nothing else.
+// TestF07KilledReplica kills one of three processes while it holds unwritten touches. At most T + F
+// of activity is lost, and no other data.
 func TestF07KilledReplica(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.DSN(t)
@@ -103,14 +104,14 @@ func TestF07KilledReplica(t *testing.T) {
 	for i := range all {
 		all[i] = startProcess(t, dsn)
 	}
-	const users, each = 10, 5 // two over the limit
+	const users, each = 10, 5 // each user exceeds the limit by two
 	var tokens []string
 	for i := range users * each {
 		code, token := all[i%3].do(t, "POST", fmt.Sprintf("/login/user%d", i%users), "")
 		require.Equal(t, 200, code, token)
 		tokens = append(tokens, token)
 	}
-	tokens = tokens[users*2:] // the first two of each have been ended by the limit
+	tokens = tokens[users*2:] // the limit has ended each user's first two sessions
 	last := map[string]time.Time{}
 	until := time.Now().Add(scaled(3*time.Second, 30*time.Second))
 	for i := 0; time.Now().Before(until); i++ {
@@ -127,12 +128,15 @@ func TestF07KilledReplica(t *testing.T) {
 		worst = max(worst, used.Sub(stored))
 	}
 	timely(t, worst, killTouch+killFlush+250*time.Millisecond, "activity that was lost: T + F, and the time of a flush")
-	assert.Equal(t, users*3, one[int](t, db, "SELECT count(*) FROM user_sessions WHERE logout_at IS NULL"), "limit and counts are intact")
-	assert.Zero(t, one[int](t, db, "SELECT count(*) FROM user_sessions WHERE end_reason <> 'limit'"), "nothing is wrongly ended")
+	assert.Equal(t, users*3, one[int](t, db, "SELECT count(*) FROM user_sessions WHERE logout_at IS NULL"),
+		"limit and counts are intact")
+	assert.Zero(t, one[int](t, db, "SELECT count(*) FROM user_sessions WHERE end_reason <> 'limit'"),
+		"nothing is wrongly ended")
 	assert.Equal(t, users, one[int](t, db, "SELECT count(*) FROM user_presence"))
 	for i, token := range tokens {
 		code, _ := all[1+i%2].do(t, "GET", "/", token)
-		require.Equal(t, 200, code, "the others go on")
+		require.Equal(t, 200, code, "the other processes still serve")
 	}
-	t.Logf("F07: at most %v of activity lost, T+F is %v; %d sessions live on", worst.Round(time.Millisecond), killTouch+killFlush, len(tokens))
+	t.Logf("F07: at most %v of activity lost, T+F is %v; %d sessions live on", worst.Round(time.Millisecond),
+		killTouch+killFlush, len(tokens))
 }

@@ -16,20 +16,21 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
-// TestF14AbortPassesThrough: a handler's panic is the application's own, and
-// http.ErrAbortHandler means to end the connection wherever it comes from.
+// TestF14AbortPassesThrough: a panic of the application's handler reaches the server. So does
+// http.ErrAbortHandler from any function of the host, because it means "close the connection".
 func TestF14AbortPassesThrough(t *testing.T) {
 	t.Parallel()
 	abort := func(*http.Request) bool { panic(http.ErrAbortHandler) }
 	for name, test := range map[string]struct {
 		opts    st.Options
-		handler any // what the handler panics with
+		handler any // the value that the handler panics with
 		want    any
 	}{
 		"handler aborts": {st.Options{}, http.ErrAbortHandler, http.ErrAbortHandler},
 		"handler panics": {st.Options{}, "boom", "boom"},
 		"skip aborts":    {st.Options{Skip: abort}, nil, http.ErrAbortHandler},
-		"identifier aborts": {st.Options{SessionAlone: true, Identifier: st.IdentifierFunc(func(*http.Request) (st.Identity, error) {
+		"identifier aborts": {st.Options{SessionAlone: true, Identifier: st.IdentifierFunc(func(*http.Request) (st.Identity,
+			error) {
 			panic(http.ErrAbortHandler)
 		})}, nil, http.ErrAbortHandler},
 	} {
@@ -54,7 +55,7 @@ func TestF14AbortPassesThrough(t *testing.T) {
 	}
 }
 
-// TestC15HooksCallBack calls every kind of method from inside the hooks.
+// TestC15HooksCallBack calls each kind of Tracker method from inside a hook.
 func TestC15HooksCallBack(t *testing.T) {
 	t.Parallel()
 	var r *replica
@@ -79,15 +80,15 @@ func TestC15HooksCallBack(t *testing.T) {
 		case err := <-done:
 			require.NoError(t, err)
 		case <-time.After(patience):
-			t.Fatal("a hook that calls back waits for ever")
+			t.Fatal("a hook that calls the Tracker never returns")
 		}
 	}
 	timely(t, time.Since(began), time.Second, "C15: List, End, OnlineStats and Shutdown from hooks")
 }
 
-// TestC16EventsInOrder watches at three replicas while sessions begin and end at all of
-// them: each session's login comes before its logout, each at most once, and nothing
-// is missing that no snapshot speaks of.
+// TestC16EventsInOrder subscribes at three replicas while sessions begin and end at each of them.
+// Each session's login comes before its logout, and each comes at most once. An event is missing
+// only where a snapshot replaces it.
 func TestC16EventsInOrder(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.DSN(t)
@@ -104,12 +105,12 @@ func TestC16EventsInOrder(t *testing.T) {
 		watchers[i], err = r.Subscribe(ctx, st.SubscribeOptions{Types: []st.EventType{st.EventLogin, st.EventLogout}})
 		require.NoError(t, err)
 	}
-	// A watch begins by the replica's own idea of the store's time, which may be off by
-	// half of a slow answer: what follows is about sessions that begin after it.
+	// A subscription starts at the replica's estimate of the store's time. The estimate may be off
+	// by half the duration of a slow answer, so the sessions below begin one second later.
 	<-time.After(time.Second)
 	together(len(all)+1, func(i int) {
 		if i == len(all) {
-			for start := 0; start < n; start += 100 { // below the rate that becomes one snapshot
+			for start := 0; start < n; start += 100 { // stay below the rate at which events become one snapshot
 				ids, _ := all[start/100%3].logins(t, 100, func(j int) string { return fmt.Sprint("user", j) })
 				_, err := all[(start/100+1)%3].End(ctx, st.IDs(ids...), byAdmin)
 				assert.NoError(t, err)
@@ -126,7 +127,7 @@ func TestC16EventsInOrder(t *testing.T) {
 			}
 			switch before := state[e.Session.ID]; {
 			case e.Type == st.EventSnapshot:
-				told[i].gaps++ // the first is the start
+				told[i].gaps++ // the first snapshot is the start
 			case e.Type == st.EventLogin && before == "":
 				told[i].logins++
 				state[e.Session.ID] = e.Type
@@ -144,11 +145,11 @@ func TestC16EventsInOrder(t *testing.T) {
 			assert.Equal(t, watched{n, n, 1, 0}, w, "replica %d", i)
 		}
 	}
-	t.Logf("C16: %d sessions, told at three replicas: %+v", n, told)
+	t.Logf("C16: %d sessions, events at three replicas: %+v", n, told)
 }
 
-// TestF16ShutdownWhileReconnecting shuts a replica and its listener down while their
-// database is away: in time, and with nothing left behind.
+// TestF16ShutdownWhileReconnecting shuts a replica and its listener down during an outage of the
+// database. Both stop in time, and no goroutine stays behind.
 func TestF16ShutdownWhileReconnecting(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.NewCluster(t)
@@ -156,7 +157,9 @@ func TestF16ShutdownWhileReconnecting(t *testing.T) {
 	l := listen(t, r, cluster.DSN())
 	r.login(t, "1")
 	cluster.Stop(pgtest.Immediate)
-	eventually(t, patience, "known to be away", func() bool { return !l.Healthy() && r.Counters()["feed.failed"] > 0 })
+	eventually(t, patience, "listener and feed report the outage", func() bool {
+		return !l.Healthy() && r.Counters()["feed.failed"] > 0
+	})
 	began := time.Now()
 	require.NoError(t, r.Shutdown(t.Context()), "there is nothing to write")
 	require.NoError(t, l.Shutdown(t.Context()))

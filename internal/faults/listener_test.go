@@ -14,10 +14,10 @@ import (
 	"github.com/sessiontrack/sessiontrack/pglisten"
 )
 
-// staleness is B, the promise that holds with and without notifications.
+// staleness is B, the bound that holds with and without notifications.
 const staleness = 5 * time.Second
 
-// listen gives a replica a listener of its own.
+// listen gives a replica its own listener.
 func listen(t testing.TB, r *replica, dsn string) *pglisten.Listener {
 	t.Helper()
 	l, err := pglisten.New(dsn, r.PollNow, &pglisten.Options{PingInterval: time.Second, Logger: quiet})
@@ -59,7 +59,7 @@ func refusedEverywhere(t testing.TB, all []*replica) time.Duration {
 const killListeners = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() " +
 	"AND pid <> pg_backend_pid() AND (query LIKE '%LISTEN %' OR query LIKE '%pg_listening_channels%')"
 
-// TestF04ListenersKilled kills the listeners and ends a session in the gap.
+// TestF04ListenersKilled kills the listeners and ends a session before they reconnect.
 func TestF04ListenersKilled(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.DSN(t)
@@ -76,7 +76,8 @@ func TestF04ListenersKilled(t *testing.T) {
 	assert.LessOrEqual(t, worst, staleness)
 }
 
-// TestF05ListenerBlackHoled swallows what the listener is told while queries work.
+// TestF05ListenerBlackHoled drops everything that the server sends to the listener. Queries still
+// work.
 func TestF05ListenerBlackHoled(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.NewCluster(t)
@@ -88,7 +89,7 @@ func TestF05ListenerBlackHoled(t *testing.T) {
 	for ; rounds < 2 || time.Since(began) < scaled(0, time.Minute); rounds++ {
 		worst = max(worst, refusedEverywhere(t, all))
 	}
-	eventually(t, 2*staleness, "known to be degraded", func() bool { return !l.Healthy() })
+	eventually(t, 2*staleness, "the listener reports that it is unhealthy", func() bool { return !l.Healthy() })
 	proxy.Swallow(false)
 	proxy.Cut()
 	eventually(t, patience, "healthy again", l.Healthy)
@@ -96,8 +97,8 @@ func TestF05ListenerBlackHoled(t *testing.T) {
 	assert.LessOrEqual(t, worst, staleness)
 }
 
-// TestF06Notifications: many ends at once commit, whatever else is notified on the
-// channel does no harm, and an end that is rolled back has no effect.
+// TestF06Notifications: many concurrent ends commit. Foreign notifications on the channel do no
+// harm. An end that is rolled back has no effect.
 func TestF06Notifications(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.DSN(t)
@@ -108,7 +109,8 @@ func TestF06Notifications(t *testing.T) {
 	require.Equal(t, http.StatusOK, there.get(bystander))
 
 	for _, payload := range []string{"", "junk", "r:AAAAAAAAAAAAAAAAAAAAAA", "\\x00'; DROP TABLE user_sessions; --"} {
-		execute(t, here.db, "SELECT pg_notify($1, $2), pg_notify($1, repeat('x', 7999)) FROM generate_series(1, 100)", st.NotifyChannel, payload)
+		execute(t, here.db, "SELECT pg_notify($1, $2), pg_notify($1, repeat('x', 7999)) FROM generate_series(1, 100)",
+			st.NotifyChannel, payload)
 	}
 	_, err := here.db.ExecContext(t.Context(), "SELECT pg_notify($1, repeat('x', 8000))", st.NotifyChannel)
 	require.Error(t, err, "the server's own bound")
@@ -122,14 +124,15 @@ func TestF06Notifications(t *testing.T) {
 
 	tx, err := here.db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
-	_, err = tx.ExecContext(t.Context(), "UPDATE user_sessions SET logout_at = clock_timestamp(), end_reason = 'admin' WHERE user_id = 'bystander'")
+	_, err = tx.ExecContext(t.Context(), "UPDATE user_sessions SET logout_at = clock_timestamp(), end_reason = 'admin' "+
+		"WHERE user_id = 'bystander'")
 	require.NoError(t, err)
 	_, err = tx.ExecContext(t.Context(), "SELECT pg_notify($1, '')", st.NotifyChannel)
 	require.NoError(t, err)
 	there.PollNow()
 	require.NoError(t, tx.Rollback())
 	worst := refusedEverywhere(t, all)
-	assert.Equal(t, http.StatusOK, there.get(bystander), "what was rolled back has not happened")
+	assert.Equal(t, http.StatusOK, there.get(bystander), "a rolled-back end has no effect")
 	assert.True(t, l.Healthy())
 	t.Logf("F06: %d ended at once, 800 foreign notifications, refused after %v", n, worst.Round(time.Millisecond))
 	assert.LessOrEqual(t, worst, staleness)

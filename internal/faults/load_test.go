@@ -23,7 +23,7 @@ import (
 
 const mebibyte = 1 << 20
 
-// heap is what is in use after a collection.
+// heap returns the bytes in use after a garbage collection.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC()
@@ -38,8 +38,8 @@ func guess() string {
 	return newHandle() + "." + base64.RawURLEncoding.EncodeToString(b)
 }
 
-// TestL01RandomIDs floods a replica with well-formed tokens that nobody issued, and
-// with malformed ones, while real users go on. Not parallel: it looks at the heap.
+// TestL01RandomIDs floods a replica with well-formed tokens that were never issued and with
+// malformed ones, while real users send requests. It measures the heap, so it is not parallel.
 func TestL01RandomIDs(t *testing.T) {
 	r := replicas(t, 1, background(st.Options{}))[0]
 	_, tokens := r.logins(t, 100, func(i int) string { return fmt.Sprint("user", i) })
@@ -55,7 +55,7 @@ func TestL01RandomIDs(t *testing.T) {
 	ebb()
 	stop()
 	n = len(flood.took)
-	grown := heap() - before - int64(8*cap(flood.took)) // less what this test notes
+	grown := heap() - before - int64(8*cap(flood.took)) // without the test's own records
 	after := r.Counters()
 	t.Logf("L01: %d guesses at %.0f/s; heap %+.1f MiB; real users p99 %v, without the flood %v; counted %d",
 		n, float64(n)/took.Seconds(), float64(grown)/mebibyte, real.quantile(0.99), quietly.quantile(0.99),
@@ -65,8 +65,9 @@ func TestL01RandomIDs(t *testing.T) {
 	assert.EqualValues(t, len(real.took), real.codes[http.StatusOK], "%v", real)
 	// below a millisecond it is the processors' turn-taking that is measured
 	timely(t, real.quantile(0.99), max(2*quietly.quantile(0.99), time.Millisecond), "p99 of real users beside the flood")
-	assert.GreaterOrEqual(t, after["request.unknown_session"]-counters["request.unknown_session"]+after["request.unavailable"], int64(n))
-	assert.Positive(t, after["request.guessing"], "an operator is told")
+	assert.GreaterOrEqual(t, after["request.unknown_session"]-counters["request.unknown_session"]+after["request.unavailable"],
+		int64(n))
+	assert.Positive(t, after["request.guessing"], "the guess alarm is counted")
 
 	reads := after["store.reads"]
 	for i := range 2_000 {
@@ -74,13 +75,14 @@ func TestL01RandomIDs(t *testing.T) {
 			require.Equal(t, http.StatusUnauthorized, r.get(malformed))
 		}
 	}
-	assert.Equal(t, reads, r.Counters()["store.reads"], "what cannot be a token asks nobody")
+	assert.Equal(t, reads, r.Counters()["store.reads"], "a malformed token reads no store")
 }
 
-// TestL02ForgedTokens floods with forged JWTs under user agents that never repeat: no
-// query, and little work.
+// TestL02ForgedTokens floods a replica with forged JWTs whose user agents never repeat. They cause
+// no query and little work.
 func TestL02ForgedTokens(t *testing.T) {
-	identifier, err := st.NewJWTIdentifier(st.JWTOptions{Secret: []byte("0123456789abcdef0123456789abcdef"), Algorithms: []string{"HS256"}})
+	identifier, err := st.NewJWTIdentifier(st.JWTOptions{Secret: []byte("0123456789abcdef0123456789abcdef"),
+		Algorithms: []string{"HS256"}})
 	require.NoError(t, err)
 	r := over(t, st.NewMemoryStore(), background(st.Options{Identifier: identifier})).start(t)
 	header := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`))
@@ -89,7 +91,8 @@ func TestL02ForgedTokens(t *testing.T) {
 	for i := range requests {
 		claims := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"sub":"1","exp":4102444800,"jti":%q}`, rand.Text()))
 		forged := header + "." + claims + "." + base64.RawURLEncoding.EncodeToString([]byte(rand.Text() + rand.Text())[:32])
-		requests[i] = request("GET", "/", "Authorization", "Bearer "+forged, "User-Agent", rand.Text()+fmt.Sprintf("%512d", i))
+		requests[i] = request("GET", "/", "Authorization", "Bearer "+forged, "User-Agent", rand.Text()+fmt.Sprintf("%512d",
+			i))
 	}
 	began := time.Now()
 	for i := range n {
@@ -98,13 +101,14 @@ func TestL02ForgedTokens(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, w.Code)
 	}
 	each := time.Since(began) / time.Duration(n)
-	t.Logf("L02: %d forged tokens, %v each, %d queries, heap %+.1f MiB", n, each, r.Counters()["store.reads"], float64(heap()-before)/mebibyte)
+	t.Logf("L02: %d forged tokens, %v each, %d queries, heap %+.1f MiB", n, each, r.Counters()["store.reads"],
+		float64(heap()-before)/mebibyte)
 	assert.Zero(t, r.Counters()["store.reads"])
 	timely(t, each, 100*time.Microsecond, "a forged token")
 }
 
-// TestL03OutageUnderLoad keeps requests coming through an outage: what is held for the
-// database is one time a session, and is written soon after its return.
+// TestL03OutageUnderLoad sends requests through an outage. The replica buffers one touch per
+// session and writes the touches soon after the database returns.
 func TestL03OutageUnderLoad(t *testing.T) {
 	cluster := pgtest.NewCluster(t)
 	outage := scaled(3*time.Second, 10*time.Minute)
@@ -117,7 +121,7 @@ func TestL03OutageUnderLoad(t *testing.T) {
 	a, stop := load(r, tokens, rate)
 	<-time.After(outage)
 	stop()
-	grown := heap() - before - int64(len(a.took)*8+len(a.last)*200) // less what this test notes
+	grown := heap() - before - int64(len(a.took)*8+len(a.last)*200) // without the test's own records
 	require.Zero(t, a.codes[http.StatusUnauthorized])
 	require.Positive(t, a.codes[http.StatusOK])
 	cluster.Start()
@@ -152,8 +156,8 @@ func TestL03OutageUnderLoad(t *testing.T) {
 	assert.Zero(t, r.Counters()["touch.dropped"])
 }
 
-// TestL06CleanupOfMany cleans up beside requests that read the store each time, and
-// looks how long any of its transactions lasts.
+// TestL06CleanupOfMany runs cleanup beside requests that each read the store. It measures how long
+// cleanup's longest transaction lasts.
 func TestL06CleanupOfMany(t *testing.T) {
 	opts := background(st.Options{IdleTimeout: time.Hour, CacheSize: -1})
 	r := replicas(t, 1, opts)[0]
@@ -161,7 +165,7 @@ func TestL06CleanupOfMany(t *testing.T) {
 	backdated(t, r.db, n, 2*time.Hour, "1")
 	execute(t, r.db, "ANALYZE user_sessions")
 	_, tokens := r.logins(t, 50, func(int) string { return "2" })
-	longest, stopLooking := longestWrite(t, r.db) // in the calm too: looking costs time itself
+	longest, stopLooking := longestWrite(t, r.db) // also without cleanup: the measurement itself costs time
 	calm, stop := load(r, tokens, 200)
 	<-time.After(scaled(time.Second, 30*time.Second))
 	stop()
@@ -174,16 +178,18 @@ func TestL06CleanupOfMany(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, n, ended)
 	held := time.Duration(longest.Load()) * time.Microsecond
-	t.Logf("L06: %d rows in %v; longest writing transaction %v; p99 beside it %v, calm %v", n, took.Round(time.Millisecond), held, beside.quantile(0.99), calm.quantile(0.99))
-	// On a machine that is busy with other tests a read may pass its 500 ms: then it is
-	// 503, never anything worse.
-	assert.EqualValues(t, len(beside.took), beside.codes[http.StatusOK]+scaled(1, 0)*beside.codes[http.StatusServiceUnavailable], "%v", beside)
+	t.Logf("L06: %d rows in %v; longest writing transaction %v; p99 beside it %v, calm %v", n,
+		took.Round(time.Millisecond), held, beside.quantile(0.99), calm.quantile(0.99))
+	// On a machine that is busy with other tests a read may exceed its 500 ms. The answer is then
+	// 503 and nothing else.
+	assert.EqualValues(t, len(beside.took), beside.codes[http.StatusOK]+scaled(1,
+		0)*beside.codes[http.StatusServiceUnavailable], "%v", beside)
 	timely(t, held, 200*time.Millisecond, "the longest writing transaction")
 	timely(t, beside.quantile(0.99), 2*calm.quantile(0.99), "p99 of requests beside the cleanup")
 }
 
-// longestWrite looks for the longest of other clients' transactions that write, in
-// microseconds, until stop.
+// longestWrite samples the duration of other clients' writing transactions until stop is called.
+// longest is in microseconds.
 func longestWrite(t testing.TB, db *sql.DB) (longest *atomic.Int64, stop func()) {
 	longest = new(atomic.Int64)
 	ctx, quit := context.WithCancel(t.Context())

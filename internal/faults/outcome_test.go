@@ -20,8 +20,8 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
-// TestF08ShutdownWithoutDatabase: Shutdown writes everything, and where it cannot it
-// says how much, in time.
+// TestF08ShutdownWithoutDatabase: Shutdown writes every touch. If it cannot, it returns in time and
+// its error says how many touches were not written.
 func TestF08ShutdownWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.NewCluster(t)
@@ -38,8 +38,9 @@ func TestF08ShutdownWithoutDatabase(t *testing.T) {
 	}
 	used := use()
 	require.NoError(t, r.Shutdown(t.Context()))
-	// the database's clock is this machine's
-	require.Equal(t, n, one[int](t, r.db, "SELECT count(*) FROM user_sessions WHERE last_activity >= $1", used.Add(-time.Millisecond)))
+	// The database uses this machine's clock.
+	require.Equal(t, n, one[int](t, r.db, "SELECT count(*) FROM user_sessions WHERE last_activity >= $1",
+		used.Add(-time.Millisecond)))
 
 	require.NoError(t, r.Start(t.Context()))
 	use()
@@ -53,11 +54,12 @@ func TestF08ShutdownWithoutDatabase(t *testing.T) {
 	cluster.Thaw()
 	require.ErrorIs(t, err, st.ErrUnavailable)
 	require.ErrorContains(t, err, scaled("200 touches not written", "5000 touches not written"))
-	t.Logf("F08: %d of %d flushed; without the database %v after %v: %v", n, n, patience, took.Round(time.Millisecond), err)
+	t.Logf("F08: %d of %d flushed; without the database %v after %v: %v", n, n, patience, took.Round(time.Millisecond),
+		err)
 	timely(t, took, patience+100*time.Millisecond, "Shutdown with a context that ends")
 }
 
-// commitHook calls itself before each COMMIT.
+// commitHook calls its function before each COMMIT.
 type commitHook func()
 
 func (f commitHook) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
@@ -69,13 +71,13 @@ func (f commitHook) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.
 
 func (f commitHook) AfterQuery(context.Context, *bun.QueryEvent) {}
 
-// replyLoss is a replica whose database can be kept from answering a COMMIT.
+// replyLoss is a replica. A proxy can withhold the database's answer to COMMIT.
 type replyLoss struct {
 	*replica
 	direct *sql.DB
 	proxy  *pgtest.Proxy
 	armed  atomic.Bool
-	ends   atomic.Int64 // that the hook was told of
+	ends   atomic.Int64 // calls of the End hook
 }
 
 func newReplyLoss(t *testing.T) *replyLoss {
@@ -90,31 +92,32 @@ func newReplyLoss(t *testing.T) *replyLoss {
 	store, err := st.NewBunStore(db, nil)
 	require.NoError(t, err)
 	require.NoError(t, store.Migrate(t.Context()))
-	opts := background(st.Options{FeedInterval: 30 * time.Second, MaxStaleness: time.Minute, IdleTimeout: time.Hour, TouchInterval: -1})
+	opts := background(st.Options{FeedInterval: 30 * time.Second, MaxStaleness: time.Minute, IdleTimeout: time.Hour,
+		TouchInterval: -1})
 	opts.Hooks.End = func(context.Context, st.Session) { l.ends.Add(1) }
 	l.replica = over(t, store, opts).start(t)
 	return l
 }
 
-// lose makes a call whose answer to COMMIT gets lost.
+// lose makes one call and drops the answer to its COMMIT.
 func (l *replyLoss) lose(t *testing.T, call func() error) {
 	t.Helper()
 	l.armed.Store(true)
 	assert.ErrorIs(t, call(), st.ErrUnavailable, "an unknown outcome is not acknowledged")
-	require.False(t, l.armed.Load(), "it came to COMMIT")
+	require.False(t, l.armed.Load(), "the call reached COMMIT")
 	l.proxy.Swallow(false)
 	l.proxy.Cut()
 }
 
-// TestF09ReplyLost loses the answer to COMMIT, and has the application say everything
-// again, as it must: each session ends once, is reported at most once, and no login
-// makes two sessions that work.
+// TestF09ReplyLost drops the answer to COMMIT and repeats each call, as the application must. Each
+// session ends once and is reported at most once. A repeated login creates no second session that
+// anyone holds a token for.
 func TestF09ReplyLost(t *testing.T) {
 	t.Parallel()
 	rounds := scaled(1, 20)
 	for round := range rounds {
 		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
-			l := newReplyLoss(t) // anew, because its feed is read after 30 s, and must not meet a loss
+			l := newReplyLoss(t) // a new one each round: its feed is read after 30 s and must not lose an answer
 			s, token := l.loginAgain(t)
 			l.ends.Store(0)
 			require.Equal(t, http.StatusOK, l.get(token))
@@ -125,7 +128,7 @@ func TestF09ReplyLost(t *testing.T) {
 			require.LessOrEqual(t, l.ends.Load(), int64(51), "at most one event for each")
 		})
 	}
-	t.Logf("F09: %d rounds of create, touch, end and cleanup with the answer lost, each said again", rounds)
+	t.Logf("F09: %d rounds of create, touch, end and cleanup with the answer lost, each repeated", rounds)
 }
 
 func (l *replyLoss) loginAgain(t *testing.T) (st.Session, string) {
@@ -136,7 +139,7 @@ func (l *replyLoss) loginAgain(t *testing.T) (st.Session, string) {
 	})
 	s, token := l.login(t, "1")
 	_, err := l.End(t.Context(), st.User("1").Except(s.ID), byAdmin)
-	require.NoError(t, err, "the row of the lost answer: nobody has its token")
+	require.NoError(t, err, "the row of the lost answer exists, but nobody has its token")
 	require.LessOrEqual(t, one[int](t, l.direct, "SELECT count(*) FROM user_sessions"), 2)
 	return s, token
 }
@@ -161,7 +164,7 @@ func (l *replyLoss) endAgain(t *testing.T, id st.SessionID) {
 	require.LessOrEqual(t, len(again), 1)
 	if ended != "" {
 		require.Empty(t, again)
-		require.Equal(t, ended, rowOf(t, l.direct, id), "said again, it changes nothing")
+		require.Equal(t, ended, rowOf(t, l.direct, id), "a repeated end changes nothing")
 	}
 }
 
@@ -172,12 +175,14 @@ func (l *replyLoss) cleanUpAgain(t *testing.T, idle int) {
 	rest, err := l.Cleanup(t.Context())
 	require.NoError(t, err)
 	require.LessOrEqual(t, rest, idle)
-	require.Zero(t, one[int](t, l.direct, "SELECT count(*) FROM user_sessions WHERE user_id = 'idle' AND logout_at IS NULL"))
+	require.Zero(t, one[int](t, l.direct,
+		"SELECT count(*) FROM user_sessions WHERE user_id = 'idle' AND logout_at IS NULL"))
 }
 
-// rowOf is the end of a session as stored, empty while it lives.
+// rowOf returns how a session ended, as stored. It is empty while the session is live.
 func rowOf(t testing.TB, db *sql.DB, id st.SessionID) string {
 	t.Helper()
-	return one[string](t, db, "SELECT coalesce(logout_at || ' ' || end_reason || ' ' || ended_by || ' ' || last_activity, '') "+
+	return one[string](t, db, "SELECT coalesce(logout_at || ' ' || end_reason || ' ' || ended_by || ' ' || "+
+		"last_activity, '') "+
 		"FROM user_sessions WHERE session_id = $1", string(id))
 }

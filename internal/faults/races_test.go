@@ -18,8 +18,8 @@ import (
 	st "github.com/sessiontrack/sessiontrack"
 )
 
-// again repeats a call whose outcome is unknown, as every caller may: on a machine that
-// is too slow for a transaction's two seconds, these races time out.
+// again repeats a call whose outcome is unknown, as every caller may. On a slow machine these races
+// exceed the two seconds that a transaction may take.
 func again(call func() error) (err error) {
 	for range 10 {
 		if err = call(); !errors.Is(err, st.ErrUnavailable) {
@@ -29,11 +29,12 @@ func again(call func() error) (err error) {
 	return err
 }
 
-// TestC02LateTouch lets touchers and flushers of three replicas race against one end:
-// from its acknowledgement on the row stays as it is, byte for byte.
+// TestC02LateTouch races touches and flushes of three replicas against one end. After the end was
+// acknowledged, the row no longer changes, byte for byte.
 func TestC02LateTouch(t *testing.T) {
 	t.Parallel()
-	all := replicas(t, 3, background(st.Options{StoreTimeout: 2 * time.Second, TouchInterval: -1, FlushInterval: 10 * time.Millisecond, FeedInterval: 20 * time.Millisecond}))
+	all := replicas(t, 3, background(st.Options{StoreTimeout: 2 * time.Second, TouchInterval: -1,
+		FlushInterval: 10 * time.Millisecond, FeedInterval: 20 * time.Millisecond}))
 	rounds, revived := scaled(25, 500), atomic.Int64{}
 	for range rounds {
 		s, token := all[0].login(t, "1")
@@ -49,12 +50,12 @@ func TestC02LateTouch(t *testing.T) {
 				}))
 				ended = rowOf(t, r.db, s.ID)
 				over.Store(true)
-			case i < 8: // through the middleware, written by the flusher
+			case i < 8: // through the middleware; the flusher writes the touch
 				for !over.Load() {
 					r.get(token)
-					runtime.Gosched() // the end waits for the network, and must get a turn
+					runtime.Gosched() // End waits for the network and needs a turn
 				}
-			default: // late ones, written at once
+			default: // late touches, written at once
 				for late := 0; late < 2; {
 					if over.Load() {
 						late++
@@ -78,8 +79,8 @@ func TestC02LateTouch(t *testing.T) {
 	t.Logf("C02: 0 revivals in %d rounds of 16 touchers on 3 replicas", rounds)
 }
 
-// TestC04StampsOnlyMoveForward flushes shuffled stamps from replicas whose clocks are
-// up to an hour wrong, while a trigger looks at every change of a row.
+// TestC04StampsOnlyMoveForward flushes shuffled stamps from replicas whose clocks are wrong by up
+// to an hour. A trigger checks every change of a row.
 func TestC04StampsOnlyMoveForward(t *testing.T) {
 	t.Parallel()
 	all := replicas(t, 3, background(st.Options{}))
@@ -99,9 +100,9 @@ func TestC04StampsOnlyMoveForward(t *testing.T) {
 		for range touches / 3 / sessions {
 			batch := make([]st.TouchRecord, 0, sessions)
 			for _, at := range random.Perm(sessions) {
-				stamp := base.Add(-time.Duration(random.Int64N(int64(2 * time.Hour)))) // its nanoseconds are cut, not rounded
+				stamp := base.Add(-time.Duration(random.Int64N(int64(2 * time.Hour)))) // nanoseconds are cut, not rounded
 				if random.IntN(4) == 0 {
-					stamp = base.Add(time.Duration(random.Int64N(int64(time.Hour)))) // of a clock that is ahead
+					stamp = base.Add(time.Duration(random.Int64N(int64(time.Hour)))) // from a clock that is ahead
 				}
 				batch = append(batch, st.TouchRecord{ID: ids[at], At: stamp})
 				mu.Lock()
@@ -127,8 +128,8 @@ func TestC04StampsOnlyMoveForward(t *testing.T) {
 	t.Logf("C04: %d touches, 0 backwards, 0 ahead of the database", touches)
 }
 
-// TestC05CleanupSparesWhatIsTouched has cleanup and touches meet on sessions that are
-// just past the limit: whichever comes first counts, never half of both.
+// TestC05CleanupSparesWhatIsTouched races cleanup against touches of sessions just past their idle
+// limit. The first of the two wins completely: a session is either ended or touched.
 func TestC05CleanupSparesWhatIsTouched(t *testing.T) {
 	t.Parallel()
 	all := replicas(t, 3, background(st.Options{}))
@@ -144,7 +145,7 @@ func TestC05CleanupSparesWhatIsTouched(t *testing.T) {
 				ended = len(got.Sessions)
 				return
 			}
-			for j := i - 1; j < sessions; j += 4 { // half of them
+			for j := i - 1; j < sessions; j += 4 { // every second session
 				assert.NoError(t, again(func() error {
 					_, err := all[i].store.Touch(t.Context(), []st.TouchRecord{{ID: ids[j], At: time.Now()}}, 0)
 					return err
@@ -152,16 +153,17 @@ func TestC05CleanupSparesWhatIsTouched(t *testing.T) {
 			}
 		})
 		spared += sessions - ended
-		require.GreaterOrEqual(t, ended, sessions/2, "those that nobody touched")
+		require.GreaterOrEqual(t, ended, sessions/2, "the sessions without a touch")
 		execute(t, all[0].db, "DELETE FROM user_sessions WHERE logout_at IS NULL")
 	}
-	wrong := one[int](t, all[0].db, "SELECT count(*) FROM user_sessions WHERE end_reason = 'idle' AND logout_at - last_activity < interval '1 hour'")
+	wrong := one[int](t, all[0].db, "SELECT count(*) FROM user_sessions WHERE end_reason = 'idle' AND logout_at - "+
+		"last_activity < interval '1 hour'")
 	require.Zero(t, wrong)
 	t.Logf("C05: 0 wrong in %d rounds; %d of %d touched sessions were in time", rounds, spared, rounds*sessions/2)
 }
 
-// TestC06LimitIsExact signs one user in from three replicas at once, while a sampler
-// looks at every snapshot that it can get.
+// TestC06LimitIsExact signs one user in at three replicas concurrently. A sampler checks the number
+// of live sessions in as many snapshots as it can get.
 func TestC06LimitIsExact(t *testing.T) {
 	t.Parallel()
 	rounds := scaled(3, 200)
@@ -175,7 +177,9 @@ func TestC06LimitIsExact(t *testing.T) {
 				sampler.Go(func() {
 					for ctx.Err() == nil {
 						var n int64
-						err := all[0].db.QueryRowContext(context.WithoutCancel(ctx), "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM user_sessions WHERE logout_at IS NULL GROUP BY user_id) AS u").Scan(&n)
+						err := all[0].db.QueryRowContext(context.WithoutCancel(ctx),
+							"SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM user_sessions WHERE logout_at IS NULL GROUP BY "+
+								"user_id) AS u").Scan(&n)
 						if !assert.NoError(t, err) {
 							return
 						}
@@ -189,14 +193,15 @@ func TestC06LimitIsExact(t *testing.T) {
 					together(16, func(i int) {
 						_, _, err := all[i%3].Login(httptest.NewRecorder(), request("POST", "/login"), user)
 						switch {
-						case errors.Is(err, st.ErrUnavailable): // two seconds for a transaction: a machine that is too slow
+						case errors.Is(err, st.ErrUnavailable): // on a slow machine a transaction exceeds its two seconds
 							late.Add(1)
 						case err != nil:
 							assert.ErrorIs(t, err, st.ErrLimit)
 							denied.Add(1)
 						}
 					})
-					require.Equal(t, limit, one[int](t, all[0].db, "SELECT count(*) FROM user_sessions WHERE logout_at IS NULL AND user_id = $1", user))
+					require.Equal(t, limit, one[int](t, all[0].db,
+						"SELECT count(*) FROM user_sessions WHERE logout_at IS NULL AND user_id = $1", user))
 				}
 				stop()
 				sampler.Wait()
@@ -207,14 +212,14 @@ func TestC06LimitIsExact(t *testing.T) {
 				}
 				assert.EqualValues(t, limit, most.Load())
 				requireNoDeadlocks(t, all[0].db)
-				t.Logf("C06: at most %d live in %d snapshots, %d rounds, %d timeouts", most.Load(), samples.Load(), rounds, late.Load())
+				t.Logf("C06: at most %d live in %d snapshots, %d rounds, %d timeouts", most.Load(), samples.Load(), rounds,
+					late.Load())
 			})
 		}
 	}
 }
 
-// TestC07OverlappingFlushes has three replicas write the same sessions in orders of
-// their own.
+// TestC07OverlappingFlushes makes three replicas write the same sessions, each in its own order.
 func TestC07OverlappingFlushes(t *testing.T) {
 	t.Parallel()
 	all := replicas(t, 3, background(st.Options{}))
@@ -231,7 +236,7 @@ func TestC07OverlappingFlushes(t *testing.T) {
 			}
 			alive, err := all[i].store.Touch(t.Context(), batch, 0)
 			if errors.Is(err, st.ErrUnavailable) {
-				failed.Add(1) // two seconds for a transaction: a machine that is too slow
+				failed.Add(1) // on a slow machine a transaction exceeds its two seconds
 				continue
 			}
 			assert.NoError(t, err)
@@ -239,11 +244,12 @@ func TestC07OverlappingFlushes(t *testing.T) {
 		}
 	})
 	requireNoDeadlocks(t, all[0].db)
-	assert.Zero(t, one[int](t, all[0].db, "SELECT count(*) FROM user_sessions WHERE last_activity < $1", began.Add(-time.Millisecond)))
+	assert.Zero(t, one[int](t, all[0].db, "SELECT count(*) FROM user_sessions WHERE last_activity < $1",
+		began.Add(-time.Millisecond)))
 	t.Logf("C07: 3 x %d batches of %d: 0 deadlocks, 0 lost touches, %d timeouts", batches, n, failed.Load())
 }
 
-// TestC08CleanupByMany lets five replicas clean up at once: each session is ended once.
+// TestC08CleanupByMany runs cleanup at five replicas concurrently. Each session ends once.
 func TestC08CleanupByMany(t *testing.T) {
 	t.Parallel()
 	var events atomic.Int64
@@ -264,8 +270,8 @@ func TestC08CleanupByMany(t *testing.T) {
 		sum += counts[i]
 		again, err := r.Cleanup(t.Context())
 		require.NoError(t, err)
-		require.Zero(t, again, "run again")
-		require.NoError(t, r.Shutdown(t.Context())) // after its hooks
+		require.Zero(t, again, "a second cleanup ends nothing")
+		require.NoError(t, r.Shutdown(t.Context())) // waits for the hooks
 		dropped += r.Counters()["hook.dropped"]
 	}
 	assert.Equal(t, n, sum)
@@ -274,11 +280,13 @@ func TestC08CleanupByMany(t *testing.T) {
 	t.Logf("C08: %v = %d, %d events (%d beyond the queue of hooks)", counts, sum, events.Load(), dropped)
 }
 
-// TestC09EndIsIdempotent has 16 callers on three replicas end one session.
+// TestC09EndIsIdempotent ends one session from 16 callers on three replicas.
 func TestC09EndIsIdempotent(t *testing.T) {
 	t.Parallel()
 	var events atomic.Int64
-	opts := background(st.Options{StoreTimeout: 2 * time.Second, Roles: func(context.Context, string) ([]string, error) { return []string{"admin"}, nil }})
+	opts := background(st.Options{StoreTimeout: 2 * time.Second, Roles: func(context.Context, string) ([]string, error) {
+		return []string{"admin"}, nil
+	}})
 	opts.Hooks.End = func(context.Context, st.Session) { events.Add(1) }
 	all := replicas(t, 3, opts)
 	_, admin := all[0].login(t, "admin")
@@ -288,7 +296,8 @@ func TestC09EndIsIdempotent(t *testing.T) {
 		together(16, func(i int) {
 			assert.NoError(t, again(func() error {
 				w := httptest.NewRecorder()
-				all[i%3].AdminHandler(nil).ServeHTTP(w, request("POST", "/api/user-sessions/force-logout/"+string(s.ID), "X-Session-Id", admin))
+				all[i%3].AdminHandler(nil).ServeHTTP(w, request("POST", "/api/user-sessions/force-logout/"+string(s.ID),
+					"X-Session-Id", admin))
 				if w.Code == 503 {
 					return st.ErrUnavailable
 				}
@@ -307,7 +316,7 @@ func TestC09EndIsIdempotent(t *testing.T) {
 	t.Logf("C09: %d rounds of 16: %d transitions, %d events, all 200", rounds, ended, events.Load())
 }
 
-// TestC10EndAllIsAFence races sign-ins against the end of all of a user's sessions.
+// TestC10EndAllIsAFence races logins against the end of all sessions of the user.
 func TestC10EndAllIsAFence(t *testing.T) {
 	t.Parallel()
 	all := replicas(t, 3, background(st.Options{StoreTimeout: 2 * time.Second}))
@@ -315,7 +324,7 @@ func TestC10EndAllIsAFence(t *testing.T) {
 	for round := range rounds {
 		user := fmt.Sprint("user", round)
 		before, _ := all[round%3].logins(t, 3, func(int) string { return user })
-		var returned sync.Map // handle to whether its Login had returned before the end was asked for
+		var returned sync.Map // handle → whether Login had returned before the end was requested
 		var asked atomic.Bool
 		together(7, func(i int) {
 			if i == 0 {
@@ -336,7 +345,7 @@ func TestC10EndAllIsAFence(t *testing.T) {
 		for _, id := range before {
 			s, err := all[0].Get(t.Context(), id)
 			require.NoError(t, err)
-			require.True(t, s.Ended(), "nothing from before survives")
+			require.True(t, s.Ended(), "no earlier session survives")
 		}
 		returned.Range(func(id, mustEnd any) bool {
 			s, err := all[0].Get(t.Context(), id.(st.SessionID))

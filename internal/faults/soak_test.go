@@ -21,7 +21,7 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
-// newServer serves a handler on the loopback until the test ends.
+// newServer serves handler on a loopback address until the test ends.
 func newServer(t *testing.T, handler http.Handler) (url string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -32,7 +32,7 @@ func newServer(t *testing.T, handler http.Handler) (url string) {
 	return "http://" + listener.Addr().String()
 }
 
-// series is a figure over time.
+// series is a measured value over time.
 type series struct {
 	at     []time.Duration
 	values []float64
@@ -42,7 +42,7 @@ func (s *series) add(at time.Duration, value int) {
 	s.at, s.values = append(s.at, at), append(s.values, float64(value))
 }
 
-// slope is the change over ten minutes, as a share of the mean, by least squares.
+// slope returns the change per ten minutes as a share of the mean, by least squares.
 func (s *series) slope() float64 {
 	var x, y, xy, xx float64
 	n := float64(len(s.at))
@@ -53,15 +53,15 @@ func (s *series) slope() float64 {
 	return 10 * (n*xy - x*y) / (n*xx - x*x) / (y / n)
 }
 
-// visitor is one client of the soak: it knows what it may expect.
+// visitor is one client of the soak. It knows which answers are right.
 type visitor struct {
 	all    []*replica
 	random *rand.Rand
-	wrong  *atomic.Int64 // 401 for a session that lives, or 200 for one that has ended
+	wrong  *atomic.Int64 // 401 for a live session, or 200 for an ended one
 	visits *atomic.Int64
 }
 
-// live is one session from its login to its end, and a look after its end.
+// live uses one session from its login to its end, and sends one request after the end.
 func (v *visitor) live(user string, stop <-chan struct{}) {
 	pick := func() *replica { return v.all[v.random.IntN(len(v.all))] }
 	s, token, err := pick().Login(httptest.NewRecorder(), request("POST", "/login"), user)
@@ -87,7 +87,7 @@ func (v *visitor) live(user string, stop <-chan struct{}) {
 	}
 }
 
-// soakTime is how long the soak lasts: as said, or by the form.
+// soakTime returns the length of the soak: SESSIONTRACK_SOAK, or the default of the form.
 func soakTime(t *testing.T) time.Duration {
 	text := os.Getenv(envSoak)
 	if !long || text == "" {
@@ -98,8 +98,8 @@ func soakTime(t *testing.T) time.Duration {
 	return lasts
 }
 
-// TestL08Soak runs three replicas under faults that come at random: what they hold
-// does not grow, and the promises hold to the end.
+// TestL08Soak runs three replicas under random faults. Their memory, goroutines and connections do
+// not grow, and every promise holds to the end.
 func TestL08Soak(t *testing.T) {
 	lasts := soakTime(t)
 	cluster := pgtest.NewCluster(t)
@@ -109,7 +109,8 @@ func TestL08Soak(t *testing.T) {
 	var all []*replica
 	for range 3 {
 		proxy := pgtest.NewProxy(t, cluster.Addr())
-		opts := background(st.Options{TouchInterval: 100 * time.Millisecond, FlushInterval: 200 * time.Millisecond, Retention: time.Minute, CacheSize: 2_000})
+		opts := background(st.Options{TouchInterval: 100 * time.Millisecond, FlushInterval: 200 * time.Millisecond,
+			Retention: time.Minute, CacheSize: 2_000})
 		opts.CleanupInterval = 10 * time.Second
 		all = append(all, over(t, storeOver(t, pgtest.OpenDSN(t, cluster.DSNAt(proxy.Addr()))), opts).start(t))
 		proxies = append(proxies, proxy)
@@ -137,7 +138,7 @@ func TestL08Soak(t *testing.T) {
 	t.Logf("L08: %v, %d requests, %d faults, %d wrong answers", lasts, visits.Load(), faults.Load(), wrong.Load())
 	assert.Zero(t, wrong.Load())
 	assert.Positive(t, visits.Load())
-	if lasts >= 10*time.Minute { // over less the noise of the faults is larger
+	if lasts >= 10*time.Minute { // in a shorter soak the noise of the faults is larger
 		for name, s := range held {
 			t.Logf("L08: slope of %s %+.1f %% in 10 min", name, 100*s.slope())
 			assert.LessOrEqual(t, s.slope(), 0.01, name)
@@ -149,18 +150,18 @@ func TestL08Soak(t *testing.T) {
 	requireWhole(t, admin)
 }
 
-// hold notes for a while what this process and the server hold, after a fifth of it.
+// hold samples what this process and the server hold. It skips the first fifth of the time.
 func hold(t *testing.T, admin *sql.DB, lasts time.Duration) map[string]*series {
 	heaps, goroutines, conns := &series{}, &series{}, &series{}
 	began, collected := time.Now(), time.Time{}
 	for time.Since(began) < lasts {
-		<-time.After(250 * time.Millisecond) // faults make these two jump: many samples tell a slope from noise
+		<-time.After(250 * time.Millisecond) // faults make both values jump; many samples separate a slope from noise
 		if time.Since(began) < lasts/5 {
-			continue // warming up
+			continue // warm-up
 		}
 		goroutines.add(time.Since(began), runtime.NumGoroutine())
 		conns.add(time.Since(began), one[int](t, admin, "SELECT count(*) FROM pg_stat_activity"))
-		if time.Since(collected) > lasts/200 { // each look at the heap is a collection
+		if time.Since(collected) > lasts/200 { // each sample of the heap costs a garbage collection
 			heaps.add(time.Since(began), int(heap()))
 			collected = time.Now()
 		}
@@ -168,17 +169,18 @@ func hold(t *testing.T, admin *sql.DB, lasts time.Duration) map[string]*series {
 	return map[string]*series{"heap": heaps, "goroutines": goroutines, "connections": conns}
 }
 
-// requireWhole looks for what no committed state may show (invariants I5 and I23).
+// requireWhole looks for rows that no committed state may contain (invariants I5 and I23).
 func requireWhole(t *testing.T, admin *sql.DB) {
 	t.Helper()
 	requireNoDeadlocks(t, admin)
-	assert.Zero(t, one[int](t, admin, "SELECT count(*) FROM user_sessions WHERE last_activity > coalesce(logout_at, clock_timestamp())"), "I5")
+	assert.Zero(t, one[int](t, admin, "SELECT count(*) FROM user_sessions WHERE last_activity > coalesce(logout_at, "+
+		"clock_timestamp())"), "I5")
 	assert.Zero(t, one[int](t, admin, `SELECT count(*) FROM user_presence AS p FULL JOIN
-		(SELECT DISTINCT user_id FROM user_sessions WHERE logout_at IS NULL) AS l USING (user_id) WHERE p.user_id IS NULL OR l.user_id IS NULL`), "I23")
+		(SELECT DISTINCT user_id FROM user_sessions WHERE logout_at IS NULL) AS l USING (user_id)
+		WHERE p.user_id IS NULL OR l.user_id IS NULL`), "I23")
 }
 
-// inject breaks one connection or the other, and heals it before the patience of the
-// caches ends.
+// inject breaks a proxy's connections, and heals them before the grace of the caches ends.
 func inject(proxies []*pgtest.Proxy, stop <-chan struct{}, n *atomic.Int64) {
 	for {
 		p := proxies[rand.IntN(len(proxies))]

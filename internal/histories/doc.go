@@ -1,10 +1,10 @@
-// Package histories checks what concurrent clients of three Trackers over one
-// PostgreSQL were told against what a single session table could have told them. It
-// holds tests only: porcupine searches for an order of all operations that explains
-// every answer (linearizability). Reads past the cache must fit exactly; an answer from
-// the cache that a session is good may be as old as MaxStaleness.
+// Package histories tests linearizability: three Trackers share one PostgreSQL, and concurrent
+// clients record every answer that they get. Porcupine then searches for one order of all
+// operations on a single session table that explains every answer. Reads past the cache must fit
+// exactly. The cache may call a session live for MaxStaleness after its end. The package contains
+// only tests.
 //
 //	go test ./internal/histories
 //
-// Bugs that are planted on purpose must make histories that no order explains.
+// Planted bugs must produce histories that no order explains.
 package histories

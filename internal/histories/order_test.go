@@ -9,36 +9,36 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// verb is what an operation does.
+// verb is the kind of an operation.
 type verb int
 
 const (
 	login  verb = iota
-	end         // of the sessions that the mask has; answers with those that it ended
-	endAll      // of the user's sessions
-	read        // is the session alive?
-	touch       // is it alive?
+	end         // ends the sessions of the mask; the reply has those that this call ended
+	endAll      // ends all sessions of the user
+	read        // reads whether the session is alive
+	touch       // touches the session, and reports whether it is alive
 )
 
-// question is one operation on a user's sessions, which are bits of a mask.
+// question is one operation on one user's sessions. Each session is one bit of the mask.
 type question struct {
 	verb verb
 	user int
 	mask uint64
 }
 
-// reply is what it answered; unknown says that the reply was lost, and with it whether
-// the operation was carried out.
+// reply is the answer to a question. unknown means that the reply was lost, so the operation may or
+// may not have happened.
 type reply struct {
 	mask    uint64
 	unknown bool
 }
 
-// table is the state: which of one user's sessions are alive, and which have ended.
+// table is the state of one user's sessions.
 type table struct{ alive, ended uint64 }
 
-// step returns the states to which an operation with that answer may lead, none where
-// the answer is wrong. What has ended never comes back: a login makes a new session.
+// step returns the states that may follow an operation with that reply; none if the reply is wrong.
+// An ended session never comes back: a login creates a new one.
 func (s table) step(q question, r reply) []any {
 	switch q.verb {
 	case login:
@@ -63,7 +63,7 @@ func (s table) step(q question, r reply) []any {
 	return []any{s}
 }
 
-// model splits a history by key and explains each part by itself.
+// model splits a history by key, and checks each part alone.
 func model(key func(question) uint64) porcupine.Model {
 	m := porcupine.NondeterministicModel{
 		Partition: func(history []porcupine.Operation) (parts [][]porcupine.Operation) {
@@ -88,16 +88,16 @@ func model(key func(question) uint64) porcupine.Model {
 	return m.ToModel()
 }
 
-// strict explains reads past the cache: by user, so that ending all of a user's
-// sessions is one step.
+// strict checks reads past the cache. It splits by user, so that ending all of a user's sessions is
+// one step.
 func strict() porcupine.Model { return model(func(q question) uint64 { return uint64(q.user) }) }
 
-// bounded explains answers of the cache: by session.
+// bounded checks answers from the cache. It splits by session.
 func bounded() porcupine.Model {
 	return model(func(q question) uint64 { return uint64(q.user)<<8 | uint64(bits.TrailingZeros64(q.mask)) })
 }
 
-// perSession splits operations on many sessions into one for each.
+// perSession splits an operation on many sessions into one operation per session.
 func perSession(history []porcupine.Operation) (split []porcupine.Operation) {
 	made := make(map[int]uint64)
 	for _, o := range history {
@@ -111,7 +111,7 @@ func perSession(history []porcupine.Operation) (split []porcupine.Operation) {
 	return split
 }
 
-// each is one operation for each of the sessions that it is about, of those in mask.
+// each returns one operation for each session that o concerns and that mask contains.
 func each(o porcupine.Operation, mask uint64) (split []porcupine.Operation) {
 	q, r := o.Input.(question), o.Output.(reply)
 	for rest := q.mask & mask; rest != 0; rest &= rest - 1 {
@@ -122,7 +122,7 @@ func each(o porcupine.Operation, mask uint64) (split []porcupine.Operation) {
 	return split
 }
 
-// stale lets answers that a session is good be as old as bound.
+// stale lets an answer "live" be older than its request by up to bound.
 func stale(history []porcupine.Operation, bound time.Duration) []porcupine.Operation {
 	for i, o := range history {
 		if o.Input.(question).verb == read && o.Output.(reply).mask != 0 {
@@ -132,7 +132,7 @@ func stale(history []porcupine.Operation, bound time.Duration) []porcupine.Opera
 	return history
 }
 
-// TestModels: a history by hand, in which one answer is changed at a time.
+// TestModels checks a hand-written history, and variants with one changed answer each.
 func TestModels(t *testing.T) {
 	t.Parallel()
 	const s, other = 1, 2
@@ -143,15 +143,23 @@ func TestModels(t *testing.T) {
 		history         []porcupine.Operation
 		strict, bounded bool
 	}{
-		"in order":            {[]porcupine.Operation{op(0, 1, login, s, s), op(2, 3, read, s, s), op(4, 5, end, s, s), op(6, 7, read, s, 0)}, true, true},
-		"concurrent":          {[]porcupine.Operation{op(0, 1, login, s, s), op(2, 6, end, s, s), op(3, 4, read, s, 0), op(3, 5, touch, s, s)}, true, true},
-		"late within bound":   {[]porcupine.Operation{op(0, 1, login, s, s), op(2, 3, end, s, s), op(6, 7, read, s, s)}, false, true},
-		"late past the bound": {[]porcupine.Operation{op(0, 1, login, s, s), op(2, 3, end, s, s), op(20, 21, read, s, s)}, false, false},
-		"ended too early":     {[]porcupine.Operation{op(0, 1, login, s, s), op(2, 3, read, s, 0), op(4, 5, end, s, s)}, false, false},
-		"revived by a touch":  {[]porcupine.Operation{op(0, 1, login, s, s), op(2, 3, end, s, s), op(4, 5, touch, s, s)}, false, false},
-		"ended twice":         {[]porcupine.Operation{op(0, 1, login, s, s), op(2, 3, end, s, s), op(2, 3, end, s, s)}, false, false},
+		"in order": {[]porcupine.Operation{op(0, 1, login, s, s), op(2, 3, read, s, s), op(4, 5, end, s, s),
+			op(6, 7, read, s, 0)}, true, true},
+		"concurrent": {[]porcupine.Operation{op(0, 1, login, s, s), op(2, 6, end, s, s), op(3, 4, read, s, 0),
+			op(3, 5, touch, s, s)}, true, true},
+		"late within bound": {[]porcupine.Operation{op(0, 1, login, s, s), op(2, 3, end, s, s), op(6, 7, read, s, s)},
+			false, true},
+		"late past the bound": {[]porcupine.Operation{op(0, 1, login, s, s), op(2, 3, end, s, s), op(20, 21, read, s, s)},
+			false, false},
+		"ended too early": {[]porcupine.Operation{op(0, 1, login, s, s), op(2, 3, read, s, 0), op(4, 5, end, s, s)},
+			false, false},
+		"revived by a touch": {[]porcupine.Operation{op(0, 1, login, s, s), op(2, 3, end, s, s), op(4, 5, touch, s, s)},
+			false, false},
+		"ended twice": {[]porcupine.Operation{op(0, 1, login, s, s), op(2, 3, end, s, s), op(2, 3, end, s, s)}, false,
+			false},
 		"half of all": {[]porcupine.Operation{
-			op(0, 1, login, s, s), op(0, 1, login, other, other), op(2, 9, endAll, s|other, s|other), op(3, 4, read, s, 0), op(5, 6, read, other, other),
+			op(0, 1, login, s, s), op(0, 1, login, other, other), op(2, 9, endAll, s|other, s|other), op(3, 4, read, s, 0),
+			op(5, 6, read, other, other),
 		}, false, true},
 	} {
 		assert.Equal(t, c.strict, porcupine.CheckOperations(strict(), c.history), name)

@@ -26,19 +26,19 @@ const (
 	replicas     = 3
 	clients      = 4 // per user
 	operations   = 30
-	maxSessions  = 60 // bits of a mask
+	maxSessions  = 60 // the bits of a mask
 	maxStaleness = 300 * time.Millisecond
 	seeds        = 20
-	patience     = 20 * time.Second // for porcupine
+	patience     = 20 * time.Second // of porcupine, for one history
 )
 
-// store is what the Trackers of a test share.
+// store is what the Trackers of one test share.
 type store interface {
 	sessiontrack.Store
 	sessiontrack.EndedFeed
 }
 
-// recorder is one user's history.
+// recorder records one user's history.
 type recorder struct {
 	user     int
 	trackers []*sessiontrack.Tracker
@@ -46,14 +46,14 @@ type recorder struct {
 	began    time.Time
 
 	mu       sync.Mutex
-	tokens   []sessiontrack.Token // session i is bit i
+	tokens   []sessiontrack.Token // session i has bit i
 	bits     map[sessiontrack.SessionID]uint64
 	uncached []porcupine.Operation
 	cached   []porcupine.Operation
 }
 
-// endedNow is an answer before its sessions' bits are known: the login of one may not
-// have returned yet.
+// endedNow is a reply whose sessions have no bits yet: the login of one of them may not have
+// returned.
 type endedNow struct {
 	sessions []sessiontrack.Session
 	unknown  bool
@@ -61,7 +61,7 @@ type endedNow struct {
 
 func (r *recorder) now() int64 { return int64(time.Since(r.began)) }
 
-// record adds an operation to the histories that it belongs to.
+// record adds an operation to the uncached history, the cached history or both.
 func (r *recorder) record(o porcupine.Operation, uncached, cached bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,7 +73,7 @@ func (r *recorder) record(o porcupine.Operation, uncached, cached bool) {
 	}
 }
 
-// some picks a session that a client may know of.
+// some picks a session whose token a client has.
 func (r *recorder) some(random *rand.Rand) (sessiontrack.Token, uint64, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,9 +84,9 @@ func (r *recorder) some(random *rand.Rand) (sessiontrack.Token, uint64, bool) {
 	return r.tokens[i], 1 << i, true
 }
 
-// resolve gives each session in an answer its bit, and says what ending all of a user's
-// sessions was about: those whose login had returned before (invariant I16). Of those whose
-// login was under way it may have ended some, and then the answer names them.
+// resolve gives each session in a reply its bit. It also sets the mask of endAll: all sessions
+// whose login had returned before (invariant I16), and the concurrent logins that the reply names
+// as ended.
 func (r *recorder) resolve(history []porcupine.Operation) (resolved []porcupine.Operation) {
 	for _, o := range history {
 		q := o.Input.(question)
@@ -101,7 +101,7 @@ func (r *recorder) resolve(history []porcupine.Operation) (resolved []porcupine.
 		}
 		if o.Output = answer; q.verb == endAll {
 			q.mask = answer.mask | loggedIn(history, o.Call)
-			if answer.unknown { // each of them may have been ended, or not
+			if answer.unknown { // each of them may or may not have ended
 				o.Input = question{end, q.user, loggedIn(history, o.Return)}
 				resolved = append(resolved, each(o, ^uint64(0))...)
 				continue
@@ -113,7 +113,7 @@ func (r *recorder) resolve(history []porcupine.Operation) (resolved []porcupine.
 	return resolved
 }
 
-// loggedIn is the sessions whose login had returned before then.
+// loggedIn returns the sessions whose login had returned before then.
 func loggedIn(history []porcupine.Operation, then int64) (mask uint64) {
 	for _, o := range history {
 		if q := o.Input.(question); q.verb == login && o.Return < then {
@@ -123,7 +123,7 @@ func loggedIn(history []porcupine.Operation, then int64) (mask uint64) {
 	return mask
 }
 
-// client does operations at random on all replicas.
+// client runs random operations on all replicas.
 func (r *recorder) client(t *testing.T, id, n int, random *rand.Rand) {
 	for range n {
 		tracker := r.trackers[random.IntN(len(r.trackers))]
@@ -154,7 +154,7 @@ func (r *recorder) login(t *testing.T, id int, tracker *sessiontrack.Tracker, ca
 	s, token, err := tracker.Login(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/login", nil), r.name())
 	if err != nil {
 		assert.ErrorIs(t, err, sessiontrack.ErrUnavailable)
-		return // nobody has the token of what may have been made
+		return // if a session was created, nobody has its token
 	}
 	ret := r.now()
 	r.mu.Lock()
@@ -165,21 +165,22 @@ func (r *recorder) login(t *testing.T, id int, tracker *sessiontrack.Tracker, ca
 	}
 	r.tokens, r.bits[s.ID] = append(r.tokens, token), 1<<i
 	r.mu.Unlock()
-	r.record(porcupine.Operation{ClientId: id, Call: call, Return: ret, Input: question{login, r.user, 1 << i}, Output: reply{mask: 1 << i}}, true, true)
+	r.record(porcupine.Operation{ClientId: id, Call: call, Return: ret, Input: question{login, r.user, 1 << i},
+		Output: reply{mask: 1 << i}}, true, true)
 }
 
 func (r *recorder) end(id int, tracker *sessiontrack.Tracker, call int64, q question, sel sessiontrack.Selector) {
 	ended, err := tracker.End(context.Background(), sel, sessiontrack.Ending{Reason: sessiontrack.ReasonUser})
 	o := porcupine.Operation{ClientId: id, Call: call, Return: r.now(), Input: q, Output: endedNow{ended, err != nil}}
 	if err != nil {
-		o.Return += int64(time.Second) // what was given up may still be carried out
+		o.Return += int64(time.Second) // the store may still carry out a call that timed out
 	}
 	r.record(o, true, true)
 }
 
 func (r *recorder) read(id int, call int64, v verb, bit uint64, alive bool, err error, uncached bool) {
 	if err != nil && !errors.Is(err, sessiontrack.ErrNotFound) {
-		return // it said nothing
+		return // no information
 	}
 	answer := reply{}
 	if alive && err == nil {
@@ -189,7 +190,7 @@ func (r *recorder) read(id int, call int64, v verb, bit uint64, alive bool, err 
 	r.record(o, uncached, !uncached)
 }
 
-// request goes through the middleware, and so through the cache.
+// request goes through the middleware, so the cache may answer it.
 func (r *recorder) request(id int, call int64, tracker *sessiontrack.Tracker, token sessiontrack.Token, bit uint64) {
 	request := httptest.NewRequest(http.MethodGet, "/", nil)
 	request.Header.Set("X-Session-Id", token.Reveal())
@@ -200,8 +201,8 @@ func (r *recorder) request(id int, call int64, tracker *sessiontrack.Tracker, to
 	}
 }
 
-// newTrackers starts three over one store, with a bound that a short test can see. No
-// grace: while the store cannot be reached nothing is served past the bound.
+// newTrackers starts three Trackers over one store. MaxStaleness is so short that a short test
+// reaches it. There is no grace: during an outage nothing is served past the bound.
 func newTrackers(t *testing.T, s func(replica int) store) []*sessiontrack.Tracker {
 	trackers := make([]*sessiontrack.Tracker, replicas)
 	for i := range trackers {
@@ -224,10 +225,11 @@ func newStore(t *testing.T) store {
 	return s
 }
 
-// history lets clients loose on one user, and afterwards asks every replica about every
-// session once the bound has passed.
+// history runs the clients of one user. After MaxStaleness has passed, it asks every replica about
+// every session.
 func history(t *testing.T, seed, n int, trackers []*sessiontrack.Tracker, s store) *recorder {
-	r := &recorder{user: seed, trackers: trackers, store: s, began: time.Now(), bits: make(map[sessiontrack.SessionID]uint64)}
+	r := &recorder{user: seed, trackers: trackers, store: s, began: time.Now(),
+		bits: make(map[sessiontrack.SessionID]uint64)}
 	var group sync.WaitGroup
 	for id := range clients {
 		group.Go(func() { r.client(t, id, n, rand.New(rand.NewPCG(uint64(seed), uint64(id)))) })
@@ -243,16 +245,17 @@ func history(t *testing.T, seed, n int, trackers []*sessiontrack.Tracker, s stor
 	return r
 }
 
-// verdicts are porcupine's on both histories.
+// verdicts returns porcupine's results for both histories.
 func (r *recorder) verdicts() (uncached, cached porcupine.CheckResult) {
 	uncached = porcupine.CheckOperationsTimeout(strict(), r.uncached, patience)
 	return uncached, porcupine.CheckOperationsTimeout(bounded(), stale(perSession(r.cached), maxStaleness), patience)
 }
 
-// decided is a history that porcupine has a verdict on. Where a busy machine leaves many
-// calls without an answer at once, their orders are too many to be searched in time: such a
-// history says nothing, and another one is tried.
-func decided(t *testing.T, seed int, trackers []*sessiontrack.Tracker, s store) (r *recorder, uncached, cached porcupine.CheckResult) {
+// decided returns a history that porcupine has a verdict on. On a busy machine many concurrent
+// calls may get no answer. Their possible orders are then too many to search in time, and decided
+// records another history.
+func decided(t *testing.T, seed int, trackers []*sessiontrack.Tracker, s store) (r *recorder, uncached,
+	cached porcupine.CheckResult) {
 	for attempt := range 5 {
 		r = history(t, seed+attempt*seeds, operations, trackers, s)
 		uncached, cached = r.verdicts()
@@ -265,8 +268,8 @@ func decided(t *testing.T, seed int, trackers []*sessiontrack.Tracker, s store) 
 	return r, uncached, cached
 }
 
-// TestLinear: 20 histories, each of a user of its own, all at once, while one call in 25
-// fails or loses its reply. Every answer has an explanation.
+// TestLinear records 20 histories concurrently, each of one user, while one call in 25 fails or
+// loses its reply. An order must explain every answer.
 func TestLinear(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -277,32 +280,34 @@ func TestLinear(t *testing.T) {
 			r, uncached, cached := decided(t, seed, trackers, s)
 			assert.Equal(t, porcupine.Ok, uncached, "seed %d, reads past the cache", seed)
 			assert.Equal(t, porcupine.Ok, cached, "seed %d, reads of the cache", seed)
-			assert.Greater(t, len(r.uncached)+len(r.cached), clients*operations/2, "seed %d: hardly anything was answered", seed)
+			assert.Greater(t, len(r.uncached)+len(r.cached), clients*operations/2, "seed %d: too few calls were answered", seed)
 		})
 	}
 	group.Wait()
 }
 
-// TestPlantedBugs: each makes a history that has no explanation.
+// TestPlantedBugs: each bug must produce a history that no order explains.
 func TestPlantedBugs(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		plant  func(store) store
-		strict bool // in reads past the cache, else in those of it
+		strict bool // the bug shows in reads past the cache, otherwise in cached answers
 	}{
-		"a feed that tells nothing": {func(s store) store { return deaf{s} }, false},
-		"a read that answers as of before": {func(s store) store {
+		"a feed that is always empty": {func(s store) store { return deaf{s} }, false},
+		"a read that repeats its first answer": {func(s store) store {
 			return &behind{store: s, seen: make(map[sessiontrack.SessionID]sessiontrack.Record)}
 		}, true},
-		"a touch that revives":                  {func(s store) store { return &reviving{store: s, back: make(map[sessiontrack.SessionID]bool)} }, true},
-		"an end that is told to all who ask it": {func(s store) store { return &echoing{store: s} }, true},
+		"a touch that revives": {func(s store) store {
+			return &reviving{store: s, back: make(map[sessiontrack.SessionID]bool)}
+		}, true},
+		"an end that is reported to each caller": {func(s store) store { return &echoing{store: s} }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := c.plant(newStore(t))
 			trackers := newTrackers(t, func(int) store { return s })
-			// A history shows the bug when its requests fall so: on a busy machine not each
-			// does, and one is enough.
+			// The bug shows only in some interleavings. On a busy machine some histories miss it;
+			// one history that shows it is enough.
 			caught := false
 			for seed := 0; seed < 12 && !caught; seed++ {
 				uncached, cached := history(t, seed, 2*operations, trackers, s).verdicts()

@@ -11,7 +11,7 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// flaky fails one call in 50 before it is carried out, and loses as many replies.
+// flaky fails one call in 50 before it reaches the store, and loses the reply of one in 50.
 type flaky struct {
 	store
 	mu     sync.Mutex
@@ -40,7 +40,8 @@ func (s *flaky) Get(ctx context.Context, id sessiontrack.SessionID) (sessiontrac
 	return flake(s, func() (sessiontrack.Record, error) { return s.store.Get(ctx, id) })
 }
 
-func (s *flaky) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
+func (s *flaky) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult,
+	error) {
 	return flake(s, func() (sessiontrack.EndResult, error) { return s.store.End(ctx, sel, e) })
 }
 
@@ -48,7 +49,7 @@ func (s *flaky) EndedSince(ctx context.Context, since time.Time, limit int) (ses
 	return flake(s, func() (sessiontrack.EndedPage, error) { return s.store.EndedSince(ctx, since, limit) })
 }
 
-// deaf has a feed that tells nothing.
+// deaf has a feed that is always empty.
 type deaf struct{ store }
 
 func (s deaf) EndedSince(ctx context.Context, since time.Time, limit int) (sessiontrack.EndedPage, error) {
@@ -57,7 +58,7 @@ func (s deaf) EndedSince(ctx context.Context, since time.Time, limit int) (sessi
 	return page, err
 }
 
-// behind answers every read but the first with the first one's answer.
+// behind repeats the first answer to a read in all later reads.
 type behind struct {
 	store
 	mu   sync.Mutex
@@ -77,14 +78,15 @@ func (s *behind) Get(ctx context.Context, id sessiontrack.SessionID) (sessiontra
 	return r, err
 }
 
-// reviving brings back what is touched after its end, as an upsert does.
+// reviving makes a touch revive an ended session, as an upsert does.
 type reviving struct {
 	store
 	mu   sync.Mutex
 	back map[sessiontrack.SessionID]bool
 }
 
-func (s *reviving) Touch(ctx context.Context, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
+func (s *reviving) Touch(ctx context.Context, batch []sessiontrack.TouchRecord,
+	step time.Duration) ([]sessiontrack.SessionID, error) {
 	alive, err := s.store.Touch(ctx, batch, step)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,14 +108,15 @@ func (s *reviving) Get(ctx context.Context, id sessiontrack.SessionID) (sessiont
 	return r, err
 }
 
-// echoing answers with what had ended before, too.
+// echoing also returns sessions that had ended before the call.
 type echoing struct {
 	store
 	mu    sync.Mutex
 	ended []sessiontrack.Session
 }
 
-func (s *echoing) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
+func (s *echoing) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult,
+	error) {
 	ended, err := s.store.End(ctx, sel, e)
 	c, _ := sel.Criteria()
 	s.mu.Lock()

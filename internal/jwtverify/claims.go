@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// maxClaims is how many members a payload may have.
+	// maxClaims is the largest number of members in a payload.
 	maxClaims = 256
-	// maxNameBytes bounds iss, jti and a role.
+	// maxNameBytes is the longest iss, jti or role.
 	maxNameBytes = 512
-	// maxRoles is how many roles a token may give.
+	// maxRoles is the largest number of roles in a token.
 	maxRoles = 256
-	// maxDate is the end of the year 9999, in seconds.
+	// maxDate is the end of the year 9999, in seconds since 1970.
 	maxDate = 253402300799
-	// maxAhead is how far exp may lie in the future. A token past it means no end at all: milliseconds in place of
-	// seconds, or a far date in place of a decision.
+	// maxAhead is how far exp may lie in the future. A later exp is a mistake of the issuer:
+	// milliseconds instead of seconds, or a far date instead of an expiry.
 	maxAhead = 20 * 366 * 24 * time.Hour
 )
 
@@ -38,7 +38,8 @@ const (
 	errEvent      refusal = "a security event, not a credential"
 )
 
-// The claims that are read, as indexes of what is found. One name may stand for several.
+// These are the claims that are read, as indexes into the values found. Several of them may have
+// the same name.
 const (
 	claimIssuer = iota
 	claimAudience
@@ -53,18 +54,18 @@ const (
 	claimCount
 )
 
-// Claims is what a genuine token says.
+// Claims holds what a verified token says.
 type Claims struct {
-	User      string    // UserClaim: 1 to 255 bytes, no control characters
-	Roles     []string  // RolesClaim: nil if there are none
-	Session   string    // SessionClaim, at most 255 bytes, or empty
+	User      string    // UserClaim: 1 to 255 bytes without control characters
+	Roles     []string  // RolesClaim, or nil
+	Session   string    // SessionClaim: at most 255 bytes, or empty
 	TokenID   string    // jti, or empty
 	Issuer    string    // iss, or empty
 	ExpiresAt time.Time // exp, in UTC, without the leeway
-	IssuedAt  time.Time // iat, in UTC, or zero
+	IssuedAt  time.Time // iat, in UTC, or the zero time
 }
 
-// setClaims fixes the names that are read.
+// setClaims resolves the names of the claims that are read.
 func (v *Verifier) setClaims() error {
 	c := &v.config
 	if c.UserClaim == "" {
@@ -87,8 +88,9 @@ func (v *Verifier) setClaims() error {
 	return nil
 }
 
-// Claims reads a payload whose signature was verified, as of now. It returns [ErrExpired] for what is wanting in nothing
-// but its time, and an error that matches [ErrInvalid] for everything else that is not acceptable.
+// Claims reads the payload of a token whose signature was verified, at the time now. If the token
+// has expired and is valid otherwise, the error is [ErrExpired]. Every other error matches
+// [ErrInvalid].
 func (v *Verifier) Claims(h Header, payload []byte, now time.Time) (Claims, error) {
 	if !v.acceptableType(h.Type) {
 		return Claims{}, errType
@@ -112,12 +114,13 @@ func (v *Verifier) Claims(h Header, payload []byte, now time.Time) (Claims, erro
 	if err != nil {
 		return Claims{}, err
 	}
-	c.IssuedAt, _ = numericDate(found[claimIssuedAt]) // when refuses one that is no date
+	c.IssuedAt, _ = numericDate(found[claimIssuedAt]) // when has refused an iat that is not a date
 	c.ExpiresAt, err = v.when(&found, now)
 	return c, err
 }
 
-// acceptableType compares typ as RFC 7515 §4.1.9 says: a media type, with "application/" left out or not.
+// acceptableType compares typ as a media type (RFC 7515 §4.1.9): the prefix "application/" is
+// optional.
 func (v *Verifier) acceptableType(typ string) bool {
 	const prefix = "application/"
 	trim := func(s string) string {
@@ -133,16 +136,17 @@ func (v *Verifier) acceptableType(typ string) bool {
 	return typ == "" || strings.EqualFold(typ, "JWT") || strings.EqualFold(typ, "JOSE") || strings.EqualFold(typ, "at+jwt")
 }
 
-// who reads everything but the times.
+// who reads every claim except the times.
 func (v *Verifier) who(found *[claimCount][]byte) (c Claims, err error) {
 	if found[claimEvents] != nil {
-		return c, errEvent // RFC 8417, OpenID Connect Back-Channel Logout: signed with the same key, with the same sub and sid
+		return c, errEvent // RFC 8417, OpenID Connect Back-Channel Logout: it has the same key, sub and sid
 	}
 	var ok bool
 	if c.User, ok = userID(found[claimUser]); !ok {
 		return c, errUser
 	}
-	if c.Issuer, ok = optional(found[claimIssuer], maxNameBytes); !ok || v.config.Issuer != "" && c.Issuer != v.config.Issuer {
+	if c.Issuer, ok = optional(found[claimIssuer], maxNameBytes); !ok || v.config.Issuer != "" &&
+		c.Issuer != v.config.Issuer {
 		return c, errIssuer
 	}
 	if !v.acceptableAudience(found[claimAudience]) {
@@ -160,7 +164,8 @@ func (v *Verifier) who(found *[claimCount][]byte) (c Claims, err error) {
 	return c, nil
 }
 
-// when reads the times. Expiry is decided last, so that it is the only thing wrong with a token that is called expired.
+// when reads the times. It checks exp last, so that a token is called expired only if nothing else
+// is wrong with it.
 func (v *Verifier) when(found *[claimCount][]byte, now time.Time) (time.Time, error) {
 	expires, ok := numericDate(found[claimExpiry])
 	if !ok || expires.Unix() <= 0 || expires.Sub(now) > maxAhead {
@@ -184,7 +189,8 @@ func (v *Verifier) when(found *[claimCount][]byte, now time.Time) (time.Time, er
 	return expires, nil
 }
 
-// numericDate reads seconds since 1970, whole or not (RFC 7519 §2). Strings, negative and absurd ones are none.
+// numericDate reads seconds since 1970, with or without a fraction (RFC 7519 §2). It refuses
+// strings, negative numbers and dates after the year 9999.
 func numericDate(value []byte) (time.Time, bool) {
 	if len(value) == 0 || value[0] < '0' || value[0] > '9' {
 		return time.Time{}, false
@@ -197,7 +203,7 @@ func numericDate(value []byte) (time.Time, bool) {
 	return time.Unix(int64(seconds), int64(fraction*1e9)).UTC(), true
 }
 
-// userID reads a string, or a whole number that is not negative, as many systems have it, in its decimal digits.
+// userID reads a string or a non-negative whole number. It returns a number in decimal digits.
 func userID(value []byte) (string, bool) {
 	if len(value) > 0 && len(value) <= 20 && value[0] >= '0' && value[0] <= '9' {
 		n, err := strconv.ParseUint(string(value), 10, 64)
@@ -207,7 +213,7 @@ func userID(value []byte) (string, bool) {
 	return s, ok && acceptableName(s, MaxUserBytes)
 }
 
-// optional reads a name that may be absent, but not empty.
+// optional reads a string that may be absent but not empty.
 func optional(value []byte, most int) (string, bool) {
 	if value == nil {
 		return "", true
@@ -216,12 +222,12 @@ func optional(value []byte, most int) (string, bool) {
 	return s, ok && acceptableName(s, most)
 }
 
-// acceptableName keeps control characters out: what follows a NUL is cut off by some readers and refused by PostgreSQL.
+// acceptableName refuses control characters: some readers stop at a NUL, and PostgreSQL refuses it.
 func acceptableName(s string, most int) bool {
 	return s != "" && len(s) <= most && strings.IndexFunc(s, unicode.IsControl) < 0
 }
 
-// acceptableAudience finds the configured audience in aud, which is a string or an array of strings.
+// acceptableAudience looks for the configured audience in aud, a string or an array of strings.
 func (v *Verifier) acceptableAudience(value []byte) bool {
 	if v.config.Audience == "" {
 		return true
@@ -238,8 +244,9 @@ func (v *Verifier) acceptableAudience(value []byte) bool {
 	return ok && named
 }
 
-// roles reads an array of strings, or one string of roles with spaces between (as scope has them, RFC 8693 §4.2), at the
-// end of the configured path. Absence and null are none.
+// roles reads the value at the end of the configured path. It accepts an array of strings, and one
+// string of roles separated by spaces, which is the form of scope (RFC 8693 §4.2). An absent or
+// null value means no roles.
 func (v *Verifier) roles(value []byte) ([]string, bool) {
 	for _, step := range v.rolesPath {
 		var err error
@@ -268,10 +275,10 @@ func (v *Verifier) roles(value []byte) ([]string, bool) {
 	return list, len(list) <= maxRoles
 }
 
-// absent reports whether there is no value, or null.
+// absent reports whether the value is missing or null.
 func absent(value []byte) bool { return value == nil || string(value) == "null" }
 
-// member returns the value of name in the object that value is; nil if there is none.
+// member returns the value of the member name of a JSON object, or nil.
 func member(value []byte, name string) ([]byte, error) {
 	if absent(value) {
 		return nil, nil

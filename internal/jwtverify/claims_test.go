@@ -10,12 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// claims reads a payload with v, as of now.
+// claims reads a payload with v at the time now.
 func claims(v *Verifier, payload string) (Claims, error) {
 	return v.Claims(Header{Algorithm: "HS256", Type: "JWT"}, []byte(payload), now)
 }
 
-// with returns a payload that is good but for what members add.
+// with returns a valid payload plus members.
 func with(members string) string {
 	return fmt.Sprintf(`{"exp":%d,%s}`, now.Unix()+60, members)
 }
@@ -28,11 +28,12 @@ func TestClaims(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, Claims{
 		User: "42", Roles: []string{"admin", "user"}, Session: "AAAAAAAAAAAAAAAAAAAAAA", TokenID: "j-1",
-		Issuer: "https://issuer.example", ExpiresAt: time.Unix(1795341700, 500_000_000).UTC(), IssuedAt: time.Unix(1795341600, 0).UTC(),
+		Issuer: "https://issuer.example", ExpiresAt: time.Unix(1795341700, 500_000_000).UTC(), IssuedAt: time.Unix(1795341600,
+			0).UTC(),
 	}, got)
 }
 
-// TestRefusedClaims is docs/checks.md S08 and S10, and everything else that a payload can have wrong.
+// TestRefusedClaims covers docs/checks.md S08 and S10, and every other fault of a payload.
 func TestRefusedClaims(t *testing.T) {
 	t.Parallel()
 	v := verifier(t, nil)
@@ -44,7 +45,7 @@ func TestRefusedClaims(t *testing.T) {
 		"exp negative":             `{"sub":"1","exp":-1}`,
 		"exp a string":             `{"sub":"1","exp":"1795341700"}`,
 		"exp huge":                 `{"sub":"1","exp":1e300}`,
-		"exp no float":             `{"sub":"1","exp":1e999}`,
+		"exp past float64":         `{"sub":"1","exp":1e999}`,
 		"exp NaN":                  `{"sub":"1","exp":NaN}`,
 		"exp NaN in quotes":        `{"sub":"1","exp":"NaN"}`,
 		"exp null":                 `{"sub":"1","exp":null}`,
@@ -101,8 +102,8 @@ func TestRefusedClaims(t *testing.T) {
 		"roles a number":           with(`"sub":"1","roles":5`),
 		"roles an object":          with(`"sub":"1","roles":{"admin":true}`),
 		"roles of numbers":         with(`"sub":"1","roles":["user",1]`),
-		"roles with an empty one":  with(`"sub":"1","roles":["user",""]`),
-		"roles with a control":     with(`"sub":"1","roles":["adm\u0000in"]`),
+		"roles with an empty role": with(`"sub":"1","roles":["user",""]`),
+		"roles with a NUL":         with(`"sub":"1","roles":["adm\u0000in"]`),
 		"Roles beside roles":       with(`"sub":"1","roles":["user"],"Roles":["admin"]`),
 		"257 roles":                with(`"sub":"1","roles":["a"` + strings.Repeat(`,"a"`, 256) + `]`),
 		"a logout token":           with(`"sub":"1","events":{"http://schemas.openid.net/event/backchannel-logout":{}}`),
@@ -140,17 +141,18 @@ func TestUserIDs(t *testing.T) {
 	assert.Equal(t, "7", got.User)
 }
 
-// TestTimeBoundaries holds leeway to the nanosecond, for each configuration of it.
+// TestTimeBoundaries checks the leeway to the nanosecond, in each configuration.
 func TestTimeBoundaries(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1795341600, 0).UTC()
 	payload := []byte(`{"sub":"1","exp":1795341600}`)
 	early := []byte(`{"sub":"1","exp":1795345600,"nbf":1795341600,"iat":1795341600}`)
-	for configured, leeway := range map[time.Duration]time.Duration{0: 30 * time.Second, -1: 0, time.Second: time.Second, MaxLeeway: MaxLeeway} {
+	for configured, leeway := range map[time.Duration]time.Duration{0: 30 * time.Second, -1: 0, time.Second: time.Second,
+		MaxLeeway: MaxLeeway} {
 		v := verifier(t, func(c *Config) { c.Leeway = configured })
 		got, err := v.Claims(Header{}, payload, at.Add(leeway-1))
 		require.NoError(t, err, configured)
-		assert.Equal(t, at, got.ExpiresAt, "exp is told without leeway")
+		assert.Equal(t, at, got.ExpiresAt, "ExpiresAt is exp without the leeway")
 		for _, late := range []time.Time{at.Add(leeway), at.Add(leeway + 1), at.AddDate(40, 0, 0)} {
 			_, err = v.Claims(Header{}, payload, late)
 			require.ErrorIs(t, err, ErrExpired, configured)
@@ -163,7 +165,7 @@ func TestTimeBoundaries(t *testing.T) {
 	}
 }
 
-// TestExpiredIsGenuine says that expired is said only of what is otherwise good.
+// TestExpiredIsGenuine: only a token that is valid otherwise is called expired.
 func TestExpiredIsGenuine(t *testing.T) {
 	t.Parallel()
 	v := verifier(t, func(c *Config) { c.Issuer, c.Audience = "i", "a" })
@@ -183,7 +185,7 @@ func TestExpiredIsGenuine(t *testing.T) {
 	assert.ErrorIs(t, err, ErrInvalid, "a forged token is not called expired")
 }
 
-// TestMeantForUs is docs/checks.md S09.
+// TestMeantForUs covers docs/checks.md S09: issuer, audience and type.
 func TestMeantForUs(t *testing.T) {
 	t.Parallel()
 	v := verifier(t, func(c *Config) { c.Issuer, c.Audience, c.Type = "https://issuer.example", "api", "at+jwt" })

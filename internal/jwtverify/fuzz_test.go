@@ -12,8 +12,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// FuzzSignature holds the first step to two oracles. The signature of whatever is accepted is recomputed with the standard
-// library alone, over the very bytes of the token; and the token is the one spelling of what was decoded from it.
+// FuzzSignature checks the first step against two oracles. The test recomputes the signature of
+// every accepted token with the standard library, over the exact bytes of the token. And the
+// accepted token must be the only spelling of its decoded parts.
 func FuzzSignature(f *testing.F) {
 	v := verifier(f, nil)
 	f.Add(hs256(f, plainHeader, `{"sub":"1","exp":1795341700}`))
@@ -22,7 +23,7 @@ func FuzzSignature(f *testing.F) {
 	f.Add("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.e30.AAAA")
 	f.Add("..")
 	f.Fuzz(func(t *testing.T, token string) {
-		// Mutation breaks the signature first of all, so that each input is also tried with one that fits.
+		// Nearly every mutation breaks the signature. So each input is also tried with a valid one.
 		for _, token := range []string{token, resigned(token)} {
 			h, payload, err := v.Signature(token)
 			if err != nil {
@@ -45,13 +46,13 @@ func FuzzSignature(f *testing.F) {
 			parsed, err := jwt.NewParser(jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding()).
 				ParseWithClaims(token, new(anything), func(*jwt.Token) (any, error) { return secret32, nil })
 			if err != nil || parsed.Header["alg"] != h.Algorithm || h.Algorithm != "HS256" {
-				t.Fatalf("golang-jwt reads %q otherwise: %v", token, err)
+				t.Fatalf("golang-jwt disagrees about %q: %v", token, err)
 			}
 		}
 	})
 }
 
-// resigned replaces what follows the last dot by the signature of what is before it.
+// resigned replaces the token's last segment by a valid signature.
 func resigned(token string) string {
 	last := max(strings.LastIndexByte(token, '.'), 0)
 	mac := hmac.New(sha256.New, secret32)
@@ -59,12 +60,13 @@ func resigned(token string) string {
 	return token[:last] + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// anything is claims of any content, since the first step does not look at them.
+// anything accepts any claims, because the first step does not look at them.
 type anything struct{ jwt.RegisteredClaims }
 
 func (*anything) UnmarshalJSON([]byte) error { return nil }
 
-// FuzzClaims holds the second step to encoding/json: what is accepted has one reading there too, and has not expired.
+// FuzzClaims checks the second step against encoding/json: it reads every accepted payload the same
+// way, and the token has not expired.
 func FuzzClaims(f *testing.F) {
 	v := verifier(f, nil)
 	for _, seed := range []string{
@@ -95,7 +97,8 @@ func FuzzClaims(f *testing.F) {
 		if !ok || user != got.User || read.Sid != got.Session {
 			t.Fatalf("read %+v of %q, encoding/json %+v", got, payload, read)
 		}
-		if !now.Before(got.ExpiresAt.Add(DefaultLeeway)) || got.ExpiresAt.Sub(time.Unix(0, int64(read.Exp*1e9))).Abs() > time.Microsecond {
+		if !now.Before(got.ExpiresAt.Add(DefaultLeeway)) ||
+			got.ExpiresAt.Sub(time.Unix(0, int64(read.Exp*1e9))).Abs() > time.Microsecond {
 			t.Fatalf("exp of %q read as %v", payload, got.ExpiresAt)
 		}
 	})

@@ -8,9 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// members calls visit for each member of the JSON object that data is, in order. It refuses with malformed what two
-// readers could read differently: invalid UTF-8, lone surrogates in a name, a name that comes twice, anything around the
-// object, more than limit members. Nested values are checked for syntax only.
+// members calls visit for each member of the JSON object in data, in order. It returns malformed
+// for data that two readers could read differently: invalid UTF-8, a lone surrogate in a name, a
+// repeated name, bytes around the object, more than limit members. It checks only the syntax of
+// nested values.
 func members(data []byte, limit int, malformed error, visit func(name string, value []byte) error) error {
 	if !utf8.Valid(data) || !json.Valid(data) {
 		return malformed
@@ -39,7 +40,8 @@ func members(data []byte, limit int, malformed error, visit func(name string, va
 	return nil
 }
 
-// elements calls visit for each element of the JSON array that valid JSON data is; false if it is none, or visit said so.
+// elements calls visit for each element of a JSON array, in order. data must be valid JSON. It
+// returns false if data is not an array, or as soon as visit returns false.
 func elements(data []byte, visit func(value []byte) bool) bool {
 	if len(data) == 0 || data[0] != '[' {
 		return false
@@ -56,7 +58,8 @@ func elements(data []byte, visit func(value []byte) bool) bool {
 	return true
 }
 
-// skipSpace, stringEnd and valueEnd walk JSON that json.Valid has accepted, which is why none of them looks for its end.
+// skipSpace, stringEnd and valueEnd walk through JSON that json.Valid has accepted. That is why
+// none of them checks for the end of the data.
 func skipSpace(data []byte, p int) int {
 	for p < len(data) && strings.IndexByte(" \t\r\n", data[p]) >= 0 {
 		p++
@@ -64,7 +67,7 @@ func skipSpace(data []byte, p int) int {
 	return p
 }
 
-// stringEnd returns where the string that begins at p has ended.
+// stringEnd returns the index after the string that begins at p.
 func stringEnd(data []byte, p int) int {
 	for p++; data[p] != '"'; p++ {
 		if data[p] == '\\' {
@@ -74,7 +77,7 @@ func stringEnd(data []byte, p int) int {
 	return p + 1
 }
 
-// valueEnd returns where the value that begins at p has ended.
+// valueEnd returns the index after the value that begins at p.
 func valueEnd(data []byte, p int) int {
 	depth := 0
 	for ; p < len(data); p++ {
@@ -101,8 +104,8 @@ func valueEnd(data []byte, p int) int {
 	return p
 }
 
-// text returns the string that a JSON value is. A lone surrogate is not one: encoding/json would make U+FFFD of each, and
-// different names equal.
+// text decodes a JSON string. It refuses lone surrogates: encoding/json decodes each of them to
+// U+FFFD, so different names would become equal.
 func text(value []byte) (string, bool) {
 	if len(value) < 2 || value[0] != '"' {
 		return "", false
@@ -118,7 +121,7 @@ func text(value []byte) (string, bool) {
 	return s, err == nil
 }
 
-// loneSurrogate reports whether a JSON string has half of a pair of \u escapes.
+// loneSurrogate reports whether a JSON string contains one half of a surrogate pair as a \u escape.
 func loneSurrogate(value []byte) bool {
 	for p := 0; p < len(value); p++ {
 		if value[p] != '\\' {
@@ -142,7 +145,7 @@ func loneSurrogate(value []byte) bool {
 	return false
 }
 
-// escapedUnit returns the UTF-16 code unit of the \u escape that value begins with, or -1.
+// escapedUnit returns the UTF-16 code unit of the \u escape at the start of value, or -1.
 func escapedUnit(value []byte) int64 {
 	if len(value) < 6 || value[0] != '\\' || value[1] != 'u' {
 		return -1
@@ -154,8 +157,8 @@ func escapedUnit(value []byte) int64 {
 	return unit
 }
 
-// foldsToAny reports whether name equals one of names in some other case, by the folding that encoding/json matches the
-// fields of structs with.
+// foldsToAny reports whether name differs from one of names only in case. It folds case as
+// encoding/json does when it matches struct fields.
 func foldsToAny(name string, names []string) bool {
 	for _, known := range names {
 		if name != known && strings.EqualFold(name, known) {

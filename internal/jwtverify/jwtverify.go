@@ -1,12 +1,13 @@
-// Package jwtverify decides whether a JSON Web Token is genuine, and reads from it who its bearer is.
+// Package jwtverify verifies JSON Web Tokens and reads their claims.
 //
-// It does so in two steps that know nothing of one another. [Verifier.Signature] looks at the compact serialization, the
-// header and the signature only (RFC 7515), and hands out the payload's bytes. [Verifier.Claims] reads those bytes as the
-// claims of a JWT (RFC 7519). [Verifier.Verify] is both.
+// It works in two independent steps. [Verifier.Signature] checks the compact serialization, the
+// header and the signature (RFC 7515), and returns the payload's bytes. [Verifier.Claims] reads
+// those bytes as the claims of a JWT (RFC 7519). [Verifier.Verify] runs both steps.
 //
-// The signatures themselves are golang-jwt's. Around them this package closes what that library leaves to its caller: sizes
-// are capped before anything is parsed, base64 and JSON have one spelling and one reading, the algorithm comes from the
-// configuration, critical header parameters are refused, and a token ends (RFC 8725).
+// golang-jwt verifies the signatures. This package adds what that library leaves to its caller (RFC
+// 8725): it caps sizes before it parses, it accepts one spelling of base64 and one reading of JSON,
+// it takes the algorithm from the configuration, it refuses critical header parameters, and it
+// requires exp.
 package jwtverify
 
 import (
@@ -18,34 +19,36 @@ import (
 )
 
 const (
-	// DefaultMaxBytes is how long a token may be unless the configuration says otherwise.
+	// DefaultMaxBytes is the default of [Config.MaxBytes].
 	DefaultMaxBytes = 8 << 10
-	// DefaultLeeway is how far the issuer's clock and ours may differ unless the configuration says otherwise.
+	// DefaultLeeway is the default of [Config.Leeway].
 	DefaultLeeway = 30 * time.Second
-	// MaxLeeway is the most that a configuration may ask for.
+	// MaxLeeway is the largest [Config.Leeway].
 	MaxLeeway = 60 * time.Second
-	// MaxUserBytes is the longest user id that is read from a token.
+	// MaxUserBytes is the length of the longest user id that is accepted.
 	MaxUserBytes = 255
-	// MaxSessionBytes is the longest name of a session that is read from a token.
+	// MaxSessionBytes is the length of the longest session claim that is accepted.
 	MaxSessionBytes = 255
 )
 
 var (
-	// ErrInvalid is matched by the error of every token that is not genuine, or not meant for us, or not valid yet.
+	// ErrInvalid matches the error of every token that is not genuine, is meant for another
+	// audience, or is not valid yet.
 	ErrInvalid = errors.New("jwtverify: invalid token")
-	// ErrExpired is the error of a token that is genuine in every respect, but past its exp. It does not match [ErrInvalid].
+	// ErrExpired is the error of a token that is past its exp and valid in every other respect. It
+	// does not match [ErrInvalid].
 	ErrExpired = errors.New("jwtverify: token expired")
 )
 
-// refusal says which rule a token broke. It names the rule only: nothing of an untrusted token reaches a log by way of an
-// error, and refusing allocates nothing.
+// refusal names the rule that a token broke, and nothing else: no part of an untrusted token
+// reaches a log through an error. It is a constant, so refusing a token allocates nothing.
 type refusal string
 
 func (r refusal) Error() string { return ErrInvalid.Error() + ": " + string(r) }
 
 func (r refusal) Is(target error) bool { return target == ErrInvalid }
 
-// ConfigError says which field of a [Config] cannot work, and why.
+// ConfigError says which field of a [Config] is wrong, and why.
 type ConfigError struct{ Field, Problem string }
 
 func (e *ConfigError) Error() string { return "jwtverify: " + e.Field + ": " + e.Problem }
@@ -54,39 +57,42 @@ func wrong(field, format string, args ...any) error {
 	return &ConfigError{Field: field, Problem: fmt.Sprintf(format, args...)}
 }
 
-// Config says which tokens are genuine. Exactly one of Key and Keyfunc is set.
+// Config configures a [Verifier]. Set exactly one of Key and Keyfunc.
 type Config struct {
-	// Algorithms are the accepted values of alg: HS256, HS384, HS512, RS256 to RS512, PS256 to PS512, ES256 to ES512 and
-	// EdDSA. At least one is required, and symmetric ones do not mix with the others: a public key must never be able to
-	// serve as a secret (RFC 8725 §3.1).
+	// Algorithms are the accepted values of alg: HS256, HS384, HS512, RS256 to RS512, PS256 to
+	// PS512, ES256 to ES512 and EdDSA. At least one is required. Symmetric and asymmetric
+	// algorithms do not mix: a public key must never be able to serve as a secret (RFC 8725 §3.1).
 	Algorithms []string
-	// Key verifies every token: []byte for HS, *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey. It must fit every
-	// algorithm that is named.
+	// Key verifies every token: []byte for HS, *rsa.PublicKey, *ecdsa.PublicKey or
+	// ed25519.PublicKey. It must fit every algorithm in Algorithms.
 	Key any
-	// Keyfunc finds the key by the token's header. It sees neither claims nor jku, x5u, jwk and x5c. It is called
-	// concurrently, and for tokens that nobody signed. A key that it returns is checked like Key, for each token.
+	// Keyfunc returns the key for a token's header. It sees no claims and none of jku, x5u, jwk and
+	// x5c. It is called concurrently, and before the signature is verified. The key that it returns
+	// is checked like Key, for each token.
 	Keyfunc jwt.Keyfunc
-	// MaxBytes is how long a token may be; 0 is [DefaultMaxBytes].
+	// MaxBytes is the longest token that is accepted; 0 means [DefaultMaxBytes].
 	MaxBytes int
-	// IgnoreKeyHeaders accepts tokens whose header names or brings a key (jku, x5u, jwk, x5c), which some issuers add. They
-	// are never used either way. Without it such tokens are refused.
+	// IgnoreKeyHeaders accepts tokens with jku, x5u, jwk or x5c in the header, which some issuers
+	// add. By default such tokens are refused. These parameters are never used.
 	IgnoreKeyHeaders bool
 
-	// Issuer and Audience must be named by iss and aud, unless empty.
+	// Issuer and Audience are the required iss and aud. An empty one is not checked.
 	Issuer, Audience string
-	// Type must be the header's typ, with or without "application/" and in any case (RFC 7515 §4.1.9); "at+jwt" for
-	// RFC 9068. If empty, typ may be absent, JWT, JOSE or at+jwt: logout tokens, DPoP proofs and other kinds are refused
-	// (RFC 8725 §3.11).
+	// Type is the required typ, with or without "application/" and in any case (RFC 7515 §4.1.9);
+	// "at+jwt" for RFC 9068. If Type is empty, typ may be absent, JWT, JOSE or at+jwt. Logout
+	// tokens, DPoP proofs and other kinds are then refused (RFC 8725 §3.11).
 	Type string
-	// Leeway is how far clocks may differ; 0 is [DefaultLeeway], negative is none, more than [MaxLeeway] is an error.
+	// Leeway is the tolerated difference between clocks. 0 means [DefaultLeeway], a negative value
+	// means none, and more than [MaxLeeway] is an error.
 	Leeway time.Duration
-	// UserClaim, RolesClaim and SessionClaim are the names of the claims that are read. UserClaim is required, the others
-	// are not read if empty. A RolesClaim with dots in it is a path through objects ("realm_access.roles"), unless it has a
-	// colon or a slash ("https://example.com/roles").
+	// UserClaim, RolesClaim and SessionClaim are the names of the claims that are read. UserClaim
+	// is required. If one of the others is empty, it is not read. A RolesClaim with dots is a path
+	// through objects ("realm_access.roles"), unless it contains a colon or a slash
+	// ("https://example.com/roles").
 	UserClaim, RolesClaim, SessionClaim string
 }
 
-// Verifier checks tokens by its configuration. It is immutable, and safe for concurrent use.
+// Verifier checks tokens. It is immutable and safe for concurrent use.
 type Verifier struct {
 	config     Config
 	algorithms map[string]algorithm
@@ -94,13 +100,13 @@ type Verifier struct {
 	rolesPath  []string
 }
 
-// New returns a verifier, or a [*ConfigError].
+// New returns a Verifier. Its errors are of type [*ConfigError].
 func New(config Config) (*Verifier, error) {
 	if config.MaxBytes == 0 {
 		config.MaxBytes = DefaultMaxBytes
 	}
 	if config.MaxBytes < 0 {
-		return nil, wrong("MaxBytes", "is negative: %d", config.MaxBytes)
+		return nil, wrong("MaxBytes", "is %d: want 0 or more", config.MaxBytes)
 	}
 	switch {
 	case config.Leeway == 0:
@@ -108,7 +114,7 @@ func New(config Config) (*Verifier, error) {
 	case config.Leeway < 0:
 		config.Leeway = 0
 	case config.Leeway > MaxLeeway:
-		return nil, wrong("Leeway", "is %v, the most is %v", config.Leeway, MaxLeeway)
+		return nil, wrong("Leeway", "is %v: want at most %v", config.Leeway, MaxLeeway)
 	}
 	v := &Verifier{config: config}
 	if err := v.setAlgorithms(); err != nil {
@@ -123,7 +129,7 @@ func New(config Config) (*Verifier, error) {
 	return v, nil
 }
 
-// setAlgorithms resolves the configured names.
+// setAlgorithms looks up the configured algorithms.
 func (v *Verifier) setAlgorithms() error {
 	if len(v.config.Algorithms) == 0 {
 		return wrong("Algorithms", "is empty")
@@ -141,15 +147,15 @@ func (v *Verifier) setAlgorithms() error {
 		v.algorithms[name] = a
 	}
 	if symmetric != 0 && symmetric != len(v.config.Algorithms) {
-		return wrong("Algorithms", "mixes symmetric and asymmetric ones")
+		return wrong("Algorithms", "mixes symmetric and asymmetric algorithms: want one kind")
 	}
 	return nil
 }
 
-// setKey checks the fixed key against each algorithm, and keeps a copy of a secret.
+// setKey checks the fixed key against each algorithm, and copies a secret.
 func (v *Verifier) setKey() error {
 	if (v.config.Key == nil) == (v.config.Keyfunc == nil) {
-		return wrong("Key", "exactly one of Key and Keyfunc is required")
+		return wrong("Key", "is set together with Keyfunc, or neither is set: want exactly one")
 	}
 	if v.config.Key == nil {
 		return nil
@@ -165,7 +171,7 @@ func (v *Verifier) setKey() error {
 	return nil
 }
 
-// Verify checks a token's signature and then its claims, as of now.
+// Verify checks a token's signature and then its claims, at the time now.
 func (v *Verifier) Verify(token string, now time.Time) (Claims, error) {
 	header, payload, err := v.Signature(token)
 	if err != nil {

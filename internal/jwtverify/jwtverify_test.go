@@ -19,14 +19,15 @@ import (
 
 var (
 	secret32 = []byte("0123456789abcdef0123456789abcdef")
-	// now is a moment with a fraction, so that nothing depends on whole seconds.
+	// now has a fraction of a second, so that no test depends on whole seconds.
 	now = time.Date(2026, 11, 22, 10, 0, 0, 250_000_000, time.UTC)
 )
 
-// verifier returns one for HS256 with secret32, after change.
+// verifier returns a Verifier for HS256 with secret32. change may alter its configuration.
 func verifier(t testing.TB, change func(*Config)) *Verifier {
 	t.Helper()
-	config := Config{Algorithms: []string{"HS256"}, Key: secret32, UserClaim: "sub", RolesClaim: "roles", SessionClaim: "sid"}
+	config := Config{Algorithms: []string{"HS256"}, Key: secret32, UserClaim: "sub", RolesClaim: "roles",
+		SessionClaim: "sid"}
 	if change != nil {
 		change(&config)
 	}
@@ -35,10 +36,11 @@ func verifier(t testing.TB, change func(*Config)) *Verifier {
 	return v
 }
 
-// sign makes a token of any header and payload, with a signature that fits.
+// sign returns a token with any header and payload, and a valid signature.
 func sign(t testing.TB, method jwt.SigningMethod, key any, header, payload string) string {
 	t.Helper()
-	signed := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
+	signed := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." +
+		base64.RawURLEncoding.EncodeToString([]byte(payload))
 	sig, err := method.Sign(signed, key)
 	require.NoError(t, err)
 	return signed + "." + base64.RawURLEncoding.EncodeToString(sig)
@@ -77,7 +79,7 @@ func TestNewRefuses(t *testing.T) {
 		{"empty secret", func(c *Config) { c.Key = []byte{} }, "at least 32"},
 		{"47 bytes for HS384", func(c *Config) { c.Algorithms = []string{"HS384"}; c.Key = make([]byte, 47) }, "at least 48"},
 		{"63 bytes for HS512", func(c *Config) { c.Algorithms = []string{"HS512"}; c.Key = make([]byte, 63) }, "at least 64"},
-		{"enough for one of two", func(c *Config) { c.Algorithms = []string{"HS256", "HS512"} }, "at least 64"},
+		{"long enough for one of two", func(c *Config) { c.Algorithms = []string{"HS256", "HS512"} }, "at least 64"},
 		{"secret as string", func(c *Config) { c.Key = string(secret32) }, "[]byte"},
 		{"RSA key for HS256", func(c *Config) { c.Key = &large.PublicKey }, "[]byte"},
 		{"secret for RS256", func(c *Config) { c.Algorithms = []string{"RS256"} }, "*rsa.PublicKey"},
@@ -85,8 +87,11 @@ func TestNewRefuses(t *testing.T) {
 		{"private RSA key", func(c *Config) { c.Algorithms = []string{"RS256"}; c.Key = large }, "*rsa.PublicKey"},
 		{"nil RSA key", func(c *Config) { c.Algorithms = []string{"PS256"}; c.Key = (*rsa.PublicKey)(nil) }, "2048"},
 		{"P-256 for ES384", func(c *Config) { c.Algorithms = []string{"ES384"}; c.Key = &p256.PublicKey }, "P-384"},
-		{"EC key without a point", func(c *Config) { c.Algorithms = []string{"ES256"}; c.Key = &ecdsa.PublicKey{Curve: elliptic.P256()} }, "point"},
-		{"EC key of no curve", func(c *Config) { c.Algorithms = []string{"ES256"}; c.Key = &ecdsa.PublicKey{} }, "P-256"},
+		{"EC key without a point", func(c *Config) {
+			c.Algorithms = []string{"ES256"}
+			c.Key = &ecdsa.PublicKey{Curve: elliptic.P256()}
+		}, "point"},
+		{"EC key without curve", func(c *Config) { c.Algorithms = []string{"ES256"}; c.Key = &ecdsa.PublicKey{} }, "P-256"},
 		{"EC key for EdDSA", func(c *Config) { c.Algorithms = []string{"EdDSA"}; c.Key = &p256.PublicKey }, "ed25519"},
 		{"half an Ed25519 key", func(c *Config) { c.Algorithms = []string{"EdDSA"}; c.Key = ed[:16] }, "32 bytes"},
 		{"Ed25519 key for ES256", func(c *Config) { c.Algorithms = []string{"ES256"}; c.Key = ed }, "*ecdsa.PublicKey"},
@@ -109,7 +114,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// TestSecretIsCopied changes the host's slice after New.
+// TestSecretIsCopied changes the caller's slice after New.
 func TestSecretIsCopied(t *testing.T) {
 	t.Parallel()
 	own := append([]byte(nil), secret32...)
@@ -119,8 +124,8 @@ func TestSecretIsCopied(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// TestAlgorithms signs with every algorithm by golang-jwt, and verifies each token with each configuration: one cell of a
-// row is accepted.
+// TestAlgorithms signs with every algorithm by golang-jwt and verifies each token with each
+// configuration. Only the matching pair is accepted.
 func TestAlgorithms(t *testing.T) {
 	t.Parallel()
 	rsaPair, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -161,7 +166,7 @@ func TestAlgorithms(t *testing.T) {
 	}
 }
 
-// TestSaltLength makes a PSS signature with the longest salt there is, which golang-jwt accepts.
+// TestSaltLength makes a PSS signature with the longest possible salt. golang-jwt accepts it.
 func TestSaltLength(t *testing.T) {
 	t.Parallel()
 	pair, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -180,7 +185,7 @@ func TestSaltLength(t *testing.T) {
 	assert.ErrorIs(t, err, ErrInvalid)
 }
 
-// dialTripwire fails the test for every connection that the default transport would open.
+// dialTripwire fails the test when the default transport is used.
 type dialTripwire struct{ t *testing.T }
 
 func (d dialTripwire) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -188,8 +193,8 @@ func (d dialTripwire) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, http.ErrUseLastResponse
 }
 
-// TestKeyHeaders puts the attacker's key and address into genuine and forged tokens. Nothing asks for them. It is the one
-// test that changes a global, which is why it is not parallel.
+// TestKeyHeaders puts an attacker's key and URL into genuine and forged tokens. The verifier
+// fetches neither. The test is not parallel, because it changes a global.
 func TestKeyHeaders(t *testing.T) {
 	before := http.DefaultTransport
 	http.DefaultTransport = dialTripwire{t}
@@ -215,7 +220,8 @@ func TestKeyHeaders(t *testing.T) {
 		require.Equal(t, []map[string]any{{"alg": "HS256", "kid": "1"}}, seen, parameter)
 		seen = nil
 
-		_, _, err = lenient.Signature(sign(t, jwt.SigningMethodHS256, []byte("attacker"), `{"alg":"HS256",`+parameter+`}`, "{}"))
+		_, _, err = lenient.Signature(sign(t, jwt.SigningMethodHS256, []byte("attacker"), `{"alg":"HS256",`+parameter+`}`,
+			"{}"))
 		require.ErrorIs(t, err, ErrInvalid, parameter)
 		seen = nil
 	}
@@ -233,7 +239,8 @@ func TestKeyID(t *testing.T) {
 	}
 }
 
-// TestSizes counts what a hostile token costs: nothing is allocated for what is too long, little for what is not.
+// TestSizes counts the allocations for hostile tokens: none if the token is too long, few
+// otherwise.
 func TestSizes(t *testing.T) {
 	v := verifier(t, nil)
 	good := hs256(t, plainHeader, `{"sub":"1","exp":`+"1795000000"+`}`)
@@ -269,7 +276,8 @@ func manyMembers(n int) string {
 	return b.String()
 }
 
-// TestCertificateChain lets a header bring a chain where that is allowed, and no book.
+// TestCertificateChain: where a chain of certificates is allowed, the header may be longer, up to a
+// bound.
 func TestCertificateChain(t *testing.T) {
 	t.Parallel()
 	v := verifier(t, func(c *Config) { c.IgnoreKeyHeaders = true })
@@ -279,7 +287,7 @@ func TestCertificateChain(t *testing.T) {
 	}
 }
 
-// TestErrorsTellNothing looks for parts of an untrusted token in what is said about it.
+// TestErrorsTellNothing looks for parts of an untrusted token in the error text.
 func TestErrorsTellNothing(t *testing.T) {
 	t.Parallel()
 	_, _, err := verifier(t, nil).Signature(hs256(t, `{"alg":"PLEASE-LOG-ME"}`, `{}`))
@@ -287,7 +295,7 @@ func TestErrorsTellNothing(t *testing.T) {
 	assert.NotContains(t, err.Error(), "PLEASE")
 }
 
-// BenchmarkRefused times what anybody can send (docs/checks.md S12: at most 20 µs a request).
+// BenchmarkRefused times tokens that anyone can send (docs/checks.md S12: at most 20 µs a request).
 func BenchmarkRefused(b *testing.B) {
 	v := verifier(b, nil)
 	for name, token := range map[string]string{

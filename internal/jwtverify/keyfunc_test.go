@@ -16,7 +16,7 @@ func withKeyfunc(t *testing.T, f jwt.Keyfunc) *Verifier {
 	return verifier(t, func(c *Config) { c.Key = nil; c.Keyfunc = f })
 }
 
-// TestKeyfuncSelects gives each kid its key, and sees what the function is handed.
+// TestKeyfuncSelects returns a different key for each kid, and checks the Keyfunc's argument.
 func TestKeyfuncSelects(t *testing.T) {
 	t.Parallel()
 	errUnknown := errors.New("no such key")
@@ -38,10 +38,10 @@ func TestKeyfuncSelects(t *testing.T) {
 	assert.ErrorIs(t, err, errSignature)
 	_, _, err = v.Signature(hs256(t, `{"alg":"HS256","kid":"other"}`, "{}"))
 	assert.ErrorIs(t, err, ErrInvalid)
-	assert.ErrorIs(t, err, errUnknown, "the host can tell its own errors")
+	assert.ErrorIs(t, err, errUnknown, "errors.Is finds the host's error")
 }
 
-// TestKeyfuncKeys returns keys that do not fit the algorithm, among them the classic: a public key for HS256.
+// TestKeyfuncKeys returns keys that do not fit the algorithm, such as a public key for HS256.
 func TestKeyfuncKeys(t *testing.T) {
 	t.Parallel()
 	pair, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -67,7 +67,8 @@ func TestKeyfuncKeys(t *testing.T) {
 		"past the bound of a set":  {crowd, false},
 		"a type that cannot be ==": {map[string]int{}, false},
 	} {
-		_, _, err := withKeyfunc(t, func(*jwt.Token) (any, error) { return test.key, nil }).Signature(hs256(t, plainHeader, "{}"))
+		_, _, err := withKeyfunc(t, func(*jwt.Token) (any, error) { return test.key, nil }).Signature(hs256(t, plainHeader,
+			"{}"))
 		if test.good {
 			assert.NoError(t, err, name)
 		} else {
@@ -76,7 +77,7 @@ func TestKeyfuncKeys(t *testing.T) {
 	}
 }
 
-// TestKeyfuncPanics says that a fault of the host is no verdict on the token.
+// TestKeyfuncPanics: a panic in the host's Keyfunc does not make the token invalid.
 func TestKeyfuncPanics(t *testing.T) {
 	t.Parallel()
 	_, _, err := withKeyfunc(t, func(*jwt.Token) (any, error) { panic("boom") }).Signature(hs256(t, plainHeader, "{}"))
@@ -85,7 +86,7 @@ func TestKeyfuncPanics(t *testing.T) {
 	assert.NotErrorIs(t, err, ErrExpired)
 }
 
-// TestKeyfuncNotAsked refuses by the token alone before the host is bothered.
+// TestKeyfuncNotAsked: a token that is refused by its header does not reach the Keyfunc.
 func TestKeyfuncNotAsked(t *testing.T) {
 	t.Parallel()
 	v := withKeyfunc(t, func(*jwt.Token) (any, error) {

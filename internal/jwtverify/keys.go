@@ -14,14 +14,14 @@ import (
 // minRSABits is the smallest RSA key (RFC 7518 §3.3).
 const minRSABits = 2048
 
-// algorithm is one value of alg: how its signatures are verified, and which keys may do it.
+// algorithm is one value of alg: how to verify its signatures, and which keys fit.
 type algorithm struct {
 	method    jwt.SigningMethod
 	symmetric bool
 	check     func(key any) error
 }
 
-// supported is every algorithm there is for us. "none" is not one.
+// supported lists every algorithm except "none", which is never accepted.
 var supported = map[string]algorithm{
 	"HS256": {jwt.SigningMethodHS256, true, secretOf(32)},
 	"HS384": {jwt.SigningMethodHS384, true, secretOf(48)},
@@ -38,8 +38,8 @@ var supported = map[string]algorithm{
 	"EdDSA": {jwt.SigningMethodEdDSA, false, ed25519Key},
 }
 
-// pinnedPSS is RSASSA-PSS with a salt as long as the hash, as RFC 7518 §3.5 demands. golang-jwt's own methods verify any
-// length of salt.
+// pinnedPSS is RSASSA-PSS with a salt as long as the hash (RFC 7518 §3.5). golang-jwt's own methods
+// accept any length of salt.
 func pinnedPSS(name string, hash crypto.Hash) jwt.SigningMethod {
 	return &jwt.SigningMethodRSAPSS{
 		SigningMethodRSA: &jwt.SigningMethodRSA{Name: name, Hash: hash},
@@ -47,15 +47,15 @@ func pinnedPSS(name string, hash crypto.Hash) jwt.SigningMethod {
 	}
 }
 
-// secretOf demands a secret at least as long as the hash (RFC 7518 §3.2).
+// secretOf requires a secret that is at least as long as the hash (RFC 7518 §3.2).
 func secretOf(least int) func(any) error {
 	return func(key any) error {
 		secret, ok := key.([]byte)
 		if !ok {
-			return fmt.Errorf("needs a secret as []byte, not %T", key)
+			return fmt.Errorf("is a %T: want a secret as []byte", key)
 		}
 		if len(secret) < least {
-			return fmt.Errorf("needs a secret of at least %d bytes, this has %d", least, len(secret))
+			return fmt.Errorf("is a secret of %d bytes: want at least %d", len(secret), least)
 		}
 		return nil
 	}
@@ -64,10 +64,10 @@ func secretOf(least int) func(any) error {
 func rsaKey(key any) error {
 	public, ok := key.(*rsa.PublicKey)
 	if !ok {
-		return fmt.Errorf("needs an *rsa.PublicKey, not %T", key)
+		return fmt.Errorf("is a %T: want an *rsa.PublicKey", key)
 	}
 	if public == nil || public.N == nil || public.N.BitLen() < minRSABits {
-		return fmt.Errorf("needs an RSA key of at least %d bits", minRSABits)
+		return fmt.Errorf("is an RSA key that is nil or too short: want at least %d bits", minRSABits)
 	}
 	return nil
 }
@@ -76,19 +76,20 @@ func ecdsaKey(curve elliptic.Curve) func(any) error {
 	return func(key any) error {
 		public, ok := key.(*ecdsa.PublicKey)
 		if !ok {
-			return fmt.Errorf("needs an *ecdsa.PublicKey, not %T", key)
+			return fmt.Errorf("is a %T: want an *ecdsa.PublicKey", key)
 		}
 		if public == nil || public.Curve != curve {
-			return fmt.Errorf("needs a key on the curve %s", curve.Params().Name)
+			return fmt.Errorf("is on another curve: want %s", curve.Params().Name)
 		}
 		if !hasPoint(public) {
-			return fmt.Errorf("needs a point of the curve %s", curve.Params().Name)
+			return fmt.Errorf("is not a point on its curve: want a point of %s", curve.Params().Name)
 		}
 		return nil
 	}
 }
 
-// hasPoint reports whether a key is a point of its curve. crypto/ecdsa panics where there are no coordinates at all.
+// hasPoint reports whether a key is a point of its curve. Without this check crypto/ecdsa panics on
+// a key without coordinates.
 func hasPoint(public *ecdsa.PublicKey) bool {
 	if public.X == nil || public.Y == nil {
 		return false
@@ -100,10 +101,10 @@ func hasPoint(public *ecdsa.PublicKey) bool {
 func ed25519Key(key any) error {
 	public, ok := key.(ed25519.PublicKey)
 	if !ok {
-		return fmt.Errorf("needs an ed25519.PublicKey, not %T", key)
+		return fmt.Errorf("is a %T: want an ed25519.PublicKey", key)
 	}
 	if len(public) != ed25519.PublicKeySize {
-		return fmt.Errorf("needs a key of %d bytes, this has %d", ed25519.PublicKeySize, len(public))
+		return fmt.Errorf("is a key of %d bytes: want %d bytes", len(public), ed25519.PublicKeySize)
 	}
 	return nil
 }

@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// maxHeaderBytes bounds what is parsed before anything is known to be genuine, and maxChainBytes where the header may
-	// bring a chain of certificates.
+	// maxHeaderBytes bounds the header, which is parsed before the signature is verified.
+	// maxChainBytes is the bound where the header may contain a chain of certificates.
 	maxHeaderBytes = 1 << 10
 	maxChainBytes  = 6 << 10
-	// maxHeaderMembers is more than RFC 7515 and its extensions have names for.
+	// maxHeaderMembers is more than the number of parameters in RFC 7515 and its extensions.
 	maxHeaderMembers = 32
-	// maxKeyIDBytes bounds what a Keyfunc is asked to look up.
+	// maxKeyIDBytes is the longest kid that a Keyfunc gets.
 	maxKeyIDBytes = 256
-	// maxKeys is how many keys of a set are tried for one token.
+	// maxKeys is the largest number of keys that are tried for one token.
 	maxKeys = 16
 )
 
@@ -38,22 +38,24 @@ const (
 	errSignature  refusal = "signature does not match"
 )
 
-// headerNames are the header parameters with a meaning here. The same name in another case is refused, since two readers
-// could disagree on it.
+// headerNames are the header parameters that have a meaning here. The same name in another case is
+// refused, because two readers could disagree on it.
 var headerNames = [...]string{"alg", "kid", "typ", "crit", "b64", "jku", "x5u", "jwk", "x5c"}
 
-// canonical is base64url without padding, whose unused bits are zero (RFC 7515 §2, RFC 4648 §3.5).
+// canonical is base64url without padding. Its unused bits must be zero (RFC 7515 §2, RFC 4648
+// §3.5).
 var canonical = base64.RawURLEncoding.Strict()
 
-// Header is what is read of a JOSE header.
+// Header holds the parameters of the JOSE header that are used.
 type Header struct {
-	Algorithm string // alg, one of the configured
+	Algorithm string // alg, one of Config.Algorithms
 	KeyID     string // kid, or empty
 	Type      string // typ, or empty
 }
 
-// Signature checks that token is a JWS in compact serialization, signed with a configured algorithm and key, and returns
-// its header and the bytes of its payload, which may be none. It says nothing of what the payload means.
+// Signature checks that token is a JWS in compact serialization, signed with a configured algorithm
+// and key. It returns the header and the payload's bytes, which may be empty. It does not look at
+// the content of the payload.
 func (v *Verifier) Signature(token string) (Header, []byte, error) {
 	if len(token) > v.config.MaxBytes {
 		return Header{}, nil, errTooLong
@@ -82,7 +84,7 @@ func (v *Verifier) Signature(token string) (Header, []byte, error) {
 	return header, payload, nil
 }
 
-// decode refuses what encoding/base64 is lenient about: it skips line breaks, even in strict mode.
+// decode refuses line breaks, which encoding/base64 skips even in strict mode.
 func decode(segment string) ([]byte, error) {
 	if strings.ContainsAny(segment, "\r\n") {
 		return nil, errEncoding
@@ -94,7 +96,7 @@ func decode(segment string) ([]byte, error) {
 	return b, nil
 }
 
-// header reads the first segment, and returns it with its JSON.
+// header parses the first segment. It returns the header and its JSON.
 func (v *Verifier) header(segment string) (Header, []byte, error) {
 	var h Header
 	if len(segment) > maxHeaderBytes && (!v.config.IgnoreKeyHeaders || len(segment) > maxChainBytes) {
@@ -116,7 +118,7 @@ func (v *Verifier) header(segment string) (Header, []byte, error) {
 	return h, raw, nil
 }
 
-// parameter takes one member of the header.
+// parameter reads one member of the header into h.
 func (v *Verifier) parameter(h *Header, name string, value []byte) error {
 	var ok bool
 	switch name {
@@ -147,8 +149,9 @@ func (v *Verifier) parameter(h *Header, name string, value []byte) error {
 	return nil
 }
 
-// acceptableKeyID lets through what issuers use to name keys (base64, UUIDs, URLs, addresses), and nothing that means more
-// than a name to a Keyfunc that goes to a file system, a shell or a database with it.
+// acceptableKeyID accepts the characters that issuers use to name keys (base64, UUIDs, URLs,
+// addresses). A Keyfunc may pass a kid to a file system, a shell or a database, so a kid with a
+// special meaning to one of those is refused.
 func acceptableKeyID(kid string) bool {
 	if kid == "" || len(kid) > maxKeyIDBytes || strings.Contains(kid, "..") {
 		return false
@@ -184,7 +187,7 @@ func (v *Verifier) verify(h Header, raw []byte, token, signed string, signature 
 	return err
 }
 
-// fits is check for a key that was not seen before.
+// fits checks a key that comes from the Keyfunc.
 func fits(a algorithm, key any, signed string, signature []byte) error {
 	if err := a.check(key); err != nil {
 		return errKey
@@ -199,8 +202,8 @@ func check(a algorithm, key any, signed string, signature []byte) error {
 	return nil
 }
 
-// lookup asks the Keyfunc. What it answers with an error is wrapped beside ErrInvalid, so that the caller can tell its own
-// errors from a key that there is not. A panic is no verdict on the token, and matches neither.
+// lookup calls the Keyfunc. Its error is wrapped together with ErrInvalid, so that the caller can
+// recognise its own errors. A panic says nothing about the token: its error matches neither.
 func (v *Verifier) lookup(a algorithm, raw []byte, token string) (key any, err error) {
 	parameters := make(map[string]any)
 	if err := json.Unmarshal(raw, &parameters); err != nil {

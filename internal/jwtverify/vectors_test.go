@@ -26,7 +26,7 @@ type vectorFile struct {
 
 type vectorGroup struct {
 	Comment         string
-	Public, Private *webKey // a secret is found in Private only
+	Public, Private *webKey // a secret is only in Private
 	Tests           []vector
 }
 
@@ -37,13 +37,14 @@ type vector struct {
 	Result  string
 }
 
-// webKey is a JSON Web Key, RFC 7517.
+// webKey is a JSON Web Key (RFC 7517).
 type webKey struct {
 	Kty, Alg, Use, Crv, K, N, E, X, Y string
 	KeyOps                            []string `json:"key_ops"`
 }
 
-// config is the verification that a JWK stands for; false where it may not verify, or says no algorithm that it is for.
+// config returns the configuration for a JWK. It returns false if the key may not verify, or names
+// no algorithm.
 func (k webKey) config(t *testing.T) (Config, bool) {
 	t.Helper()
 	if k.Use != "" && k.Use != "sig" || k.KeyOps != nil && !strings.Contains(strings.Join(k.KeyOps, " "), "verify") {
@@ -60,7 +61,8 @@ func (k webKey) config(t *testing.T) (Config, bool) {
 	case "RSA":
 		key = &rsa.PublicKey{N: number(k.N), E: int(number(k.E).Int64())}
 	case "EC":
-		curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[k.Crv]
+		curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(),
+			"P-521": elliptic.P521()}[k.Crv]
 		key = &ecdsa.PublicKey{Curve: curve, X: number(k.X), Y: number(k.Y)}
 	case "OKP":
 		key = ed25519.PublicKey(unbase64(t, k.X))
@@ -75,7 +77,8 @@ func unbase64(t *testing.T, s string) []byte {
 	return b
 }
 
-// accepts reports whether the signature step accepts jws with the group's key. A key that cannot be used accepts nothing.
+// accepts reports whether the signature step accepts jws with the group's key. It is false if the
+// key is not usable.
 func (g vectorGroup) accepts(t *testing.T, jws string) bool {
 	t.Helper()
 	key := g.Public
@@ -95,8 +98,9 @@ func (g vectorGroup) accepts(t *testing.T, jws string) bool {
 	return err == nil
 }
 
-// odd reports what is wrong with a vector itself: it contradicts another of its group, or calls a token valid that RFC 7515
-// forbids or whose algorithm is not the one that its key is for (RFC 7517 §4.4).
+// odd reports what is wrong with the vector itself, or "". A vector is wrong if it contradicts
+// another vector of its group. It is also wrong if it calls a token valid that RFC 7515 forbids, or
+// whose algorithm differs from the key's (RFC 7517 §4.4).
 func (g vectorGroup) odd(test vector) string {
 	for _, other := range g.Tests {
 		if other.JWS == test.JWS && other.Result != test.Result {
@@ -127,7 +131,8 @@ func (g vectorGroup) odd(test vector) string {
 	return ""
 }
 
-// runVectors prints how many of a file's vectors match, and fails for those that do not and are not odd.
+// runVectors prints how many of a file's vectors match. A mismatch fails the test unless the vector
+// is odd.
 func runVectors(t *testing.T, path string) (matching, all int) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -144,7 +149,8 @@ func runVectors(t *testing.T, path string) (matching, all int) {
 				continue
 			}
 			why := group.odd(test)
-			fmt.Fprintf(&report, "  %d %s/%s: %s, accepted %v; %s\n", test.TcID, group.Comment, test.Comment, test.Result, accepted, why)
+			fmt.Fprintf(&report, "  %d %s/%s: %s, accepted %v; %s\n", test.TcID, group.Comment, test.Comment, test.Result,
+				accepted, why)
 			assert.NotEmpty(t, why, "vector %d (%s) of %s: want %s", test.TcID, test.Comment, path, test.Result)
 		}
 	}
@@ -154,41 +160,42 @@ func runVectors(t *testing.T, path string) (matching, all int) {
 	return matching, all
 }
 
-// TestOwnVectors runs testdata/vectors.json, which has no odd ones.
+// TestOwnVectors runs testdata/vectors.json. None of its vectors is odd.
 func TestOwnVectors(t *testing.T) {
 	t.Parallel()
 	matching, all := runVectors(t, "testdata/vectors.json")
 	assert.Equal(t, all, matching)
 }
 
-// Wycheproof at one commit, whose sum is checked. It is fetched as the standard library's
-// tests fetch it: a requirement would be every user's.
+// These name Wycheproof at one commit and its checksum. The test downloads it as the standard
+// library's tests do: a requirement in go.mod would reach every user.
 const (
 	published    = "github.com/c2sp/wycheproof@v0.0.0-20260902155932-3fa63dd0344a"
 	publishedSum = "h1:pNbL2nztRsWfW/ispAwsvcDFxs9Id38uIsR2/Up5G2c="
 )
 
-// TestPublishedVectors runs Wycheproof's vectors, 8 of which contradict themselves or an
-// RFC; or a file of that schema that the environment names.
+// TestPublishedVectors runs Wycheproof's vectors. 8 of them contradict each other or an RFC.
+// JWS_VECTORS may name another file of that schema.
 func TestPublishedVectors(t *testing.T) {
 	t.Parallel()
 	if path := os.Getenv("JWS_VECTORS"); path != "" {
 		runVectors(t, path)
 		return
 	}
-	matching, all := runVectors(t, filepath.Join(fetch(t, published, publishedSum), "testvectors_v1", "json_web_signature_test.json"))
+	matching, all := runVectors(t, filepath.Join(fetch(t, published, publishedSum), "testvectors_v1",
+		"json_web_signature_test.json"))
 	assert.Equal(t, []int{393, 401}, []int{matching, all})
 }
 
-// fetch returns the folder of a module in the module cache; without a proxy the test is
-// skipped.
+// fetch returns the folder of a module in the module cache. It skips the test if no module proxy
+// answers.
 func fetch(t *testing.T, module, sum string) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("-short: nothing is fetched")
 	}
 	download := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module)
-	download.Dir = t.TempDir() // outside of any module
+	download.Dir = t.TempDir() // a folder outside of any module
 	download.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
 	out, err := download.Output()
 	var got struct{ Dir, Sum, Error string }
@@ -199,7 +206,7 @@ func fetch(t *testing.T, module, sum string) string {
 	return got.Dir
 }
 
-// TestOddVectors holds the judgement on a file's own faults to those faults.
+// TestOddVectors: a vector is called odd only for its own faults.
 func TestOddVectors(t *testing.T) {
 	t.Parallel()
 	secret := webKey{Kty: "oct", Alg: "HS256", K: strings.Repeat("A", 43)}

@@ -96,7 +96,8 @@ func (r *Runner) Idle(ctx context.Context, detached bool) error {
 // Start calls prepare and then runs each loop in a goroutine of its own until Stop. It
 // does neither where a run is under way. The context of the loops has the values of ctx
 // and is done at Stop. finally is called when all work of the run is done.
-func (r *Runner) Start(ctx context.Context, prepare func(), finally func(context.Context), loops ...func(context.Context)) error {
+func (r *Runner) Start(ctx context.Context, prepare func(), finally func(context.Context),
+	loops ...func(context.Context)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {

@@ -12,39 +12,47 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// plant is a bug: of the store that all replicas share, or of the way in which a
-// replica uses it.
+// plant is one bug: in the shared store, or in one replica's link to it.
 type plant struct {
 	store func() backing
 	link  func(*link)
-	// shows tells the settings in which it can be seen; nil stands for all.
+	// shows reports whether a setting can show the bug; nil means that every setting can.
 	shows func(*setting) bool
 }
 
 func limited(s *setting) bool { return s.options.MaxSessions > 0 }
 func fed(s *setting) bool     { return !s.feedless }
 
-// memory is the store without a bug.
+// memory returns a store without a bug.
 func memory() backing { return sessiontrack.NewMemoryStore() }
 
-// TestPlantedBugs plants the bugs that this kind of library is known for, one at a
-// time, and requires the scripts to find each: a model that finds nothing anywhere
-// proves nothing.
+// TestPlantedBugs plants typical bugs of session libraries, one at a time. The scripts must find
+// each of them: a model that finds no planted bug proves nothing.
 func TestPlantedBugs(t *testing.T) {
 	for name, bug := range map[string]struct {
 		plant plant
-		n     int // scripts, at most
+		n     int // the largest number of scripts
 	}{
-		"a touch that is an upsert":                        {plant{store: func() backing { return &revivingTouch{newReversible()} }}, 500},
-		"a cache fill that races an end":                   {plant{link: func(l *link) { l.racedFills = true }, shows: fed}, 500},
+		"a touch that is an upsert": {plant{store: func() backing {
+			return &revivingTouch{newReversible()}
+		}}, 500},
+		"a cache fill that races an end": {plant{link: func(l *link) {
+			l.racedFills = true
+		}, shows: fed}, 500},
 		"age counted from the end of a slow read":          {plant{link: func(l *link) { l.ageFromEnd = true }}, 500},
 		"a purge that forgets what a token can still name": {plant{store: func() backing { return newForgetful() }}, 500},
 		"a cleanup that ends what was used a moment ago":   {plant{store: func() backing { return eager{memory()} }}, 500},
-		"an end that is told twice":                        {plant{store: func() backing { return &echoing{backing: memory()} }}, 500},
-		"ending all of a user's sessions spares one":       {plant{store: func() backing { return sparing{memory()} }}, 500},
-		"a limit that does not hold":                       {plant{store: func() backing { return unlimited{memory()} }, shows: limited}, 500},
-		"an outage that reads as not found":                {plant{link: func(l *link) { l.absent = true }}, 500},
-		"a feed that loses what it did not tell at once":   {plant{link: func(l *link) { l.forgetful = true }, shows: fed}, 500},
+		"an end that is reported twice": {plant{store: func() backing {
+			return &echoing{backing: memory()}
+		}}, 500},
+		"ending all of a user's sessions spares one": {plant{store: func() backing { return sparing{memory()} }}, 500},
+		"a limit that does not hold": {plant{store: func() backing {
+			return unlimited{memory()}
+		}, shows: limited}, 500},
+		"an outage that reads as not found": {plant{link: func(l *link) { l.absent = true }}, 500},
+		"a feed that loses what the first page left out": {plant{link: func(l *link) {
+			l.forgetful = true
+		}, shows: fed}, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,7 +71,7 @@ func TestPlantedBugs(t *testing.T) {
 	}
 }
 
-// reversible is a store that knows what its rows were before their end.
+// reversible is a store that keeps each row as it was before its end.
 type reversible struct {
 	backing
 	before map[sessiontrack.SessionID]sessiontrack.Record
@@ -72,11 +80,13 @@ type reversible struct {
 
 func newReversible() *reversible {
 	return &reversible{
-		backing: memory(), before: make(map[sessiontrack.SessionID]sessiontrack.Record), back: make(map[sessiontrack.SessionID]bool),
+		backing: memory(), before: make(map[sessiontrack.SessionID]sessiontrack.Record),
+		back: make(map[sessiontrack.SessionID]bool),
 	}
 }
 
-func (s *reversible) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
+func (s *reversible) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult,
+	error) {
 	ended, err := s.backing.End(ctx, sel, e)
 	for _, one := range ended.Sessions {
 		if record, err := s.backing.Get(ctx, one.ID); err == nil {
@@ -94,10 +104,11 @@ func (s *reversible) Get(ctx context.Context, id sessiontrack.SessionID) (sessio
 	return s.backing.Get(ctx, id)
 }
 
-// revivingTouch writes the whole row with each touch.
+// revivingTouch writes the whole row with each touch, also after its end.
 type revivingTouch struct{ *reversible }
 
-func (s *revivingTouch) Touch(ctx context.Context, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
+func (s *revivingTouch) Touch(ctx context.Context, batch []sessiontrack.TouchRecord,
+	step time.Duration) ([]sessiontrack.SessionID, error) {
 	alive, err := s.backing.Touch(ctx, batch, step)
 	for _, touch := range batch {
 		if _, ended := s.before[touch.ID]; ended && !slices.Contains(alive, touch.ID) {
@@ -107,7 +118,7 @@ func (s *revivingTouch) Touch(ctx context.Context, batch []sessiontrack.TouchRec
 	return alive, err
 }
 
-// forgetful does not remember derived sessions longer than others.
+// forgetful purges derived sessions as early as other sessions.
 type forgetful struct {
 	backing
 	derived map[sessiontrack.SessionID]time.Time
@@ -133,10 +144,11 @@ func (s *forgetful) Get(ctx context.Context, id sessiontrack.SessionID) (session
 	return record, err
 }
 
-// eager ends idle sessions without the grace for activity on its way.
+// eager ends idle sessions without a grace for touches that are still buffered.
 type eager struct{ backing }
 
-func (s eager) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
+func (s eager) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult,
+	error) {
 	c, err := sel.Criteria()
 	if err == nil && c.IdleFor > 0 {
 		sel = sessiontrack.Idle(c.IdleFor-20*time.Second).Walk(c.After, c.Walk)
@@ -144,13 +156,14 @@ func (s eager) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrac
 	return s.backing.End(ctx, sel, e)
 }
 
-// echoing answers with what had ended before, too.
+// echoing also returns sessions that had ended before the call.
 type echoing struct {
 	backing
 	ended []sessiontrack.Session
 }
 
-func (s *echoing) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
+func (s *echoing) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult,
+	error) {
 	ended, err := s.backing.End(ctx, sel, e)
 	c, _ := sel.Criteria()
 	for _, old := range s.ended {
@@ -162,10 +175,11 @@ func (s *echoing) End(ctx context.Context, sel sessiontrack.Selector, e sessiont
 	return ended, err
 }
 
-// sparing leaves a user's latest session out.
+// sparing does not end a user's latest session.
 type sparing struct{ backing }
 
-func (s sparing) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
+func (s sparing) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult,
+	error) {
 	if c, err := sel.Criteria(); err == nil && c.UserID != "" {
 		page, err := s.List(ctx, sessiontrack.Query{UserID: c.UserID, Live: true, Limit: 100})
 		if err == nil && len(page.Sessions) > 1 {
@@ -175,7 +189,7 @@ func (s sparing) End(ctx context.Context, sel sessiontrack.Selector, e sessiontr
 	return s.backing.End(ctx, sel, e)
 }
 
-// unlimited inserts one more than the limit.
+// unlimited allows one session more than the limit.
 type unlimited struct{ backing }
 
 func (s unlimited) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontrack.CreateResult, error) {
@@ -185,7 +199,7 @@ func (s unlimited) Create(ctx context.Context, n sessiontrack.NewSession) (sessi
 	return s.backing.Create(ctx, n)
 }
 
-// misread is what a planted bug makes of an answer that a replica gets for its read.
+// misread applies the planted bug of the link to an answer of Get.
 func (l *link) misread(start time.Time, r sessiontrack.Record, err error) (sessiontrack.Record, error) {
 	if l.absent && errors.Is(err, sessiontrack.ErrUnavailable) {
 		return r, sessiontrack.ErrNotFound
@@ -199,20 +213,20 @@ func (l *link) misread(start time.Time, r sessiontrack.Record, err error) (sessi
 	if row == nil || !row.Ended() {
 		return r, nil
 	}
-	// The row was read before its end, the answer came after it: without a guard this
-	// is what the cache holds from then on, since the feed has told of the end already.
+	// The row was read before its end, and the answer came after it. The feed has already reported
+	// the end, so without a guard the cache keeps this stale row.
 	if l.racedFills && !r.Ended() && !row.committed.Before(start) {
 		l.omitted[r.ID] = true
 	}
-	// A read that took as long as MaxStaleness, whose age is counted from its end, is
-	// an answer as of then.
+	// The read took as long as MaxStaleness. If its age counts from its end, the row is as old as
+	// the start of the read.
 	if l.ageFromEnd && time.Since(row.committed) < l.store.options.MaxStaleness {
 		r.LogoutAt, r.EndReason, r.EndedBy = time.Time{}, "", ""
 	}
 	return r, nil
 }
 
-// misfeed does so for the feed.
+// misfeed applies the planted bug of the link to a page of the feed.
 func (l *link) misfeed(p sessiontrack.EndedPage) sessiontrack.EndedPage {
 	l.store.mu.Lock()
 	defer l.store.mu.Unlock()

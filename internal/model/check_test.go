@@ -14,17 +14,17 @@ import (
 
 // question is one request.
 type question struct {
-	id         sessiontrack.SessionID // the session that it is about
+	id         sessiontrack.SessionID // the session that the credential names
 	header     string                 // x-session-id
 	bearer     string                 // Authorization
 	credential *credential
 	derived    bool
-	genuine    bool   // it proves that session
-	user       string // the credential's user where header and credential come together
+	genuine    bool   // the credential proves that session
+	user       string // the credential's user if the request has a header and a credential
 	passive    bool
 }
 
-// question makes the request that a step asks for.
+// question builds the request of a step.
 func (m *machine) question(s step) (q question, ok bool) {
 	if s.kind == opBearer {
 		return m.bearer(s)
@@ -60,7 +60,7 @@ func (m *machine) bearer(s step) (q question, ok bool) {
 	return q, true
 }
 
-// forged makes a token of what can be learnt without being its owner.
+// forged builds a token from data that is visible to others than its owner.
 func (m *machine) forged(s step, t token) string {
 	stored := sha256.Sum256([]byte(t.secret[23:]))
 	if record, err := m.ledger.Get(context.Background(), t.id); err == nil {
@@ -75,13 +75,13 @@ func (m *machine) forged(s step, t token) string {
 	return string(t.id) + "." + []string{base64.RawURLEncoding.EncodeToString(stored[:]), other}[s.n%2]
 }
 
-// answer is what a replica made of a question.
+// answer is a replica's response to a question.
 type answer struct {
 	replica    *replica
 	began      time.Time
 	event      int64
 	returned   time.Time
-	lastBefore time.Time // the row's activity when the question was asked
+	lastBefore time.Time // the row's activity before the request
 	rowBefore  *row
 	code       int
 	problem    problemBody
@@ -89,7 +89,7 @@ type answer struct {
 	tracked    bool
 }
 
-// ask sends the question through the middleware of a replica and judges the answer.
+// ask sends the question through a replica's middleware and judges the answer.
 func (m *machine) ask(r *replica, q question) {
 	a := answer{replica: r, began: time.Now(), event: m.events.Add(1)}
 	m.ledger.mu.Lock()
@@ -116,7 +116,7 @@ func (m *machine) ask(r *replica, q question) {
 	m.judge(q, a)
 }
 
-// judge holds an answer against the model.
+// judge compares an answer with the model.
 func (m *machine) judge(q question, a answer) {
 	l := m.ledger
 	l.mu.Lock()
@@ -124,7 +124,7 @@ func (m *machine) judge(q question, a answer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if a.replica.crashed {
-		return // nobody got it
+		return // the process died before it answered
 	}
 	row := l.rows[q.id]
 	switch {
@@ -141,7 +141,8 @@ func (m *machine) judge(q question, a answer) {
 			l.fail("I18", "r%d called a genuine credential of %s invalid", a.replica.n, q.id)
 		}
 	case a.code == http.StatusForbidden && a.problem.Code == "session_limit":
-		if !q.derived || m.setting.options.MaxSessions == 0 || m.setting.options.LimitPolicy != sessiontrack.DenyNew || a.rowBefore != nil && !a.rowBefore.gone {
+		if !q.derived || m.setting.options.MaxSessions == 0 || m.setting.options.LimitPolicy != sessiontrack.DenyNew ||
+			a.rowBefore != nil && !a.rowBefore.gone {
 			l.fail("I10", "%s was refused for the limit", q.id)
 		}
 	case a.code == http.StatusServiceUnavailable:
@@ -153,7 +154,7 @@ func (m *machine) judge(q question, a answer) {
 	}
 }
 
-// judgeAccepted: I3, I4, I7, I8, I11, I12, I13 and I17.
+// judgeAccepted checks I3, I4, I7, I8, I11, I12, I13 and I17.
 func (m *machine) judgeAccepted(q question, a answer, row *row) {
 	l, r, o := m.ledger, a.replica, m.setting.options
 	switch {
@@ -203,14 +204,14 @@ func (m *machine) judgeAccepted(q question, a answer, row *row) {
 	}
 }
 
-// judgeTrust is I17: who answers without asking the store has asked it, or its feed,
-// not longer ago than that may be trusted, counted from the start of the question.
+// judgeTrust checks I17. A replica that answers from its cache must have read the store or its feed
+// within MaxStaleness, counted from the start of that read.
 func (m *machine) judgeTrust(q question, a answer) {
 	o, k := m.setting.options, a.replica.link
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.readDone[q.id].Before(a.began) {
-		return // it asked for this request
+		return // the replica read the store for this request
 	}
 	since, grace := k.pollStart, k.pollFailed
 	if m.setting.feedless {
@@ -220,18 +221,17 @@ func (m *machine) judgeTrust(q question, a answer) {
 	if grace {
 		trusted = trusted.Add(o.StaleGrace)
 	}
-	// A request that had to wait decides by the moment at which its own read failed.
+	// A request that waited for a read decides at the moment at which its own read failed.
 	if at := a.began; !at.Before(trusted) {
 		m.ledger.fail("I17", "r%d served %s from its cache, last asked at %s", a.replica.n, q.id, stamp(since))
 	}
 }
 
-// judgeEnded holds a refusal against the model: a live session is never called ended
-// before its time.
+// judgeEnded compares a refusal with the model: a live session is never called ended too early.
 func (m *machine) judgeEnded(q question, a answer, row *row) {
 	l, r, o := m.ledger, a.replica, m.setting.options
 	if !q.genuine {
-		l.fail("I13", "r%d told who did not prove %s that it has ended", r.n, q.id)
+		l.fail("I13", "r%d revealed the end of %s to a credential that does not prove it", r.n, q.id)
 		return
 	}
 	if row == nil || row.gone {
@@ -246,7 +246,7 @@ func (m *machine) judgeEnded(q question, a answer, row *row) {
 		m.answeredEnded(r, row)
 	case reason == sessiontrack.ReasonIdle && a.began.Sub(a.lastBefore) >= o.IdleTimeout-eps:
 	case reason == sessiontrack.ReasonIdle && !r.link.sound(a.began):
-	case q.derived && (r.fenced[q.id] || a.rowBefore != row || row.again): // it was fenced, or ended and since forgotten, when this replica looked
+	case q.derived && (r.fenced[q.id] || a.rowBefore != row || row.again): // fenced, or ended and forgotten
 	default:
 		l.fail("I18", "r%d called %s ended for %q; ended %t for %q, last %s, expires %s", r.n, q.id, reason,
 			row.Ended(), row.EndReason, stamp(row.LastActivity), stamp(row.ExpiresAt))
@@ -259,8 +259,8 @@ func (m *machine) answeredEnded(r *replica, row *row) {
 	}
 }
 
-// judgeFenced: a credential without a session was refused, because it was issued before
-// all of its user's sessions were ended, or because this replica remembers its end.
+// judgeFenced checks the refusal of a credential without a session. Either it was issued before all
+// of its user's sessions ended, or this replica remembers the end of its session.
 func (m *machine) judgeFenced(q question, a answer) {
 	if !q.derived {
 		if a.rowBefore == nil {
@@ -275,12 +275,12 @@ func (m *machine) judgeFenced(q question, a answer) {
 		}
 	}
 	if a.rowBefore == nil && m.ledger.rows[q.id] == nil {
-		m.ledger.fail("I16", "r%d refused a credential that no fence is about", a.replica.n)
+		m.ledger.fail("I16", "r%d refused a credential that no fence covers", a.replica.n)
 	}
 }
 
-// check holds the store against the model after each step, and what each replica has
-// accepted against the store (I6).
+// check compares the store with the model after each step, and each replica's accepted requests
+// with the store (I6).
 func (m *machine) check() {
 	m.ledger.snapshot(context.Background())
 	for _, r := range m.replicas {
@@ -306,8 +306,7 @@ func (m *machine) check() {
 	}
 }
 
-// written checks that requests which a replica has accepted are known to the store, up
-// to TouchInterval.
+// written checks that the store has the activity of accepted requests, up to TouchInterval.
 func (m *machine) written(r *replica, ripe []accepted) {
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// act does the steps of clients and hosts.
+// act carries out the steps of clients and hosts.
 func (m *machine) act(r *replica, s step) {
 	switch s.kind {
 	case opRequest, opPassive, opBearer, opBoth, opForge:
@@ -73,15 +73,15 @@ func (m *machine) login(r *replica, s step) {
 		if again {
 			m.problem("I12", "login gave %s again", session.ID)
 		}
-	case errors.Is(err, sessiontrack.ErrLimit): // held against the model by the ledger
+	case errors.Is(err, sessiontrack.ErrLimit): // the ledger compares the refusal with the model
 	case errors.Is(err, sessiontrack.ErrUnavailable) && !r.link.sound(began):
 	default:
 		m.problem("I18", "login at r%d: %v", r.n, err)
 	}
 }
 
-// acknowledge notes the ends that a replica has been told of: it must not accept those
-// sessions from now on.
+// acknowledge records the ends that a replica has acknowledged. It must refuse those sessions from
+// now on.
 func (m *machine) acknowledge(r *replica) {
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
@@ -101,15 +101,15 @@ func (m *machine) logout(r *replica, t token) {
 	switch {
 	case w.Code == http.StatusNoContent:
 		m.promised(r, func(row *row) bool { return row.ID == t.id }, began)
-	case w.Code == http.StatusUnauthorized: // ended before, or past a limit
+	case w.Code == http.StatusUnauthorized: // it had ended before, or is past a limit
 	case w.Code == http.StatusServiceUnavailable && !r.link.sound(began):
 	default:
 		m.problem("I18", "logout at r%d: %d", r.n, w.Code)
 	}
 }
 
-// promised holds a success against the model: everything that the call was about has
-// ended, and this replica must know it from now on.
+// promised checks a successful end: every session that about selects has ended, and this replica
+// must refuse it from now on.
 func (m *machine) promised(r *replica, about func(*row) bool, began time.Time) {
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
@@ -144,7 +144,8 @@ func (m *machine) end(r *replica, s step) {
 		}
 	}
 	began := time.Now()
-	ended, err := r.tracker.End(context.Background(), sel, sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin, Actor: "root"})
+	ended, err := r.tracker.End(context.Background(), sel, sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin,
+		Actor: "root"})
 	if err != nil {
 		if !errors.Is(err, sessiontrack.ErrUnavailable) || r.link.sound(began) {
 			m.problem("I18", "end at r%d: %v", r.n, err)
@@ -166,8 +167,7 @@ func (m *machine) end(r *replica, s step) {
 	}
 }
 
-// stray touches a session at a time that is an hour away: the ledger holds what becomes
-// of it against the model.
+// stray touches a session with a time that is an hour off. The ledger checks the result.
 func (m *machine) stray(s step) {
 	if id, ok := m.some(s); ok {
 		at := time.Now().Add(time.Hour - time.Duration(s.n%4/2)*2*time.Hour)
@@ -175,8 +175,8 @@ func (m *machine) stray(s step) {
 	}
 }
 
-// some is any session that was ever made, derived ones too; half of the time it is the
-// one that token names.
+// some picks any session that was ever created, derived ones too. In half of the cases it picks the
+// session of token.
 func (m *machine) some(s step) (sessiontrack.SessionID, bool) {
 	if t, ok := m.token(s); ok && s.n%2 == 0 {
 		return t.id, true
@@ -190,11 +190,12 @@ func (m *machine) some(s step) (sessiontrack.SessionID, bool) {
 	return rows[len(rows)-1-s.n%len(rows)].ID, true
 }
 
-// look reads past the cache: the answer is the model's.
+// look reads past the cache, and compares the answer with the model.
 func (m *machine) look(r *replica, s step) {
 	began := time.Now()
 	if s.kind == opList {
-		page, err := r.tracker.List(context.Background(), sessiontrack.Query{UserID: userName(s.user), Live: true, Limit: 100})
+		page, err := r.tracker.List(context.Background(), sessiontrack.Query{UserID: userName(s.user), Live: true,
+			Limit: 100})
 		m.listed(r, s, page, err, began)
 		return
 	}
@@ -239,7 +240,7 @@ func (m *machine) listed(r *replica, s step, page sessiontrack.Page, err error, 
 	}
 }
 
-// problemBody is what of a refusal matters here.
+// problemBody has the fields of a refusal that the model checks.
 type problemBody struct {
 	Code   string                 `json:"code"`
 	Reason sessiontrack.EndReason `json:"reason"`

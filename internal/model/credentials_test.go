@@ -15,14 +15,14 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// credential is what an identity provider gave to a user, independent of the store.
+// credential is issued by an identity provider, which does not know the store.
 type credential struct {
-	id       sessiontrack.SessionID // of the session derived from it
+	id       sessiontrack.SessionID // the session that is derived from it
 	user     string
 	key      string
 	issuer   string
 	issuedAt time.Time
-	expires  time.Time // zero: no end that could be known
+	expires  time.Time // zero if the library cannot know it
 	jwt      string
 }
 
@@ -39,8 +39,8 @@ func derive(parts ...string) sessiontrack.SessionID {
 
 func userName(n int) string { return "user-" + strconv.Itoa(n) }
 
-// mint makes a credential: a key of the provider's, without an end that the library
-// could know; a JWT; or one that names the user only, for an issuer of its own.
+// mint creates a credential of one of three kinds: a key without an expiry that the library can
+// know, a JWT, or a credential that names only the user, with its own issuer.
 func (m *machine) mint(s step) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -71,7 +71,7 @@ func signed(c *credential) string {
 	return text
 }
 
-// renew makes a later credential of the same derived session.
+// renew creates a later credential of the same derived session.
 func (m *machine) renew(s step) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -80,7 +80,7 @@ func (m *machine) renew(s step) {
 	}
 	c := m.credentials[s.n%len(m.credentials)]
 	if c.jwt != "" {
-		return // each is its own session
+		return // each of these has its own session
 	}
 	if c.issuedAt = time.Now(); !c.expires.IsZero() {
 		c.expires = c.issuedAt.Add(m.setting.lives[len(m.setting.lives)-1])
@@ -88,8 +88,8 @@ func (m *machine) renew(s step) {
 	m.credentials = append(m.credentials, c)
 }
 
-// lives reports whether the token that a derived session was made of is still good,
-// and a replica was shown it. The machine's lock is not held.
+// lives reports whether a replica has seen a credential of this derived session that has not
+// expired. The caller must not hold the machine's lock.
 func (m *machine) lives(id sessiontrack.SessionID, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -121,5 +121,6 @@ func (m *machine) identify(r *http.Request) (sessiontrack.Identity, error) {
 	if !c.expires.IsZero() && !time.Now().Before(c.expires) {
 		return sessiontrack.Identity{}, sessiontrack.ErrExpiredCredential
 	}
-	return sessiontrack.Identity{UserID: c.user, Key: c.key, Issuer: c.issuer, IssuedAt: c.issuedAt, ExpiresAt: c.expires}, nil
+	return sessiontrack.Identity{UserID: c.user, Key: c.key, Issuer: c.issuer, IssuedAt: c.issuedAt, ExpiresAt: c.expires},
+		nil
 }

@@ -10,20 +10,19 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// mode is what happens to a replica's calls of the store.
+// mode is the fault of a replica's calls of the store.
 type mode int
 
 const (
 	healthy mode = iota
-	cut          // fails, not carried out
-	lost         // carried out, fails
-	hanging      // not carried out, fails when its context is done
-	dead         // of a process that was killed
+	cut          // the call fails and has no effect
+	lost         // the call takes effect, but fails
+	hanging      // the call has no effect and fails when its context ends
+	dead         // the process was killed
 )
 
-// link is one replica's connection to the store: it can be cut, lose replies, hang or
-// be slow between the store's answer and the return, and its clock differs from the
-// store's by skew.
+// link is one replica's connection to the store. It can be cut, lose replies, hang, or delay the
+// store's answers. Its clock differs from the store's by skew.
 type link struct {
 	store *ledger
 	skew  time.Duration
@@ -31,20 +30,20 @@ type link struct {
 
 	mu        sync.Mutex
 	mode      mode
-	slowReads time.Duration // held back answers of Get
-	slowRest  time.Duration // and of everything else
-	faultyAt  time.Time     // the latest moment at which something was wrong
-	begunAt   time.Time     // when what is wrong now began
-	slowest   time.Duration // the longest that any answer was held back
+	slowReads time.Duration // delay of an answer of Get
+	slowRest  time.Duration // delay of every other answer
+	faultyAt  time.Time     // the end of the latest fault
+	begunAt   time.Time     // the start of the present fault
+	slowest   time.Duration // the longest delay so far
 
-	pollStart  time.Time // of the latest good reading of the feed
-	pollFailed bool      // since then
+	pollStart  time.Time // of the latest successful poll of the feed
+	pollFailed bool      // since pollStart
 	readStart  map[sessiontrack.SessionID]time.Time
 	readDone   map[sessiontrack.SessionID]time.Time
 	readFailed time.Time
-	told       map[*row]bool // ends whose answer arrived
+	told       map[*row]bool // ends whose answer reached the replica
 
-	// Planted bugs, and what they need; omitted and polls are guarded by the ledger's mu.
+	// Planted bugs and their data. The ledger's mu guards omitted and polls.
 	racedFills, ageFromEnd, absent, forgetful bool
 
 	omitted map[sessiontrack.SessionID]bool
@@ -58,7 +57,7 @@ func newLink(l *ledger, owner *replica, skew time.Duration) *link {
 	}
 }
 
-// set changes what is wrong.
+// set changes the fault and the delays.
 func (l *link) set(m mode, reads, rest time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,15 +76,15 @@ func (l *link) set(m mode, reads, rest time.Duration) {
 
 func (l *link) wrong() bool { return l.mode != healthy || l.slowReads > 0 || l.slowRest > 0 }
 
-// sound reports whether nothing was wrong at any time since the given one, and the
-// replica has had time to notice.
+// sound reports whether there has been no fault since the given time, and the replica has had time
+// to notice that.
 func (l *link) sound(since time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return !l.wrong() && (l.faultyAt.IsZero() || since.After(l.faultyAt.Add(l.owner.settle)))
 }
 
-// eps is how far this replica may misjudge the store's time.
+// eps bounds the error of this replica's estimate of the store's time.
 func (l *link) eps() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,7 +93,7 @@ func (l *link) eps() time.Duration {
 
 func away(cause string) error { return fmt.Errorf("%w: %s", sessiontrack.ErrUnavailable, cause) }
 
-// call carries out f with what is wrong at the moment.
+// call runs f with the present fault and delay.
 func call[V any](ctx context.Context, l *link, read bool, f func() (V, error)) (v V, err error) {
 	l.mu.Lock()
 	m, slow := l.mode, l.slowRest
@@ -127,7 +126,7 @@ func call[V any](ctx context.Context, l *link, read bool, f func() (V, error)) (
 	return answer, err
 }
 
-// out shifts the store's stamps into the replica's time.
+// out converts a session's stamps from the store's clock to the replica's.
 func (l *link) out(s *sessiontrack.Session) {
 	for _, at := range [...]*time.Time{&s.LoginAt, &s.LastActivity, &s.ExpiresAt, &s.LogoutAt} {
 		if !at.IsZero() {
@@ -160,7 +159,7 @@ func (l *link) Create(ctx context.Context, n sessiontrack.NewSession) (sessiontr
 	return c, nil
 }
 
-// arrived notes ends of which the replica was told, for its hooks.
+// arrived records ends whose answer reached the replica. Its hooks must report them.
 func (l *link) arrived(ended []sessiontrack.Session) {
 	l.store.mu.Lock()
 	defer l.store.mu.Unlock()
@@ -194,7 +193,8 @@ func (l *link) List(ctx context.Context, q sessiontrack.Query) (sessiontrack.Pag
 	return p, err
 }
 
-func (l *link) Touch(ctx context.Context, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
+func (l *link) Touch(ctx context.Context, batch []sessiontrack.TouchRecord,
+	step time.Duration) ([]sessiontrack.SessionID, error) {
 	shifted := make([]sessiontrack.TouchRecord, len(batch))
 	for i, t := range batch {
 		shifted[i] = sessiontrack.TouchRecord{ID: t.ID, At: t.At.Add(-l.skew)}
@@ -207,7 +207,8 @@ func (l *link) Describe(ctx context.Context, batch []sessiontrack.SessionUpdate)
 	return err
 }
 
-func (l *link) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
+func (l *link) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult,
+	error) {
 	ended, err := call(ctx, l, false, func() (sessiontrack.EndResult, error) { return l.store.End(ctx, sel, e) })
 	if err == nil {
 		l.arrived(ended.Sessions)
@@ -243,5 +244,5 @@ func (l *link) EndedSince(ctx context.Context, since time.Time, limit int) (sess
 	return p, err
 }
 
-// feedless hides the feed.
+// feedless hides the store's feed.
 type feedless struct{ sessiontrack.Store }

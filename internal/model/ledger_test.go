@@ -12,50 +12,49 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// backing is what the model needs of a store.
+// backing lists the capabilities that the model needs.
 type backing interface {
 	sessiontrack.Store
 	sessiontrack.EndedFeed
 }
 
-// clockEps is how far the store's clock may be ahead of the bubble's: it moves on by a
+// clockEps is how far the store's clock may be ahead of the bubble's. The store advances it by a
 // microsecond where two stamps must differ.
 const clockEps = time.Millisecond
 
-// row is what the model knows of a session.
+// row is the model's copy of a session.
 type row struct {
 	sessiontrack.Session
-	committed time.Time // when the end was committed
+	committed time.Time // the time of the commit of the end
 	gone      bool      // purged
 	blanked   bool
-	again     bool // an earlier session of that name has ended, and was forgotten in time
-	// acked is when each life of a replica was told that the session had ended: events
-	// of one instant are told apart by their number.
+	again     bool // an earlier session with this id ended, and was purged in time
+	// acked holds the number of the event at which a replica learned of the end. The numbers give
+	// an order to events of the same instant.
 	acked map[*replica]int64
-	// lateTouch says that activity came as no Tracker sends it: later than the limit can
-	// wait for, or from the time to come.
+	// lateTouch means that a touch had a time that no Tracker sends: from the future, or later than
+	// the idle limit can wait for.
 	lateTouch bool
 }
 
-// fence is when all of a user's sessions were ended last.
+// fence is the latest time at which all of a user's sessions ended.
 type fence struct {
 	at     time.Time
-	unsure bool // a purge came so close to its end that it may be gone
+	unsure bool // a purge came so close to the fence's expiry that it may have removed it
 }
 
-// ledger stands before the one store that all replicas share: it carries each call out
-// and holds its answer against the model, under a lock of its own, so that calls have
-// one order.
+// ledger wraps the store that all replicas share. It carries each call out and compares the answer
+// with the model. Its lock puts all calls into one order.
 type ledger struct {
 	mu       sync.Mutex
 	store    backing
 	options  sessiontrack.Options
 	rows     map[sessiontrack.SessionID]*row
 	fences   map[string]fence
-	refused  []time.Time // every fence there ever was, for who remembers its refusal
+	refused  []time.Time // all fences so far, because replicas remember refusals
 	lastEnd  time.Time
 	problems []string
-	tokens   func(id sessiontrack.SessionID, now time.Time) bool // a credential of it that was seen still lives
+	tokens   func(id sessiontrack.SessionID, now time.Time) bool // whether a seen credential is valid
 }
 
 func newLedger(store backing, o sessiontrack.Options) *ledger {
@@ -72,7 +71,7 @@ func (l *ledger) fail(invariant, format string, args ...any) {
 	}
 }
 
-// found returns what has been recorded.
+// found returns the violations so far.
 func (l *ledger) found() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,13 +99,14 @@ func (l *ledger) sorted(keep func(*row) bool) []*row {
 	return found
 }
 
-// within reports whether a live row is inside its limits of time.
+// within reports whether a live row is within its time limits.
 func within(r *row, idle time.Duration, now time.Time) bool {
 	return (r.ExpiresAt.IsZero() || now.Before(r.ExpiresAt)) && (idle == 0 || now.Sub(r.LastActivity) < idle)
 }
 
-// room says whom a Create has to end, and whether it is denied.
-func (l *ledger) room(n *sessiontrack.NewSession, now time.Time) (replaced, over []sessiontrack.SessionID, denied bool) {
+// room returns the sessions that a Create must end, and whether it must be denied.
+func (l *ledger) room(n *sessiontrack.NewSession, now time.Time) (replaced, over []sessiontrack.SessionID,
+	denied bool) {
 	if r := l.live(n.Replaces); r != nil {
 		replaced = append(replaced, r.ID)
 	}
@@ -170,16 +170,18 @@ func (l *ledger) Create(ctx context.Context, n sessiontrack.NewSession) (session
 	l.expectEnded("I15", created.Ended, append(slices.Clone(replaced), over...), now)
 	l.rows[n.Session.ID] = &row{Session: created.Session, again: old != nil, acked: make(map[*replica]int64)}
 	s := created.Session
-	if s.LoginAt.Before(now.Truncate(time.Microsecond)) || s.LoginAt.After(now.Add(clockEps)) || s.Ended() || s.UserID != n.Session.UserID ||
+	if s.LoginAt.Before(now.Truncate(time.Microsecond)) || s.LoginAt.After(now.Add(clockEps)) || s.Ended() ||
+		s.UserID != n.Session.UserID ||
 		n.Lifetime > 0 && !s.ExpiresAt.Equal(s.LoginAt.Add(n.Lifetime)) {
 		l.fail("I5", "created %+v", s)
 	}
 	return created, nil
 }
 
-// expectEnded takes over the ends that a call answered with, which must be just those
-// that the model expects.
-func (l *ledger) expectEnded(invariant string, ended []sessiontrack.Session, want []sessiontrack.SessionID, now time.Time) {
+// expectEnded compares the ends that a call returned with the ends that the model expects, and
+// records them.
+func (l *ledger) expectEnded(invariant string, ended []sessiontrack.Session, want []sessiontrack.SessionID,
+	now time.Time) {
 	got := make([]sessiontrack.SessionID, 0, len(ended))
 	for _, s := range ended {
 		got = append(got, s.ID)
@@ -195,7 +197,8 @@ func (l *ledger) expectEnded(invariant string, ended []sessiontrack.Session, wan
 			l.fail("I1", "%s ended twice", s.ID)
 			continue
 		}
-		if s.LogoutAt.Before(now.Truncate(time.Microsecond)) || s.LogoutAt.After(now.Add(clockEps)) || s.EndReason == "" || s.UserID != r.UserID {
+		if s.LogoutAt.Before(now.Truncate(time.Microsecond)) || s.LogoutAt.After(now.Add(clockEps)) || s.EndReason == "" ||
+			s.UserID != r.UserID {
 			l.fail("I1", "ended as %+v", s)
 		}
 		r.LogoutAt, r.EndReason, r.EndedBy, r.committed = s.LogoutAt, s.EndReason, s.EndedBy, now
@@ -215,7 +218,8 @@ func (l *ledger) List(ctx context.Context, q sessiontrack.Query) (sessiontrack.P
 	return l.store.List(ctx, q)
 }
 
-func (l *ledger) Touch(ctx context.Context, batch []sessiontrack.TouchRecord, step time.Duration) ([]sessiontrack.SessionID, error) {
+func (l *ledger) Touch(ctx context.Context, batch []sessiontrack.TouchRecord,
+	step time.Duration) ([]sessiontrack.SessionID, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	alive, err := l.store.Touch(ctx, batch, step)
@@ -243,8 +247,8 @@ func (l *ledger) Touch(ctx context.Context, batch []sessiontrack.TouchRecord, st
 	return alive, nil
 }
 
-// touched holds what a touch has made of a live row against the rule: forward only,
-// never past the store's time.
+// touched checks a live row after a touch: its activity moves only forward, and never past the
+// store's time.
 func (l *ledger) touched(ctx context.Context, r *row, at, now time.Time) {
 	record, err := l.store.Get(ctx, r.ID)
 	if err != nil {
@@ -258,10 +262,11 @@ func (l *ledger) touched(ctx context.Context, r *row, at, now time.Time) {
 	}
 	switch {
 	case last.Before(want), last.After(now.Add(clockEps)), !at.After(now) && !last.Equal(want):
-		l.fail("I5", "%s touched at %s: activity moved from %s to %s, want %s", r.ID, stamp(at), stamp(r.LastActivity), stamp(last), stamp(want))
+		l.fail("I5", "%s touched at %s: activity moved from %s to %s, want %s", r.ID, stamp(at), stamp(r.LastActivity),
+			stamp(last), stamp(want))
 	}
-	// What is idle is touched only by a request from before it was, not long after; a
-	// Tracker whose clock is ahead would have refused that too.
+	// Only a buffered request from before the limit may touch an idle row, and only a short time
+	// after. A Tracker whose clock is ahead refuses such a request itself.
 	lag := l.options.TouchInterval + l.options.FlushInterval + time.Second
 	if !within(r, l.options.IdleTimeout, now) && (at.After(now) || now.Sub(at) > lag) {
 		r.lateTouch = true
@@ -284,7 +289,8 @@ func (l *ledger) Describe(ctx context.Context, batch []sessiontrack.SessionUpdat
 	return nil
 }
 
-func (l *ledger) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
+func (l *ledger) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult,
+	error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ended, err := l.store.End(ctx, sel, e)
@@ -299,7 +305,8 @@ func (l *ledger) End(ctx context.Context, sel sessiontrack.Selector, e sessiontr
 	var want []sessiontrack.SessionID
 	for _, r := range l.sorted(func(r *row) bool { return !r.gone && !r.Ended() && selects(&c, r, ended.At) }) {
 		want = append(want, r.ID)
-		if floor := l.options.IdleTimeout + l.options.TouchInterval + l.options.FlushInterval + time.Second; e.Reason == sessiontrack.ReasonIdle && now.Sub(r.LastActivity) < floor-clockEps {
+		if floor := l.options.IdleTimeout + l.options.TouchInterval + l.options.FlushInterval +
+			time.Second; e.Reason == sessiontrack.ReasonIdle && now.Sub(r.LastActivity) < floor-clockEps {
 			l.fail("I9", "%s ended as idle after %v", r.ID, now.Sub(r.LastActivity))
 		}
 	}
@@ -313,7 +320,7 @@ func (l *ledger) End(ctx context.Context, sel sessiontrack.Selector, e sessiontr
 	return ended, nil
 }
 
-// selects is the model's reading of a selector. Walks are longer than any script.
+// selects is the model's own implementation of a selector. Walks are longer than any script.
 func selects(c *sessiontrack.Criteria, r *row, now time.Time) bool {
 	switch {
 	case c.Walk > 0 && r.Serial <= c.After:
@@ -343,13 +350,16 @@ func (l *ledger) Purge(ctx context.Context, p sessiontrack.PurgeOptions) (int, e
 			l.fences[user] = fence{at: f.at, unsure: true}
 		}
 	}
-	for _, r := range l.sorted(func(r *row) bool { return !r.gone && r.Ended() && !now.Before(r.LogoutAt.Add(p.Retention)) }) {
+	for _, r := range l.sorted(func(r *row) bool {
+		return !r.gone && r.Ended() &&
+			!now.Before(r.LogoutAt.Add(p.Retention))
+	}) {
 		l.purged(ctx, r, p, now)
 	}
 	return n, nil
 }
 
-// purged looks at what is left of a row that is past its retention.
+// purged checks a row that is past its retention after a purge.
 func (l *ledger) purged(ctx context.Context, r *row, p sessiontrack.PurgeOptions, now time.Time) {
 	record, err := l.store.Get(ctx, r.ID)
 	switch {

@@ -22,42 +22,42 @@ type machine struct {
 	plant    plant
 	jwt      *sessiontrack.JWTIdentifier
 	replicas [replicas]*replica
-	all      []*replica // those that were killed or shut down, too
+	all      []*replica // also the killed and stopped replicas
 	flying   sync.WaitGroup
-	events   atomic.Int64 // numbers what happens
+	events   atomic.Int64 // numbers the events
 
-	mu          sync.Mutex // guards what follows; never held during a call of a Tracker
+	mu          sync.Mutex // guards the fields below; not held during a call of a Tracker
 	tokens      []token
 	credentials []credential
-	seen        map[int]bool // credentials that a replica was shown
-	returned    map[*row]int // how many calls of End returned it
+	seen        map[int]bool // credentials that a replica has seen
+	returned    map[*row]int // number of calls of End that returned the session
 	hooked      map[*row]int
 }
 
-// token is what a client was given by Login.
+// token is the result of a Login.
 type token struct {
 	id     sessiontrack.SessionID
-	secret string // the whole of it
+	secret string // the complete token
 	user   string
 }
 
-// replica is one life of one process.
+// replica is one run of one process.
 type replica struct {
 	n       int
 	tracker *sessiontrack.Tracker
 	link    *link
-	settle  time.Duration // until a fault that is over has been noticed everywhere
+	settle  time.Duration // the time after which every replica has noticed the end of a fault
 	born    time.Time
 
-	// guarded by the machine's mu
-	ended   map[*row]int64 // the event of answering so, other than for idleness
+	// The machine's mu guards the fields below.
+	ended   map[*row]int64 // the event of the first refusal, except for idleness
 	fenced  map[sessiontrack.SessionID]bool
-	used    map[*row]time.Time // latest counted request
+	used    map[*row]time.Time // the latest request that counts as activity
 	due     []accepted
 	crashed bool
 }
 
-// accepted is a request whose activity must be in the store in time.
+// accepted is an accepted request. The store must have its activity in time.
 type accepted struct {
 	row *row
 	at  time.Time
@@ -81,8 +81,7 @@ func newMachine(s setting, p plant) *machine {
 	return m
 }
 
-// run executes a script, with a bug planted or without, and returns the violations that
-// it shows.
+// run executes a script with a bug (or none) and returns the violations.
 func run(t *testing.T, s script, p plant) (problems []string) {
 	synctest.Test(t, func(t *testing.T) {
 		defer func() {
@@ -109,11 +108,12 @@ func run(t *testing.T, s script, p plant) (problems []string) {
 	return problems
 }
 
-// boot starts a process in the place of replica n.
+// boot starts a process as replica n.
 func (m *machine) boot(n int) {
 	o := m.setting.options
 	r := &replica{
-		n: n, born: time.Now(), ended: make(map[*row]int64), fenced: make(map[sessiontrack.SessionID]bool), used: make(map[*row]time.Time),
+		n: n, born: time.Now(), ended: make(map[*row]int64), fenced: make(map[sessiontrack.SessionID]bool),
+		used: make(map[*row]time.Time),
 	}
 	r.settle = o.FeedInterval + 5*o.StoreTimeout
 	r.link = newLink(m.ledger, r, time.Duration(n-1)*m.setting.skew)
@@ -141,7 +141,7 @@ func (m *machine) boot(n int) {
 	m.all = append(m.all, r)
 }
 
-// crash kills a process: nothing of it reaches the store any more.
+// crash kills a process. Its later calls do not reach the store.
 func (m *machine) crash(n int) {
 	r := m.replicas[n]
 	r.link.set(dead, 0, 0)
@@ -154,7 +154,7 @@ func (m *machine) crash(n int) {
 	m.boot(n)
 }
 
-// restart shuts a process down in good order.
+// restart shuts a process down cleanly and starts it again.
 func (m *machine) restart(n int) {
 	r := m.replicas[n]
 	sound := r.link.sound(r.born)
@@ -173,8 +173,8 @@ func (m *machine) restart(n int) {
 	m.boot(n)
 }
 
-// finish heals everything, shuts down, and checks what must hold then. That no
-// goroutine is left is checked by the bubble.
+// finish ends all faults, shuts down, and runs the final checks. The bubble checks that no
+// goroutine is left.
 func (m *machine) finish() {
 	for _, r := range m.replicas {
 		r.link.set(healthy, 0, 0)
@@ -205,7 +205,7 @@ func (m *machine) problem(invariant, format string, args ...any) {
 	m.ledger.fail(invariant, format, args...)
 }
 
-// hook is told of ends by a replica's Tracker.
+// hook receives the ends that a replica's Tracker reports.
 func (m *machine) hook(r *replica, s sessiontrack.Session) {
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
@@ -219,14 +219,15 @@ func (m *machine) hook(r *replica, s sessiontrack.Session) {
 			m.ledger.fail("I14", "terminal event of %s came %d times", s.ID, m.hooked[row])
 		}
 		if s.EndReason != row.EndReason || !s.LogoutAt.Add(-r.link.skew).Equal(row.LogoutAt) {
-			m.ledger.fail("I14", "event says %s %q, stored is %s %q", stamp(s.LogoutAt), s.EndReason, stamp(row.LogoutAt), row.EndReason)
+			m.ledger.fail("I14", "event says %s %q, stored is %s %q", stamp(s.LogoutAt), s.EndReason, stamp(row.LogoutAt),
+				row.EndReason)
 		}
 		return
 	}
 	m.ledger.fail("I14", "event of %s that was not ended here", s.ID)
 }
 
-// fly does what may take time in a goroutine of its own, so that other steps go on.
+// fly runs f in a goroutine, so that later steps run concurrently.
 func (m *machine) fly(f func()) { m.flying.Go(f) }
 
 // do carries out one step.
@@ -264,7 +265,7 @@ func (m *machine) do(s step) {
 	}
 }
 
-// delay is a part of StoreTimeout, or a little more than all of it.
+// delay returns a part of StoreTimeout, or slightly more than StoreTimeout.
 func (m *machine) delay(s step) time.Duration {
 	timeout := m.setting.options.StoreTimeout
 	return []time.Duration{timeout / 5, timeout / 2, timeout * 9 / 10, timeout * 11 / 10}[s.n%4]

@@ -7,15 +7,15 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestStateMachine runs random scripts and finds nothing. More of them:
-// -rapid.checks=20000.
+// TestStateMachine runs random scripts, which must find no violation. -rapid.checks=20000 runs more
+// of them.
 func TestStateMachine(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := scripts().Draw(rt, "script")
 		if problems := run(t, s, plant{}); len(problems) > 0 {
 			rt.Logf("%s\n%v", strings.Join(problems, "\n"), s)
 			invariant, _, _ := strings.Cut(problems[0], " ")
-			rt.Fatal(invariant) // the same for each run of the script, so that rapid can shrink it
+			rt.Fatal(invariant) // rapid shrinks a script only if each run fails with the same text
 		}
 	})
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// kind is what one step of a script does.
+// kind is the operation of a step.
 type kind int
 
 const (
 	opRequest kind = iota // a session's token in the header
-	opPassive             // the same, not counting as activity
-	opBearer              // a credential that names no session of ours
+	opPassive             // the same, but not counted as activity
+	opBearer              // a credential that names no session of the store
 	opBoth                // a session's token with the credential of some user
-	opForge               // something that is stored, shown or guessed, as a token
+	opForge               // a stored, visible or guessed value as a token
 	opLogin
 	opReplace // a login that proves another session
 	opLogout
@@ -29,34 +29,37 @@ const (
 	opList // a user's live sessions, uncached
 	opKick
 	opCleanup
-	opStray // a touch of any session by a process whose clock is an hour off
+	opStray // a touch by a process whose clock is an hour off
 	opMint  // a new credential
-	opRenew // a later end for a credential of the same derived session
+	opRenew // a later expiry for a credential of the same derived session
 	opCut   // the replica's calls do not reach the store
-	opLose  // they are carried out, and the replies are lost
-	opHang  // they get no answer before their timeout
+	opLose  // the store carries the calls out, and the replies are lost
+	opHang  // the calls get no answer before their timeout
 	opSlowReads
 	opSlowAll
 	opHeal
 	opCrash
-	opRestart // shut down in good order, and start anew
+	opRestart // shuts down cleanly and starts again
 	opSleep
 	kinds
 )
 
 var kindNames = [kinds]string{
 	"request", "passive", "bearer", "both", "forge", "login", "replace", "logout", "end", "endUser", "endOthers",
-	"get", "list", "kick", "cleanup", "stray", "mint", "renew", "cut", "lose", "hang", "slowReads", "slowAll", "heal", "crash", "restart", "sleep",
+	"get", "list", "kick", "cleanup", "stray", "mint", "renew", "cut", "lose", "hang", "slowReads", "slowAll", "heal",
+	"crash", "restart", "sleep",
 }
 
-// weights say how often each kind comes.
+// weights are the relative frequencies of the kinds.
 var weights = [kinds]int{
-	opRequest: 16, opPassive: 2, opBearer: 10, opBoth: 2, opForge: 2, opLogin: 8, opReplace: 2, opLogout: 2, opEnd: 5, opEndUser: 2, opEndOthers: 2,
-	opGet: 2, opList: 1, opKick: 2, opCleanup: 2, opStray: 1, opMint: 2, opRenew: 1, opCut: 2, opLose: 1, opHang: 1, opSlowReads: 3, opSlowAll: 1, opHeal: 5, opCrash: 1, opRestart: 1, opSleep: 24,
+	opRequest: 16, opPassive: 2, opBearer: 10, opBoth: 2, opForge: 2, opLogin: 8, opReplace: 2, opLogout: 2, opEnd: 5,
+	opEndUser: 2, opEndOthers: 2,
+	opGet: 2, opList: 1, opKick: 2, opCleanup: 2, opStray: 1, opMint: 2, opRenew: 1, opCut: 2, opLose: 1, opHang: 1,
+	opSlowReads: 3, opSlowAll: 1, opHeal: 5, opCrash: 1, opRestart: 1, opSleep: 24,
 }
 
-// step is one operation. Its numbers are taken modulo what there is at that moment, so
-// that a script stays valid when some of its steps are left out.
+// step is one operation. Its numbers are taken modulo the number of objects at that moment, so that
+// a script stays valid when rapid removes some of its steps.
 type step struct {
 	kind             kind
 	replica, user, n int
@@ -70,12 +73,12 @@ func (s step) String() string {
 	return fmt.Sprintf("%s r%d u%d #%d", kindNames[s.kind], s.replica, s.user, s.n)
 }
 
-// setting is how the Trackers of a script are configured.
+// setting is the configuration of a script's Trackers.
 type setting struct {
 	name     string
 	options  sessiontrack.Options
 	feedless bool
-	skew     time.Duration // how far apart the replicas' clocks are
+	skew     time.Duration // the difference between the replicas' clocks
 	lives    []time.Duration
 	sleeps   []time.Duration
 }
@@ -87,7 +90,8 @@ type script struct {
 
 func (s script) String() string {
 	lines := make([]string, 0, len(s.steps)+1)
-	lines = append(lines, fmt.Sprintf("%s feedless=%t max=%d policy=%d cleanup=%v skew=%v", s.setting.name, s.setting.feedless,
+	lines = append(lines, fmt.Sprintf("%s feedless=%t max=%d policy=%d cleanup=%v skew=%v", s.setting.name,
+		s.setting.feedless,
 		s.setting.options.MaxSessions, s.setting.options.LimitPolicy, s.setting.options.CleanupInterval, s.setting.skew))
 	for i, step := range s.steps {
 		lines = append(lines, fmt.Sprintf("%2d %v", i, step))
@@ -95,7 +99,7 @@ func (s script) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// seconds is a setting near the defaults, with limits of minutes.
+// seconds is a setting near the defaults. Its limits are minutes.
 func seconds() setting {
 	return setting{
 		name: "seconds",
@@ -113,7 +117,7 @@ func seconds() setting {
 	}
 }
 
-// days has limits of hours and days, and everything else as slow as it may be.
+// days has limits of hours and days. Every interval is as long as is allowed.
 func days() setting {
 	return setting{
 		name: "days",
@@ -153,7 +157,7 @@ func settings() *rapid.Generator[setting] {
 	})
 }
 
-// kindsDrawn is every kind as often as it weighs.
+// kindsDrawn holds every kind as often as its weight.
 var kindsDrawn = func() (all []kind) {
 	for k, n := range weights {
 		for range n {
@@ -163,11 +167,12 @@ var kindsDrawn = func() (all []kind) {
 	return all
 }()
 
-// jitters put a sleep just before, at and behind a bound.
-var jitters = []time.Duration{0, 0, -time.Microsecond, time.Microsecond, -time.Second, time.Second, 300 * time.Millisecond}
+// jitters put a sleep just before, at and just after a bound.
+var jitters = []time.Duration{0, 0, -time.Microsecond, time.Microsecond, -time.Second, time.Second,
+	300 * time.Millisecond}
 
-// scripts draws a configuration and up to 60 steps: most at random, some as scenes,
-// whose steps are about the same session, because chance alone seldom lets them meet.
+// scripts draws a configuration and up to 60 steps. Most steps are random. Some form scenes, whose
+// steps concern the same session, because random steps rarely do.
 func scripts() *rapid.Generator[script] {
 	return rapid.Custom(func(t *rapid.T) script {
 		s := script{setting: settings().Draw(t, "setting")}
@@ -204,8 +209,8 @@ const (
 	there
 )
 
-// beat is a step of a scene: on one of its two replicas, or, as a sleep, around a bound
-// of the setting.
+// beat is a step of a scene. It runs on one of the scene's two replicas; a sleep lasts about as
+// long as one bound of the setting.
 type beat struct {
 	kind  kind
 	where int
@@ -220,15 +225,20 @@ func idle(o *sessiontrack.Options) time.Duration  { return o.IdleTimeout }
 func old(o *sessiontrack.Options) time.Duration   { return o.Retention }
 
 var scenes = [][]beat{
-	{{kind: opLogin}, {kind: opSlowReads, where: there}, {kind: opRequest, where: there}, {kind: opEnd}, {sleep: short}, {kind: opHeal, where: there}, {sleep: bound}, {kind: opRequest, where: there}},
-	{{kind: opLogin}, {kind: opRequest, where: there}, {kind: opCut, where: there}, {kind: opEnd}, {sleep: grace}, {kind: opRequest, where: there}},
-	{{kind: opLogin}, {kind: opRequest, where: there}, {kind: opSlowAll, where: there}, {sleep: bound}, {kind: opCut, where: there}, {kind: opEnd}, {sleep: grace}, {kind: opRequest, where: there}},
+	{{kind: opLogin}, {kind: opSlowReads, where: there}, {kind: opRequest, where: there}, {kind: opEnd}, {sleep: short},
+		{kind: opHeal, where: there}, {sleep: bound}, {kind: opRequest, where: there}},
+	{{kind: opLogin}, {kind: opRequest, where: there}, {kind: opCut, where: there}, {kind: opEnd}, {sleep: grace},
+		{kind: opRequest, where: there}},
+	{{kind: opLogin}, {kind: opRequest, where: there}, {kind: opSlowAll, where: there}, {sleep: bound},
+		{kind: opCut, where: there}, {kind: opEnd}, {sleep: grace}, {kind: opRequest, where: there}},
 	{{kind: opRequest}, {sleep: flush}, {kind: opRequest}, {kind: opEnd, where: there}, {sleep: flush}, {kind: opRequest}},
-	{{kind: opRequest, where: there}, {kind: opRequest}, {sleep: idle}, {kind: opRequest, where: there}, {kind: opRequest}},
-	{{kind: opMint}, {kind: opBearer}, {kind: opEndUser, where: there}, {sleep: old}, {kind: opCleanup}, {sleep: bound}, {kind: opBearer, where: there}},
+	{{kind: opRequest, where: there}, {kind: opRequest}, {sleep: idle}, {kind: opRequest, where: there},
+		{kind: opRequest}},
+	{{kind: opMint}, {kind: opBearer}, {kind: opEndUser, where: there}, {sleep: old}, {kind: opCleanup}, {sleep: bound},
+		{kind: opBearer, where: there}},
 }
 
-// drawScene plays a scene for one user, or the latest session.
+// drawScene draws a scene for one user, or for the latest session.
 func drawScene(t *rapid.T, beats []beat, s setting) (steps []step) {
 	where := [2]int{rapid.IntRange(0, replicas-1).Draw(t, "here"), rapid.IntRange(0, replicas-1).Draw(t, "there")}
 	user := rapid.IntRange(0, users-1).Draw(t, "user")

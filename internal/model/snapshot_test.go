@@ -8,8 +8,8 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// snapshot compares every row with the model: what has ended stays as it is, what is
-// live is where the model has it, and the limit holds.
+// snapshot compares every row with the model: an ended row has not changed, a live row has the
+// expected values, and the limit holds.
 func (l *ledger) snapshot(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -41,9 +41,10 @@ func (l *ledger) snapshot(ctx context.Context) {
 	}
 }
 
-// compare holds one row against the model.
+// compare compares one row with the model.
 func (l *ledger) compare(r *row, s *sessiontrack.Session) {
-	if r.Ended() != s.Ended() || !s.LogoutAt.Equal(r.LogoutAt) || s.EndReason != r.EndReason || s.Derived != r.Derived || s.Serial != r.Serial {
+	if r.Ended() != s.Ended() || !s.LogoutAt.Equal(r.LogoutAt) || s.EndReason != r.EndReason || s.Derived != r.Derived ||
+		s.Serial != r.Serial {
 		l.fail("I1", "%s is ended %s %q, was %s %q", r.ID, stamp(s.LogoutAt), s.EndReason, stamp(r.LogoutAt), r.EndReason)
 		return
 	}
@@ -53,7 +54,8 @@ func (l *ledger) compare(r *row, s *sessiontrack.Session) {
 	if s.UserID != r.UserID {
 		l.fail("I11", "%s is of %q, was of %q", r.ID, s.UserID, r.UserID)
 	}
-	if !s.LoginAt.Equal(r.LoginAt) || !s.LastActivity.Equal(r.LastActivity) || !s.ExpiresAt.Equal(r.ExpiresAt) || s.EndedBy != r.EndedBy ||
+	if !s.LoginAt.Equal(r.LoginAt) || !s.LastActivity.Equal(r.LastActivity) || !s.ExpiresAt.Equal(r.ExpiresAt) ||
+		s.EndedBy != r.EndedBy ||
 		!s.CredentialUntil.Equal(r.CredentialUntil) {
 		l.fail("I5", "%s is %+v, was %+v", r.ID, *s, r.Session)
 	}

@@ -8,30 +8,28 @@ import (
 	"testing"
 )
 
-// Mode is how a server is told to stop.
+// Mode is how a server shuts down.
 type Mode int
 
 const (
-	// Smart waits for clients to leave.
+	// Smart waits until all clients have disconnected.
 	Smart Mode = iota
-	// Fast ends connections and shuts down in order.
+	// Fast closes connections and shuts down cleanly.
 	Fast
 	// Immediate aborts without a checkpoint, as a crash would: the next start recovers.
 	Immediate
 )
 
-// Cluster is a server of one test's own, which that test may take down. Its
-// methods fail the test when they cannot do what they say, so they belong to
-// the test's goroutine.
+// Cluster is a private server of one test, which may stop, freeze or crash it. Its methods fail the
+// test on an error, so only the test's own goroutine may call them.
 type Cluster struct {
 	t testing.TB
 	s *server
 }
 
-// NewCluster starts a server that also listens on a free port of 127.0.0.1,
-// the same one after each start. It needs the local binaries, whatever
-// SESSIONTRACK_TEST_DSN says, and is gone when the test ends. Settings such as
-// "fsync=on" are added to those of every private server, and override them.
+// NewCluster starts a server that also listens on a free port of 127.0.0.1. The port stays the same
+// after a restart. The server needs the local binaries, whatever SESSIONTRACK_TEST_DSN says. It is
+// removed when the test ends. Settings such as "fsync=on" override those of a private server.
 func NewCluster(t testing.TB, settings ...string) *Cluster {
 	t.Helper()
 	requireBinaries(t)
@@ -57,8 +55,8 @@ func (c *Cluster) Addr() string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.s.port))
 }
 
-// DSNAt names the cluster's own database as reached through addr: [Cluster.Addr] or
-// a proxy's. It carries the password that TCP asks for.
+// DSNAt names the cluster's own database as reached through addr: [Cluster.Addr] or the address of
+// a proxy. It contains the password that TCP connections need.
 func (c *Cluster) DSNAt(addr string) string {
 	return (&url.URL{
 		Scheme: "postgres", User: url.UserPassword("postgres", c.s.password), Host: addr,
@@ -66,7 +64,7 @@ func (c *Cluster) DSNAt(addr string) string {
 	}).String()
 }
 
-// Stop ends the server and returns when it has. The data stay.
+// Stop stops the server and returns when it has stopped. The data stay.
 func (c *Cluster) Stop(mode Mode) {
 	c.t.Helper()
 	if err := c.s.stop(stopSignals[mode]); err != nil {
@@ -82,8 +80,8 @@ func (c *Cluster) Start() {
 	}
 }
 
-// Freeze stops every process of the server where it stands (SIGSTOP):
-// connections stay open and nothing answers, until [Cluster.Thaw].
+// Freeze suspends every process of the server (SIGSTOP). Connections stay open and nothing answers
+// until [Cluster.Thaw].
 func (c *Cluster) Freeze() {
 	c.t.Helper()
 	if err := freeze(c.s.process.Process.Pid); err != nil {
@@ -91,7 +89,7 @@ func (c *Cluster) Freeze() {
 	}
 }
 
-// Thaw lets a frozen server go on.
+// Thaw resumes a frozen server.
 func (c *Cluster) Thaw() {
 	c.t.Helper()
 	if err := thaw(c.s.process.Process.Pid); err != nil {
@@ -99,5 +97,5 @@ func (c *Cluster) Thaw() {
 	}
 }
 
-// LogPath is the server's log: the SQLSTATE (%e) follows the process id on each line.
+// LogPath is the server's log. On each line the SQLSTATE (%e) follows the process id.
 func (c *Cluster) LogPath() string { return c.s.logPath() }

@@ -18,26 +18,26 @@ import (
 // EnvDSN names the server that tests use instead of a private one.
 const EnvDSN = "SESSIONTRACK_TEST_DSN"
 
-// maxConns bounds a test's pool, so that parallel tests fit into one server.
+// maxConns bounds a test's pool, so that one server is enough for parallel tests.
 const maxConns = 20
 
-// DSN returns the data source name of a fresh, empty database, dropped with
-// everything that is still connected to it when the test ends.
+// DSN returns the data source name of a fresh, empty database. When the test ends it closes all
+// connections to the database and drops it.
 func DSN(t testing.TB) string {
 	t.Helper()
 	return createDatabase(t, serverDSN(t))
 }
 
-// Open returns a pool over a fresh database, closed when the test ends. It
-// runs pgx in exec mode: Bun inlines arguments, and preparing each distinct
-// text costs more than it gains.
+// Open returns a pool for a fresh database. It is closed when the test ends. It runs pgx in exec
+// mode: Bun writes arguments into the statement, so most statements are distinct and preparing them
+// costs more than it saves.
 func Open(t testing.TB) *sql.DB {
 	t.Helper()
 	return OpenDSN(t, DSN(t))
 }
 
-// OpenDSN returns another pool, in the same mode, over a database that exists:
-// a second replica's, or one behind a [Proxy].
+// OpenDSN returns a pool like [Open], but for an existing database: for a second replica, or
+// through a [Proxy].
 func OpenDSN(t testing.TB, dsn string) *sql.DB {
 	t.Helper()
 	config, err := pgx.ParseConfig(dsn)
@@ -52,10 +52,10 @@ func OpenDSN(t testing.TB, dsn string) *sql.DB {
 	return db
 }
 
-// shared is the private server of this test binary, started by its first user.
+// shared is the private server of this test binary. Its first user starts it.
 var shared = sync.OnceValues(func() (*server, error) { return startServer(false) })
 
-// serverDSN names the administrative database of the server that tests share.
+// serverDSN returns the DSN of the administrative database of the tests' shared server.
 func serverDSN(t testing.TB) string {
 	t.Helper()
 	if dsn := os.Getenv(EnvDSN); dsn != "" {
@@ -69,7 +69,7 @@ func serverDSN(t testing.TB) string {
 	return s.dsn("postgres")
 }
 
-// requireBinaries skips where no server can be started, and fails under CI.
+// requireBinaries skips the test if no server can be started. Under CI it fails the test.
 func requireBinaries(t testing.TB) {
 	t.Helper()
 	if _, err := findBinaries(); err != nil {
@@ -80,7 +80,7 @@ func requireBinaries(t testing.TB) {
 	}
 }
 
-// createDatabase makes a database next to the one that admin names.
+// createDatabase creates a database on the server of admin.
 func createDatabase(t testing.TB, admin string) string {
 	t.Helper()
 	name := "sessiontrack_" + strings.ToLower(rand.Text()[:16])
@@ -103,7 +103,7 @@ func createDatabase(t testing.TB, admin string) string {
 	return dsn
 }
 
-// execute runs one statement on a connection of its own.
+// execute runs one statement on a new connection.
 func execute(ctx context.Context, dsn, statement string) error {
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
@@ -114,8 +114,8 @@ func execute(ctx context.Context, dsn, statement string) error {
 	return err
 }
 
-// withDatabase replaces the database in a DSN of either form, the URL and the
-// list of key=value pairs (where the last of two wins).
+// withDatabase replaces the database in a DSN of either form: a URL, or key=value pairs, where the
+// last of two equal keys wins.
 func withDatabase(dsn, name string) (string, error) {
 	if !strings.HasPrefix(dsn, "postgres://") && !strings.HasPrefix(dsn, "postgresql://") {
 		return dsn + " dbname=" + name, nil

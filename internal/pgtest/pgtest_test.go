@@ -97,7 +97,7 @@ func TestProxyCutsRefusesAndSwallows(t *testing.T) {
 	c := NewCluster(t)
 	p := NewProxy(t, c.Addr())
 	db := OpenDSN(t, c.DSNAt(p.Addr()))
-	conn, err := db.Conn(t.Context()) // a pool may ping before it uses a connection again
+	conn, err := db.Conn(t.Context()) // a pool may ping before it reuses a connection
 	require.NoError(t, err)
 	defer conn.Close()
 	_, err = conn.ExecContext(t.Context(), "CREATE TABLE seen (x int)")
@@ -117,11 +117,11 @@ func TestProxyCutsRefusesAndSwallows(t *testing.T) {
 	require.Eventually(t, func() bool {
 		var rows int
 		return db.QueryRowContext(t.Context(), "SELECT count(*) FROM seen").Scan(&rows) == nil && rows == 1
-	}, 10*time.Second, pollInterval, "the statement must have reached the server all the same")
+	}, 10*time.Second, pollInterval, "the statement must have reached the server")
 }
 
-// TestServerDoesNotOutliveAKilledBinary starts this binary again, lets it start
-// a server, and kills it.
+// TestServerDoesNotOutliveAKilledBinary runs this binary again, lets it start a server, and kills
+// the binary.
 func TestServerDoesNotOutliveAKilledBinary(t *testing.T) {
 	t.Parallel()
 	requireBinaries(t)
@@ -137,14 +137,14 @@ func TestServerDoesNotOutliveAKilledBinary(t *testing.T) {
 	}
 	require.NotEmpty(t, folder, "the helper must name its folder")
 	require.NoError(t, cmd.Process.Kill())
-	_ = cmd.Wait() // says that it was killed
+	_ = cmd.Wait() // its error says that the process was killed
 	assert.Eventually(t, func() bool {
 		_, err := os.Stat(folder)
 		return os.IsNotExist(err)
 	}, 20*time.Second, pollInterval, "the guardian removes the folder once the server has ended")
 }
 
-// TestHelperServer is the binary that is killed; it waits for that.
+// TestHelperServer is the process that gets killed. It waits.
 func TestHelperServer(t *testing.T) {
 	if os.Getenv(envHelper) == "" {
 		t.Skip("run only by TestServerDoesNotOutliveAKilledBinary")

@@ -13,10 +13,11 @@ import (
 	"syscall"
 )
 
-// unprivileged are the users that root runs the server as, the first known one.
+// unprivileged lists the users that the server runs as if the caller is root. The first that exists
+// is used.
 var unprivileged = []string{"postgres", "nobody"}
 
-// credential is the server's user: nil for the caller's own, unless that is root.
+// credential returns the server's user; nil means the caller's user, which is then not root.
 var credential = sync.OnceValues(func() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -36,7 +37,7 @@ var credential = sync.OnceValues(func() (*syscall.Credential, error) {
 })
 
 func setUserAndGroup(cmd *exec.Cmd) {
-	c, _ := credential() // giveAway has reported the error
+	c, _ := credential() // giveAway has already reported the error
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c, Setpgid: true}
 }
 
@@ -51,8 +52,8 @@ func giveAway(path string) error {
 
 var stopSignals = map[Mode]os.Signal{Smart: syscall.SIGTERM, Fast: syscall.SIGINT, Immediate: syscall.SIGQUIT}
 
-// signalAll sends a signal to the postmaster and to all of its children, which
-// are sessions of their own and so not reached by a process group.
+// signalAll sends a signal to the postmaster and all of its children. Each child has its own Unix
+// session, so a signal to the process group does not reach it.
 func signalAll(postmaster int, signal syscall.Signal) error {
 	if err := syscall.Kill(postmaster, signal); err != nil {
 		return err
@@ -67,7 +68,7 @@ func signalAll(postmaster int, signal syscall.Signal) error {
 			continue
 		}
 		if pid, err := strconv.Atoi(fields[0]); err == nil {
-			_ = syscall.Kill(pid, signal) // it may have ended meanwhile
+			_ = syscall.Kill(pid, signal) // the process may have ended
 		}
 	}
 	return nil

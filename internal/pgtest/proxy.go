@@ -8,9 +8,8 @@ import (
 	"testing"
 )
 
-// Proxy carries TCP connections to a server and can break them: cut them,
-// refuse new ones, or swallow what the server answers. Its methods may be
-// called from any goroutine.
+// Proxy forwards TCP connections to a server and can break them: cut them, refuse new ones, or drop
+// the server's answers. Its methods are safe for concurrent use.
 type Proxy struct {
 	listener net.Listener
 	target   atomic.Pointer[string]
@@ -39,18 +38,17 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	return p
 }
 
-// Addr is where the proxy listens.
+// Addr is the address of the proxy.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Retarget makes new connections lead to another server, as a name that moves does.
+// Retarget sends new connections to another server, as a changed DNS name does.
 func (p *Proxy) Retarget(target string) { p.target.Store(&target) }
 
-// Refuse makes the proxy close each new connection at once, or no longer.
+// Refuse makes the proxy close each new connection at once while on.
 func (p *Proxy) Refuse(on bool) { p.refuse.Store(on) }
 
-// Swallow makes the proxy drop whatever the server answers while requests
-// still reach it, as when a network dies in one direction. What was swallowed
-// is lost, so end it together with [Proxy.Cut].
+// Swallow makes the proxy drop the server's answers. Requests still reach the server, as when a
+// network fails in one direction. Dropped answers are lost, so call [Proxy.Cut] after it.
 func (p *Proxy) Swallow(on bool) { p.swallow.Store(on) }
 
 // Cut closes every open connection.
@@ -87,7 +85,7 @@ func (p *Proxy) accept() {
 	}
 }
 
-// keep registers a connection, unless the proxy has closed.
+// keep registers a connection. It returns false after the proxy has closed.
 func (p *Proxy) keep(conn net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,7 +125,7 @@ func (p *Proxy) serve(client net.Conn) {
 	<-done
 }
 
-// answers writes to the client what the proxy does not swallow.
+// answers forwards the server's answers to the client, or drops them.
 type answers struct {
 	p *Proxy
 	w io.Writer

@@ -20,22 +20,21 @@ import (
 )
 
 const (
-	// tempRoot holds the servers' folders: a socket's path is limited to 103
-	// bytes on some systems, and another user must be able to reach it, which
-	// rules out a deep or private TMPDIR.
+	// tempRoot is the parent of the servers' folders. A deep or private TMPDIR does not work: some
+	// systems limit a socket's path to 103 bytes, and another user must be able to reach it.
 	tempRoot = "/tmp"
 
 	startTimeout = 60 * time.Second
 	stopTimeout  = 30 * time.Second
 	pollInterval = 20 * time.Millisecond
 
-	// socketPort only names the socket of a server that does not listen on TCP.
+	// socketPort is part of the socket's name. A server without TCP listens on no port.
 	socketPort = 5432
 )
 
-// guardianScript ends a server and removes its folder once its standard input
-// closes, which the kernel does when the test binary ends, however it ends. It
-// wakes the server first: a stopped process receives nothing but SIGKILL.
+// guardianScript stops a server and removes its folder when its standard input closes. The kernel
+// closes that input however the test binary ends. The script first resumes the server, because a
+// suspended process handles only SIGKILL.
 const guardianScript = `
 trap '' INT TERM HUP
 cat >/dev/null
@@ -54,16 +53,16 @@ rm -rf "$1"
 type server struct {
 	folder   string // holds the data, the socket and the log
 	bin      string // the binaries' folder
-	password string // for TCP; the socket is guarded by its folder's mode
+	password string // for TCP; the folder's mode protects the socket
 	port     int
 	tcp      bool
 	settings []string
 	guardian io.Closer
 	process  *exec.Cmd
-	exited   chan struct{} // closed when process has ended
+	exited   chan struct{} // closed when the process has exited
 }
 
-// startServer makes a cluster and starts it.
+// startServer creates a database cluster and starts its server.
 func startServer(tcp bool, settings ...string) (*server, error) {
 	bin, err := findBinaries()
 	if err != nil {
@@ -85,7 +84,7 @@ func startServer(tcp bool, settings ...string) (*server, error) {
 	return s, nil
 }
 
-// create hands the folder to the server's user, posts the guardian and makes the cluster.
+// create gives the folder to the server's user, starts the guardian and runs initdb.
 func (s *server) create() error {
 	if err := giveAway(s.folder); err != nil {
 		return err
@@ -123,8 +122,8 @@ func (s *server) initialise() error {
 func (s *server) data() string    { return filepath.Join(s.folder, "data") }
 func (s *server) logPath() string { return filepath.Join(s.folder, "log") }
 
-// command prepares a program that runs as the server's user, in a process
-// group of its own: a Ctrl-C in the terminal is the test binary's business.
+// command prepares a program that runs as the server's user. It gets its own process group, so that
+// Ctrl-C in the terminal reaches only the test binary.
 func (s *server) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = s.folder
@@ -143,7 +142,7 @@ func (s *server) postGuardian() error {
 		return err
 	}
 	s.guardian = lifeline
-	go func() { _ = cmd.Wait() }() // reaps it; it ends by itself
+	go func() { _ = cmd.Wait() }() // reaps the guardian, which ends by itself
 	return nil
 }
 
@@ -174,7 +173,7 @@ func (s *server) start() error {
 	return s.awaitReady()
 }
 
-// awaitReady polls until the server answers, or has given up.
+// awaitReady polls until the server answers or has exited.
 func (s *server) awaitReady() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
@@ -193,7 +192,7 @@ func (s *server) awaitReady() error {
 	}
 }
 
-// stop sends the postmaster a signal and waits for its end.
+// stop sends the postmaster a signal and waits until it has exited.
 func (s *server) stop(signal os.Signal) error {
 	if s.process == nil {
 		return nil
@@ -210,7 +209,7 @@ func (s *server) stop(signal os.Signal) error {
 	}
 }
 
-// close lets the guardian end the server and waits until its folder is gone.
+// close makes the guardian stop the server, and waits until its folder is removed.
 func (s *server) close() {
 	if s.guardian == nil {
 		return
@@ -223,7 +222,7 @@ func (s *server) close() {
 	}
 }
 
-// dsn names a database of the server, over its socket.
+// dsn returns the DSN of a database over the server's socket.
 func (s *server) dsn(database string) string {
 	return (&url.URL{
 		Scheme: "postgres", User: url.User("postgres"), Path: "/" + database,
@@ -243,8 +242,8 @@ func (s *server) logTail() string {
 	return string(bytes.TrimSpace(content))
 }
 
-// findBinaries returns the folder that holds both initdb and postgres: the one
-// PATH names, else the newest of Debian's.
+// findBinaries returns the folder that has both initdb and postgres: the one in PATH, or else the
+// newest of Debian's.
 func findBinaries() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil && executable(filepath.Dir(path), "postgres") {
 		return filepath.Dir(path), nil
@@ -269,7 +268,7 @@ func executable(folder, name string) bool {
 	return err == nil && info.Mode()&0o111 != 0
 }
 
-// freePort returns a port of the loopback that nobody listens on now.
+// freePort returns a free port of the loopback interface.
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

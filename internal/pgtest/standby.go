@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// Standby makes another server from a base backup of this one and starts it. It
-// streams under that application name and accepts reads, until [Cluster.Promote]. It
-// needs pg_basebackup, and skips the test where that is missing.
+// Standby creates a standby from a base backup of this server and starts it. It streams with name
+// as its application name and accepts reads until [Cluster.Promote]. It needs pg_basebackup, and
+// skips the test without it.
 func (c *Cluster) Standby(name string) *Cluster {
 	c.t.Helper()
 	tool := filepath.Join(c.s.bin, "pg_basebackup")
@@ -61,8 +61,8 @@ func (primary *server) standby(tool, name string) (*server, error) {
 	return s, nil
 }
 
-// copyOf fills the data folder from a running server and points it there. A slot keeps
-// what has not been streamed yet.
+// copyOf fills the data folder from a running server and makes that server its primary. A
+// replication slot keeps the log that has not been streamed yet.
 func (s *server) copyOf(primary *server, tool, name string) error {
 	slot := strings.ToLower("s" + rand.Text()[:12])
 	connection := fmt.Sprintf("host=%s port=%d user=postgres application_name=%s", primary.folder, primary.port, name)

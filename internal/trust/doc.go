@@ -1,4 +1,4 @@
-// Package trust holds the list of what sessiontrack promises, each with the tests that
-// prove it: checks.txt. Its own tests see to it that those tests exist, that
-// docs/checks.md shows the list, and that requirements are at or above their floors.
+// Package trust holds checks.txt, the list of sessiontrack's promises and the tests that prove each
+// of them. Its own tests check that those tests exist, that docs/checks.md shows the list, and that
+// required modules are not older than their floors.
 package trust

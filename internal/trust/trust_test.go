@@ -33,7 +33,7 @@ var (
 	shownRow = regexp.MustCompile(`(?m)^\| ([SCFLP]\d\d) \| (.+?) \| (proved|open|n/a) \|`)
 )
 
-// TestEveryCheckIsListed: none is left out, none is listed twice.
+// TestEveryCheckIsListed: every check of each family is listed exactly once.
 func TestEveryCheckIsListed(t *testing.T) {
 	t.Parallel()
 	listed := map[string]int{}
@@ -49,8 +49,8 @@ func TestEveryCheckIsListed(t *testing.T) {
 	assert.Equal(t, want, listed)
 }
 
-// TestEveryNamedTestExists: a test that is renamed or removed takes its proof along.
-// Cases of the suite are found by their names in its source.
+// TestEveryNamedTestExists: a check that names a renamed or removed test fails. Cases of storetest
+// are found by their names in its source.
 func TestEveryNamedTestExists(t *testing.T) {
 	t.Parallel()
 	suite := read(t, root+"/storetest/storetest.go")
@@ -96,7 +96,7 @@ func testsOf(t *testing.T, folder string) map[string]bool {
 	return names
 }
 
-// TestDocumentShowsTheList: the table of docs/checks.md says what checks.txt says.
+// TestDocumentShowsTheList: the table in docs/checks.md equals checks.txt.
 func TestDocumentShowsTheList(t *testing.T) {
 	t.Parallel()
 	shown := map[string]string{}
@@ -110,10 +110,10 @@ func TestDocumentShowsTheList(t *testing.T) {
 	assert.Equal(t, want, shown, "make trust ARGS=-list")
 }
 
-// floors are the oldest versions without a flaw that matters here.
+// floors are the oldest versions without a flaw that concerns this library.
 var floors = map[string]string{
 	"go":                     "1.25.1", // http.CrossOriginProtection bypass: CVE-2025-47910
-	"github.com/uptrace/bun": "v1.3.0", // below: a negative argument begins a comment
+	"github.com/uptrace/bun": "v1.3.0", // older: a negative argument begins a comment
 	"github.com/uptrace/bun/dialect/pgdialect": "v1.3.0",
 	"github.com/jackc/pgx/v5":                  "v5.9.2",
 	"github.com/golang-jwt/jwt/v5":             "v5.3.1", // below 5.2.2: CVE-2025-30204
@@ -140,12 +140,12 @@ func TestRequirementsAreAtOrAboveTheirFloors(t *testing.T) {
 			}
 		}
 	}
-	assert.Len(t, met, len(floors), "every floor is somebody's")
+	assert.Len(t, met, len(floors), "every floor belongs to a required module")
 }
 
 var numbers = regexp.MustCompile(`\d+`)
 
-// atLeast compares versions number by number; pseudo-versions by their time.
+// atLeast compares versions number by number, and pseudo-versions by their time.
 func atLeast(version, floor string) bool {
 	have := numbers.FindAllString(strings.SplitN(version, "+", 2)[0], 5)
 	for i, want := range numbers.FindAllString(floor, 5) {
@@ -173,7 +173,7 @@ func TestVersionsAreCompared(t *testing.T) {
 	}
 }
 
-// TestModulesAreVerified: what is built is what the checksums name.
+// TestModulesAreVerified: the modules match their checksums.
 func TestModulesAreVerified(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), "go", "mod", "verify")

@@ -1,11 +1,11 @@
--- One row per session, for as long as it is retained.
+-- One row per session. Retention decides how long it stays.
 --
--- No index mentions last_activity, nor anything else that a touch writes, and
--- each page keeps room: a touch is then a heap-only update, which costs a third
--- of the write-ahead log and leaves nothing for vacuum to do in the indexes.
+-- No index uses last_activity or another column that a touch writes, and each page keeps free
+-- space. So a touch is a heap-only update: it costs a third of the write-ahead log and leaves no
+-- work for vacuum in the indexes.
 --
--- user_id is compared by bytes (COLLATE "C"): every transaction locks users in
--- one order, whatever the database's locale, and pages do not move with it.
+-- user_id is compared by bytes (COLLATE "C"). So every transaction locks users in the same order in
+-- every locale of the database, and the order of pages does not depend on the locale.
 CREATE TABLE user_sessions (
     id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     user_id           text COLLATE "C" NOT NULL,
@@ -52,8 +52,8 @@ CREATE TABLE user_sessions (
         OR (user_id <> '' AND last_activity IS NOT NULL AND login_at IS NOT NULL AND created_at IS NOT NULL))
 ) WITH (fillfactor = 85);
 
--- A user's sessions by sign-in; a user's live ones; the feed of ended sessions;
--- what has begun since a sample; what the lists filter by.
+-- The indexes serve, in this order: a user's sessions by login; a user's live sessions; the feed of
+-- ended sessions; the sessions that began since a sample; the filters of the lists.
 CREATE INDEX user_sessions_user_id ON user_sessions (user_id, login_at, id);
 CREATE INDEX user_sessions_live_user_id ON user_sessions (user_id, id) WHERE logout_at IS NULL;
 CREATE INDEX user_sessions_logout_at ON user_sessions (logout_at, id) WHERE logout_at IS NOT NULL;
@@ -61,13 +61,12 @@ CREATE INDEX user_sessions_login_at ON user_sessions (login_at);
 CREATE INDEX user_sessions_live_ip_address ON user_sessions (ip_address) WHERE logout_at IS NULL;
 CREATE INDEX user_sessions_live_device_type ON user_sessions (device_type) WHERE logout_at IS NULL;
 
--- What a purge looks at: ended rows in full, and those of which only the handle is left,
--- by what they wait for, so that it wades through neither.
+-- These two serve the purge: complete ended rows, and ended rows of which only the handle is left.
+-- Each is ordered by the time that the purge compares, so it reads only the rows that are due.
 CREATE INDEX user_sessions_retained ON user_sessions (logout_at) WHERE logout_at IS NOT NULL AND user_id <> '';
 CREATE INDEX user_sessions_remembered ON user_sessions (credential_until, logout_at) WHERE logout_at IS NOT NULL AND user_id = '';
 
--- Ended is final. The one change that an ended row bears is the blanking of what
--- is personal in it.
+-- An ended session never changes. The only exception is a purge, which blanks personal data.
 CREATE FUNCTION user_sessions_ended_is_final() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (
@@ -88,8 +87,8 @@ CREATE TRIGGER user_sessions_ended_is_final BEFORE UPDATE ON user_sessions
     FOR EACH ROW WHEN (OLD.logout_at IS NOT NULL)
     EXECUTE FUNCTION user_sessions_ended_is_final();
 
--- One row per user with a session that has not ended: who is online is answered
--- here. It moves in steps, so its index may follow it.
+-- One row per user with a session that has not ended. It answers who is online. It moves in steps,
+-- so an index on it is cheap.
 CREATE TABLE user_presence (
     user_id        text COLLATE "C" PRIMARY KEY,
     last_activity  timestamptz NOT NULL
@@ -97,7 +96,7 @@ CREATE TABLE user_presence (
 
 CREATE INDEX user_presence_last_activity ON user_presence (last_activity DESC, user_id);
 
--- One row a minute: peaks and history. taken_at is the exact moment of the count.
+-- One row per minute, for peaks and history. taken_at is the exact time of the count.
 CREATE TABLE online_samples (
     at               timestamptz PRIMARY KEY,
     taken_at         timestamptz NOT NULL,

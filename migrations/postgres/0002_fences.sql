@@ -1,5 +1,5 @@
--- One row per user whose sessions were all ended: credentials of theirs that were
--- issued until then, and have not been seen yet, begin no session.
+-- One row per user whose sessions were all ended. A credential of that user that was issued before,
+-- and was never used, begins no session.
 CREATE TABLE user_fences (
     user_id  text COLLATE "C" PRIMARY KEY,
     at       timestamptz NOT NULL,

@@ -1,4 +1,4 @@
--- Who may do a periodic job, such as the cleanup: one replica at a time.
+-- The lease of each periodic job, such as the cleanup. One replica at a time holds it.
 CREATE TABLE session_leases (
     job       text COLLATE "C" PRIMARY KEY,
     given_at  timestamptz NOT NULL

@@ -1,6 +1,6 @@
 package main
 
-// mutants are the guards that promises rest on.
+// mutants lists the guards that the promises depend on.
 var mutants = []mutant{
 	{
 		name: "ended-guard", guard: "a touch is for sessions that have not ended",
@@ -9,13 +9,18 @@ var mutants = []mutant{
 	},
 	{
 		name: "ended-guard-sql", guard: "the same in SQL, and the trigger behind it",
-		file: "store_bun_touch.go", edits: []string{"WHERE s.is_active ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE ?(schema)user_sessions AS s SET last_activity", "ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE ?(schema)user_sessions AS s SET last_activity",
-			"FROM l WHERE s.id = l.id AND s.is_active\nRETURNING s.session_id", "FROM l WHERE s.id = l.id\nRETURNING s.session_id"},
+		file: "store_bun_touch.go", edits: []string{"WHERE s.is_active ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE " +
+			"?(schema)user_sessions AS s SET last_activity",
+			"ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE ?(schema)user_sessions AS s SET last_activity",
+			"FROM l WHERE s.id = l.id AND s.is_active\nRETURNING s.session_id",
+			"FROM l WHERE s.id = l.id\nRETURNING s.session_id"},
 		pkg: "./storetest", run: "TestBunStoreOnPostgreSQL/touch",
 	},
 	{
 		name: "ordered-lock", guard: "overlapping flushes lock rows in one order",
-		file: "store_bun_touch.go", edits: []string{"ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE ?(schema)user_sessions AS s SET last_activity", "FOR NO KEY UPDATE OF s\n)\nUPDATE ?(schema)user_sessions AS s SET last_activity"},
+		file: "store_bun_touch.go", edits: []string{"ORDER BY s.id FOR NO KEY UPDATE OF s\n)\nUPDATE " +
+			"?(schema)user_sessions AS s SET last_activity",
+			"FOR NO KEY UPDATE OF s\n)\nUPDATE ?(schema)user_sessions AS s SET last_activity"},
 		pkg: ".", run: "TestBunStoreOverlappingWritersDoNotDeadlock",
 	},
 	{
@@ -35,7 +40,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "constant-time", guard: "secrets are compared in constant time",
-		file: "internal/handle/handle.go", edits: []string{"return subtle.ConstantTimeCompare(sum[:], hash[:]) == 1", "_ = subtle.ConstantTimeCompare\n\treturn sum == *hash"},
+		file: "internal/handle/handle.go", edits: []string{"return subtle.ConstantTimeCompare(sum[:], hash[:]) == 1",
+			"_ = subtle.ConstantTimeCompare\n\treturn sum == *hash"},
 		pkg: ".", run: "TestSecretsAreComparedInConstantTime",
 	},
 	{
@@ -45,7 +51,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "size-cap", guard: "a token is capped before it is parsed",
-		file: "identify_jwt.go", edits: []string{"line[0] != ' ' || len(line)-1 > jwtverify.DefaultMaxBytes {", "line[0] != ' ' {"},
+		file: "identify_jwt.go", edits: []string{"line[0] != ' ' || len(line)-1 > jwtverify.DefaultMaxBytes {",
+			"line[0] != ' ' {"},
 		pkg: ".", run: "TestJWT|Hostile",
 	},
 	{
@@ -65,7 +72,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "fence", guard: "credentials from before \"end all\" begin nothing",
-		file: "store_memory.go", edits: []string{"return !issuedAt.IsZero() && !issuedAt.Truncate(time.Second).After(f.at)", "return false"},
+		file: "store_memory.go", edits: []string{"return !issuedAt.IsZero() && !issuedAt.Truncate(time.Second).After(f.at)",
+			"return false"},
 		pkg: "./storetest", run: "TestMemoryStore/fence",
 	},
 }

@@ -1,9 +1,9 @@
-// Mutants removes one guard at a time from a copy of the tree and runs the tests that
-// must then fail. A guard whose removal no test notices is a promise that nobody keeps.
+// Mutants removes one guard at a time from a copy of the tree and runs the tests that must then
+// fail. If no test fails, no test protects the guard's promise.
 //
 //	make mutants                       all of them; the table is written into docs/checks.md
 //	make mutants ARGS='-only clamp'
-//	make mutants ARGS=-check           only that each guard stands where it is looked for
+//	make mutants ARGS=-check           only checks that each guard is where the list says
 package main
 
 import (
@@ -22,18 +22,18 @@ import (
 	"github.com/sessiontrack/sessiontrack/tools/internal/marked"
 )
 
-// mutant is one guard: what to replace in which file, and the tests that must notice.
+// mutant is one guard: the edits that remove it, and the tests that must fail.
 type mutant struct {
 	name     string
 	guard    string
 	file     string
-	edits    []string // pairs: what stands there once, and what stands there then
+	edits    []string // pairs: a text that occurs once, and its replacement
 	pkg, run string
 }
 
 func main() {
 	only := flag.String("only", "", "`name` of the one mutant to run")
-	check := flag.Bool("check", false, "only look whether each guard stands where it is looked for")
+	check := flag.Bool("check", false, "only check that each guard is where the list says")
 	root := flag.String("root", "..", "`folder` of the tree")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -49,7 +49,8 @@ func main() {
 	}
 }
 
-// checkAll looks for every guard, so that whoever moves one moves it here too.
+// checkAll checks that each guard is in its file, so that whoever moves a guard must update the
+// list.
 func checkAll(root string) error {
 	var all []error
 	for _, m := range mutants {
@@ -83,7 +84,7 @@ func run(ctx context.Context, root, only string) error {
 	}
 	switch {
 	case ran == 0:
-		return fmt.Errorf("no mutant is called %q", only)
+		return fmt.Errorf("-only is %q: want the name of a mutant", only)
 	case survived > 0:
 		return fmt.Errorf("%d of %d survived", survived, ran)
 	}
@@ -94,8 +95,8 @@ func run(ctx context.Context, root, only string) error {
 	return marked.Replace(filepath.Join(root, "docs", "checks.md"), "guards", "make mutants", table)
 }
 
-// try runs the tests on the tree as it is, where they must pass, and without the guard,
-// where one must fail. It returns the first that does.
+// try runs the tests twice: on the unchanged tree, where they must pass, and without the guard,
+// where one must fail. It returns the first test that fails.
 func (m mutant) try(ctx context.Context, root string) (string, error) {
 	folder, err := os.MkdirTemp("", "mutant-")
 	if err != nil {
@@ -116,7 +117,8 @@ func (m mutant) try(ctx context.Context, root string) (string, error) {
 	switch {
 	case err == nil:
 		return "", nil
-	case !errors.As(err, &exit) || strings.Contains(output, "[build failed]") || strings.Contains(output, "[setup failed]"):
+	case !errors.As(err, &exit) || strings.Contains(output, "[build failed]") || strings.Contains(output,
+		"[setup failed]"):
 		return "", fmt.Errorf("the mutant does not build:\n%s", tail(output))
 	}
 	for line := range strings.Lines(output) {
@@ -145,7 +147,7 @@ func (m mutant) mutate(folder string) (string, error) {
 	for i := 0; i < len(m.edits); i += 2 {
 		from, to := m.edits[i], m.edits[i+1]
 		if n := strings.Count(mutated, from); n != 1 {
-			return "", fmt.Errorf("%s holds the guard %d times, want once: %q", m.file, n, from)
+			return "", fmt.Errorf("%s holds the guard %d times: want once: %q", m.file, n, from)
 		}
 		mutated = strings.Replace(mutated, from, to, 1)
 	}
@@ -164,8 +166,7 @@ func tail(output string) string {
 	return output[max(0, len(output)-4000):]
 }
 
-// copyTree copies the files of the root module; what git keeps for itself and the
-// modules beside it are not needed.
+// copyTree copies the files of the root module. It skips git's own files and the other modules.
 func copyTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -1,12 +1,12 @@
-// Trust runs the tests that prove the checks of internal/trust/checks.txt and prints
-// them as a table. Each package is run once, with every test that a check names. With
-// SESSIONTRACK_LONG=1 the tests that have a long form run in it.
+// Trust runs the tests that prove the checks of internal/trust/checks.txt and prints them as a
+// table. Each package runs once, with every test that a check names. With SESSIONTRACK_LONG=1 the
+// tests that have a long form run in it.
 //
 //	make trust                     all of them
 //	make trust ARGS='-only S04'    one check, or several: S04,P01
-//	make trust ARGS=-list          no test is run: what the table says, and its size
+//	make trust ARGS=-list          runs no test: prints the table and its size
 //
-// make adds -update: the tables are written into docs/checks.md, whatever is run.
+// make adds -update, which always writes the tables into docs/checks.md.
 package main
 
 import (
@@ -64,7 +64,7 @@ func run(ctx context.Context, out io.Writer, s settings) error {
 		ids := strings.Split(s.only, ",")
 		checks = slices.DeleteFunc(checks, func(c check) bool { return !slices.Contains(ids, c.id) })
 		if len(checks) == 0 {
-			return fmt.Errorf("no check is called %s", s.only)
+			return fmt.Errorf("-only has %s: want ids of checks", s.only)
 		}
 	}
 	if s.list {
@@ -77,20 +77,20 @@ func run(ctx context.Context, out io.Writer, s settings) error {
 	return report(out, checks, found)
 }
 
-// suite is what is run in one go: a package, with the race detector or without.
+// suite is a package with or without the race detector. Its tests run in one go test.
 type suite struct {
 	pkg  string
 	race bool
 }
 
-// outcomes are what tests came to, by suite and name: "pass", "fail" or "skip"; and
-// the figures that they logged, by check.
+// outcomes holds the results of tests by suite and name ("pass", "fail" or "skip"), and the figures
+// that they logged, by check.
 type outcomes struct {
 	results map[suite]map[string]string
 	figures map[string][]string
 }
 
-// report prints a line for each check, and the closing one.
+// report prints a line per check, and the totals.
 func report(out io.Writer, checks []check, found *outcomes) error {
 	counts := map[string]int{}
 	for _, c := range checks {
@@ -123,8 +123,8 @@ func report(out io.Writer, checks []check, found *outcomes) error {
 	return nil
 }
 
-// verdict is "pass" where each of a check's tests ran and passed, "fail" where one
-// failed or did not run, "skip" where one was skipped for want of something.
+// verdict is "pass" if each test of a check passed, "fail" if one failed or did not run, and "skip"
+// if one was skipped.
 func (o *outcomes) verdict(c check) string {
 	worst := "pass"
 	for _, group := range c.groups {
@@ -143,13 +143,13 @@ func (o *outcomes) verdict(c check) string {
 	return worst
 }
 
-// plan is the tests of a suite, and what go test is told besides.
+// plan is the tests of a suite, and extra arguments for go test.
 type plan struct {
 	suite
 	tests, args []string
 }
 
-// plans gathers the suites that checks need, in order.
+// plans returns the suites that the checks need, in order.
 func plans(checks []check) (all []*plan) {
 	for _, c := range checks {
 		for _, g := range c.groups {
@@ -173,7 +173,7 @@ func plans(checks []check) (all []*plan) {
 	return all
 }
 
-// runTests runs each suite, one after the other.
+// runTests runs the suites, one after the other.
 func runTests(ctx context.Context, out io.Writer, s settings, checks []check) (*outcomes, error) {
 	found := &outcomes{map[suite]map[string]string{}, map[string][]string{}}
 	for _, p := range plans(checks) {
@@ -193,7 +193,7 @@ type event struct{ Action, Test, Output string }
 
 var figureLine = regexp.MustCompile(`figure ([A-Z]\d\d): (.*)`)
 
-// runSuite runs a suite in the module that its package belongs to.
+// runSuite runs a suite in the module of its package.
 func (o *outcomes) runSuite(ctx context.Context, s settings, p *plan) (map[string]string, error) {
 	args := []string{"test", "-json", "-count=1", "-timeout=3h", "-run", "^(" + strings.Join(p.tests, "|") + ")$"}
 	if p.race {
@@ -221,8 +221,8 @@ func (o *outcomes) runSuite(ctx context.Context, s settings, p *plan) (map[strin
 	return results, ctx.Err()
 }
 
-// read takes the results and the figures from what go test says, and passes on what
-// tests said that failed. Where a test runs more than once, its worst counts.
+// read parses the output of go test: results and figures. It also returns the output of failed
+// tests. If a test runs more than once, the worst result counts.
 func (o *outcomes) read(pipe io.Reader) map[string]string {
 	results, said := map[string]string{}, map[string]string{}
 	lines := json.NewDecoder(pipe)

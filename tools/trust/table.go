@@ -11,25 +11,24 @@ import (
 	"github.com/sessiontrack/sessiontrack/tools/internal/marked"
 )
 
-// The statuses of a check.
+// These are the statuses of a check.
 const (
-	proved = "proved" // its tests hold it
-	open   = "open"   // not shown yet, or not built
-	none   = "n/a"    // it is about something that this library does not do
+	proved = "proved" // its tests prove it
+	open   = "open"   // not proved yet, or not built
+	none   = "n/a"    // it concerns something that this library does not do
 )
 
-// check is one row: what must hold, the tests that prove it, and the figure that they
-// hold it to.
+// check is one row: what must hold, the tests that prove it, and the figure that they require.
 type check struct {
 	id, status, requirement string
 	asvs                    []string // sections of OWASP ASVS 5.0
 	groups                  []group
 	args                    map[string][]string // by package
-	figure                  string              // of what is proved
-	why                     string              // of what is not
+	figure                  string              // for a proved check
+	why                     string              // for other checks
 }
 
-// group is tests of one package; those of race run under the race detector.
+// group is the tests of one package. With race they run under the race detector.
 type group struct {
 	pkg   string
 	race  bool
@@ -38,10 +37,10 @@ type group struct {
 
 var firstLine = regexp.MustCompile(`^([SCFLP]\d\d) (proved|open|n/a) (\S.*)$`)
 
-// parse reads checks.txt. A check begins with its id, status and requirement at the
-// margin; below it, indented, "asvs SECTION…", "test FOLDER NAME…", "race FOLDER NAME…",
-// "args FOLDER ARGUMENT…", "figure TEXT" or "why TEXT". Lines
-// that begin with # are comments.
+// parse reads checks.txt. A check begins with a line without indentation: id, status and
+// requirement. The indented lines below it are "asvs SECTION…", "test FOLDER NAME…", "race FOLDER
+// NAME…", "args FOLDER ARGUMENT…", "figure TEXT" or "why TEXT". Lines that begin with # are
+// comments.
 func parse(text string) (checks []check, err error) {
 	for number, line := range strings.Split(text, "\n") {
 		bad := func(problem string) ([]check, error) {
@@ -59,7 +58,7 @@ func parse(text string) (checks []check, err error) {
 			continue
 		}
 		if len(checks) == 0 {
-			return bad("no check is begun")
+			return bad("the line belongs to no check")
 		}
 		c := &checks[len(checks)-1]
 		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -98,7 +97,7 @@ func validate(checks []check) error {
 	return nil
 }
 
-// names are the tests of a check, with the folder of those that are not at the top.
+// names returns the tests of a check, with their folder if it is not the root.
 func (c check) names() string {
 	var all []string
 	for _, g := range c.groups {
@@ -112,7 +111,7 @@ func (c check) names() string {
 	return strings.Join(all, ", ")
 }
 
-// table is that of docs/checks.md, a row a check.
+// table returns the table of docs/checks.md, with one row per check.
 func table(checks []check) string {
 	var b strings.Builder
 	b.WriteString("| id | what must hold | | proved by | figure, or why not |\n| --- | --- | --- | --- | --- |\n")
@@ -120,7 +119,7 @@ func table(checks []check) string {
 	for _, c := range checks {
 		counts[c.status]++
 		tests, groups := "", slices.Clone(c.groups)
-		slices.SortStableFunc(groups, func(a, b group) int { return strings.Compare(a.pkg, b.pkg) }) // "." first
+		slices.SortStableFunc(groups, func(a, b group) int { return strings.Compare(a.pkg, b.pkg) }) // "." comes first
 		for i, g := range groups {
 			if i > 0 {
 				tests += ", "
@@ -163,7 +162,7 @@ func byASVS(checks []check) string {
 	return b.String()
 }
 
-// bySection orders 3.4.3 before 11.2.4.
+// bySection compares section numbers: 3.4.3 comes before 11.2.4.
 func bySection(a, b string) int {
 	numbers := func(s string) (n []int) {
 		for part := range strings.SplitSeq(s, ".") {

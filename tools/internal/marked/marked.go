@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// Replace puts text between the marks of name and command in the file at path. It
-// fails where the file does not hold both marks.
+// Replace puts text between the marks of name and command in the file at path. It fails if the file
+// lacks one of the marks.
 func Replace(path, name, command, text string) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
