@@ -22,8 +22,9 @@ const (
 // bunChange is a row of the answer: a session, or a user.
 type bunChange struct {
 	bunRow
-	Part     int `bun:"part"`
-	Sessions int `bun:"sessions"`
+	Part     int  `bun:"part"`
+	Sessions int  `bun:"sessions"`
+	Standby  bool `bun:"standby"`
 }
 
 // noSession fills a session's columns in the rows of users.
@@ -49,8 +50,12 @@ func (s *BunStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, er
 		all = all.UnionAll(part)
 	}
 	var rows []bunChange
-	err := s.db.NewSelect().TableExpr("(SELECT 1) AS one").Join("LEFT JOIN (?) AS c ON true", all).
-		ColumnExpr("statement_timestamp() AS now, c.*").Scan(ctx, &rows)
+	err := s.readEnds(ctx, func(conn bun.Conn) (standby bool, err error) {
+		rows = nil
+		err = conn.NewSelect().TableExpr("(SELECT 1) AS one").Join("LEFT JOIN (?) AS c ON true", all).
+			ColumnExpr("statement_timestamp() AS now, pg_is_in_recovery() AS standby, c.*").Scan(ctx, &rows)
+		return err == nil && rows[0].Standby, err
+	})
 	if err != nil {
 		return Changes{}, bunFailed("changes since", err)
 	}

@@ -20,13 +20,10 @@ func (s *BunStore) EndedSince(ctx context.Context, since time.Time, limit int) (
 		return EndedPage{Now: now}, bunFailed("ended since", err)
 	}
 	var groups []endedGroup
-	err := s.db.OnConn(ctx, func(conn bun.Conn) error {
+	err := s.readEnds(ctx, func(conn bun.Conn) (standby bool, err error) {
 		groups = nil
-		err := conn.NewRaw(endedSQL, columnTime(since), limit+1).Scan(ctx, &groups)
-		if err == nil && groups[0].Standby {
-			return postgres.ErrStandby
-		}
-		return err
+		err = conn.NewRaw(endedSQL, columnTime(since), limit+1).Scan(ctx, &groups)
+		return err == nil && groups[0].Standby, err
 	})
 	if err != nil {
 		return EndedPage{}, bunFailed("ended since", err)
@@ -37,6 +34,20 @@ func (s *BunStore) EndedSince(ctx context.Context, since time.Time, limit int) (
 		page.Ended = page.Ended[:limit]
 	}
 	return page, nil
+}
+
+// readEnds is the one way to read which sessions have ended. read reports whether the
+// server that answered is in recovery: a standby may not know of ends that the primary has
+// acknowledged, so its answer must renew nobody's trust in a cache. The connection is given
+// up then, and the pool finds another one.
+func (s *BunStore) readEnds(ctx context.Context, read func(bun.Conn) (standby bool, err error)) error {
+	return s.db.OnConn(ctx, func(conn bun.Conn) error {
+		standby, err := read(conn)
+		if err == nil && standby {
+			return postgres.ErrStandby
+		}
+		return err
+	})
 }
 
 // endedSQL gathers what ended in one moment, as what one call ends does, into one row:

@@ -45,8 +45,26 @@ func TestF10ReadOnlyServer(t *testing.T) {
 // may lack ends that the primary acknowledged, so its feed must not renew freshness.
 func TestF10StandbyFeedsNobody(t *testing.T) {
 	t.Parallel()
+	for name, watched := range map[string]bool{"nobody watches": false, "somebody watches the events": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			standbyFeedsNobody(t, watched)
+		})
+	}
+}
+
+// standbyFeedsNobody holds for both readings of the feed: that of ends alone, and the one
+// that brings the events of a watcher along.
+func standbyFeedsNobody(t *testing.T, watched bool) {
 	r := replicas(t, 1, background(st.Options{}))[0]
 	r.db.SetMaxOpenConns(1)
+	if watched {
+		sub, err := r.Subscribe(t.Context(), st.SubscribeOptions{})
+		require.NoError(t, err)
+		t.Cleanup(sub.Close)
+		_, err = sub.Next(t.Context())
+		require.NoError(t, err, "the snapshot: from now on the feed is read for a watcher")
+	}
 	_, token := r.login(t, "1")
 	execute(t, r.db, "CREATE FUNCTION public.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'")
 	execute(t, r.db, "SET search_path = public, pg_catalog")
