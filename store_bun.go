@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/postgres"
@@ -57,6 +58,8 @@ type BunStore struct {
 	db         postgres.DB
 	touchBatch int
 	logger     *slog.Logger
+
+	swept atomic.Value // the user id, a string, at which the last sweep of presence stopped
 }
 
 // NewBunStore returns a store over db. It connects to nothing. It errs where the

@@ -206,7 +206,7 @@ func settleCreated(ctx context.Context, tx bun.Tx, c CreateResult) error {
 				"ON CONFLICT (user_id) DO UPDATE SET last_activity = greatest(p.last_activity, excluded.last_activity)",
 				user, c.Session.LoginAt)
 		} else {
-			err = leave(ctx, tx, []string{user})
+			err = setOffline(ctx, tx, []string{user})
 		}
 		if err != nil {
 			return err
@@ -225,15 +225,17 @@ func usersOf(sessions []Session) []string {
 	return slices.Compact(users)
 }
 
-// leave takes users off the table of presence whose last session has ended. It
-// locks their rows in one statement and decides in the next, whose snapshot then
-// holds every session that another transaction has begun or ended before it gave
-// the lock up. A login that has not committed yet waits, and inserts anew.
+// setOffline removes users from the table of presence whose last session has ended. It
+// locks their rows in one statement and decides in the next. The second statement's
+// snapshot holds every session that another transaction began or ended before it released
+// the lock. A sign-in that has not committed yet waits for the lock, and inserts the row
+// again.
 //
-// Users are asked for one by one: as a join it could read all live sessions. The range
-// and the order, of one user both, are those of the index of live sessions: a user who
-// has most rows would otherwise be looked for in the table, behind all that have ended.
-func leave(ctx context.Context, tx bun.Tx, users []string) error {
+// The sessions are looked up user by user, because a join could read all live sessions.
+// The range and the order, both of one user, match the index of live sessions. Without
+// them the planner looks for a user who has most rows in the table, behind all that have
+// ended.
+func setOffline(ctx context.Context, tx bun.Tx, users []string) error {
 	if len(users) == 0 {
 		return nil
 	}

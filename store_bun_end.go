@@ -36,7 +36,7 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, 
 			return err
 		}
 		out.Sessions = sessionsBySerial(rows)
-		if err := leave(ctx, tx, usersOf(out.Sessions)); err != nil {
+		if err := setOffline(ctx, tx, usersOf(out.Sessions)); err != nil {
 			return err
 		}
 		if b.timed() && e.Reason.byLimit() {
@@ -169,74 +169,4 @@ func endSelected(ctx context.Context, tx bun.Tx, c *bunCriteria, e Ending) ([]bu
 		Where("s.id = target.id").Where("s.is_active").ApplyQueryBuilder(c.narrowTime).ApplyQueryBuilder(c.narrowRange).
 		Returning(sessionColumns).Scan(ctx, &rows)
 	return rows, err
-}
-
-// purgeSQL takes ended rows past their retention, those that ended first. A
-// derived session's handle is remembered while its credential may be good.
-const purgeSQL = `WITH due AS MATERIALIZED (
-	SELECT s.ctid AS place, s.derived AND statement_timestamp() < coalesce(s.credential_until,
-		s.logout_at + greatest(?, ?) * interval '1 microsecond') AS remember
-	FROM ?(schema)user_sessions AS s
-	WHERE s.logout_at <= statement_timestamp() - ? * interval '1 microsecond' AND s.user_id <> ''
-	ORDER BY s.logout_at LIMIT ? FOR UPDATE SKIP LOCKED
-), gone AS (
-	DELETE FROM ?(schema)user_sessions AS s WHERE s.ctid = ANY(ARRAY(SELECT place FROM due WHERE NOT remember)) RETURNING 1
-), blank AS (
-	UPDATE ?(schema)user_sessions AS s SET user_id = '', secret_hash = NULL,
-		ip_address = '', ip_source = '', country_code = '', country = '', region = '', city = '',
-		login_ip_address = '', login_ip_source = '', user_agent = '', client_hints = '',
-		device_type = '', device_source = '', device_ambiguous = false,
-		browser = '', browser_version = '', os = '', os_version = '', brand = '', model = '',
-		login_at = NULL, last_activity = NULL, created_at = NULL, expires_at = NULL, ended_by = '',
-		updated_at = clock_timestamp()
-	WHERE s.ctid = ANY(ARRAY(SELECT place FROM due WHERE remember)) RETURNING 1
-) SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM blank)`
-
-// forgetSQL deletes what is left of derived sessions once nothing can present their
-// credentials any more: those whose end is known by that, and then the others, each by
-// index. A credential may live for years, and what waits for it is not looked at.
-const forgetSQL = `WITH ended AS MATERIALIZED (
-	SELECT s.ctid AS place FROM ?(schema)user_sessions AS s
-	WHERE s.user_id = '' AND s.credential_until <= statement_timestamp()
-		AND s.logout_at <= statement_timestamp() - ?0 * interval '1 microsecond'
-	ORDER BY s.credential_until LIMIT ?2 FOR UPDATE SKIP LOCKED
-), kept AS MATERIALIZED (
-	SELECT s.ctid AS place FROM ?(schema)user_sessions AS s
-	WHERE s.user_id = '' AND s.credential_until IS NULL
-		AND s.logout_at <= statement_timestamp() - greatest(?0, ?1) * interval '1 microsecond'
-	ORDER BY s.logout_at LIMIT ?2 FOR UPDATE SKIP LOCKED
-), gone AS (
-	DELETE FROM ?(schema)user_sessions AS s
-	WHERE s.ctid = ANY(ARRAY(SELECT place FROM (TABLE ended UNION ALL TABLE kept) AS due LIMIT ?2)) RETURNING 1
-) SELECT count(*) FROM gone`
-
-// unfenceSQL deletes fences that every credential from before them has outlived, some at
-// a time: ending everybody's sessions makes one for each user.
-const unfenceSQL = `DELETE FROM ?(schema)user_fences WHERE user_id IN (
-	SELECT user_id FROM ?(schema)user_fences WHERE at < statement_timestamp() - ? * interval '1 microsecond'
-	ORDER BY at LIMIT 2000 FOR UPDATE SKIP LOCKED)`
-
-// Purge implements [Store]. Rows that another purge is at are left to it.
-func (s *BunStore) Purge(ctx context.Context, p PurgeOptions) (int, error) {
-	if err := p.Check(); err != nil {
-		return 0, err
-	}
-	retention, keep := postgres.Micros(p.Retention), postgres.Micros(p.KeepEnded)
-	changed := 0
-	err := s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
-		if err := tx.NewRaw(purgeSQL, keep, retention, retention, p.Limit).Scan(ctx, &changed); err != nil || changed == p.Limit {
-			return err
-		}
-		forgotten := 0
-		if _, err := tx.ExecContext(ctx, unfenceSQL, keep); err != nil {
-			return err
-		}
-		err := tx.NewRaw(forgetSQL, retention, keep, p.Limit-changed).Scan(ctx, &forgotten)
-		changed += forgotten
-		return err
-	})
-	if err != nil {
-		return 0, bunFailed("purge", err)
-	}
-	return changed, nil
 }

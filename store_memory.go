@@ -269,13 +269,13 @@ func (s *MemoryStore) see(u *memoryUser, at time.Time) {
 	if seen <= u.seen {
 		return
 	}
-	s.leave(u)
+	s.setOffline(u)
 	u.seen = seen
 	s.online.Insert(u)
 }
 
-// leave takes a user off the list of those online.
-func (s *MemoryStore) leave(u *memoryUser) {
+// setOffline removes a user from the list of those online.
+func (s *MemoryStore) setOffline(u *memoryUser) {
 	if u.seen != 0 {
 		s.online.Remove(u)
 		u.seen = 0

@@ -183,7 +183,7 @@ func (s *MemoryStore) endRows(rows []*memoryRow, now time.Time, e Ending) []Sess
 	}
 	for _, row := range rows {
 		if row.user.leaving {
-			s.settle(row.user)
+			s.moveEnded(row.user)
 		}
 	}
 	for s.ended.full > s.maxEnded {
@@ -192,8 +192,8 @@ func (s *MemoryStore) endRows(rows []*memoryRow, now time.Time, e Ending) []Sess
 	return ended
 }
 
-// settle moves what has ended out of a user's live sessions, all at once.
-func (s *MemoryStore) settle(u *memoryUser) {
+// moveEnded moves the sessions that have ended out of a user's live ones, all at once.
+func (s *MemoryStore) moveEnded(u *memoryUser) {
 	u.leaving = false
 	u.live = slices.DeleteFunc(u.live, func(row *memoryRow) bool {
 		if row.Ended() {
@@ -202,7 +202,7 @@ func (s *MemoryStore) settle(u *memoryUser) {
 		return row.Ended()
 	})
 	if len(u.live) == 0 {
-		s.leave(u)
+		s.setOffline(u)
 	}
 }
 
