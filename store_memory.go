@@ -14,8 +14,12 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
-// maxEndedInMemory bounds the ended sessions that a MemoryStore keeps in full.
-const maxEndedInMemory = 100_000
+// The bounds of the ended sessions that a MemoryStore keeps in full: of all users, and of
+// one, so that an account which signs in all day does not displace everybody else's.
+const (
+	maxEndedInMemory = 100_000
+	maxEndedOfUser   = 1_000
+)
 
 // MemoryStore is a [Store] in the memory of one process: for tests, and for
 // applications of one process that may sign everybody out when they restart. It
@@ -26,9 +30,11 @@ const maxEndedInMemory = 100_000
 // that was ended as a derived session, or refused by a fence, works again after a restart
 // until it ends by itself. Use Login with [Options.ExplicitOnly], or a [BunStore].
 //
-// It keeps at most 100,000 ended sessions in full, those that ended first go
-// first. Of an ended derived session handle, time and reason stay until its
-// credentials' end, and do not count towards that number.
+// It keeps at most 100,000 ended sessions in full, and 1,000 of one user. Beyond that the
+// oldest go first, before their retention is over. Of an ended derived session handle,
+// time and reason stay until its credential's end, because the credential would otherwise
+// work again. They take about 100 bytes each and do not count towards these numbers: how
+// many there are is bounded by the credentials that are ended and still valid.
 //
 // Its clock is the system's, in whole microseconds, and never goes back: where
 // the system's is set back, it stands until that time is reached again.

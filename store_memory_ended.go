@@ -114,6 +114,18 @@ func (s *MemoryStore) forgetOldest() {
 	}
 }
 
+// forgetOldestOf drops the oldest ended rows of one user beyond their number, in the order
+// of the sign-ins.
+func (s *MemoryStore) forgetOldestOf(u *memoryUser) {
+	if len(u.ended) <= maxEndedOfUser {
+		return
+	}
+	for len(u.ended) > maxEndedOfUser {
+		s.forget(u.ended[0], u.ended[0].Derived)
+	}
+	s.compact()
+}
+
 // forget drops an ended row, and leaves a tombstone where asked.
 func (s *MemoryStore) forget(row *memoryRow, remember bool) {
 	delete(s.rows, row.key)

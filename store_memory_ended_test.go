@@ -47,6 +47,33 @@ func TestMemoryStoreForgetsEndedSessionsBeyondItsBound(t *testing.T) {
 	assert.Len(t, s.ended.tombs, 15)
 }
 
+// TestMemoryStoreBoundsTheEndedSessionsOfOneUser: a busy account neither grows without a
+// bound nor displaces what is kept of others.
+func TestMemoryStoreBoundsTheEndedSessionsOfOneUser(t *testing.T) {
+	t.Parallel()
+	s := NewMemoryStore()
+	other := memoryCreate(t, s, "other")
+	memoryEnd(t, s, IDs(other.ID))
+	first := memoryCreate(t, s, "busy", derived(time.Now().Add(time.Hour)))
+	memoryEnd(t, s, IDs(first.ID))
+	for range 3 * maxEndedOfUser {
+		memoryEnd(t, s, IDs(memoryCreate(t, s, "busy").ID))
+	}
+	assert.Len(t, s.rows, maxEndedOfUser+1)
+	assert.Len(t, s.ended.tombs, 1)
+	got, err := s.Get(t.Context(), first.ID)
+	require.NoError(t, err, "an ended credential stays ended")
+	assert.True(t, got.Ended())
+	got, err = s.Get(t.Context(), other.ID)
+	require.NoError(t, err)
+	assert.Equal(t, "other", got.UserID)
+	assert.Less(t, len(s.ended.refs), 3*maxEndedOfUser, "places of what is gone are returned")
+	for range 10 * maxEndedOfUser {
+		memoryEnd(t, s, IDs(memoryCreate(t, s, "busy").ID))
+	}
+	assert.Less(t, len(s.ended.refs), 2*maxEndedInMemory/64+2*maxEndedOfUser)
+}
+
 func TestMemoryStoreReturnsTheMemoryOfWhatIsPurged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

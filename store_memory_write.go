@@ -184,6 +184,7 @@ func (s *MemoryStore) endRows(rows []*memoryRow, now time.Time, e Ending) []Sess
 	for _, row := range rows {
 		if row.user.leaving {
 			s.moveEnded(row.user)
+			s.forgetOldestOf(row.user)
 		}
 	}
 	for s.ended.full > s.maxEnded {
