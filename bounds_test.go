@@ -150,6 +150,6 @@ func TestRandomHandlesLeaveNothingBehind(t *testing.T) {
 	}
 	assert.LessOrEqual(t, f.store.gets.Load(), int64(n), "one read each, as a cold session costs")
 	assert.Less(t, int64(heap())-int64(before), int64(2<<20), "what is remembered is bounded")
-	assert.Empty(t, f.flights.pending)
-	assert.Equal(t, 0, f.cache.len())
+	assert.Empty(t, f.near.flights.pending)
+	assert.Equal(t, 0, f.near.cache.len())
 }

@@ -2,7 +2,6 @@ package sessiontrack
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -17,52 +16,62 @@ const (
 	stepTime                       = 20 * time.Millisecond
 )
 
-// Cleanup ends the sessions that are past their limits and purges ended ones that
-// are past their retention, in small steps with rests between them: after the first
-// thousand it ends some 800 a second with the defaults. It returns how many sessions it
-// ended; several at once, on one process or many, count each session once. Idle ones are
-// ended no earlier than IdleTimeout + TouchInterval + FlushInterval + 1 s after their
-// latest activity, because that much of it may not have been written yet; requests are
-// refused from IdleTimeout on regardless.
-func (t *Tracker) Cleanup(ctx context.Context) (int, error) {
-	return t.cleanup(ctx, func() {})
+// janitor ends sessions past their limits and purges old ones.
+type janitor struct {
+	lifetime  time.Duration // 0: none, as below
+	idle      time.Duration // after which the store may take a session for idle
+	retention time.Duration // negative: for ever
+	keepEnded time.Duration
+	interval  time.Duration // CleanupInterval
+	// end ends sessions as [Tracker.End] does.
+	end func(context.Context, Selector, Ending) (EndResult, error)
+
+	backend *backend
+	host    *host
+	clock   *storeclock.Clock
+
+	pace endPace
 }
 
-// cleanup calls between after each step.
-func (t *Tracker) cleanup(ctx context.Context, between func()) (int, error) {
-	ended, err := t.endPast(ctx, between)
+func (j *janitor) init(o *Options, end func(context.Context, Selector, Ending) (EndResult, error), b *backend) {
+	j.lifetime, j.idle, j.retention, j.keepEnded = o.Lifetime, o.idleFor(), o.Retention, o.KeepEnded
+	j.interval, j.end = o.CleanupInterval, end
+	j.backend, j.host, j.clock = b, b.host, b.clock
+	j.pace.init(o.FeedInterval)
+}
+
+// cleanup returns how many sessions it ended. It calls between after each step.
+func (j *janitor) cleanup(ctx context.Context, between func()) (int, error) {
+	ended, err := j.endPast(ctx, between)
 	if err == nil {
-		err = t.purge(ctx, between)
+		err = j.purge(ctx, between)
 	}
-	if err != nil {
-		return ended, fmt.Errorf("sessiontrack: Cleanup: %w", err)
-	}
-	return ended, nil
+	return ended, err
 }
 
 // endPast walks all rows once for each limit.
-func (t *Tracker) endPast(ctx context.Context, between func()) (ended int, err error) {
+func (j *janitor) endPast(ctx context.Context, between func()) (ended int, err error) {
 	limits := []struct {
 		on     bool
 		sel    Selector
 		reason EndReason
 	}{
-		{t.opts.Lifetime > 0, Expired(), ReasonLifetime},
-		{t.opts.IdleTimeout > 0, Idle(t.opts.idleFor()), ReasonIdle},
+		{j.lifetime > 0, Expired(), ReasonLifetime},
+		{j.idle > 0, Idle(j.idle), ReasonIdle},
 	}
 	for _, limit := range limits {
 		if !limit.on {
 			continue
 		}
 		after := int64(0)
-		err := t.inSteps(ctx, between, func(rows int) (wait time.Duration, more bool, err error) {
-			step, err := t.end(ctx, limit.sel.Walk(after, rows), Ending{Reason: limit.reason})
+		err := j.inSteps(ctx, between, func(rows int) (wait time.Duration, more bool, err error) {
+			step, err := j.end(ctx, limit.sel.Walk(after, rows), Ending{Reason: limit.reason})
 			if err != nil {
 				return 0, false, err
 			}
 			n := len(step.Sessions)
 			ended, after = ended+n, step.Next
-			return t.ends.wait(t.clock.Local(), n), after != 0, nil
+			return j.pace.wait(j.clock.Local(), n), after != 0, nil
 		})
 		if err != nil {
 			return ended, err
@@ -79,8 +88,8 @@ type endPace struct {
 	pace storeclock.Pace
 }
 
-func newEndPace(feedInterval time.Duration) endPace {
-	return endPace{pace: storeclock.Pace{Each: (feedOverlap + feedInterval) / (feedLimit / 3), Ahead: feedLimit / 10}}
+func (p *endPace) init(feedInterval time.Duration) {
+	p.pace = storeclock.Pace{Each: (feedOverlap + feedInterval) / (feedLimit / 3), Ahead: feedLimit / 10}
 }
 
 func (p *endPace) wait(local int64, n int) time.Duration {
@@ -89,18 +98,16 @@ func (p *endPace) wait(local int64, n int) time.Duration {
 	return p.pace.Take(local, n)
 }
 
-func (t *Tracker) purge(ctx context.Context, between func()) error {
-	if t.opts.Retention < 0 {
+func (j *janitor) purge(ctx context.Context, between func()) error {
+	if j.retention < 0 {
 		return nil
 	}
-	return t.inSteps(ctx, between, func(rows int) (wait time.Duration, more bool, err error) {
-		stepCtx, cancel := t.writeContext(ctx)
-		defer cancel()
-		n, err := t.store.Purge(stepCtx, PurgeOptions{Retention: t.opts.Retention, KeepEnded: t.opts.KeepEnded, Limit: rows})
+	return j.inSteps(ctx, between, func(rows int) (wait time.Duration, more bool, err error) {
+		n, err := j.backend.purge(detached(ctx), PurgeOptions{Retention: j.retention, KeepEnded: j.keepEnded, Limit: rows})
 		if err != nil {
-			return 0, false, asUnavailable(err)
+			return 0, false, err
 		}
-		t.count(countPurged, n)
+		j.host.count(countPurged, n)
 		return 0, n == rows, nil
 	})
 }
@@ -109,7 +116,7 @@ func (t *Tracker) purge(ctx context.Context, between func()) error {
 // rests for what step asks for and for as long as the step took, so that requests find
 // at least half of the store's time. A step that a busy store did not finish in its time
 // is tried again with fewer rows, or no cleanup would ever get past it.
-func (t *Tracker) inSteps(ctx context.Context, between func(), step func(rows int) (wait time.Duration, more bool, err error)) error {
+func (j *janitor) inSteps(ctx context.Context, between func(), step func(rows int) (wait time.Duration, more bool, err error)) error {
 	for rows := firstStep; ; {
 		began := time.Now()
 		wait, more, err := step(rows)
@@ -117,7 +124,7 @@ func (t *Tracker) inSteps(ctx context.Context, between func(), step func(rows in
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err != nil && rows > leastStep && !t.down.Load():
+		case err != nil && rows > leastStep && !j.backend.away():
 			rows = max(rows/4, leastStep)
 		case err != nil || !more:
 			return err
@@ -141,32 +148,27 @@ func paced(rows int, took time.Duration) int {
 	return min(max(fit, rows/4, leastStep), mostStep)
 }
 
-// cleanupLeased is the background's Cleanup: by one replica at a time, where the store
-// can tell, however long it lasts.
-func (t *Tracker) cleanupLeased(ctx context.Context) {
-	if t.down.Load() || !t.leaseCleanup(ctx, t.opts.CleanupInterval/10*9) {
+// run is one cleanup in the background: by one replica at a time where the store is a
+// Leaser, however long it lasts.
+func (j *janitor) run(ctx context.Context) {
+	if j.backend.away() || !j.lease(ctx, j.interval/10*9) {
 		return
 	}
 	leased := time.Now()
-	ended, err := t.cleanup(ctx, func() {
-		if time.Since(leased) > t.opts.CleanupInterval/4 {
-			t.leaseCleanup(ctx, 0) // anew, whenever it was given
+	ended, err := j.cleanup(ctx, func() {
+		if time.Since(leased) > j.interval/4 {
+			j.lease(ctx, 0) // anew, whenever it was given
 			leased = time.Now()
 		}
 	})
 	if err != nil && ctx.Err() == nil {
-		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: cleanup not finished, will be tried again", countAttr(ended), errAttr(err))
+		j.host.log.LogAttrs(ctx, warn, "sessiontrack: cleanup not finished, will be tried again", countAttr(ended), errAttr(err))
 	}
 }
 
-// leaseCleanup reports whether nobody was given the cleanup within the last d, and has it
+// lease reports whether nobody was given the cleanup within the last d, and has it
 // given to this replica then.
-func (t *Tracker) leaseCleanup(ctx context.Context, d time.Duration) bool {
-	if t.leaser == nil {
-		return true
-	}
-	ctx, cancel := t.requestContext(ctx)
-	defer cancel()
-	mine, err := t.leaser.Lease(ctx, "cleanup", d)
+func (j *janitor) lease(ctx context.Context, d time.Duration) bool {
+	mine, err := j.backend.lease(detached(ctx), "cleanup", d)
 	return err == nil && mine
 }

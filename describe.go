@@ -10,31 +10,65 @@ import (
 )
 
 const (
-	// describeQueue bounds the sessions that wait to be described; what does not fit
+	// describeQueue bounds the sessions that wait to be described. What does not fit
 	// is dropped, counted, and tried again at a later touch.
 	describeQueue = 4096
 	// describeBatch is how many are written at once.
 	describeBatch = 200
-	// locateTimeout bounds one question to the host's Locator.
-	locateTimeout = 2 * time.Second
 	// knownDevices is how many earlier sessions are looked at for "a new device".
 	knownDevices = 100
 )
 
-// observation is what a request shows of its client, cleaned, cut and masked before
-// anything else sees it.
-type observation struct {
-	address   netip.Addr
-	source    string
-	userAgent string
-	hints     string
-	device    DeviceType
+// describer tells what a request shows of its client, and finds in the background what
+// takes longer: names of devices, places of addresses.
+type describer struct {
+	privacy    privacy
+	limits     sessionLimits
+	locates    bool // Options.Locator is set
+	classifier *Classifier
+	interval   time.Duration // FlushInterval
+
+	backend *backend
+	near    *near
+	host    *host
+
+	queue chan *describeJob
+}
+
+// sessionLimits are the limits of a new session.
+type sessionLimits struct {
+	lifetime, idle time.Duration
+	max            int
+	policy         LimitPolicy
+}
+
+func (d *describer) init(o *Options, n *near) {
+	d.privacy = privacy{o.AddressMode, o.AddressKey, o.UserAgentMode}
+	d.limits = sessionLimits{o.Lifetime, o.idleFor(), o.MaxSessions, o.LimitPolicy}
+	d.locates, d.classifier, d.interval = o.Locator != nil, o.Classifier, o.FlushInterval
+	d.backend, d.near, d.host = n.backend, n, n.host
+	d.queue = make(chan *describeJob, describeQueue)
+}
+
+// newSession is what a request tells about a session to be made.
+func (d *describer) newSession(r *http.Request, userID string, h handle) NewSession {
+	seen := d.observe(r)
+	agent, hints := d.privacy.keptAgent(seen)
+	return NewSession{
+		agent: seen.userAgent, hints: seen.hints,
+		Session: Session{
+			ID: h.id(), UserID: userID,
+			Address: seen.address, AddressSource: seen.source, LoginAddress: seen.address, LoginAddressSource: seen.source,
+			UserAgent: agent, ClientHints: hints, Device: Device{Type: seen.device},
+		},
+		Lifetime: d.limits.lifetime, IdleTimeout: d.limits.idle, Limit: d.limits.max, Policy: d.limits.policy,
+	}
 }
 
 // observe looks at a request's client.
-func (t *Tracker) observe(r *http.Request) observation {
+func (d *describer) observe(r *http.Request) observation {
 	var o observation
-	o.address, o.source = t.addressOf(r)
+	o.address, o.source = d.addressOf(r)
 	agent, hints := useragent.Clean(r.UserAgent()), useragent.Hints(r.Header)
 	o.device = DeviceType(useragent.Type(agent, hints))
 	o.userAgent, o.hints = agent, hints
@@ -42,10 +76,9 @@ func (t *Tracker) observe(r *http.Request) observation {
 }
 
 // addressOf is the client's address by the host's strategy, as far as it may be kept.
-func (t *Tracker) addressOf(r *http.Request) (netip.Addr, string) {
-	var found ClientAddress
-	t.contain("Options.ClientIP", func() { found = t.opts.ClientIP.ClientAddress(r) })
-	kept := t.opts.keptAddress(found.Addr)
+func (d *describer) addressOf(r *http.Request) (netip.Addr, string) {
+	found := d.host.address(r)
+	kept := d.privacy.keptAddress(found.Addr)
 	if !kept.IsValid() {
 		return netip.Addr{}, ""
 	}
@@ -66,50 +99,50 @@ type describeJob struct {
 }
 
 // describeLogin queues what a new session still lacks.
-func (t *Tracker) describeLogin(s Session, agent, hints string) {
-	t.describe(&describeJob{
+func (d *describer) describeLogin(s Session, agent, hints string) {
+	d.enqueue(&describeJob{
 		session: s, agent: agent, hints: hints, device: true, login: true,
-		place: s.Address.IsValid() && t.opts.Locator != nil,
+		place: s.Address.IsValid() && d.locates,
 	})
 }
 
-// notice looks at what else a touch may bring: another address, a later end of the
+// enqueueUpdate looks at what else a touch may bring: another address, a later end of the
 // credential, a device that has no names yet.
-func (t *Tracker) notice(r *http.Request, e *entry, until time.Time) {
+func (d *describer) enqueueUpdate(r *http.Request, e *entry, until time.Time) {
 	job := &describeJob{device: e.facts.Value().device.Source == ""}
-	if address, source := t.addressOf(r); address != e.address.addr() {
+	if address, source := d.addressOf(r); address != e.address.addr() {
 		job.network = &ClientNetwork{Address: address, Source: source}
-		job.place = address.IsValid() && t.opts.Locator != nil
+		job.place = address.IsValid() && d.locates
 	}
 	if e.credentialUntil != 0 && micros(until)+credentialLeeway.Microseconds() > e.credentialUntil {
 		job.until = until.Add(credentialLeeway)
 	}
 	if job.device || job.network != nil || !job.until.IsZero() {
-		seen := t.observe(r)
+		seen := d.observe(r)
 		job.session, job.agent, job.hints = e.session(), seen.userAgent, seen.hints
-		t.describe(job)
+		d.enqueue(job)
 	}
 }
 
-// describe queues a job; before Start there is nobody to do it.
-func (t *Tracker) describe(job *describeJob) {
-	run := t.life.Begin()
+// enqueue queues a job. Before Start there is nobody to do it.
+func (d *describer) enqueue(job *describeJob) {
+	run := d.near.life.Begin()
 	if run == nil {
 		return
 	}
 	defer run.Done()
 	select {
-	case t.describing <- job:
+	case d.queue <- job:
 	default:
-		t.count(countDescribeDropped, 1)
+		d.host.count(countDescribeDropped, 1)
 	}
 }
 
-// runDescriber names devices and finds places until ctx is done, and writes what it
+// run names devices and finds places until ctx is done, and writes what it
 // found every FlushInterval, or sooner where much has come together.
-func (t *Tracker) runDescriber(ctx context.Context) {
-	t.contain("Classifier", func() { t.opts.Classifier.warm(ctx) })
-	ticker := time.NewTicker(t.opts.FlushInterval)
+func (d *describer) run(ctx context.Context) {
+	d.host.contain("Classifier", func() { d.classifier.warm(ctx) })
+	ticker := time.NewTicker(d.interval)
 	defer ticker.Stop()
 	var batch []*describeJob
 	var found []SessionUpdate
@@ -117,29 +150,29 @@ func (t *Tracker) runDescriber(ctx context.Context) {
 		select {
 		case <-ctx.Done(): // what has been found is written; what waits is found at a later touch
 			if len(batch) > 0 {
-				t.writeFacts(context.WithoutCancel(ctx), batch, found)
+				d.write(context.WithoutCancel(ctx), batch, found)
 			}
 			return
-		case job := <-t.describing:
-			batch, found = append(batch, job), append(found, t.look(ctx, job))
+		case job := <-d.queue:
+			batch, found = append(batch, job), append(found, d.describeOne(ctx, job))
 			if len(batch) < describeBatch {
 				continue
 			}
 		case <-ticker.C:
 		}
 		if len(batch) > 0 {
-			t.writeFacts(ctx, batch, found)
+			d.write(ctx, batch, found)
 			batch, found = nil, nil
 		}
 	}
 }
 
-// look does the slow part of a job.
-func (t *Tracker) look(ctx context.Context, job *describeJob) SessionUpdate {
+// describeOne does the slow part of a job.
+func (d *describer) describeOne(ctx context.Context, job *describeJob) SessionUpdate {
 	f := SessionUpdate{ID: job.session.ID, Network: job.network, CredentialUntil: job.until}
 	if job.device {
-		t.contain("Classifier", func() {
-			device := t.maskDevice(t.opts.Classifier.describe(job.agent, job.hints))
+		d.host.contain("Classifier", func() {
+			device := d.privacy.keptDevice(d.classifier.describe(job.agent, job.hints))
 			f.Device = &device
 		})
 	}
@@ -148,7 +181,7 @@ func (t *Tracker) look(ctx context.Context, job *describeJob) SessionUpdate {
 		if job.network != nil {
 			network = *job.network
 		}
-		network.Location = t.locate(ctx, network.Address)
+		network.Location = d.host.locate(ctx, network.Address)
 		if job.network != nil || !network.Location.IsZero() {
 			f.Network = &network
 		}
@@ -156,87 +189,31 @@ func (t *Tracker) look(ctx context.Context, job *describeJob) SessionUpdate {
 	return f
 }
 
-// maskDevice leaves of a device what Options.UserAgentMode lets be kept.
-func (t *Tracker) maskDevice(d Device) Device {
-	switch t.opts.UserAgentMode {
-	case UserAgentFull:
-		return d
-	case UserAgentFamily:
-		return Device{Type: d.Type, Browser: d.Browser, OS: d.OS, Source: d.Source, Ambiguous: d.Ambiguous}
-	}
-	return Device{Type: d.Type, Source: d.Source}
-}
-
-// maskAgent does the same for the user agent and the client hints, which are kept
-// whole or not at all.
-func (t *Tracker) maskAgent(o observation) (agent, hints string) {
-	if t.opts.UserAgentMode != UserAgentFull {
-		return "", ""
-	}
-	return o.userAgent, o.hints
-}
-
-// locate asks the host's Locator about a public address.
-func (t *Tracker) locate(ctx context.Context, address netip.Addr) (place Location) {
-	if !isPublic(address) {
-		return Location{}
-	}
-	ctx, cancel := context.WithTimeout(ctx, locateTimeout)
-	defer cancel()
-	t.contain("Options.Locator", func() {
-		if found, err := t.opts.Locator.Locate(ctx, address); err == nil {
-			place = cleanLocation(found)
-		}
-	})
-	return place
-}
-
-// maxPlaceName bounds each name of a place, in bytes.
-const maxPlaceName = 100
-
-// cleanLocation takes a host's words as the untrusted text they are.
-func cleanLocation(l Location) Location {
-	for _, field := range [...]*string{&l.CountryCode, &l.Country, &l.Region, &l.City} {
-		if *field = useragent.Clean(*field); len(*field) > maxPlaceName {
-			*field = ""
-		}
-	}
-	return l
-}
-
-// writeFacts stores what was found and shows it to the sessions that are cached.
-func (t *Tracker) writeFacts(ctx context.Context, batch []*describeJob, found []SessionUpdate) {
-	storeCtx, cancel := t.writeContext(ctx)
-	defer cancel()
-	if err := t.withStore(func() error { return t.store.Describe(storeCtx, found) }); err != nil {
-		t.count(countDescribeDropped, len(found))
-		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: devices and places not written, will be tried again", countAttr(len(found)), errAttr(err))
+// write stores what was found and shows it to the sessions that are cached.
+func (d *describer) write(ctx context.Context, batch []*describeJob, found []SessionUpdate) {
+	if err := d.backend.describe(detached(ctx), found); err != nil {
+		d.host.count(countDescribeDropped, len(found))
+		d.host.log.LogAttrs(ctx, warn, "sessiontrack: devices and places not written, will be tried again", countAttr(len(found)), errAttr(err))
 		return
 	}
 	for i, f := range found {
 		if h, ok := parseHandle(f.ID); ok {
-			t.cache.describe(h, f)
+			d.near.cache.describe(h, f)
 		}
-		if batch[i].login && f.Device != nil && t.opts.Hooks.NewDevice != nil {
+		if batch[i].login && f.Device != nil && d.host.hooks.NewDevice != nil {
 			s := batch[i].session
 			s.Device = *f.Device
-			t.askNewDevice(ctx, s)
+			d.askNewDevice(ctx, s)
 		}
 	}
 }
 
 // askNewDevice tells the hook where none of the user's earlier sessions shows the
 // device's family.
-func (t *Tracker) askNewDevice(ctx context.Context, s Session) {
-	ctx, cancel := t.writeContext(ctx)
-	defer cancel()
-	var page Page
-	err := t.withStore(func() (err error) {
-		page, err = t.store.List(ctx, Query{UserID: s.UserID, Limit: knownDevices})
-		return err
-	})
+func (d *describer) askNewDevice(ctx context.Context, s Session) {
+	page, err := d.backend.list(detached(ctx), Query{UserID: s.UserID, Limit: knownDevices})
 	if err != nil {
-		t.count(countHookDropped, 1)
+		d.host.count(countHookDropped, 1)
 		return
 	}
 	earlier := false
@@ -249,22 +226,6 @@ func (t *Tracker) askNewDevice(ctx context.Context, s Session) {
 		}
 	}
 	if earlier {
-		t.hook(ctx, "Hooks.NewDevice", func(ctx context.Context) { t.opts.Hooks.NewDevice(ctx, s) })
-	}
-}
-
-// newSession is what a request tells about a session to be made.
-func (t *Tracker) newSession(r *http.Request, userID string, h handle) NewSession {
-	seen := t.observe(r)
-	agent, hints := t.maskAgent(seen)
-	return NewSession{
-		agent: seen.userAgent, hints: seen.hints,
-		Session: Session{
-			ID: h.id(), UserID: userID,
-			Address: seen.address, AddressSource: seen.source, LoginAddress: seen.address, LoginAddressSource: seen.source,
-			UserAgent: agent, ClientHints: hints, Device: Device{Type: seen.device},
-		},
-		Lifetime: t.opts.Lifetime, IdleTimeout: t.opts.idleFor(),
-		Limit: t.opts.MaxSessions, Policy: t.opts.LimitPolicy,
+		d.host.hook(ctx, "Hooks.NewDevice", func(ctx context.Context) { d.host.hooks.NewDevice(ctx, s) })
 	}
 }

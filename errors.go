@@ -1,6 +1,10 @@
 package sessiontrack
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
 
 // The sentinel errors of this package. Compare with [errors.Is]; what is
 // returned usually wraps one of them.
@@ -75,3 +79,38 @@ func (e *EndedError) Error() string { return "sessiontrack: session ended: " + s
 
 // Unwrap makes errors.Is(err, ErrEnded) true.
 func (e *EndedError) Unwrap() error { return ErrEnded }
+
+// opError is an error at the border of the package: it names the method that failed. Its
+// text has the prefix of the package once, whatever it wraps.
+type opError struct {
+	op  string
+	err error
+}
+
+func (e *opError) Error() string {
+	text := strings.ReplaceAll(e.err.Error(), errorPrefix, "")
+	return errorPrefix + e.op + ": " + strings.TrimPrefix(text, strings.ToLower(e.op)+": ")
+}
+
+func (e *opError) Unwrap() error { return e.err }
+
+const errorPrefix = "sessiontrack: "
+
+// wrapped wraps what an exported method returns; nil stays nil.
+func wrapped(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &opError{op, err}
+}
+
+// argumentError is a mistake of the caller. It matches [ErrInvalidArgument].
+type argumentError struct{ text string }
+
+func (e *argumentError) Error() string { return errorPrefix + e.text }
+func (e *argumentError) Unwrap() error { return ErrInvalidArgument }
+
+// mistake makes an argumentError. The format names the argument, its value and the bound.
+func mistake(format string, args ...any) error {
+	return &argumentError{fmt.Sprintf(format, args...)}
+}

@@ -101,16 +101,16 @@ var (
 	errShutDown = fmt.Errorf("%w: the tracker has shut down", ErrSubscriptionClosed)
 	// errNotRunning is Subscribe's answer before Start and after Shutdown.
 	errNotRunning = fmt.Errorf("%w: the tracker is not running", ErrUnavailable)
-	// errTooMany is an outage to whom it meets: others leave, and it passes.
+	// errTooMany wraps ErrUnavailable because it is temporary.
 	errTooMany = fmt.Errorf("%w: Options.MaxSubscribers are watching", ErrUnavailable)
 )
 
 // Subscription is one reader of the events. Its methods but Close belong to one
 // goroutine at a time.
 type Subscription struct {
-	t     *Tracker
-	types []EventType         // nil: all
-	users map[string]struct{} // nil: everybody
+	events *events
+	types  []EventType         // nil: all
+	users  map[string]struct{} // nil: everybody
 
 	next      uint64 // the place of the next event to read
 	snapshot  SnapshotReason
@@ -127,35 +127,20 @@ type Subscription struct {
 	unbind func() bool   // from Subscribe's ctx; guarded by the hub
 }
 
-// Subscribe begins to tell of logins, logouts, users who come online and go offline,
-// and figures, wherever they happen; the first event is a snapshot. It needs Start,
-// and lasts until Close, until ctx is done, or until Shutdown.
-//
-// Events come within about FeedInterval of their commit (a second), a return from
-// idleness within PresenceStep; a session's login comes before its logout, and
-// nothing after that. No reader delays another or the Tracker: one that falls behind
-// by more than 4,096 events gets a snapshot that says so, one that does not come back
-// to Next within eight seconds while there is something to read is closed. At most
-// 1,000 logins, logouts, onlines and offlines a second are told; what is more becomes
-// one snapshot. Where the store is no [ChangeFeed], only this process's sessions are
-// told of.
-//
-// It returns an error that wraps [ErrUnavailable] when Options.MaxSubscribers are
-// there already, or when the Tracker is not started, and one that does not for a type
-// in w.Types that there is not.
-func (t *Tracker) Subscribe(ctx context.Context, w SubscribeOptions) (*Subscription, error) {
-	for _, wanted := range w.Types {
+// subscribe begins a subscription.
+func (v *events) subscribe(ctx context.Context, o SubscribeOptions) (*Subscription, error) {
+	for _, wanted := range o.Types {
 		if !slices.Contains(eventTypes[:], wanted) {
-			return nil, fmt.Errorf("sessiontrack: Subscribe: SubscribeOptions.Types has %q: want of %q", wanted, eventTypes)
+			return nil, mistake("SubscribeOptions.Types has %q: want of %q", wanted, eventTypes)
 		}
 	}
-	s := &Subscription{t: t, types: slices.Clone(w.Types), over: make(chan struct{})}
-	s.watchUsers(w.Users)
-	if err := t.hub.add(s, t.opts.MaxSubscribers); err != nil {
-		return nil, fmt.Errorf("sessiontrack: Subscribe: %w", err)
+	s := &Subscription{events: v, types: slices.Clone(o.Types), over: make(chan struct{})}
+	s.watchUsers(o.Users)
+	if err := v.hub.add(s, v.most); err != nil {
+		return nil, err
 	}
-	s.begin(w.After)
-	t.hub.bind(s, context.AfterFunc(ctx, s.Close))
+	s.begin(o.After)
+	v.hub.bind(s, context.AfterFunc(ctx, s.Close))
 	return s, nil
 }
 
@@ -173,7 +158,7 @@ func (s *Subscription) watchUsers(ids []string) {
 
 // begin finds the place to read from.
 func (s *Subscription) begin(after string) {
-	h := &s.t.hub
+	h := &s.events.hub
 	s.next, s.snapshot = h.next.Load(), SnapshotStart
 	if after != "" {
 		s.snapshot = SnapshotGap
@@ -182,14 +167,14 @@ func (s *Subscription) begin(after string) {
 		}
 	}
 	s.read.Store(s.next)
-	s.away.Store(max(s.t.clock.Local(), 1))
+	s.away.Store(max(s.events.clock.Local(), 1))
 }
 
 // Next waits for the next event. It returns an error that wraps
 // [ErrSubscriptionClosed] once the subscription is over, ctx's own error when ctx is
 // done, and nothing else.
 func (s *Subscription) Next(ctx context.Context) (Event, error) {
-	r, err := s.record(ctx)
+	r, err := s.entry(ctx)
 	if err != nil {
 		return Event{}, err
 	}
@@ -205,16 +190,16 @@ func (s *Subscription) end(why error) {
 	s.once.Do(func() {
 		s.why = why
 		close(s.over)
-		s.t.hub.remove(s)
+		s.events.hub.remove(s)
 	})
 }
 
-// record is Next for readers inside the package.
-func (s *Subscription) record(ctx context.Context) (*record, error) {
+// entry is Next for readers inside the package.
+func (s *Subscription) entry(ctx context.Context) (*logEntry, error) {
 	s.away.Store(0)
 	defer func() {
 		s.read.Store(s.next)
-		s.away.Store(max(s.t.clock.Local(), 1))
+		s.away.Store(max(s.events.clock.Local(), 1))
 	}()
 	for {
 		select {
@@ -224,7 +209,7 @@ func (s *Subscription) record(ctx context.Context) (*record, error) {
 			return nil, ctx.Err()
 		default:
 		}
-		wake := *s.t.hub.wake.Load()
+		wake := *s.events.hub.wake.Load()
 		if s.snapshot == "" {
 			if r := s.step(); r != nil {
 				return r, nil
@@ -232,7 +217,7 @@ func (s *Subscription) record(ctx context.Context) (*record, error) {
 		}
 		wait := time.Duration(0)
 		if s.snapshot != "" {
-			if wait = time.Duration(s.snapAfter-s.t.clock.Local()) * time.Microsecond; wait <= 0 {
+			if wait = time.Duration(s.snapAfter-s.events.clock.Local()) * time.Microsecond; wait <= 0 {
 				return s.newSnapshot(ctx), nil
 			}
 			wake = nil
@@ -245,9 +230,9 @@ func (s *Subscription) record(ctx context.Context) (*record, error) {
 
 // step reads on to the next event that is wanted; nil where there is none yet, or
 // where a snapshot is due.
-func (s *Subscription) step() *record {
+func (s *Subscription) step() *logEntry {
 	for {
-		r, state := s.t.hub.at(s.next)
+		r, state := s.events.hub.at(s.next)
 		switch state {
 		case placeEmpty:
 			return nil
@@ -280,18 +265,18 @@ func (s *Subscription) wants(e *Event) bool {
 
 // newSnapshot makes the reader's event of a new beginning: it stands at the end of
 // the log, and the figures are asked for after that place was taken.
-func (s *Subscription) newSnapshot(ctx context.Context) *record {
-	h := &s.t.hub
+func (s *Subscription) newSnapshot(ctx context.Context) *logEntry {
+	h := &s.events.hub
 	e := Event{Type: EventSnapshot, Reason: s.snapshot}
 	s.next, s.snapshot = h.next.Load(), ""
-	s.snapAfter = s.t.clock.Local() + time.Second.Microseconds()
-	e.ID, e.Time = h.id(s.next-1), fromMicros(s.t.clock.Now())
-	stats, err := s.t.OnlineStats(ctx)
+	s.snapAfter = s.events.clock.Local() + time.Second.Microseconds()
+	e.ID, e.Time = h.id(s.next-1), fromMicros(s.events.clock.Now())
+	stats, err := s.events.figures.onlineStats(ctx)
 	if err != nil {
-		stats = s.t.shared.last() // as of when they hold, as At says
+		stats = s.events.figures.shared.last() // as of when they hold, as At says
 	}
 	e.Stats = stats
-	return &record{event: e}
+	return &logEntry{event: e}
 }
 
 // wait blocks until there may be something to read; a d above zero bounds it.

@@ -8,7 +8,32 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
+
+// events tells subscribers and streams of what happens. One goroutine makes events of
+// what the feed brings; the hub hands them to the readers.
+type events struct {
+	most     int           // Options.MaxSubscribers
+	interval time.Duration // FeedInterval
+	online   time.Duration // the window of who counts as online
+	idle     time.Duration
+
+	backend *backend
+	near    *near
+	figures *figures
+	host    *host
+	clock   *storeclock.Clock
+
+	hub hub
+}
+
+func (v *events) init(o *Options, n *near, f *figures) {
+	v.most, v.interval, v.online, v.idle = o.MaxSubscribers, o.FeedInterval, o.Online, o.IdleTimeout
+	v.backend, v.near, v.figures, v.host, v.clock = n.backend, n, f, n.host, n.clock
+	v.hub.init()
+}
 
 const (
 	// logSize is how many events are kept, for readers that are behind and for those
@@ -30,7 +55,7 @@ const (
 // thousand, waits for none of them, and needs no lock; a reader that comes back goes
 // on in the same log. Only the goroutine of runEvents publishes.
 type hub struct {
-	slots [logSize]atomic.Pointer[record]
+	slots [logSize]atomic.Pointer[logEntry]
 	next  atomic.Uint64 // the place of the next event; the first is 1
 	wake  atomic.Pointer[chan struct{}]
 	epoch string // of this process, in every id
@@ -42,15 +67,15 @@ type hub struct {
 	since   int64 // the store's time from which on events are wanted; 0: nobody is there
 	started chan struct{}
 
-	watching atomic.Pointer[watching] // nil while nobody needs the feed's help
-	arrivals chan arrival
+	request  atomic.Pointer[feedRequest] // nil while nobody needs the feed's help
+	arrivals chan feedBatch
 	missed   atomic.Bool // an arrival did not fit
 	nudges   chan struct{}
 	streams  streams
 }
 
-// record is one place of the log.
-type record struct {
+// logEntry is one place of the log.
+type logEntry struct {
 	seq    uint64
 	event  Event
 	people map[string]UserInfo // of the event's user, shared by a batch
@@ -67,7 +92,7 @@ func (h *hub) init() {
 	h.wake.Store(&wake)
 	h.readers = make(map[*Subscription]struct{})
 	h.started = make(chan struct{}, 1)
-	h.arrivals = make(chan arrival, 64)
+	h.arrivals = make(chan feedBatch, 64)
 	h.nudges = make(chan struct{}, 1)
 	h.streams.init()
 }
@@ -98,7 +123,7 @@ const (
 )
 
 // at reads a place of the log.
-func (h *hub) at(seq uint64) (*record, int) {
+func (h *hub) at(seq uint64) (*logEntry, int) {
 	if seq >= h.next.Load() {
 		return nil, placeEmpty
 	}
@@ -117,7 +142,7 @@ func (h *hub) publish(events []Event, people map[string]UserInfo) {
 	for _, e := range events {
 		seq := h.next.Load()
 		e.ID = h.id(seq)
-		h.slots[seq%logSize].Store(&record{seq: seq, event: e, people: people})
+		h.slots[seq%logSize].Store(&logEntry{seq: seq, event: e, people: people})
 		h.next.Store(seq + 1)
 	}
 	wake := make(chan struct{})
@@ -143,7 +168,7 @@ func (h *hub) add(s *Subscription, limit int) error {
 	}
 	h.readers[s] = struct{}{}
 	if h.since == 0 {
-		h.since = s.t.clock.Earliest() - clockDoubt.Microseconds()
+		h.since = s.events.clock.Earliest() - clockDoubt.Microseconds()
 	}
 	select {
 	case h.started <- struct{}{}:
@@ -163,7 +188,7 @@ func (h *hub) remove(s *Subscription) {
 		s.unbind()
 	}
 	if len(h.readers) == 0 {
-		h.leftAt = s.t.clock.Local()
+		h.leftAt = s.events.clock.Local()
 	}
 }
 
@@ -202,7 +227,7 @@ func (h *hub) watchedSince() int64 {
 
 // nudge asks for a reading of the feed out of turn, while somebody is watching.
 func (h *hub) nudge() {
-	if h.watching.Load() == nil {
+	if h.request.Load() == nil {
 		return
 	}
 	select {
@@ -211,8 +236,8 @@ func (h *hub) nudge() {
 	}
 }
 
-// hand gives changes to the watcher and never waits: what does not fit becomes a gap.
-func (h *hub) hand(a arrival) {
+// hand gives changes to the eventBuilder and never waits: what does not fit becomes a gap.
+func (h *hub) hand(a feedBatch) {
 	select {
 	case h.arrivals <- a:
 	default:
@@ -259,3 +284,13 @@ func (h *hub) setOpen(open bool) {
 		}
 	}
 }
+
+// The four methods of a feedListener.
+
+func (v *events) feedRequest() *feedRequest { return v.hub.request.Load() }
+
+func (v *events) feedBrought(b feedBatch) { v.hub.hand(b) }
+
+func (v *events) sessionEnded(h handle) { v.hub.streams.end(h) }
+
+func (v *events) endsMissed() { v.hub.streams.doubtAll() }

@@ -9,28 +9,28 @@ import (
 
 // publish tells events as far as the budget goes, with their users' names where
 // somebody reads by HTTP.
-func (w *watcher) publish(ctx context.Context, events []Event, gap bool) {
-	t, local := w.t, w.t.clock.Local()
+func (w *eventBuilder) publish(ctx context.Context, events []Event, gap bool) {
+	v, local := w.events, w.events.clock.Local()
 	w.room = min(eventBudget, w.room+float64(local-w.roomAt)*eventBudget/1e6)
 	w.roomAt = local
 	if n := int(w.room); len(events) > n {
-		t.count(countEventDropped, len(events)-n)
+		v.host.count(countEventDropped, len(events)-n)
 		events, gap = events[:n], true
 	}
 	w.room -= float64(len(events))
 	var people map[string]UserInfo
-	if len(events) > 0 && t.hub.streams.used.Load() {
+	if len(events) > 0 && v.hub.streams.used.Load() {
 		people = w.people(ctx, events)
 	}
-	t.hub.publish(events, people)
+	v.hub.publish(events, people)
 	if gap {
-		t.hub.publish([]Event{{Type: eventGap, Time: fromMicros(t.clock.Now())}}, nil)
+		v.hub.publish([]Event{{Type: eventGap, Time: fromMicros(v.clock.Now())}}, nil)
 	}
 }
 
 // people asks the directory, a page at a time.
-func (w *watcher) people(ctx context.Context, events []Event) map[string]UserInfo {
-	ctx, cancel := w.t.writeContext(ctx)
+func (w *eventBuilder) people(ctx context.Context, events []Event) map[string]UserInfo {
+	ctx, cancel := w.events.backend.long(detached(ctx))
 	defer cancel()
 	ids := make([]string, 0, len(events))
 	for i := range events {
@@ -38,7 +38,7 @@ func (w *watcher) people(ctx context.Context, events []Event) map[string]UserInf
 	}
 	known := make(map[string]UserInfo, len(ids))
 	for page := range slices.Chunk(sortedCopy(ids), maxPage) {
-		for id, user := range w.t.users(ctx, page) {
+		for id, user := range w.events.host.users(ctx, page) {
 			known[id] = user
 		}
 	}
@@ -46,12 +46,12 @@ func (w *watcher) people(ctx context.Context, events []Event) map[string]UserInf
 }
 
 // tick is what passes by the mere passing of time.
-func (w *watcher) tick(ctx context.Context, local int64) {
+func (w *eventBuilder) tick(ctx context.Context, local int64) {
 	if w.online != nil && local/5_000_000 != w.sweptAt {
 		w.sweptAt = local / 5_000_000
 		w.sweep(local)
 	}
-	if w.t.changes == nil {
+	if w.events.backend.changes == nil {
 		w.askStore(ctx)
 	} else {
 		w.ask()
@@ -60,24 +60,24 @@ func (w *watcher) tick(ctx context.Context, local int64) {
 }
 
 // sweep puts users in doubt of whom nothing was heard for the online window.
-func (w *watcher) sweep(local int64) {
-	oldest := fromMicros(w.t.clock.Now()).Add(-w.t.opts.Online)
+func (w *eventBuilder) sweep(local int64) {
+	oldest := fromMicros(w.events.clock.Now()).Add(-w.events.online)
 	for id, last := range w.online {
-		if _, doubted := w.leaving[id]; !doubted && !last.After(oldest) {
-			w.leaving[id] = local
+		if _, doubted := w.maybeOffline[id]; !doubted && !last.After(oldest) {
+			w.maybeOffline[id] = local
 		}
 	}
 }
 
 // tellStats tells the figures when they have changed, at most once a second, and at
 // least every idleStats.
-func (w *watcher) tellStats(ctx context.Context, local int64) {
-	t := w.t
+func (w *eventBuilder) tellStats(ctx context.Context, local int64) {
+	v := w.events
 	due := local-w.statsAt >= idleStats.Microseconds()
-	if w.dirtyAt == 0 && !due || local-w.statsAt < statsFor.Microseconds() || !t.hub.wanted(EventStats) {
+	if w.dirtyAt == 0 && !due || local-w.statsAt < statsFor.Microseconds() || !v.hub.wanted(EventStats) {
 		return
 	}
-	stats, err := t.OnlineStats(ctx)
+	stats, err := v.figures.onlineStats(ctx)
 	if err != nil {
 		return
 	}
@@ -90,7 +90,7 @@ func (w *watcher) tellStats(ctx context.Context, local int64) {
 		return
 	}
 	w.stats, w.statsAt = stats, local
-	t.hub.publish([]Event{{Type: EventStats, Time: stats.At, Stats: stats}}, nil)
+	v.hub.publish([]Event{{Type: EventStats, Time: stats.At, Stats: stats}}, nil)
 }
 
 // wanted reports whether any reader wants events of that type.
@@ -106,11 +106,11 @@ func (h *hub) wanted(kind EventType) bool {
 }
 
 // gather finds out who is online by listing, for stores without a ChangeFeed.
-func (w *watcher) gather(ctx context.Context) {
-	if w.t.changes != nil || w.online == nil {
+func (w *eventBuilder) gather(ctx context.Context) {
+	if w.events.backend.changes != nil || w.online == nil {
 		return
 	}
-	c, err := w.t.changesFor(ctx, ChangeQuery{})
+	c, err := w.events.changesFor(ctx, ChangeQuery{})
 	if err == nil {
 		w.seen(c.Seen)
 	}
@@ -120,17 +120,17 @@ func (w *watcher) gather(ctx context.Context) {
 const listedDoubts = 50
 
 // askStore settles doubts by listing users' sessions.
-func (w *watcher) askStore(ctx context.Context) {
+func (w *eventBuilder) askStore(ctx context.Context) {
 	w.ask()
-	asked := w.t.hub.watching.Load().ask
+	asked := w.events.hub.request.Load().ask
 	if len(asked) == 0 {
 		return
 	}
-	a := arrival{asked: asked[:min(len(asked), listedDoubts)], at: w.t.clock.Local()}
-	q := Query{Live: true, IdleTimeout: w.t.opts.IdleTimeout, Within: w.t.opts.Online, Limit: maxPage}
+	a := feedBatch{asked: asked[:min(len(asked), listedDoubts)], at: w.events.clock.Local()}
+	q := Query{Live: true, IdleTimeout: w.events.idle, Within: w.events.online, Limit: maxPage}
 	for _, id := range a.asked {
 		q.UserID = id
-		page, err := w.listed(ctx, q)
+		page, err := w.events.backend.list(detached(ctx), q)
 		if err != nil {
 			return
 		}
@@ -143,25 +143,15 @@ func (w *watcher) askStore(ctx context.Context) {
 	w.take(ctx, a)
 }
 
-func (w *watcher) listed(ctx context.Context, q Query) (page Page, err error) {
-	ctx, cancel := w.t.requestContext(ctx)
-	defer cancel()
-	err = w.t.withStore(func() error {
-		page, err = w.t.store.List(ctx, q)
-		return err
-	})
-	return page, err
-}
-
-// happened tells the hub what this process has just done: with a ChangeFeed the feed
-// is only hurried, so that there is one order of events, and none before its commit.
-func (t *Tracker) happened(begun, ended []Session) {
+// publishLocal tells of what this process has just done. Over a ChangeFeed it only has the
+// feed read soon, so that events have one order and none comes before its commit.
+func (v *events) publishLocal(begun, ended []Session) {
 	switch {
-	case t.hub.watching.Load() == nil || len(begun)+len(ended) == 0:
-	case t.changes != nil:
-		t.hub.nudge()
+	case v.hub.request.Load() == nil || len(begun)+len(ended) == 0:
+	case v.backend.changes != nil:
+		v.hub.nudge()
 	default:
-		c := Changes{Begun: begun, Ended: ended, Now: fromMicros(t.clock.Now())}
-		t.hub.hand(arrival{changes: c, at: t.clock.Local()})
+		c := Changes{Begun: begun, Ended: ended, Now: fromMicros(v.clock.Now())}
+		v.hub.hand(feedBatch{changes: c, at: v.clock.Local()})
 	}
 }

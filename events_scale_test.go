@@ -79,7 +79,7 @@ func TestManyReadersSomeOfThemStalled(t *testing.T) {
 					continue
 				}
 				began := time.Now()
-				f.hub.publish(events, nil)
+				f.events.hub.publish(events, nil)
 				require.Zero(t, time.Since(began), "publishing never waits")
 				time.Sleep(time.Second / 4)
 			}
@@ -91,7 +91,7 @@ func TestManyReadersSomeOfThemStalled(t *testing.T) {
 		wg.Wait()
 		assert.Zero(t, missed.Load())
 		assert.Positive(t, told.Load())
-		assert.Empty(t, f.hub.list())
+		assert.Empty(t, f.events.hub.list())
 	})
 }
 
@@ -212,16 +212,16 @@ func TestFeedCostsOneStatement(t *testing.T) {
 	seen := watch(store)
 	tracker, err := New(store, &Options{Logger: quiet})
 	require.NoError(t, err)
-	prepare, err := tracker.greet(t.Context())
+	prepare, err := tracker.probeStore(t.Context())
 	require.NoError(t, err)
 	prepare()
 	seen.take()
-	require.NoError(t, tracker.poll(t.Context()))
+	require.NoError(t, tracker.near.poll(t.Context()))
 	idle := seen.take()
 	require.Len(t, idle, 1)
 	require.NotContains(t, idle[0], "login_at >")
-	tracker.hub.watching.Store(&watching{since: time.Now().Add(-time.Minute), ask: []string{"1", "2"}})
-	require.NoError(t, tracker.poll(t.Context()))
+	tracker.events.hub.request.Store(&feedRequest{since: time.Now().Add(-time.Minute), ask: []string{"1", "2"}})
+	require.NoError(t, tracker.near.poll(t.Context()))
 	watched := seen.take()
 	require.Len(t, watched, 1)
 	require.Contains(t, watched[0], "login_at")

@@ -33,7 +33,7 @@ type streams struct {
 	byUser   map[string]int // those of users who watch what everybody may
 }
 
-// stream is one of them. It counts as connected and not as activity.
+// stream is one reader by HTTP. It counts as connected and not as activity.
 type stream struct {
 	*Subscription
 	doubt atomic.Bool // the store must be asked about the session
@@ -58,7 +58,7 @@ func (a *streams) admit(user string, all int) bool {
 	return true
 }
 
-// release gives it back.
+// release gives a place of the user back.
 func (a *streams) release(user string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -67,7 +67,7 @@ func (a *streams) release(user string) {
 	}
 }
 
-// any reports whether there are streams.
+// any reports whether anybody reads by HTTP.
 func (a *streams) any() bool { return a.count.Load() > 0 }
 
 func (a *streams) add(h handle, s *stream) {
@@ -124,14 +124,5 @@ func (a *streams) end(h handle) {
 func (a *streams) doubtAll() {
 	for _, s := range a.of(nil) {
 		s.doubt.Store(true)
-	}
-}
-
-// EndStreams ends the streams of events by HTTP, so that http.Server.Shutdown, which
-// waits for them, can come to its end: register it with
-// (*http.Server).RegisterOnShutdown. Clients connect again by themselves.
-func (t *Tracker) EndStreams() {
-	for _, s := range t.hub.streams.of(nil) {
-		s.Subscription.end(overShutDown)
 	}
 }

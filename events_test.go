@@ -169,7 +169,7 @@ func TestResumeGoesOnOrSaysThatThereIsAGap(t *testing.T) {
 
 		second := f.watch(t, SubscribeOptions{Types: []EventType{EventLogin}, After: last.ID})
 		require.Equal(t, []string{"login 1"}, second.taken(), "nothing is lost, and no snapshot comes")
-		for _, after := range []string{"x", f.hub.epoch, f.hub.id(1 << 40), f.hub.id(1<<64 - 1), last.ID + "0", f.hub.epoch + ".+1"} {
+		for _, after := range []string{"x", f.events.hub.epoch, f.events.hub.id(1 << 40), f.events.hub.id(1<<64 - 1), last.ID + "0", f.events.hub.epoch + ".+1"} {
 			gap := f.watch(t, SubscribeOptions{After: after})
 			require.Equal(t, []string{"snapshot gap"}, gap.taken(), after)
 			gap.Close()
@@ -200,14 +200,14 @@ func TestReaderThatLagsGetsASnapshot(t *testing.T) {
 		for i := range events {
 			events[i] = Event{Type: EventOnline, User: OnlineUser{UserID: fmt.Sprint(i)}}
 		}
-		f.hub.publish(events, nil)
+		f.events.hub.publish(events, nil)
 		began := time.Now()
 		e, err = sub.Next(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, SnapshotLagged, e.Reason)
 		require.Equal(t, time.Second, time.Since(began), "at most one a second")
-		require.Equal(t, f.hub.id(f.hub.next.Load()-1), e.ID)
-		f.hub.publish(events[:logSize], nil)
+		require.Equal(t, f.events.hub.id(f.events.hub.next.Load()-1), e.ID)
+		f.events.hub.publish(events[:logSize], nil)
 		for i := range logSize {
 			e, err = sub.Next(t.Context())
 			require.NoError(t, err)

@@ -31,44 +31,29 @@ const (
 	gatherEvery = time.Minute
 )
 
-// watching is what the feed's goroutine asks for on behalf of the hub.
-type watching struct {
-	since time.Time // sessions and users that are new after this
-	ask   []string  // users whose presence is in doubt
+// eventBuilder turns changes into events. It belongs to the goroutine of run.
+type eventBuilder struct {
+	events       *events
+	since        time.Time            // when the first reader came
+	began        time.Time            // what happened before is nobody's event
+	logins       map[handle]struct{}  // told, and brought again by the overlap
+	ends         map[handle]struct{}  // likewise
+	online       map[string]time.Time // told or known to be online, with the latest activity; nil: too many
+	maybeOnline  map[string]struct{}  // seen, to be confirmed
+	maybeOffline map[string]int64     // in doubt from this local time on
+	anew         bool                 // the store's clock has been set back
+	priming      bool                 // the first arrival completes what loading may have missed
+	room         float64              // what is left of the budget
+	roomAt       int64
+	dirtyAt      int64 // the store's time of the latest change that figures may show; 0: none
+	stats        OnlineStats
+	statsAt      int64 // local time at which figures were last told
+	sweptAt      int64 // in spans of 5 s
 }
 
-// arrival is what the feed has brought.
-type arrival struct {
-	changes Changes
-	asked   []string
-	at      int64     // local time
-	began   time.Time // of the watching that it was asked for
-	anew    bool      // the store's clock has been set back
-}
-
-// watcher turns changes into events. It belongs to the goroutine of runEvents.
-type watcher struct {
-	t       *Tracker
-	since   time.Time            // when the first reader came
-	began   time.Time            // what happened before is nobody's event
-	logins  map[handle]struct{}  // told, and brought again by the overlap
-	ends    map[handle]struct{}  // likewise
-	online  map[string]time.Time // told or known to be online, with the latest activity; nil: too many
-	coming  map[string]struct{}  // seen, to be confirmed
-	leaving map[string]int64     // in doubt from this local time on
-	anew    bool                 // the store's clock has been set back
-	priming bool                 // the first arrival completes what loading may have missed
-	room    float64              // what is left of the budget
-	roomAt  int64
-	dirtyAt int64 // the store's time of the latest change that figures may show; 0: none
-	stats   OnlineStats
-	statsAt int64 // local time at which figures were last told
-	sweptAt int64 // in spans of 5 s
-}
-
-// runEvents collects and publishes while there are readers, until ctx is done.
-func (t *Tracker) runEvents(ctx context.Context) {
-	h := &t.hub
+// run collects and publishes while there are readers, until ctx is done.
+func (v *events) run(ctx context.Context) {
+	h := &v.hub
 	defer h.setOpen(false)
 	for {
 		select {
@@ -77,7 +62,7 @@ func (t *Tracker) runEvents(ctx context.Context) {
 		case <-h.started:
 		}
 		if since := h.watchedSince(); since != 0 {
-			if w := t.newWatcher(ctx, since); w != nil {
+			if w := v.newBuilder(ctx, since); w != nil {
 				w.run(ctx)
 			}
 		}
@@ -85,44 +70,44 @@ func (t *Tracker) runEvents(ctx context.Context) {
 }
 
 // run works until nobody has been reading for a while.
-func (w *watcher) run(ctx context.Context) {
-	t := w.t
-	ticker := time.NewTicker(min(time.Second, t.opts.FeedInterval))
+func (w *eventBuilder) run(ctx context.Context) {
+	v := w.events
+	ticker := time.NewTicker(min(time.Second, v.interval))
 	kick := time.NewTimer(kickSpacing)
 	gather := time.NewTicker(gatherEvery)
 	defer func() {
 		ticker.Stop()
 		kick.Stop()
 		gather.Stop()
-		t.hub.watching.Store(nil)
-		t.hub.forget()
-		t.hub.streams.used.Store(t.hub.streams.any())
+		v.hub.request.Store(nil)
+		v.hub.forget()
+		v.hub.streams.used.Store(v.hub.streams.any())
 	}()
 	nudged := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case a := <-t.hub.arrivals:
+		case a := <-v.hub.arrivals:
 			w.take(ctx, a)
-			if len(w.coming) > 0 {
-				t.hub.nudge()
+			if len(w.maybeOnline) > 0 {
+				v.hub.nudge()
 			}
-		case <-t.hub.nudges:
+		case <-v.hub.nudges:
 			if !nudged {
 				nudged = true
 				kick.Reset(kickSpacing)
 			}
 		case <-kick.C:
 			nudged = false
-			t.PollNow()
+			v.near.pollNow()
 		case <-gather.C:
 			w.gather(ctx)
 		case <-ticker.C:
-			local := t.clock.Local()
-			t.count(countStalled, t.hub.endStalled(local))
+			local := v.clock.Local()
+			v.host.count(countStalled, v.hub.endStalled(local))
 			w.tick(ctx, local)
-			if t.hub.deserted(local) {
+			if v.hub.deserted(local) {
 				return
 			}
 		}
@@ -130,15 +115,15 @@ func (w *watcher) run(ctx context.Context) {
 }
 
 // take makes events of what the feed has brought.
-func (w *watcher) take(ctx context.Context, a arrival) {
+func (w *eventBuilder) take(ctx context.Context, a feedBatch) {
 	c := &a.changes
-	gap := w.t.hub.missed.Swap(false)
+	gap := w.events.hub.missed.Swap(false)
 	w.anew = w.anew || a.anew
 	if w.anew && w.restart(ctx, c.Now) {
 		w.anew, gap = false, true
 	}
 	var events []Event
-	if w.t.changes == nil || a.began.Equal(w.began) { // else the feed will bring it again
+	if w.events.backend.changes == nil || a.began.Equal(w.began) { // else the feed will bring it again
 		gap = gap || c.MoreEnded || c.MoreBegun
 		events = w.sessions(c)
 	}
@@ -156,7 +141,7 @@ func (w *watcher) take(ctx context.Context, a arrival) {
 
 // sessions makes the events of sessions, in the order in which things happened. What
 // the overlap brings again is left out, and nothing follows a session's end.
-func (w *watcher) sessions(c *Changes) []Event {
+func (w *eventBuilder) sessions(c *Changes) []Event {
 	events := make([]Event, 0, len(c.Begun)+len(c.Ended))
 	logins, ends := make(map[handle]struct{}, len(c.Begun)), make(map[handle]struct{}, len(c.Ended))
 	for _, s := range c.Begun {
@@ -207,91 +192,91 @@ func asBegun(s Session) Session {
 }
 
 // moved puts the user of a login or logout in doubt.
-func (w *watcher) moved(e *Event) {
+func (w *eventBuilder) moved(e *Event) {
 	user := e.Session.UserID
 	_, online := w.online[user]
 	switch {
 	case w.online == nil:
 	case e.Type == EventLogin && !online:
-		w.coming[user] = struct{}{}
+		w.maybeOnline[user] = struct{}{}
 	case e.Type == EventLogin:
-		delete(w.leaving, user)
+		delete(w.maybeOffline, user)
 	case online:
-		w.leaving[user] = w.t.clock.Local() + offlineGrace.Microseconds()
+		w.maybeOffline[user] = w.events.clock.Local() + offlineGrace.Microseconds()
 	}
 }
 
 // seen takes in who has moved. Presence that is there after an end was brought means
 // that it was not the user's last session.
-func (w *watcher) seen(users []OnlineUser) {
+func (w *eventBuilder) seen(users []OnlineUser) {
 	for _, u := range users {
 		known, online := w.online[u.UserID]
 		switch {
 		case online:
-			delete(w.leaving, u.UserID)
+			delete(w.maybeOffline, u.UserID)
 			if u.LastActivity.After(known) {
 				w.online[u.UserID] = u.LastActivity
 			}
 		case w.priming && !w.isComing(u.UserID):
 			w.online[u.UserID] = u.LastActivity
 		default:
-			w.coming[u.UserID] = struct{}{}
+			w.maybeOnline[u.UserID] = struct{}{}
 		}
 	}
 }
 
-func (w *watcher) isComing(user string) bool {
-	_, coming := w.coming[user]
+func (w *eventBuilder) isComing(user string) bool {
+	_, coming := w.maybeOnline[user]
 	return coming
 }
 
 // confirm settles the doubts that were asked about.
-func (w *watcher) confirm(a arrival) (events []Event) {
+func (w *eventBuilder) confirm(a feedBatch) (events []Event) {
 	here := make(map[string]OnlineUser, len(a.changes.Users))
-	oldest := a.changes.Now.Add(-w.t.opts.Online)
+	oldest := a.changes.Now.Add(-w.events.online)
 	for _, u := range a.changes.Users {
 		here[u.UserID] = u
 	}
 	for _, id := range a.asked {
 		u, known := here[id]
 		last, online := w.online[id]
-		from, doubted := w.leaving[id]
+		from, doubted := w.maybeOffline[id]
 		is := known && u.Sessions > 0 && u.LastActivity.After(oldest)
 		switch {
 		case is:
-			delete(w.leaving, id)
+			delete(w.maybeOffline, id)
 			w.online[id] = u.LastActivity
 			if !online {
 				events = append(events, Event{Type: EventOnline, Time: a.changes.Now, User: u})
 			}
 		case online && doubted && a.at >= from:
-			delete(w.leaving, id)
+			delete(w.maybeOffline, id)
 			delete(w.online, id)
 			gone := OnlineUser{UserID: id, LastActivity: storeclock.Later(last, u.LastActivity), Sessions: u.Sessions}
 			events = append(events, Event{Type: EventOffline, Time: a.changes.Now, User: gone})
 		}
-		delete(w.coming, id)
+		delete(w.maybeOnline, id)
 	}
 	slices.SortFunc(events, func(a, b Event) int { return cmp.Compare(a.User.UserID, b.User.UserID) })
 	return events
 }
 
 // ask has the feed's next reading settle as many doubts as fit.
-func (w *watcher) ask() {
-	if w.online != nil && len(w.online)+len(w.coming) > maxWatched {
+func (w *eventBuilder) ask() {
+	if w.online != nil && len(w.online)+len(w.maybeOnline) > maxWatched {
 		w.overflow(context.Background())
 	}
-	local := w.t.clock.Local()
-	ask := make([]string, 0, min(maxChangeUsers, len(w.coming)+len(w.leaving)))
-	for id := range w.coming {
+	local := w.events.clock.Local()
+	ask := make([]string, 0, min(maxChangeUsers, len(w.maybeOnline)+len(w.maybeOffline)))
+	for id := range w.maybeOnline {
 		if len(ask) < maxChangeUsers {
 			ask = append(ask, id)
 		}
 	}
-	for id, from := range w.leaving {
+	for id, from := range w.maybeOffline {
 		if !w.isComing(id) && local >= from && len(ask) < maxChangeUsers {
 			ask = append(ask, id)
 		}
 	}
-	w.t.hub.watching.Store(&watching{since: w.began, ask: ask})
+	w.events.hub.request.Store(&feedRequest{since: w.began, ask: ask})
 }

@@ -12,9 +12,9 @@ const (
 	// session may commit after a later one was seen. The store's own transactions
 	// last 2 s at the most.
 	feedOverlap = 3 * time.Second
-	// feedBurst is how many kicks are followed at once, and how many in a
-	// FeedInterval on the average: an end is known within milliseconds, and a flood
-	// of notifications costs the database no flood of readings.
+	// feedBurst is how many calls of PollNow are followed at once, and how many in a
+	// FeedInterval on the average: an end is known within milliseconds, and a flood of
+	// notifications costs the database no flood of readings.
 	feedBurst = 20
 	// clockStep is how far the store's clock may fall behind between two readings: ends
 	// are stamped up to 2 s before they can be seen, which leaves 1 s of the overlap,
@@ -22,166 +22,144 @@ const (
 	clockStep = 500 * time.Millisecond
 )
 
-// lease is how far this process may trust its cache: the start of the latest good
-// reading of the feed, plus MaxStaleness. Without a feed each entry has its own.
-type lease struct {
-	since    time.Time           // the store's time from which the next reading begins
-	lastGood int64               // local start of the latest good reading
+// feedListener hears what the feed brings. The events implement it.
+type feedListener interface {
+	// feedRequest returns what the next reading is to bring beside ends, nil for nothing.
+	feedRequest() *feedRequest
+	// feedBrought takes what a reading has brought. It must not wait.
+	feedBrought(feedBatch)
+	// sessionEnded is told of each end, here or elsewhere.
+	sessionEnded(handle)
+	// endsMissed is told that ends may have been missed.
+	endsMissed()
+}
+
+// feedRequest is what events want of the next reading.
+type feedRequest struct {
+	since time.Time // sessions and users that are new after this
+	ask   []string  // users whose presence is in doubt
+}
+
+// feedBatch is what the feed has brought for events.
+type feedBatch struct {
+	changes Changes
+	asked   []string
+	at      int64     // local time
+	began   time.Time // since of the request
+	anew    bool      // the store's clock has been set back
+}
+
+// freshness is how current this process is: the store's time from which the next reading
+// begins, and the local start of the latest good reading. The cache may be trusted for
+// MaxStaleness after that. Without a feed each entry has a time of its own.
+type freshness struct {
+	since    time.Time
+	lastGood int64
 	seen     map[handle]struct{} // ends that the overlap will bring again
 }
 
 // setBack reports whether a reading's answer shows that the store's clock has been set
-// back since the latest good one, as after a fail-over to a server whose clock is
-// behind: what has ended there lately is stamped before the time that was asked about.
-// A clock that stands, as a MemoryStore's may, stamps nothing earlier than before.
-func (l *lease) setBack(now time.Time, local int64) bool {
-	before := l.since.Add(feedOverlap)
-	moved, due := now.Sub(before), time.Duration(local-l.lastGood)*time.Microsecond
+// back since the latest good one, as after a fail-over to a server whose clock is behind:
+// what has ended there lately is stamped before the time that was asked about. A clock
+// that stands, as a MemoryStore's may, stamps nothing earlier than before.
+func (f *freshness) setBack(now time.Time, local int64) bool {
+	before := f.since.Add(feedOverlap)
+	moved, due := now.Sub(before), time.Duration(local-f.lastGood)*time.Microsecond
 	stands := moved >= 0 && moved < time.Millisecond
 	return !stands && due-moved > clockStep
 }
 
-// PollNow makes the feed of ended sessions be read at once: what a listener such as
-// package pglisten calls when it is told of an end, has reconnected or has any
-// doubt. It never blocks and may be called at any rate. The feed is read every
-// FeedInterval regardless.
-func (t *Tracker) PollNow() {
+// changePlace is where the next reading for events begins.
+type changePlace struct {
+	began, begun, seen time.Time
+}
+
+// pollNow has the feed read at once. It never blocks.
+func (n *near) pollNow() {
 	select {
-	case t.feedKick <- struct{}{}:
+	case n.kick <- struct{}{}:
 	default:
 	}
 }
 
-// runFeed reads the feed until ctx is done; while the store is away it tries four
-// times as often.
-func (t *Tracker) runFeed(ctx context.Context) {
-	timer := time.NewTimer(t.opts.FeedInterval)
+// trustFrom begins the trust in the cache with a reading that began at a local time and
+// brought a store's time.
+func (n *near) trustFrom(local int64, now time.Time) {
+	n.freshness.since, n.freshness.lastGood = now.Add(-feedOverlap), local
+	n.trustedUntil.Store(local + n.trust.staleness)
+}
+
+// runFeed reads the feed until ctx is done. While the store is away it tries four times
+// as often.
+func (n *near) runFeed(ctx context.Context) {
+	timer := time.NewTimer(n.interval)
 	defer timer.Stop()
-	kicks := storeclock.Pace{Each: t.opts.FeedInterval / feedBurst, Ahead: feedBurst}
+	kicks := storeclock.Pace{Each: n.interval / feedBurst, Ahead: feedBurst}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-		case <-t.feedKick:
-			if !storeclock.Sleep(ctx, kicks.Take(t.clock.Local(), 1)) {
+		case <-n.kick:
+			if !storeclock.Sleep(ctx, kicks.Take(n.clock.Local(), 1)) {
 				return
 			}
 		}
-		next := t.opts.FeedInterval
-		if err := t.poll(ctx); err != nil {
+		next := n.interval
+		if err := n.poll(ctx); err != nil {
 			next /= 4
 		}
 		timer.Reset(next)
 	}
 }
 
-// poll reads the feed once and renews the lease.
-func (t *Tracker) poll(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, t.opts.StoreTimeout)
+// poll reads the feed once and renews the trust in the cache.
+func (n *near) poll(ctx context.Context) error {
+	ctx, cancel := n.backend.short(ctx)
 	defer cancel()
-	before := t.clock.Local()
-	var page EndedPage
-	err := t.withStore(func() (err error) {
-		page, err = t.readFeed(ctx)
-		return err
-	})
+	before := n.clock.Local()
+	page, err := n.readFeed(ctx)
 	if err != nil {
-		t.storeAway(ctx, err)
+		n.storeAway(ctx, err)
 		return err
 	}
-	t.clock.Learn(page.Now, before, t.clock.Local())
-	gap := before-t.lease.lastGood > (t.opts.MaxStaleness + t.opts.StaleGrace).Microseconds()
-	if page.More || gap || t.lease.setBack(page.Now, before) {
-		t.cache.clear()
-		t.lease.seen = nil
-		t.hub.streams.doubtAll()
+	gap := before-n.freshness.lastGood > n.trust.staleness+n.trust.grace
+	if page.More || gap || n.freshness.setBack(page.Now, before) {
+		n.cache.clear()
+		n.freshness.seen = nil
+		n.listener.endsMissed()
 	}
-	t.learnEnds(page.Ended)
-	t.lease.since, t.lease.lastGood = page.Now.Add(-feedOverlap), before
-	t.trustedUntil.Store(before + t.opts.MaxStaleness.Microseconds())
-	t.storeBack(ctx)
+	n.learnEnds(page.Ended)
+	n.trustFrom(before, page.Now)
+	n.storeBack(ctx)
 	return nil
 }
 
-// learnEnds takes ended sessions out of service here, each once: an end that the
-// overlap repeats would void fills of the cache for nothing.
-func (t *Tracker) learnEnds(ended []EndedSession) {
-	seen := make(map[handle]struct{}, len(ended))
-	for _, s := range ended {
-		h, ok := parseHandle(s.ID)
-		if !ok {
-			continue
-		}
-		if _, again := t.lease.seen[h]; !again {
-			t.takeOut(h, s)
-		}
-		seen[h] = struct{}{}
+// readFeed asks the feed for what has ended, and for all that events need where somebody
+// is watching.
+func (n *near) readFeed(ctx context.Context) (EndedPage, error) {
+	w := n.listener.feedRequest()
+	if w == nil || n.backend.changes == nil {
+		return n.backend.endedSince(ctx, n.freshness.since, feedLimit)
 	}
-	t.lease.seen = seen
-}
-
-// takeOut takes an ended session out of service in this process.
-func (t *Tracker) takeOut(h handle, s EndedSession) {
-	t.cache.end(h, &ending{micros(s.LogoutAt), s.EndReason, s.EndedBy})
-	t.hub.streams.end(h)
-}
-
-// storeAway and storeBack keep the breaker: while the store is known to be away no
-// request waits for it. Each change is logged once.
-func (t *Tracker) storeAway(ctx context.Context, err error) {
-	if ctx.Err() == context.Canceled {
-		return // Shutdown, not the store
-	}
-	t.count(countFeedFailed, 1)
-	if !t.down.Swap(true) {
-		t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: store unreachable; cached sessions are served for a while", errAttr(err))
-	}
-}
-
-func (t *Tracker) storeBack(ctx context.Context) {
-	if t.down.Swap(false) {
-		t.opts.Logger.LogAttrs(ctx, info, "sessiontrack: store reachable again")
-		select {
-		case t.flushKick <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// trusted reports whether a cached entry may be served without asking the store.
-func (t *Tracker) trusted(e *entry, local int64) bool {
-	if t.feed == nil {
-		return local < e.readAt+t.opts.MaxStaleness.Microseconds()
-	}
-	return local < t.trustedUntil.Load()
-}
-
-// tolerated reports whether it may still be served while the store cannot say.
-func (t *Tracker) tolerated(e *entry, local int64) bool {
-	return t.trusted(e, local-t.opts.StaleGrace.Microseconds())
-}
-
-// readFeed asks the feed, with all that events need where somebody is watching.
-func (t *Tracker) readFeed(ctx context.Context) (EndedPage, error) {
-	w := t.hub.watching.Load()
-	if w == nil || t.changes == nil {
-		return t.feed.EndedSince(ctx, t.lease.since, feedLimit)
-	}
-	f := &t.changed
+	f := &n.changed
 	if f.began != w.since { // other readers than at the last reading
-		*f = changePlace{began: w.since, begun: w.since, seen: w.since.Add(-feedOverlap - t.opts.FlushInterval)}
+		*f = changePlace{began: w.since, begun: w.since, seen: w.since.Add(-feedOverlap - n.touches.interval)}
 	}
-	local := t.clock.Local()
-	c, err := t.changes.ChangesSince(ctx, ChangeQuery{Ended: t.lease.since, Begun: f.begun, Seen: f.seen, Users: w.ask, Limit: feedLimit})
+	local := n.clock.Local()
+	c, err := n.backend.changesSince(ctx, ChangeQuery{
+		Ended: n.freshness.since, Begun: f.begun, Seen: f.seen, Users: w.ask, Limit: feedLimit,
+	})
 	if err != nil {
 		return EndedPage{}, err
 	}
 	if next := c.Now.Add(-feedOverlap); next.After(f.begun) {
 		f.begun = next
 	}
-	f.seen = c.Now.Add(-feedOverlap - t.opts.FlushInterval)
-	t.hub.hand(arrival{changes: c, asked: w.ask, at: local, began: f.began, anew: t.lease.setBack(c.Now, local)})
+	f.seen = c.Now.Add(-feedOverlap - n.touches.interval)
+	n.listener.feedBrought(feedBatch{
+		changes: c, asked: w.ask, at: local, began: f.began, anew: n.freshness.setBack(c.Now, local),
+	})
 	page := EndedPage{Ended: make([]EndedSession, len(c.Ended)), More: c.MoreEnded, Now: c.Now}
 	for i := range c.Ended {
 		page.Ended[i] = endedSession(c.Ended[i])
@@ -189,7 +167,40 @@ func (t *Tracker) readFeed(ctx context.Context) (EndedPage, error) {
 	return page, nil
 }
 
-// changePlace is where the feed's next reading for events begins.
-type changePlace struct {
-	began, begun, seen time.Time
+// learnEnds takes ended sessions out of service here, each once: an end that the
+// overlap repeats would void fills of the cache for nothing.
+func (n *near) learnEnds(ended []EndedSession) {
+	seen := make(map[handle]struct{}, len(ended))
+	for _, s := range ended {
+		h, ok := parseHandle(s.ID)
+		if !ok {
+			continue
+		}
+		if _, again := n.freshness.seen[h]; !again {
+			n.takeOut(h, s)
+		}
+		seen[h] = struct{}{}
+	}
+	n.freshness.seen = seen
+}
+
+// storeAway notes that the store cannot be reached: until storeBack no request waits for
+// it. Each change is logged once.
+func (n *near) storeAway(ctx context.Context, err error) {
+	if ctx.Err() == context.Canceled {
+		return // Shutdown, not the store
+	}
+	n.host.count(countFeedFailed, 1)
+	if !n.backend.down.Swap(true) {
+		n.host.log.LogAttrs(ctx, warn, "sessiontrack: store unreachable; cached sessions are served for a while", errAttr(err))
+	}
+}
+
+// storeBack notes that the store can be reached, and has the activity written that was
+// held meanwhile.
+func (n *near) storeBack(ctx context.Context) {
+	if n.backend.down.Swap(false) {
+		n.host.log.LogAttrs(ctx, info, "sessiontrack: store reachable again")
+		n.touches.flushSoon()
+	}
 }

@@ -67,7 +67,7 @@ func TestEndsAreLearntAfterTheClockWentBack(t *testing.T) {
 func TestSlowReadingsAreNoStepOfTheClock(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	l := lease{since: began.Add(-feedOverlap), lastGood: 1_000_000}
+	l := freshness{since: began.Add(-feedOverlap), lastGood: 1_000_000}
 	for _, test := range []struct {
 		moved, waited time.Duration
 		back          bool
@@ -160,7 +160,7 @@ func TestAnEventIsToldOnceWhereTheFeedIsCut(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
 	at := fromMicros(f.clock.Now())
-	w := &watcher{t: f.Tracker, began: at.Add(-time.Second)}
+	w := &eventBuilder{events: &f.events, began: at.Add(-time.Second)}
 	session := func(serial int64, over bool) Session {
 		s := Session{ID: newHandle().id(), Serial: serial, UserID: fmt.Sprint(serial), LoginAt: at.Add(time.Duration(serial))}
 		if over {

@@ -86,7 +86,7 @@ func TestEndOutlivesLaterCredentials(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		_, err = f.Cleanup(t.Context())
 		require.NoError(t, err)
-		f.cache.clear()
+		f.near.cache.clear()
 		require.Equal(t, 401, f.do("GET", "/").Code)
 		require.NoError(t, f.Shutdown(t.Context()))
 	})

@@ -37,7 +37,7 @@ func TestFillDoesNotResurrect(t *testing.T) {
 					_, err := ender.End(t.Context(), IDs(s.ID), Ending{Reason: ReasonAdmin})
 					require.NoError(t, err)
 					if !here {
-						require.NoError(t, f.poll(t.Context()))
+						require.NoError(t, f.near.poll(t.Context()))
 					}
 					if round%2 == 0 { // else nothing but the read from before the end fills the cache
 						assert.Equal(t, 401, f.get(token).Code, "a request after the end does not join that read")
@@ -45,7 +45,7 @@ func TestFillDoesNotResurrect(t *testing.T) {
 					close(resume)
 					<-first
 					require.Equal(t, 401, f.get(token).Code)
-					if e := f.cache.get(token.handle); e != nil {
+					if e := f.near.cache.get(token.handle); e != nil {
 						require.NotNil(t, e.ending.Load(), "a live entry was kept")
 					}
 				}

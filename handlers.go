@@ -138,7 +138,7 @@ func (e *endpoint) allows(method string) (allow string, ok bool) {
 
 // answer decides about a call and carries it out.
 func (f *family) answer(c *call) (any, error) {
-	if f.t.crossOrigin.Check(c.r) != nil {
+	if f.t.gate.crossOrigin.Check(c.r) != nil {
 		return nil, errCrossOrigin
 	}
 	var err error
@@ -159,7 +159,7 @@ func (f *family) open(c *call) (_ any, err error) {
 	if foreignSocket(c.r, f.origins) {
 		return nil, errCrossOrigin
 	}
-	if c.caller, c.until, err = f.t.watcher(c.r); err != nil {
+	if c.caller, c.until, err = f.streamCaller(c.r); err != nil {
 		return nil, err
 	}
 	return c.endpoint.serve(c)
@@ -200,7 +200,7 @@ func (f *family) audit(c *call, err error) {
 	if err != nil || a.Outcome == "" {
 		a.Outcome = outcomeOf(err)
 	}
-	f.t.audit(c.r.Context(), a)
+	f.t.host.audit(c.r.Context(), a)
 }
 
 // The actions of an AdminAction.
@@ -233,7 +233,7 @@ func outcomeOf(err error) string {
 // rolesOf asks for the caller's roles anew, once for the call.
 func (f *family) rolesOf(c *call) ([]string, error) {
 	if c.roles == nil {
-		roles, err := f.t.rolesOf(c.r.Context(), c.caller)
+		roles, err := f.t.roles(c.r.Context(), c.caller)
 		if err != nil {
 			return nil, err
 		}

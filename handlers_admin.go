@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 )
 
@@ -125,20 +124,20 @@ func (h *adminHandler) activeUsers(c *call) (any, error) {
 // never a name, and seldom an id: the two lists are in orders of their own and are
 // not mixed.
 func (h *adminHandler) search(ctx context.Context, q Query, text string) (Page, error) {
-	if addr := searchedAddress(text, &h.t.opts); addr.IsValid() {
+	if addr := searchedAddress(text, &h.t.describer.privacy); addr.IsValid() {
 		byAddress := q
 		byAddress.Address = addr
-		page, err := h.t.List(ctx, byAddress)
+		page, err := h.t.list(ctx, byAddress)
 		if err != nil || len(page.Sessions) > 0 {
 			return page, err
 		}
 	}
-	found, err := h.t.searchUsers(ctx, text)
+	found, err := h.t.host.searchUsers(ctx, text)
 	if err != nil {
 		return Page{}, err
 	}
 	q.UserIDs = append([]string{text}, found...)
-	return h.t.List(ctx, q)
+	return h.t.list(ctx, q)
 }
 
 func (h *adminHandler) userSessions(c *call) (any, error) {
@@ -154,7 +153,7 @@ func (h *adminHandler) userSessions(c *call) (any, error) {
 }
 
 func (h *adminHandler) page(c *call, q Query) (any, error) {
-	page, err := h.t.List(c.r.Context(), q)
+	page, err := h.t.list(c.r.Context(), q)
 	if err != nil {
 		return nil, err
 	}
@@ -162,12 +161,12 @@ func (h *adminHandler) page(c *call, q Query) (any, error) {
 }
 
 func (h *adminHandler) answerPage(c *call, page Page) adminAnswer {
-	return adminAnswer{Success: true, Data: h.t.adminViews(page.Sessions, c, h.opts.Online), Next: page.Next.String()}
+	return adminAnswer{Success: true, Data: h.adminViews(page.Sessions, c, h.opts.Online), Next: page.Next.String()}
 }
 
 func (h *adminHandler) forceLogout(c *call) (any, error) {
 	ctx := c.r.Context()
-	s, err := h.t.Get(ctx, SessionID(c.id)) // anything but a handle is not found
+	s, err := h.t.get(ctx, SessionID(c.id)) // anything but a handle is not found
 	if err != nil {
 		return nil, err
 	}
@@ -183,11 +182,11 @@ func (h *adminHandler) forceLogout(c *call) (any, error) {
 		s = ended.Sessions[0]
 	} else {
 		message, c.action.Outcome = "The session had ended before.", outcomeAlreadyEnded
-		if s, err = h.t.Get(ctx, s.ID); err != nil {
+		if s, err = h.t.get(ctx, s.ID); err != nil {
 			return nil, err
 		}
 	}
-	return adminAnswer{Success: true, Message: message, Data: h.t.adminViews([]Session{s}, c, h.opts.Online)[0]}, nil
+	return adminAnswer{Success: true, Message: message, Data: h.adminViews([]Session{s}, c, h.opts.Online)[0]}, nil
 }
 
 func (h *adminHandler) forceLogoutUser(c *call) (any, error) {
@@ -217,7 +216,7 @@ func (h *adminHandler) reaches(c *call) (bool, error) {
 	if !validUserID(c.id) {
 		return false, nil
 	}
-	page, err := h.t.List(c.r.Context(), Query{UserID: c.id, Limit: 1})
+	page, err := h.t.list(c.r.Context(), Query{UserID: c.id, Limit: 1})
 	if err != nil {
 		return false, err
 	}
@@ -235,7 +234,7 @@ func (h *adminHandler) maySignOut(c *call, userID string) error {
 	if h.t.opts.Roles == nil || len(h.opts.SuperRoles) == 0 || userID == "" {
 		return nil
 	}
-	target, err := h.t.rolesOfUser(c.r.Context(), userID)
+	target, err := h.t.host.rolesOf(c.r.Context(), userID)
 	if err != nil || !anyOf(target, h.opts.SuperRoles) {
 		return err
 	}
@@ -247,30 +246,10 @@ func (h *adminHandler) ending(c *call) Ending {
 }
 
 func (h *adminHandler) cleanup(c *call) (any, error) {
-	cleaned, err := h.t.Cleanup(c.r.Context())
+	cleaned, err := h.t.janitor.cleanup(c.r.Context(), func() {})
 	c.action.Ended = cleaned
 	if err != nil {
 		return nil, err
 	}
 	return adminAnswer{Success: true, Message: "Sessions past their limits have been ended.", Data: cleanedCount{cleaned}}, nil
-}
-
-// maxFound is how many users a search by name may bring.
-const maxFound = 100
-
-// searchUsers asks the directory for people of a name, where it can search. That it
-// failed is not the answer "nobody".
-func (t *Tracker) searchUsers(ctx context.Context, text string) (ids []string, err error) {
-	searcher, ok := t.opts.Directory.(UserSearcher)
-	if !ok {
-		return nil, nil
-	}
-	if !t.contain("Options.Directory", func() { ids, err = searcher.SearchUsers(ctx, text, maxFound) }) {
-		return nil, ErrUnavailable
-	}
-	if err != nil {
-		return nil, hostFailed("Options.Directory", err)
-	}
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !validUserID(id) })
-	return ids[:min(len(ids), maxFound)], nil
 }

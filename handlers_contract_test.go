@@ -176,8 +176,8 @@ var contracts = []contract{
 				"very_active_users": 4.0, "online_users": 4.0, "recently_active_users": 4.0, "total_active_sessions": 4.0,
 				"peak_hour_today": nil, "peak_users_today": 0.0, "status": "success",
 			}, body)
-			s.sample(t.Context())
-			s.shared.latest = nil // the answer is shared for a second
+			s.figures.sample(t.Context())
+			s.figures.shared.latest = nil // the answer is shared for a second
 			body = s.json(t, alice, "GET", onlinePath+"stats")
 			assert.EqualValues(t, 4, body["peak_users_today"])
 			assert.IsType(t, 0.0, body["peak_hour_today"])

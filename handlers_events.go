@@ -62,10 +62,10 @@ func (h *userHandler) events(c *call) (any, error) {
 	defer run.Done() // Shutdown waits for streams
 	if !s.all {
 		user := c.caller.entry.user
-		if !h.t.hub.streams.admit(user, h.t.opts.MaxSubscribers) {
+		if !h.t.events.hub.streams.admit(user, h.t.opts.MaxSubscribers) {
 			return nil, &problemError{problemTooMany}
 		}
-		defer h.t.hub.streams.release(user)
+		defer h.t.events.hub.streams.release(user)
 	}
 	sub, err := h.t.Subscribe(context.WithoutCancel(c.r.Context()), s.watch(after))
 	if errors.Is(err, errTooMany) {
@@ -76,10 +76,10 @@ func (h *userHandler) events(c *call) (any, error) {
 	}
 	s.stream = &stream{Subscription: sub}
 	s.doubt.Store(true) // it may have ended before it was registered
-	h.t.hub.streams.add(c.caller.entry.handle, s.stream)
+	h.t.events.hub.streams.add(c.caller.entry.handle, s.stream)
 	defer func() {
 		sub.Close()
-		h.t.hub.streams.remove(c.caller.entry.handle, s.stream)
+		h.t.events.hub.streams.remove(c.caller.entry.handle, s.stream)
 	}()
 	return served{}, s.serve()
 }
@@ -218,7 +218,7 @@ func (s *eventStream) run(ctx context.Context, w wire.Writer) error {
 			return err
 		}
 		turn, cancel := context.WithTimeout(ctx, guardEvery)
-		r, err := s.record(turn)
+		r, err := s.entry(turn)
 		cancel()
 		local := s.h.t.clock.Local()
 		switch {
@@ -237,7 +237,7 @@ func (s *eventStream) run(ctx context.Context, w wire.Writer) error {
 }
 
 // write sends an event and those that wait behind it, and flushes once.
-func (s *eventStream) write(w wire.Writer, r *record) error {
+func (s *eventStream) write(w wire.Writer, r *logEntry) error {
 	for n := 0; r != nil; n++ {
 		data, err := s.h.frame(r)
 		if err == nil {
@@ -269,13 +269,13 @@ type eventView struct {
 
 // frame is an event's JSON, made once for all who get it. Logins and logouts go to
 // administrators only; what the others get has no device and no place.
-func (h *userHandler) frame(r *record) ([]byte, error) {
+func (h *userHandler) frame(r *logEntry) ([]byte, error) {
 	var err error
-	r.once.Do(func() { r.json, err = json.Marshal(h.t.eventView(r)) })
+	r.once.Do(func() { r.json, err = json.Marshal(h.eventView(r)) })
 	return r.json, err
 }
 
-func (t *Tracker) eventView(r *record) eventView {
+func (f *family) eventView(r *logEntry) eventView {
 	e := &r.event
 	v := eventView{Type: e.Type, ID: e.ID, Timestamp: e.Time, Reason: e.Reason}
 	switch e.Type {
@@ -283,34 +283,34 @@ func (t *Tracker) eventView(r *record) eventView {
 		stats := statsOf(e.Stats)
 		v.Stats = &stats
 	case EventLogin, EventLogout:
-		v.Session = t.sessionEvent(e, r.people[e.Session.UserID])
+		v.Session = f.sessionEvent(e, r.people[e.Session.UserID])
 	case EventOnline, EventOffline:
-		v.User = t.userEvent(e, r.people[e.User.UserID])
+		v.User = f.userEvent(e, r.people[e.User.UserID])
 	}
 	return v
 }
 
 // sessionEvent is the session as lists show it to administrators, at the event's
 // moment.
-func (t *Tracker) sessionEvent(e *Event, user UserInfo) *adminSessionView {
+func (f *family) sessionEvent(e *Event, user UserInfo) *adminSessionView {
 	s, began := e.Session, e.Type == EventLogin
 	v := &adminSessionView{
-		sessionView: sessionView{sessionJSON: s.toJSON(t.jsonUserID(s.UserID), began), Online: began},
-		User:        userView{ID: t.jsonUserID(s.UserID), FullName: textOrNil(user.FullName)}, // events carry no e-mail
+		sessionView: sessionView{sessionJSON: s.toJSON(f.t.host.jsonUserID(s.UserID), began), Online: began},
+		User:        userView{ID: f.t.host.jsonUserID(s.UserID), FullName: textOrNil(user.FullName)}, // events carry no e-mail
 	}
 	if s.EndedBy != "" {
-		v.EndedBy = t.jsonUserID(s.EndedBy)
+		v.EndedBy = f.t.host.jsonUserID(s.EndedBy)
 	}
 	return v
 }
 
-func (t *Tracker) userEvent(e *Event, user UserInfo) *onlineUserView {
+func (f *family) userEvent(e *Event, user UserInfo) *onlineUserView {
 	status := "offline"
 	if e.Type == EventOnline {
-		status = statusOf(e.Time.Sub(e.User.LastActivity), t.opts.VeryActive, t.opts.Online, t.opts.RecentlyActive)
+		status = statusOf(e.Time.Sub(e.User.LastActivity), f.t.opts.VeryActive, f.t.opts.Online, f.t.opts.RecentlyActive)
 	}
 	return &onlineUserView{
-		UserID:   t.jsonUserID(e.User.UserID),
+		UserID:   f.t.host.jsonUserID(e.User.UserID),
 		Username: textOrNil(user.Username), DisplayName: textOrNil(user.DisplayName), AvatarURL: textOrNil(user.AvatarURL),
 		LastSeen: e.User.LastActivity, SessionCount: e.User.Sessions, Status: status,
 	}

@@ -80,7 +80,7 @@ func TestShutdownEndsStreams(t *testing.T) {
 		_, _, err = socket.Read(t.Context())
 		require.Equal(t, websocket.StatusGoingAway, websocket.CloseStatus(err))
 	}
-	require.False(t, s.hub.streams.any())
+	require.False(t, s.events.hub.streams.any())
 	requireProblem(t, s.as(alice, "GET", "/api/v1/online/events"), 503, "store_unavailable")
 }
 

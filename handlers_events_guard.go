@@ -3,6 +3,8 @@ package sessiontrack
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -39,13 +41,10 @@ func (s *eventStream) guard(ctx context.Context) error {
 // guardSession holds the session to its limits. The store is asked where an end may
 // have been missed, and before it is called idle.
 func (s *eventStream) guardSession(ctx context.Context, local int64) error {
-	t, e := s.h.t, s.c.caller.entry
-	if known := t.cache.get(e.handle); known != nil {
-		e = known
-	}
-	ask := s.doubt.Swap(false) || t.feed == nil && !t.trusted(e, local)
+	t, e := s.h.t, s.h.t.near.known(s.c.caller.entry)
+	ask := s.doubt.Swap(false) || t.near.backend.feed == nil && !t.near.trusted(e, local)
 	if ask {
-		fresh, err := t.read(ctx, e.handle, nil, false)
+		fresh, err := t.near.read(ctx, e.handle, nil, false)
 		switch {
 		case errors.Is(err, ErrNotFound):
 			return overEnded
@@ -56,10 +55,10 @@ func (s *eventStream) guardSession(ctx context.Context, local int64) error {
 		e = fresh
 	}
 	s.c.caller.entry = e
-	if !t.tolerated(e, local) {
+	if !t.near.tolerated(e, local) {
 		return overUnavailable
 	}
-	_, err := t.judge(ctx, e, t.clock.Now())
+	_, err := t.gate.judge(ctx, e, t.clock.Now())
 	switch {
 	case errors.Is(err, ErrEnded):
 		return overEnded
@@ -71,7 +70,7 @@ func (s *eventStream) guardSession(ctx context.Context, local int64) error {
 
 // tolerate lets the stream go on while the store is away, as requests may.
 func (s *eventStream) tolerate(e *entry, local int64) error {
-	if !s.h.t.tolerated(e, local) {
+	if !s.h.t.near.tolerated(e, local) {
 		return overUnavailable
 	}
 	return nil
@@ -105,15 +104,15 @@ func (s *eventStream) guardRight(local int64) error {
 	return nil
 }
 
-// watcher is the caller of a stream, read from the store. Opening a stream is no
+// streamCaller is the caller of a stream, read from the store. Opening a stream is no
 // activity: one that is opened again and again must not keep a session alive that
 // nobody uses.
-func (t *Tracker) watcher(r *http.Request) (*tracked, time.Time, error) {
-	res, err := t.resolve(r, true)
+func (f *family) streamCaller(r *http.Request) (*tracked, time.Time, error) {
+	res, err := f.t.gate.resolve(r, true)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	return &tracked{r.Context(), res.entry, t, res.roles}, res.until, nil
+	return &tracked{r.Context(), res.entry, f.t, res.roles}, res.until, nil
 }
 
 // foreignSocket reports a WebSocket that a page of another site opens: browsers send
@@ -132,4 +131,42 @@ func foreignSocket(r *http.Request, origins []string) bool {
 	}
 	u, err := url.Parse(given[0])
 	return len(given) > 1 || err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
+}
+
+// canStream refuses a request whose ResponseWriter cannot carry a stream, before anything is
+// written: an answer that begins well and ends at once has clients come back for ever. The
+// log names the type that stands in the way, once for each type.
+func (h *userHandler) canStream(c *call) error {
+	can, protocol := reaches[http.Flusher](c.w) || reaches[flusher](c.w), "Flush"
+	if isWebSocket(c.r) {
+		can, protocol = reaches[http.Hijacker](c.w), "Hijack"
+	}
+	if can {
+		return nil
+	}
+	name := fmt.Sprintf("%T", c.w)
+	if _, told := h.unfit.LoadOrStore(name+protocol, true); !told {
+		h.t.opts.Logger.LogAttrs(c.r.Context(), slog.LevelError,
+			"sessiontrack: events: the ResponseWriter cannot stream; give it a method Unwrap, or mount the handler outside of what wraps it",
+			slog.String("writer", name), slog.String("lacks", protocol))
+	}
+	return &problemError{problemInternalError}
+}
+
+// flusher is what [http.ResponseController] prefers to http.Flusher.
+type flusher interface{ FlushError() error }
+
+// reaches reports whether a ResponseWriter, or one that it wraps, has what T asks for. It
+// looks where [http.ResponseController] does.
+func reaches[T any](w http.ResponseWriter) bool {
+	for {
+		if _, ok := w.(T); ok {
+			return true
+		}
+		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return false
+		}
+		w = wrapper.Unwrap()
+	}
 }

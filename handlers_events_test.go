@@ -354,7 +354,7 @@ func TestStreamThatIsNotReadIsClosed(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	_, err = io.WriteString(conn, "GET /api/v1/online/events HTTP/1.1\r\nHost: x\r\nX-Session-Id: "+s.tokens[adam].Reveal()+"\r\n\r\n")
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return s.hub.streams.count.Load() == 2 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return s.events.hub.streams.count.Load() == 2 }, patience, 10*time.Millisecond)
 
 	large := Event{Type: EventLogin, Session: Session{UserID: bob, UserAgent: strings.Repeat("x", 64<<10)}}
 	read := make(chan int, 1)
@@ -368,11 +368,11 @@ func TestStreamThatIsNotReadIsClosed(t *testing.T) {
 		}
 	}()
 	began := time.Now()
-	for time.Since(began) < patience && s.hub.streams.count.Load() == 2 {
-		s.hub.publish([]Event{large}, nil)
+	for time.Since(began) < patience && s.events.hub.streams.count.Load() == 2 {
+		s.events.hub.publish([]Event{large}, nil)
 		time.Sleep(time.Millisecond)
 	}
-	require.EqualValues(t, 1, s.hub.streams.count.Load(), "gone within ten seconds")
+	require.EqualValues(t, 1, s.events.hub.streams.count.Load(), "gone within ten seconds")
 	s.EndStreams()
 	require.Greater(t, <-read, 100)
 }

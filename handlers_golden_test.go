@@ -56,7 +56,7 @@ func transcript(t *testing.T, s *site, caller string) string {
 	remember := func(name string, session Session) Session {
 		names[string(session.ID)] = "<" + name + ">"
 		facts := SessionUpdate{ID: session.ID, Device: &golden, Network: &ClientNetwork{Address: session.Address, Location: Location{CountryCode: "ID", Country: "Indonesia", City: "Jakarta"}}}
-		require.NoError(t, s.store.Describe(t.Context(), []SessionUpdate{facts}))
+		require.NoError(t, s.backend.store.Describe(t.Context(), []SessionUpdate{facts}))
 		return session
 	}
 	ended := remember("bob ended", s.signIn(t, bob))

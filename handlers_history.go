@@ -62,7 +62,7 @@ func (h *userHandler) history(c *call) (any, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	history, err := h.t.History(c.r.Context(), r)
+	history, err := h.t.figures.history(c.r.Context(), r)
 	for _, mistake := range []error{errHistoryRange, errHistoryStep, errHistoryPoints} {
 		if errors.Is(err, mistake) {
 			return nil, &problemError{problem.BadRequest(mistake.Error() + ".")}

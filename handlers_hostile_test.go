@@ -286,7 +286,7 @@ func TestHandlersWhileTheStoreIsAway(t *testing.T) {
 		s.audited()
 		attempts := 0
 		for _, route := range routesUnderTest(sessions[bob].ID) {
-			s.shared.latest = nil
+			s.figures.shared.latest = nil
 			w := s.as(adam, route.method, route.path)
 			requireProblem(t, w, 503, "store_unavailable")
 			for _, word := range []string{"pq", "SELECT", "secret", "10.0.0.5", "dial", "password"} {

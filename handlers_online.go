@@ -155,7 +155,7 @@ func (h *userHandler) mayUse(c *call) error {
 		return err
 	}
 	may := false
-	asked := h.t.contain("UserOptions.Authorize", func() {
+	asked := h.t.host.contain("UserOptions.Authorize", func() {
 		may, err = h.opts.Authorize(c.caller, UserAccess{Route: c.endpoint.name, Session: c.caller.entry.session(), Roles: roles})
 	})
 	switch {
@@ -181,7 +181,7 @@ func (h *userHandler) count(c *call) (any, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	counts, at, err := h.t.countOnline(c.r.Context(), []time.Duration{window})
+	counts, at, err := h.t.figures.countOnline(c.r.Context(), []time.Duration{window})
 	if err != nil {
 		return nil, err
 	}
@@ -233,10 +233,10 @@ type statsAnswer struct {
 }
 
 func (h *userHandler) stats(c *call) (any, error) {
-	s, err := h.t.OnlineStats(c.r.Context())
+	s, err := h.t.figures.onlineStats(c.r.Context())
 	if err == nil && h.own {
 		var counts []int // as fresh as the rest, or fresher: its own time is not told
-		counts, _, err = h.t.countOnline(c.r.Context(), []time.Duration{h.opts.VeryActive, h.opts.Online, h.opts.RecentlyActive})
+		counts, _, err = h.t.figures.countOnline(c.r.Context(), []time.Duration{h.opts.VeryActive, h.opts.Online, h.opts.RecentlyActive})
 		if err == nil {
 			s.VeryActive, s.Online, s.RecentlyActive = counts[0], counts[1], counts[2]
 		}
@@ -271,13 +271,13 @@ func (h *userHandler) sessions(c *call) (any, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	page, err := h.t.List(c.r.Context(), q)
+	page, err := h.t.list(c.r.Context(), q)
 	if err != nil {
 		return nil, err
 	}
 	views := make([]sessionView, len(page.Sessions))
 	for i, s := range page.Sessions {
-		views[i] = h.t.sessionView(s, c, h.opts.Online)
+		views[i] = h.sessionView(s, c, h.opts.Online)
 	}
 	return sessionsAnswer{views, len(views), page.Now, page.Next.String()}, nil
 }
@@ -285,7 +285,7 @@ func (h *userHandler) sessions(c *call) (any, error) {
 // end ends one of the caller's own sessions; anybody else's is as unknown as one that
 // does not exist (OWASP ASVS 8.2.2).
 func (h *userHandler) end(c *call) (any, error) {
-	s, err := h.t.Get(c.r.Context(), SessionID(c.id))
+	s, err := h.t.get(c.r.Context(), SessionID(c.id))
 	if err != nil {
 		return nil, err
 	}
@@ -324,7 +324,7 @@ type cleanupAnswer struct {
 }
 
 func (h *userHandler) cleanup(c *call) (any, error) {
-	cleaned, err := h.t.Cleanup(c.r.Context())
+	cleaned, err := h.t.janitor.cleanup(c.r.Context(), func() {})
 	c.action.Ended = cleaned
 	if err != nil {
 		return nil, err

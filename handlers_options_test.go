@@ -244,7 +244,7 @@ func TestWindows(t *testing.T) {
 			s.signIn(t, adam)
 			check := func(status string, online bool, counts ...int) {
 				t.Helper()
-				s.shared.latest = nil
+				s.figures.shared.latest = nil
 				body := s.json(t, adam, "GET", onlinePath+"stats")
 				got := []any{body["very_active_users"], body["online_users"], body["recently_active_users"]}
 				assert.Equal(t, []any{float64(counts[0]), float64(counts[1]), float64(counts[2])}, got)

@@ -130,13 +130,13 @@ func (p *parameters) flag(name string) bool {
 // searchedAddress reads a search as an address, in the form in which addresses are
 // kept; not valid where it is none, or none are kept. A pseudonym is searched as it is
 // shown.
-func searchedAddress(text string, o *Options) netip.Addr {
+func searchedAddress(text string, p *privacy) netip.Addr {
 	addr, err := netip.ParseAddr(text)
 	switch {
 	case err != nil:
 		return netip.Addr{}
-	case o.AddressMode == AddressHashed && pseudonyms.Contains(addr):
+	case p.address == AddressHashed && pseudonyms.Contains(addr):
 		return addr
 	}
-	return o.keptAddress(addr)
+	return p.keptAddress(addr)
 }

@@ -31,28 +31,28 @@ type userView struct {
 	FullName *string `json:"fullName"`
 }
 
-func (t *Tracker) sessionView(s Session, c *call, window time.Duration) sessionView {
-	active := t.WithinLimits(s)
+func (f *family) sessionView(s Session, c *call, window time.Duration) sessionView {
+	active := f.t.WithinLimits(s)
 	v := sessionView{
-		sessionJSON: s.toJSON(t.jsonUserID(s.UserID), active),
-		Online:      active && t.clock.Now()-micros(s.LastActivity) < window.Microseconds(),
+		sessionJSON: s.toJSON(f.t.host.jsonUserID(s.UserID), active),
+		Online:      active && f.t.clock.Now()-micros(s.LastActivity) < window.Microseconds(),
 		Current:     s.ID == c.caller.entry.handle.id(),
 	}
 	if s.EndedBy != "" {
-		v.EndedBy = t.jsonUserID(s.EndedBy)
+		v.EndedBy = f.t.host.jsonUserID(s.EndedBy)
 	}
 	return v
 }
 
 // adminViews asks the directory once for all of a page's users.
-func (t *Tracker) adminViews(sessions []Session, c *call, window time.Duration) []adminSessionView {
-	known := t.users(c.r.Context(), userIDs(sessions))
+func (f *family) adminViews(sessions []Session, c *call, window time.Duration) []adminSessionView {
+	known := f.t.host.users(c.r.Context(), userIDs(sessions))
 	views := make([]adminSessionView, len(sessions))
 	for i, s := range sessions {
 		user := known[s.UserID]
 		views[i] = adminSessionView{
-			sessionView: t.sessionView(s, c, window),
-			User:        userView{t.jsonUserID(s.UserID), textOrNil(user.Email), textOrNil(user.FullName)},
+			sessionView: f.sessionView(s, c, window),
+			User:        userView{f.t.host.jsonUserID(s.UserID), textOrNil(user.Email), textOrNil(user.FullName)},
 		}
 	}
 	return views
@@ -89,12 +89,12 @@ func (h *userHandler) userViews(ctx context.Context, page OnlinePage) []onlineUs
 	for i, u := range page.Users {
 		ids[i] = u.UserID
 	}
-	known := h.t.users(ctx, ids)
+	known := h.t.host.users(ctx, ids)
 	views := make([]onlineUserView, len(page.Users))
 	for i, u := range page.Users {
 		user := known[u.UserID]
 		views[i] = onlineUserView{
-			UserID:   h.t.jsonUserID(u.UserID),
+			UserID:   h.t.host.jsonUserID(u.UserID),
 			Username: textOrNil(user.Username), DisplayName: textOrNil(user.DisplayName), AvatarURL: textOrNil(user.AvatarURL),
 			LastSeen: u.LastActivity, SessionCount: u.Sessions, Status: h.status(page.Now.Sub(u.LastActivity)),
 		}

@@ -13,7 +13,7 @@ const maxVisiblePages = 10
 // were asked for, unless the list ends or the bound is met.
 func (h *userHandler) visibleUsers(c *call, q OnlineQuery) (OnlinePage, error) {
 	if h.opts.Visible == nil {
-		return h.t.onlineUsers(c.r.Context(), q)
+		return h.t.figures.onlineUsers(c.r.Context(), q)
 	}
 	var out OnlinePage
 	want, began := q.Limit, q.After
@@ -62,7 +62,7 @@ func discreet(after, next Cursor, shown []OnlineUser) Cursor {
 func (h *userHandler) visiblePage(c *call, q OnlineQuery, room int) (OnlinePage, error) {
 	var visible map[string]struct{}
 	for {
-		page, err := h.t.onlineUsers(c.r.Context(), q)
+		page, err := h.t.figures.onlineUsers(c.r.Context(), q)
 		if err != nil {
 			return OnlinePage{}, err
 		}
@@ -99,7 +99,7 @@ func (h *userHandler) visibleTo(ctx context.Context, viewer string, users []Onli
 		ids[i] = u.UserID
 	}
 	var err error
-	if !h.t.contain("UserOptions.Visible", func() { ids, err = h.opts.Visible(ctx, viewer, ids) }) {
+	if !h.t.host.contain("UserOptions.Visible", func() { ids, err = h.opts.Visible(ctx, viewer, ids) }) {
 		return nil, ErrUnavailable
 	}
 	if err != nil {

@@ -20,22 +20,22 @@ func TestHeldIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 512
 		f := newFixture(t, &Options{CacheSize: size, TouchInterval: -1}).started(t)
-		f.touches.limit = 300
+		f.touches.buffer.limit = 300
 		for range 4 * size {
 			_, token := f.login(t, "42")
 			require.Equal(t, 200, f.get(token).Code)
 			f.get(newToken())
 			time.Sleep(time.Microsecond)
-			require.LessOrEqual(t, f.cache.len(), size)
-			require.LessOrEqual(t, f.touches.len(), 300)
+			require.LessOrEqual(t, f.near.cache.len(), size)
+			require.LessOrEqual(t, f.touches.buffer.len(), 300)
 		}
-		require.LessOrEqual(t, len(f.unknown.young)+len(f.unknown.old), 2*maxUnknown)
+		require.LessOrEqual(t, len(f.gate.refused.young)+len(f.gate.refused.old), 2*maxUnknown)
 		synctest.Wait()
 		require.NoError(t, f.Shutdown(t.Context()))
-		require.Zero(t, f.cache.len())
-		require.Zero(t, f.touches.len())
-		require.Empty(t, f.flights.pending)
-		require.Empty(t, f.flights.slots)
+		require.Zero(t, f.near.cache.len())
+		require.Zero(t, f.touches.buffer.len())
+		require.Empty(t, f.near.flights.pending)
+		require.Empty(t, f.near.flights.slots)
 	})
 }
 
@@ -51,7 +51,7 @@ func TestShutdownDoesNotOutliveItsContext(t *testing.T) {
 		s, _, err := tracker.Login(httptest.NewRecorder(), request("POST", "/"), "42")
 		require.NoError(t, err)
 		h, _ := parseHandle(s.ID)
-		require.True(t, tracker.touches.add(h, activity{at: tracker.clock.Now()}))
+		require.True(t, tracker.touches.buffer.add(h, activity{at: tracker.clock.Now()}))
 		time.Sleep(2100 * time.Millisecond) // the flush has begun, and gets 2 s
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
@@ -111,7 +111,7 @@ func TestStatsHoldNobodyUp(t *testing.T) {
 			assert.Equal(t, 100*time.Millisecond, time.Since(began))
 		})
 		synctest.Wait()
-		assert.Zero(t, tracker.shared.last())
+		assert.Zero(t, tracker.figures.shared.last())
 		assert.Zero(t, time.Since(began))
 		group.Wait()
 		assert.EqualValues(t, 1, store.asked.Load())

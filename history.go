@@ -3,7 +3,6 @@ package sessiontrack
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -89,36 +88,22 @@ type NameCount struct {
 	Count int
 }
 
-// History returns what happened over a range: online users and active sessions as they
-// were sampled once a minute, and what began and ended as it was added up then. It
-// goes back to Options.HistoryRetention at most. Sessions are not looked at.
-//
-// Over a store without [Historian] only this process's own samples of the last two
-// days are told.
-func (t *Tracker) History(ctx context.Context, r HistoryRange) (History, error) {
-	t.defaultRange(&r)
+// history returns what happened over a range.
+func (f *figures) history(ctx context.Context, r HistoryRange) (History, error) {
+	f.defaultRange(&r)
 	q, err := r.query()
 	if err != nil {
-		return History{}, fmt.Errorf("sessiontrack: History: %w", err)
+		return History{}, err
 	}
-	data, err := t.readHistory(ctx, q)
+	if f.backend.historian == nil {
+		data := f.samples.history(q, fromMicros(f.clock.Now()))
+		return r.historyOf(&q, &data), nil
+	}
+	data, err := f.backend.readHistory(ctx, q)
 	if err != nil {
-		return History{}, wrapped("History", err)
+		return History{}, err
 	}
 	return r.historyOf(&q, &data), nil
-}
-
-// historyPatience bounds a question about a year.
-const historyPatience = 10 * time.Second
-
-func (t *Tracker) readHistory(ctx context.Context, q HistoryQuery) (HistoryData, error) {
-	reader, ok := t.store.(Historian)
-	if !ok {
-		return t.samples.history(q, fromMicros(t.clock.Now())), nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, historyPatience)
-	defer cancel()
-	return reader.ReadHistory(ctx, q)
 }
 
 // history answers from this process's own samples.
@@ -130,9 +115,9 @@ func (m *sampleMemory) history(q HistoryQuery, now time.Time) HistoryData {
 	return h
 }
 
-func (t *Tracker) defaultRange(r *HistoryRange) {
+func (f *figures) defaultRange(r *HistoryRange) {
 	if r.To.IsZero() {
-		r.To = fromMicros(t.clock.Now())
+		r.To = fromMicros(f.clock.Now())
 	}
 	if r.From.IsZero() {
 		r.From = r.To.Add(-24 * time.Hour)
@@ -141,7 +126,7 @@ func (t *Tracker) defaultRange(r *HistoryRange) {
 		r.Step = StepHour
 	}
 	if r.Zone == nil {
-		r.Zone = t.zone
+		r.Zone = f.zone
 	}
 }
 
@@ -164,9 +149,9 @@ func (r *HistoryRange) query() (q HistoryQuery, err error) {
 }
 
 var (
-	errHistoryRange  = fmt.Errorf("from: want a time before to")
-	errHistoryStep   = fmt.Errorf("step: want 1m, 1h or 1d")
-	errHistoryPoints = fmt.Errorf("step: the range has more than %d of them", maxHistorySteps)
+	errHistoryRange  = mistake("from: want a time before to")
+	errHistoryStep   = mistake("step: want 1m, 1h or 1d")
+	errHistoryPoints = mistake("step: the range has more than %d of them", maxHistorySteps)
 )
 
 // bounds are the beginnings from that of from up to the first that is not before to.

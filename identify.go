@@ -1,9 +1,7 @@
 package sessiontrack
 
 import (
-	"context"
 	"net/http"
-	"net/netip"
 	"time"
 )
 
@@ -67,10 +65,3 @@ type IdentifierFunc func(r *http.Request) (Identity, error)
 
 // Identify calls f.
 func (f IdentifierFunc) Identify(r *http.Request) (Identity, error) { return f(r) }
-
-// Locator tells where an address is. A Tracker asks it off the request path, for public
-// addresses only, one at a time, and gives it two seconds; a panic or an error means
-// that the place is unknown.
-type Locator interface {
-	Locate(ctx context.Context, addr netip.Addr) (Location, error)
-}

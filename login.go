@@ -1,9 +1,7 @@
 package sessiontrack
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -26,23 +24,23 @@ import (
 // MaxSessions until one of its limits ends it.
 func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (Session, Token, error) {
 	if !validUserID(userID) {
-		return Session{}, Token{}, fmt.Errorf("sessiontrack: Login: the user id has %d bytes: want 1 to %d of valid UTF-8 without control characters", len(userID), maxUserID)
+		return Session{}, Token{}, wrapped("Login", mistake(
+			"the user id has %d bytes: want 1 to %d of valid UTF-8 without control characters", len(userID), maxUserID))
 	}
 	token := newToken()
-	n, p := t.newSession(r, userID, token.handle), token.proof()
+	n, p := t.describer.newSession(r, userID, token.handle), token.proof()
 	n.SecretHash = p.Hash()
 	n.Replaces = t.proved(r)
-	ctx, cancel := t.writeContext(r.Context())
-	defer cancel()
 	before := t.clock.Local()
-	generation := t.cache.generation(token.handle)
-	created, err := t.store.Create(ctx, n)
+	generation := t.near.cache.generation(token.handle)
+	created, err := t.backend.create(detached(r.Context()), n)
 	if err != nil {
-		return Session{}, Token{}, fmt.Errorf("sessiontrack: Login: %w", asUnavailable(err))
+		return Session{}, Token{}, wrapped("Login", err)
 	}
-	t.created(r.Context(), &n, created, before)
-	if e, ok := newEntry(&Record{Session: created.Session, SecretHash: n.SecretHash}, before); ok && t.life.Running() {
-		t.cache.put(e, generation)
+	t.created(r.Context(), &n, created)
+	e, ok := newEntry(&Record{Session: created.Session, SecretHash: n.SecretHash}, before)
+	if ok && t.life.Running() {
+		t.near.cache.put(e, generation)
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	t.setCookie(w, token)
@@ -54,23 +52,11 @@ func (t *Tracker) proved(r *http.Request) SessionID {
 	if known := t.knows(r); known != nil {
 		return known.entry.handle.id()
 	}
-	res, err := t.resolve(r, false)
+	res, err := t.gate.resolve(r, false)
 	if err != nil {
 		return ""
 	}
 	return res.entry.handle.id()
-}
-
-// created is what follows a Create, by Login or from a credential.
-func (t *Tracker) created(ctx context.Context, n *NewSession, c CreateResult, before int64) {
-	t.clock.Learn(c.Session.LoginAt, before, t.clock.Local())
-	t.count(countLogins, 1)
-	t.ended(ctx, c.Ended)
-	t.happened([]Session{c.Session}, nil)
-	t.describeLogin(c.Session, n.agent, n.hints)
-	if hook := t.opts.Hooks.Login; hook != nil {
-		t.hook(ctx, "Hooks.Login", func(ctx context.Context) { hook(ctx, c.Session) })
-	}
 }
 
 // Logout is a handler that ends the caller's session, clears the cookie and answers
@@ -88,7 +74,7 @@ func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e, dead, err := t.leaving(r)
-	if err == nil && dead && t.opts.Cookie != nil && t.crossOrigin.Check(r) != nil {
+	if err == nil && dead && t.opts.Cookie != nil && t.gate.crossOrigin.Check(r) != nil {
 		err = errCrossOrigin // a form of another site comes without the cookie, and could still have it cleared
 	}
 	if err == nil && e != nil && e.ending.Load() == nil {
@@ -109,7 +95,7 @@ func (t *Tracker) leaving(r *http.Request) (e *entry, dead bool, err error) {
 	if known := t.knows(r); known != nil {
 		return known.entry, false, nil
 	}
-	res, err := t.resolve(r, false)
+	res, err := t.gate.resolve(r, false)
 	switch {
 	case errors.Is(err, ErrNoCredential):
 		return nil, true, nil

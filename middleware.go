@@ -57,11 +57,11 @@ func RolesFromContext(ctx context.Context) []string {
 func (t *Tracker) Middleware(next http.Handler) http.Handler {
 	mustHandler("Middleware", next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if t.asks(t.opts.Skip, r) || t.knows(r) != nil {
+		if t.host.asks(t.opts.Skip, r) || t.knows(r) != nil {
 			next.ServeHTTP(w, r)
 			return
 		}
-		res, err := t.resolve(r, false)
+		res, err := t.gate.resolve(r, false)
 		if err != nil {
 			t.pass(w, r, next, res, err)
 			return
@@ -80,7 +80,7 @@ func (t *Tracker) pass(w http.ResponseWriter, r *http.Request, next http.Handler
 		next.ServeHTTP(w, r)
 		return
 	case errors.Is(err, errCrossOrigin), errors.Is(err, ErrLimit):
-	case t.asks(t.opts.SessionOptional, r):
+	case t.host.asks(t.opts.SessionOptional, r):
 		if res.deadCookie {
 			t.clearCookie(w)
 		}
@@ -90,7 +90,7 @@ func (t *Tracker) pass(w http.ResponseWriter, r *http.Request, next http.Handler
 		unavailable = !refusal(err)
 	}
 	if unavailable && t.opts.InsecureFailOpen {
-		t.count(countFailedOpen, 1)
+		t.host.count(countFailedOpen, 1)
 		next.ServeHTTP(w, r)
 		return
 	}
@@ -117,32 +117,13 @@ func (t *Tracker) knows(r *http.Request) *tracked {
 // use records that a request used its session, and looks, once in TouchInterval, at
 // what else may have changed.
 func (t *Tracker) use(r *http.Request, res *resolution) {
-	t.cache.shard(res.entry.handle).requests.Add(1)
-	if opensStream(r) || t.asks(t.opts.Passive, r) {
+	t.near.cache.shard(res.entry.handle).requests.Add(1)
+	if opensStream(r) || t.host.asks(t.opts.Passive, r) {
 		return
 	}
-	if t.touch(r.Context(), res.entry, t.clock.At(res.local)) {
-		t.notice(r, res.entry, res.until)
+	if t.touches.touch(r.Context(), res.entry, t.clock.At(res.local)) {
+		t.describer.enqueueUpdate(r, res.entry, res.until)
 	}
-}
-
-// asks calls one of the host's questions about a request; none, and one that panics,
-// say no.
-func (t *Tracker) asks(question func(*http.Request) bool, r *http.Request) bool {
-	return question != nil && t.ask(question, r)
-}
-
-func (t *Tracker) ask(question func(*http.Request) bool, r *http.Request) (yes bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
-				panic(p)
-			}
-			t.count(countPanics, 1)
-			yes = false
-		}
-	}()
-	return question(r)
 }
 
 // Authenticate finds the session of a request outside the middleware: for protocols
@@ -166,7 +147,7 @@ func (t *Tracker) caller(r *http.Request, fresh bool) (*tracked, error) {
 	if known != nil && !fresh {
 		return known, nil
 	}
-	res, err := t.resolve(r, fresh)
+	res, err := t.gate.resolve(r, fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +181,7 @@ func (t *Tracker) Require(next http.Handler) http.Handler {
 func (t *Tracker) RequireRole(next http.Handler, roles ...string) http.Handler {
 	mustHandler("RequireRole", next)
 	return t.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		has, err := t.rolesOf(r.Context(), t.knows(r))
+		has, err := t.roles(r.Context(), t.knows(r))
 		switch {
 		case err != nil:
 			t.refuse(w, r, err)
@@ -210,6 +191,15 @@ func (t *Tracker) RequireRole(next http.Handler, roles ...string) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	}))
+}
+
+// roles asks for a caller's roles anew, or takes those of the credential where there is
+// nobody to ask.
+func (t *Tracker) roles(ctx context.Context, caller *tracked) ([]string, error) {
+	if t.opts.Roles == nil {
+		return caller.roles, nil
+	}
+	return t.host.rolesOf(ctx, caller.entry.user)
 }
 
 // mustHandler panics where there is no handler to wrap, as [http.ServeMux.Handle] does:
@@ -232,4 +222,17 @@ func opensStream(r *http.Request) bool {
 
 func isWebSocket(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
+// refuse answers with what err means and counts it; the log gets what the client
+// does not.
+func (t *Tracker) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	p := problemOf(err)
+	if p.Status == http.StatusServiceUnavailable {
+		t.host.count(countUnavailable, 1)
+		t.host.logOutage(r.Context(), err)
+	} else {
+		t.host.count(countRefused, 1)
+	}
+	p.Write(w)
 }

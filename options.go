@@ -167,32 +167,6 @@ type CookieOptions struct {
 	InsecureHTTP bool
 }
 
-// Hooks are functions of the host. They run one at a time, off the request path,
-// on the process where it happened, once Start has run, and in place before.
-// A panic is contained and counted. They may call the Tracker, Shutdown with the context
-// that they are given: it then does not wait for the hook that calls it.
-type Hooks struct {
-	// Login is called after a session was made, by Login or from a credential.
-	Login func(ctx context.Context, s Session)
-	// End is called after a session was ended by this process. At most 1,024 calls wait;
-	// what is more is left out and counted as hook.dropped, as after a large cleanup.
-	End func(ctx context.Context, s Session)
-	// NewDevice is called after a login from a device family that none of the
-	// user's latest 100 earlier sessions shows; not for a user's first session.
-	NewDevice func(ctx context.Context, s Session)
-}
-
-// Observer receives what metrics and audits want. Its functions are called in
-// place, from many goroutines, and must be quick. Nil ones are left out.
-type Observer struct {
-	// Count adds n to the counter of that name. Names come from a fixed list of
-	// less than 50; they and the values carry no ids. "request.tracked" is not among
-	// the calls, because it moves with every request: see [Tracker.Counters].
-	Count func(name string, n int)
-	// AdminAction is told of each admin action, refused ones too.
-	AdminAction func(ctx context.Context, a AdminAction)
-}
-
 // defaulted returns a copy of o with its defaults, or an error that names the
 // field and its bound.
 func (o *Options) defaulted() (Options, error) {
@@ -294,4 +268,27 @@ func underPrefix(path, prefix string) bool {
 func plainPath(path string) bool {
 	return strings.HasPrefix(path, "/") && !strings.Contains(path, "//") && !strings.ContainsRune(path, '\\') &&
 		!strings.Contains(path+"/", "/./") && !strings.Contains(path+"/", "/../")
+}
+
+// AAL2 returns o with the limits that NIST SP 800-63B asks of authenticator assurance
+// level 2: 30 minutes of inactivity and 12 hours in all, where the defaults of 24 hours
+// and 30 days suit level 1. Shorter ones that o has stay. It also takes back the grace
+// during which cached sessions are served while the store is away: what cannot be
+// checked within MaxStaleness is then refused with 503.
+//
+// (Revision 3 says 30 minutes and 12 hours, §4.2.3; revision 4 allows 1 hour and 24.)
+func (o Options) AAL2() Options {
+	o.IdleTimeout = shorter(o.IdleTimeout, 30*time.Minute)
+	o.Lifetime = shorter(o.Lifetime, 12*time.Hour)
+	o.StaleGrace = -1
+	o.InsecureFailOpen = false
+	return o
+}
+
+// shorter keeps a limit that is set and at most bound.
+func shorter(limit, bound time.Duration) time.Duration {
+	if limit > 0 && limit < bound {
+		return limit
+	}
+	return bound
 }

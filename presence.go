@@ -3,10 +3,12 @@ package sessiontrack
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/lifecycle"
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 // OnlineStats is who is here, and how many.
@@ -30,42 +32,44 @@ type OnlineStats struct {
 // statsFor is how long one answer of OnlineStats serves all who ask.
 const statsFor = time.Second
 
-// CountOnline returns how many users were active within the window, 1 minute to 24
-// hours, and the moment that the figure holds for. Activity that this process holds is
-// written first, at most once a second.
-func (t *Tracker) CountOnline(ctx context.Context, window time.Duration) (int, time.Time, error) {
-	if err := checkWindow(window); err != nil {
-		return 0, time.Time{}, err
-	}
-	counts, now, err := t.countOnline(ctx, []time.Duration{window})
-	if err != nil {
-		return 0, time.Time{}, err
-	}
-	return counts[0], now, nil
+// figures answers who is online, how many, and how it was. It walks all sessions where the
+// store has no capability for a question.
+type figures struct {
+	windows   [3]time.Duration // VeryActive, Online, RecentlyActive
+	idle      time.Duration
+	retention time.Duration // HistoryRetention
+	zone      *time.Location
+
+	backend *backend
+	touches *touches
+	host    *host
+	life    *lifecycle.Runner
+	clock   *storeclock.Clock
+
+	samples sampleMemory
+	shared  sharedStats
+}
+
+func (f *figures) init(o *Options, zone *time.Location, u *touches) {
+	f.windows = [3]time.Duration{o.VeryActive, o.Online, o.RecentlyActive}
+	f.idle, f.retention, f.zone = o.IdleTimeout, o.HistoryRetention, zone
+	f.backend, f.touches, f.host, f.life, f.clock = u.backend, u, u.host, u.life, u.clock
 }
 
 // countOnline counts for several windows at one moment.
-func (t *Tracker) countOnline(ctx context.Context, windows []time.Duration) ([]int, time.Time, error) {
-	t.settle(ctx)
-	ctx, cancel := t.writeContext(ctx)
+func (f *figures) countOnline(ctx context.Context, windows []time.Duration) ([]int, time.Time, error) {
+	f.touches.flushBeforeRead(ctx)
+	if f.backend.online != nil {
+		return f.backend.countOnline(detached(ctx), windows)
+	}
+	ctx, cancel := f.backend.long(detached(ctx))
 	defer cancel()
-	var counts []int
-	var now time.Time
-	var err error
-	if t.online != nil {
-		counts, now, err = t.online.CountOnline(ctx, windows)
-	} else {
-		counts, now, err = t.gatherCounts(ctx, windows)
-	}
-	if err == nil && len(counts) != len(windows) {
-		err = ErrUnavailable
-	}
-	return counts, now, wrapped("CountOnline", err)
+	return f.gatherCounts(ctx, windows)
 }
 
-// gatherCounts answers for stores that cannot.
-func (t *Tracker) gatherCounts(ctx context.Context, windows []time.Duration) ([]int, time.Time, error) {
-	users, now, err := t.gatherOnline(ctx, slices.Max(windows))
+// gatherCounts counts for stores that are no OnlineReader.
+func (f *figures) gatherCounts(ctx context.Context, windows []time.Duration) ([]int, time.Time, error) {
+	users, now, err := f.gatherOnline(ctx, slices.Max(windows))
 	counts := make([]int, len(windows))
 	for _, u := range users {
 		for i, window := range windows {
@@ -77,56 +81,34 @@ func (t *Tracker) gatherCounts(ctx context.Context, windows []time.Duration) ([]
 	return counts, now, err
 }
 
-// OnlineUsers returns a page of the users active within q.Window, latest first. Limit
-// of 0 means 50, more than 100 is refused.
-func (t *Tracker) OnlineUsers(ctx context.Context, q OnlineQuery) (OnlinePage, error) {
-	if err := checkWindow(q.Window); err != nil {
-		return OnlinePage{}, err
+// onlineUsers returns a page of online users.
+func (f *figures) onlineUsers(ctx context.Context, q OnlineQuery) (OnlinePage, error) {
+	f.touches.flushBeforeRead(ctx)
+	if f.backend.online != nil {
+		return f.backend.listOnline(detached(ctx), q)
 	}
-	if q.Limit == 0 {
-		q.Limit = 50
-	}
-	if q.Limit < 1 || q.Limit > 100 {
-		return OnlinePage{}, fmt.Errorf("sessiontrack: OnlineUsers: OnlineQuery.Limit is %d: want 1 to 100", q.Limit)
-	}
-	return t.onlineUsers(ctx, q)
-}
-
-func (t *Tracker) onlineUsers(ctx context.Context, q OnlineQuery) (OnlinePage, error) {
-	t.settle(ctx)
-	ctx, cancel := t.writeContext(ctx)
+	ctx, cancel := f.backend.long(detached(ctx))
 	defer cancel()
-	if t.online != nil {
-		page, err := t.online.ListOnline(ctx, q)
-		return page, wrapped("OnlineUsers", err)
-	}
-	users, now, err := t.gatherOnline(ctx, q.Window)
+	users, now, err := f.gatherOnline(ctx, q.Window)
 	if err != nil {
-		return OnlinePage{}, wrapped("OnlineUsers", err)
+		return OnlinePage{}, err
 	}
 	return pageOf(users, q, now), nil
 }
 
 func checkWindow(window time.Duration) error {
 	if window < time.Minute || window > 24*time.Hour {
-		return fmt.Errorf("sessiontrack: the online window is %v: want 1m0s to 24h0m0s", window)
+		return mistake("the online window is %v: want 1m0s to 24h0m0s", window)
 	}
 	return nil
 }
 
-func wrapped(verb string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("sessiontrack: %s: %w", verb, asUnavailable(err))
-}
-
-// gatherOnline answers for stores that cannot: it walks all live sessions.
-func (t *Tracker) gatherOnline(ctx context.Context, window time.Duration) ([]OnlineUser, time.Time, error) {
+// gatherOnline walks all live sessions, for stores that are no OnlineReader.
+func (f *figures) gatherOnline(ctx context.Context, window time.Duration) ([]OnlineUser, time.Time, error) {
 	users := make(map[string]*OnlineUser)
 	q := Query{Live: true, Within: window, Limit: 100}
 	for {
-		page, err := t.store.List(ctx, q)
+		page, err := f.backend.list(ctx, q)
 		if err != nil {
 			return nil, time.Time{}, err
 		}

@@ -104,12 +104,39 @@ var sixToFour = netip.MustParsePrefix("2002::/16")
 // pseudonyms is the discard-only prefix, in which no packet comes from anywhere.
 var pseudonyms = netip.MustParsePrefix("100::/64")
 
-// keptAddress returns what the options let be kept of addr: the zero Addr when that is nothing.
-func (o *Options) keptAddress(addr netip.Addr) netip.Addr {
-	if o.AddressMode == AddressHashed {
-		return hashAddress(addr, o.AddressKey)
+// privacy says what is kept of a client.
+type privacy struct {
+	address AddressMode
+	key     []byte // of AddressHashed
+	agent   UserAgentMode
+}
+
+// keptAddress returns what is kept of addr: the zero Addr when that is nothing.
+func (p *privacy) keptAddress(addr netip.Addr) netip.Addr {
+	if p.address == AddressHashed {
+		return hashAddress(addr, p.key)
 	}
-	return maskAddress(addr, o.AddressMode)
+	return maskAddress(addr, p.address)
+}
+
+// keptDevice returns what is kept of a device.
+func (p *privacy) keptDevice(d Device) Device {
+	switch p.agent {
+	case UserAgentFull:
+		return d
+	case UserAgentFamily:
+		return Device{Type: d.Type, Browser: d.Browser, OS: d.OS, Source: d.Source, Ambiguous: d.Ambiguous}
+	}
+	return Device{Type: d.Type, Source: d.Source}
+}
+
+// keptAgent returns the user agent and the client hints, which are kept whole or not at
+// all.
+func (p *privacy) keptAgent(o observation) (agent, hints string) {
+	if p.agent != UserAgentFull {
+		return "", ""
+	}
+	return o.userAgent, o.hints
 }
 
 // hashAddress returns the pseudonym of addr under key, the zero Addr for the zero Addr.
@@ -154,4 +181,14 @@ var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
 func isPublic(addr netip.Addr) bool {
 	addr = clientip.Plain(addr)
 	return addr.IsGlobalUnicast() && !addr.IsPrivate() && !sharedAddresses.Contains(addr) && !pseudonyms.Contains(addr)
+}
+
+// observation is what a request shows of its client. It is cleaned, cut and masked before
+// anything else sees it.
+type observation struct {
+	address   netip.Addr
+	source    string
+	userAgent string
+	hints     string
+	device    DeviceType
 }

@@ -1,7 +1,6 @@
 package sessiontrack
 
 import (
-	"context"
 	"errors"
 	"net/http"
 
@@ -55,29 +54,8 @@ func problemOf(err error) problem.Problem {
 		return problemCrossOrigin
 	case errors.Is(err, ErrNotFound):
 		return problemNotFound
+	case errors.Is(err, ErrStoreFault), errors.Is(err, ErrInvalidArgument):
+		return problemInternalError
 	}
 	return problemUnavailable
-}
-
-// refuse answers with what err means and counts it; the log gets what the client
-// does not.
-func (t *Tracker) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	p := problemOf(err)
-	if p.Status == http.StatusServiceUnavailable {
-		t.count(countUnavailable, 1)
-		t.logOutage(r.Context(), err)
-	} else {
-		t.count(countRefused, 1)
-	}
-	p.Write(w)
-}
-
-// logOutage logs why requests get 503, once a second: an outage must not fill the log
-// at the rate of the requests.
-func (t *Tracker) logOutage(ctx context.Context, err error) {
-	local, last := t.clock.Local(), t.outageLogged.Load()
-	if last != 0 && local-last < 1_000_000 || !t.outageLogged.CompareAndSwap(last, max(local, 1)) {
-		return
-	}
-	t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: requests cannot be answered", errAttr(err))
 }

@@ -4,15 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 )
 
-// refusalKey is what a credential that was refused is remembered by: the handle, the
-// secret and the user that came with it. The refusal of one says nothing of another, and
-// because all of it goes through one hash nobody can choose a handle that is remembered
-// in the place of somebody else's credential.
+// refusalKey is what a refused credential is remembered by: a hash of the handle, the
+// secret and the user that came with it. So the refusal of one credential says nothing of
+// another, and nobody can choose a handle that is remembered in the place of somebody
+// else's credential.
 func (c *carriers) refusalKey(h handle) (key handle) {
 	var room [idBytes + 1 + sha256.Size + maxUserID]byte
 	text := append(append(room[:0], h[:]...), 0)
@@ -34,36 +33,36 @@ func (c *carriers) refusalKey(h handle) (key handle) {
 // what an unknown handle costs, one read of the store and then a place in the memory
 // of what was refused, so that nobody can tell by the time, or by the answer during an
 // outage, which handles exist.
-func (t *Tracker) notGenuine(ctx context.Context, h handle, c *carriers, hit bool) error {
+func (g *gate) notGenuine(ctx context.Context, h handle, c *carriers, hit bool) error {
 	key := c.refusalKey(h)
-	if hit && !t.unknown.has(key, t.clock.Local()) {
-		if t.down.Load() {
-			return fmt.Errorf("%w: known to be away", ErrUnavailable)
+	if hit && !g.refused.has(key, g.clock.Local()) {
+		if g.backend.away() {
+			return errAway
 		}
-		if _, err := t.read(ctx, h, nil, false); err != nil && !errors.Is(err, ErrNotFound) {
+		if _, err := g.near.read(ctx, h, nil, false); err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 	}
-	t.refused(key)
+	g.remember(key)
 	return ErrInvalidCredential
 }
 
-// refused remembers a credential that is not good, and counts it.
-func (t *Tracker) refused(key handle) {
-	t.count(countUnknown, 1)
-	local := t.clock.Local()
-	if t.life.Running() {
-		t.unknown.add(key, local)
+// remember remembers a credential that is not good, and counts it.
+func (g *gate) remember(key handle) {
+	g.host.count(countUnknown, 1)
+	local := g.clock.Local()
+	if g.near.life.Running() {
+		g.refused.add(key, local)
 	}
-	if n := t.guessing.add(local); n > 0 {
-		t.count(countGuessing, 1)
-		t.opts.Logger.LogAttrs(context.Background(), warn, "sessiontrack: somebody may be guessing session ids", countAttr(n))
+	if n := g.alarm.add(local); n > 0 {
+		g.host.count(countGuessing, 1)
+		g.host.log.LogAttrs(context.Background(), warn, "sessiontrack: somebody may be guessing session ids", countAttr(n))
 	}
 }
 
-// unknowns remembers credentials that were refused, for one to two seconds, so that a
+// refusedCache remembers credentials that were refused, for one to two seconds, so that a
 // client which repeats one costs no second read. Two generations bound it.
-type unknowns struct {
+type refusedCache struct {
 	mu       sync.Mutex
 	young    map[handle]struct{}
 	old      map[handle]struct{}
@@ -75,14 +74,14 @@ const (
 	unknownFor = int64(time.Second / time.Microsecond)
 )
 
-func (u *unknowns) add(h handle, local int64) {
+func (u *refusedCache) add(h handle, local int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.turn(local)
 	u.young[h] = struct{}{}
 }
 
-func (u *unknowns) has(h handle, local int64) bool {
+func (u *refusedCache) has(h handle, local int64) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.turn(local)
@@ -92,7 +91,7 @@ func (u *unknowns) has(h handle, local int64) bool {
 }
 
 // turn forgets what is older than one generation.
-func (u *unknowns) turn(local int64) {
+func (u *refusedCache) turn(local int64) {
 	if u.young != nil && local-u.turnedAt < unknownFor && len(u.young) < maxUnknown {
 		return
 	}
@@ -102,28 +101,27 @@ func (u *unknowns) turn(local int64) {
 	u.old, u.young, u.turnedAt = u.young, make(map[handle]struct{}), local
 }
 
-// guesses counts credentials that were refused, a minute at a time.
-type guesses struct {
+// guessAlarm counts credentials that were refused, a minute at a time.
+type guessAlarm struct {
 	mu    sync.Mutex
 	since int64
 	n     int
 }
 
-// guessesAlert is how many within a minute are worth a word to the operator (OWASP ASVS
-// 6.3.1 asks for defence against guessing): 256 random bits bear any number, and who
-// tries is worth knowing.
+// guessesAlert is how many within a minute are logged for the operator (OWASP ASVS 6.3.1
+// asks for defence against guessing). 256 random bits bear any number of attempts.
 const guessesAlert = 1000
 
 // add counts one more, and returns the number at the moment when it is to be reported:
 // once a minute at the most.
-func (g *guesses) add(local int64) int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if local-g.since >= time.Minute.Microseconds() {
-		g.since, g.n = local, 0
+func (a *guessAlarm) add(local int64) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if local-a.since >= time.Minute.Microseconds() {
+		a.since, a.n = local, 0
 	}
-	if g.n++; g.n == guessesAlert {
-		return g.n
+	if a.n++; a.n == guessesAlert {
+		return a.n
 	}
 	return 0
 }

@@ -24,7 +24,7 @@ func TestUnknownHandlesAreRemembered(t *testing.T) {
 		for range 3 * maxUnknown {
 			f.get(newToken())
 		}
-		require.LessOrEqual(t, len(f.unknown.young)+len(f.unknown.old), 2*maxUnknown)
+		require.LessOrEqual(t, len(f.gate.refused.young)+len(f.gate.refused.old), 2*maxUnknown)
 		require.NoError(t, f.Shutdown(t.Context()))
 	})
 }

@@ -51,9 +51,9 @@ func TestEndHoldsHereForWhatEndedElsewhere(t *testing.T) {
 			w := f.get(token)
 			assert.Equal(t, 401, w.Code)
 			assert.Contains(t, w.Body.String(), `"reason":"password"`)
-			reads := f.tally[countReads].Load()
+			reads := f.host.counters[countReads].Load()
 			assert.Equal(t, 200, f.get(other).Code)
-			assert.Equal(t, reads, f.tally[countReads].Load(), "the cache keeps the others")
+			assert.Equal(t, reads, f.host.counters[countReads].Load(), "the cache keeps the others")
 		})
 	}
 }
@@ -67,9 +67,9 @@ func TestEndKeepsTheExceptedInTheCache(t *testing.T) {
 	require.Equal(t, 200, f.get(token).Code)
 	_, err := f.End(t.Context(), User("42").Except(s.ID), Ending{Reason: ReasonUser})
 	require.NoError(t, err)
-	reads := f.tally[countReads].Load()
+	reads := f.host.counters[countReads].Load()
 	assert.Equal(t, 200, f.get(token).Code)
-	assert.Equal(t, reads, f.tally[countReads].Load())
+	assert.Equal(t, reads, f.host.counters[countReads].Load())
 }
 
 // TestRefusalIsOfTheWholeRequest: a session's own token that came with somebody else's
@@ -81,9 +81,9 @@ func TestRefusalIsOfTheWholeRequest(t *testing.T) {
 		f := replica(t, store, &Options{Identifier: byUser, SessionAlone: true}).started(t)
 		_, token := replica(t, store, nil).login(t, "42")
 		require.Equal(t, 401, f.do("GET", "/", headerName, token.Reveal(), "X-User", "43").Code)
-		f.cache.clear() // what the cache held is gone, by an overflow of the feed for one
+		f.near.cache.clear() // what the cache held is gone, by an overflow of the feed for one
 		require.Equal(t, 200, f.do("GET", "/", headerName, token.Reveal()).Code)
-		f.cache.clear()
+		f.near.cache.clear()
 		require.Equal(t, 200, f.do("GET", "/", headerName, token.Reveal(), "X-User", "42").Code)
 		require.Equal(t, 401, f.do("GET", "/", headerName, token.Reveal(), "X-User", "43").Code)
 		require.NoError(t, f.Shutdown(t.Context()))

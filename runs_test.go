@@ -119,7 +119,7 @@ func TestHooksOutliveTheirLoop(t *testing.T) {
 		go func() { over <- f.Shutdown(t.Context()) }()
 		synctest.Wait() // the loops have ended
 		called := false
-		f.hooks <- func(context.Context) { called = true }
+		f.host.calls <- func(context.Context) { called = true }
 		request.Done()
 		require.NoError(t, <-over)
 		require.True(t, called)

@@ -3,7 +3,6 @@ package sessiontrack
 import (
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
@@ -71,13 +70,13 @@ func (s Selector) Criteria() (Criteria, error) {
 	}
 	switch {
 	case kinds != 1:
-		return Criteria{}, fmt.Errorf("sessiontrack: selector: names %d kinds of sessions, want one of IDs, User, Idle, Expired (empty ones do not count)", kinds)
+		return Criteria{}, mistake("selector: names %d kinds of sessions, want one of IDs, User, Idle, Expired (empty ones do not count)", kinds)
 	case c.IdleFor < 0:
-		return Criteria{}, fmt.Errorf("sessiontrack: selector: Idle(%v): want more than 0", c.IdleFor)
+		return Criteria{}, mistake("selector: Idle(%v): want more than 0", c.IdleFor)
 	case len(c.Except) > 0 && c.UserID == "":
-		return Criteria{}, fmt.Errorf("sessiontrack: selector: Except goes with User only")
+		return Criteria{}, mistake("selector: Except goes with User only")
 	case c.Walk < 0 || c.After < 0:
-		return Criteria{}, fmt.Errorf("sessiontrack: selector: Walk(%d, %d): want 0 or more", c.After, c.Walk)
+		return Criteria{}, mistake("selector: Walk(%d, %d): want 0 or more", c.After, c.Walk)
 	}
 	return c, nil
 }
@@ -122,15 +121,15 @@ func ParseCursor(s string) (Cursor, error) {
 		return Cursor{}, nil
 	}
 	if len(s) > maxCursor {
-		return Cursor{}, fmt.Errorf("sessiontrack: cursor: longer than %d characters", maxCursor)
+		return Cursor{}, mistake("cursor: longer than %d characters", maxCursor)
 	}
 	raw, err := codec.Encoding.DecodeString(s)
 	if err != nil {
-		return Cursor{}, fmt.Errorf("sessiontrack: cursor: not base64url")
+		return Cursor{}, mistake("cursor: not base64url")
 	}
 	var wire cursorText
 	if err := json.Unmarshal(raw, &wire); err != nil || wire.Micros <= 0 || wire.Micros > maxMicros || wire.Serial < 0 || len(wire.UserID) > maxUserID || !text.Valid(wire.UserID) {
-		return Cursor{}, fmt.Errorf("sessiontrack: cursor: not one of ours")
+		return Cursor{}, mistake("cursor: not one of ours")
 	}
 	return Cursor{At: time.UnixMicro(wire.Micros).UTC(), UserID: wire.UserID, Serial: wire.Serial}, nil
 }

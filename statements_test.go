@@ -86,7 +86,7 @@ func TestStatementsOfWarmAndColdRequests(t *testing.T) {
 	sent := hook.take()
 	assert.Empty(t, besidesFeed(sent), "no request sends anything")
 
-	left, err := f.flush(t.Context())
+	left, err := f.touches.flush(t.Context())
 	require.NoError(t, err)
 	assert.Zero(t, left)
 	sent = hook.take()

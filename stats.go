@@ -2,15 +2,16 @@ package sessiontrack
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/calendar"
 )
 
-// statsMemory shares one answer among all who ask within a second, and one question of
-// the store among all who ask while it is under way.
-type statsMemory struct {
+// sharedStats shares one answer among all who ask within a second, and one question to the
+// store among all who ask while it is under way.
+type sharedStats struct {
 	mu     sync.Mutex
 	latest *statsReply // the last good one
 	asked  *statsReply // the one that is awaited
@@ -24,30 +25,29 @@ type statsReply struct {
 	err   error
 }
 
-// OnlineStats returns the figures of this moment; they may be up to a second old, as
-// At says. It waits for the store, and no longer than ctx.
-func (t *Tracker) OnlineStats(ctx context.Context) (OnlineStats, error) {
-	a, mine := t.shared.join(t.clock.Local())
+// onlineStats returns the figures of this moment or of up to a second ago.
+func (f *figures) onlineStats(ctx context.Context) (OnlineStats, error) {
+	a, mine := f.shared.join(f.clock.Local())
 	if mine {
-		if run := t.life.Begin(); run != nil {
+		if run := f.life.Begin(); run != nil {
 			go func() {
 				defer run.Done()
-				t.answerStats(context.WithoutCancel(ctx), a)
+				f.answerStats(detached(ctx), a)
 			}()
 		} else {
-			t.answerStats(ctx, a)
+			f.answerStats(ctx, a)
 		}
 	}
 	select {
 	case <-a.done:
 		return a.stats, a.err
 	case <-ctx.Done():
-		return OnlineStats{}, wrapped("OnlineStats", ctx.Err())
+		return OnlineStats{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
 	}
 }
 
 // join returns the answer to wait for, and whether the caller has to see to it.
-func (m *statsMemory) join(local int64) (*statsReply, bool) {
+func (m *sharedStats) join(local int64) (*statsReply, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.latest != nil && local-m.latest.at < statsFor.Microseconds() {
@@ -61,18 +61,14 @@ func (m *statsMemory) join(local int64) (*statsReply, bool) {
 }
 
 // answerStats asks the store for all who wait.
-func (t *Tracker) answerStats(ctx context.Context, a *statsReply) {
-	a.err = wrapped("OnlineStats", t.withStore(func() error {
-		t.settle(ctx)
-		counts, err := t.countStats(ctx)
-		a.stats = t.statsOf(counts)
-		return err
-	}))
-	a.at = t.clock.Local()
-	t.shared.answered(a)
+func (f *figures) answerStats(ctx context.Context, a *statsReply) {
+	f.touches.flushBeforeRead(ctx)
+	counts, err := f.countStats(detached(ctx))
+	a.stats, a.err, a.at = f.statsOf(counts), err, f.clock.Local()
+	f.shared.answered(a)
 }
 
-func (m *statsMemory) answered(a *statsReply) {
+func (m *sharedStats) answered(a *statsReply) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.asked = nil; a.err == nil {
@@ -82,7 +78,7 @@ func (m *statsMemory) answered(a *statsReply) {
 }
 
 // last returns the latest figures that were told, as of whenever that was.
-func (m *statsMemory) last() OnlineStats {
+func (m *sharedStats) last() OnlineStats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.latest == nil {
@@ -91,44 +87,41 @@ func (m *statsMemory) last() OnlineStats {
 	return m.latest.stats
 }
 
-func (t *Tracker) statsOf(c StatsCounts) OnlineStats {
+func (f *figures) statsOf(c StatsCounts) OnlineStats {
 	s := OnlineStats{
 		At: c.Now, VeryActive: c.Online[0], Online: c.Online[1], RecentlyActive: c.Online[2],
 		ActiveSessions: max(c.Sessions, 0), PeakHour: -1,
 	}
 	if !c.Peak.At.IsZero() {
-		s.PeakUsers, s.PeakHour = c.Peak.Online, c.Peak.At.In(t.zone).Hour()
+		s.PeakUsers, s.PeakHour = c.Peak.Online, c.Peak.At.In(f.zone).Hour()
 	}
 	return s
 }
 
-func (t *Tracker) statsQuery() StatsQuery {
-	return StatsQuery{
-		Windows:     [3]time.Duration{t.opts.VeryActive, t.opts.Online, t.opts.RecentlyActive},
-		IdleTimeout: t.opts.IdleTimeout, Zone: t.zone,
-	}
+func (f *figures) statsQuery() StatsQuery {
+	return StatsQuery{Windows: f.windows, IdleTimeout: f.idle, Zone: f.zone}
 }
 
-func (t *Tracker) countStats(ctx context.Context) (StatsCounts, error) {
-	ctx, cancel := t.writeContext(ctx)
-	defer cancel()
-	if t.sampler != nil {
-		return t.sampler.CountStats(ctx, t.statsQuery())
+func (f *figures) countStats(ctx context.Context) (StatsCounts, error) {
+	if f.backend.sampler != nil {
+		return f.backend.countStats(ctx, f.statsQuery())
 	}
-	counts, err := t.gatherStats(ctx)
+	ctx, cancel := f.backend.long(ctx)
+	defer cancel()
+	counts, err := f.gatherStats(ctx)
 	if err == nil {
-		counts.Peak = t.samples.peak(counts.Now, t.zone)
+		counts.Peak = f.samples.peak(counts.Now, f.zone)
 	}
 	return counts, err
 }
 
-// gatherStats answers for stores that cannot: it walks all live sessions.
-func (t *Tracker) gatherStats(ctx context.Context) (c StatsCounts, err error) {
-	q := t.statsQuery()
+// gatherStats walks all live sessions, for stores that are no Sampler.
+func (f *figures) gatherStats(ctx context.Context) (c StatsCounts, err error) {
+	q := f.statsQuery()
 	latest := make(map[string]time.Time)
 	list := Query{Live: true, IdleTimeout: q.IdleTimeout, Limit: 100}
 	for {
-		page, err := t.store.List(ctx, list)
+		page, err := f.backend.list(ctx, list)
 		if err != nil {
 			return c, err
 		}
@@ -186,39 +179,34 @@ func (m *sampleMemory) peak(now time.Time, zone *time.Location) (peak Sample) {
 }
 
 // sample takes this minute's sample where no other replica has.
-func (t *Tracker) sample(ctx context.Context) {
-	if t.down.Load() {
+func (f *figures) sample(ctx context.Context) {
+	if f.backend.away() {
 		return
 	}
-	t.settle(ctx)
-	storeCtx, cancel := t.writeContext(ctx)
+	f.touches.flushBeforeRead(ctx)
+	if f.backend.sampler == nil {
+		f.sampleHere(ctx)
+		return
+	}
+	taken, err := f.backend.sample(detached(ctx), f.statsQuery())
+	if err == nil && taken {
+		err = f.backend.rollUp(ctx, f.retention) // on the replica that took the sample
+	}
+	if err != nil && ctx.Err() == nil {
+		f.host.log.LogAttrs(ctx, warn, "sessiontrack: no sample taken", errAttr(err))
+	}
+}
+
+// sampleHere keeps a sample in memory, for stores that are no Sampler.
+func (f *figures) sampleHere(ctx context.Context) {
+	ctx, cancel := f.backend.long(detached(ctx))
 	defer cancel()
-	if t.sampler != nil {
-		_, taken, err := t.sampler.Sample(storeCtx, t.statsQuery())
-		if err == nil && taken {
-			err = t.rollUp(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			t.opts.Logger.LogAttrs(ctx, warn, "sessiontrack: no sample taken", errAttr(err))
-		}
-		return
-	}
-	c, err := t.gatherStats(storeCtx)
+	c, err := f.gatherStats(ctx)
 	if err != nil {
 		return
 	}
-	t.samples.add(Sample{
-		At: c.Now.Truncate(time.Minute), VeryActive: c.Online[0], Online: c.Online[1], RecentlyActive: c.Online[2], Sessions: c.Sessions,
+	f.samples.add(Sample{
+		At: c.Now.Truncate(time.Minute), VeryActive: c.Online[0], Online: c.Online[1], RecentlyActive: c.Online[2],
+		Sessions: c.Sessions,
 	})
-}
-
-// rollUp adds up what began and ended, on the replica that took the minute's sample.
-func (t *Tracker) rollUp(ctx context.Context) error {
-	recorder, ok := t.store.(Historian)
-	if !ok {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, historyPatience)
-	defer cancel()
-	return recorder.RollUp(ctx, t.opts.HistoryRetention)
 }

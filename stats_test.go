@@ -33,7 +33,7 @@ func TestTodayOfADayWithoutAMidnight(t *testing.T) {
 						for _, user := range users {
 							f.login(t, user)
 						}
-						f.sample(t.Context())
+						f.figures.sample(t.Context())
 					}
 					at(begin.Add(-30*time.Minute), "1", "2", "3")
 					at(begin.Add(30*time.Minute), "4")

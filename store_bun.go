@@ -98,9 +98,9 @@ func bunFailed(verb string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, sql.ErrNoRows):
-		return fmt.Errorf("sessiontrack: %s: %w", verb, ErrNotFound)
+		return wrapped(verb, ErrNotFound)
 	case errors.Is(err, ErrExists), errors.Is(err, ErrLimit), errors.Is(err, ErrNotFound), errors.Is(err, ErrEnded):
-		return fmt.Errorf("sessiontrack: %s: %w", verb, err)
+		return wrapped(verb, err)
 	}
 	if postgres.IsFault(err) {
 		return fmt.Errorf("sessiontrack: %s: %w: %w", verb, ErrStoreFault, err)

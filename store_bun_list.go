@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -25,7 +24,7 @@ import (
 // Get implements [Store].
 func (s *BunStore) Get(ctx context.Context, id SessionID) (Record, error) {
 	if _, ok := parseHandle(id); !ok {
-		return Record{}, fmt.Errorf("sessiontrack: get: %w", ErrNotFound)
+		return Record{}, wrapped("get", ErrNotFound)
 	}
 	var row bunRow
 	err := s.db.NewRaw("SELECT "+sessionColumns+", s.secret_hash FROM ?(schema)user_sessions AS s WHERE s.session_id = ?", string(id)).Scan(ctx, &row)

@@ -7,24 +7,7 @@ import (
 
 // The optional capabilities of a Store, each of them useful by itself. A Tracker finds
 // them by type assertion, once, in New: a store that wraps another one must have the
-// methods that it wants to be found. What each built-in store can do:
-var (
-	_ Store        = (*MemoryStore)(nil)
-	_ EndedFeed    = (*MemoryStore)(nil)
-	_ ChangeFeed   = (*MemoryStore)(nil)
-	_ OnlineReader = (*MemoryStore)(nil)
-	_ Sampler      = (*MemoryStore)(nil)
-	_ Historian    = (*MemoryStore)(nil)
-
-	_ Store        = (*BunStore)(nil)
-	_ EndedFeed    = (*BunStore)(nil)
-	_ ChangeFeed   = (*BunStore)(nil)
-	_ OnlineReader = (*BunStore)(nil)
-	_ Sampler      = (*BunStore)(nil)
-	_ Historian    = (*BunStore)(nil)
-	_ Leaser       = (*BunStore)(nil)
-	_ Checker      = (*BunStore)(nil)
-)
+// methods that it wants to be found. backend.go lists what each built-in store can do.
 
 // Checker tells whether the store can do its work at all.
 type Checker interface {

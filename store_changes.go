@@ -2,7 +2,6 @@ package sessiontrack
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -38,10 +37,10 @@ const maxChangeUsers = 1000
 // Check reports a limit outside of 1 to 10,000, or more than 1,000 users.
 func (q *ChangeQuery) Check() error {
 	if q.Limit < 1 || q.Limit > feedLimit {
-		return fmt.Errorf("sessiontrack: changes since: Limit is %d, want 1 to %d", q.Limit, feedLimit)
+		return mistake("changes since: Limit is %d, want 1 to %d", q.Limit, feedLimit)
 	}
 	if len(q.Users) > maxChangeUsers {
-		return fmt.Errorf("sessiontrack: changes since: %d Users, want at most %d", len(q.Users), maxChangeUsers)
+		return mistake("changes since: %d Users, want at most %d", len(q.Users), maxChangeUsers)
 	}
 	return nil
 }

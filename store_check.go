@@ -22,7 +22,7 @@ const (
 
 // unavailable wraps the cause of a call that could not be carried out.
 func unavailable(verb string, cause error) error {
-	return fmt.Errorf("sessiontrack: %s: %w: %w", verb, ErrUnavailable, cause)
+	return wrapped(verb, fmt.Errorf("%w: %w", ErrUnavailable, cause))
 }
 
 // canceled reports a context that is over before the work has begun.
@@ -42,7 +42,7 @@ type span struct {
 func notNegative(verb string, spans ...span) error {
 	for _, s := range spans {
 		if s.d < 0 {
-			return fmt.Errorf("sessiontrack: %s: %s is %v, want 0 or more", verb, s.name, s.d)
+			return mistake("%s: %s is %v, want 0 or more", verb, s.name, s.d)
 		}
 	}
 	return nil
@@ -51,7 +51,7 @@ func notNegative(verb string, spans ...span) error {
 func checkWindows(verb string, windows []time.Duration) error {
 	for _, w := range windows {
 		if w <= 0 {
-			return fmt.Errorf("sessiontrack: %s: window is %v, want more than 0", verb, w)
+			return mistake("%s: window is %v, want more than 0", verb, w)
 		}
 	}
 	return nil
@@ -59,7 +59,7 @@ func checkWindows(verb string, windows []time.Duration) error {
 
 func checkLimit(verb string, n int) error {
 	if n < 1 || n > maxPage {
-		return fmt.Errorf("sessiontrack: %s: Limit is %d, want 1 to %d", verb, n, maxPage)
+		return mistake("%s: Limit is %d, want 1 to %d", verb, n, maxPage)
 	}
 	return nil
 }
@@ -68,17 +68,17 @@ func checkLimit(verb string, n int) error {
 // that is empty, too long or holds control characters, or a negative number.
 func (n *NewSession) Check() error {
 	if _, ok := parseHandle(n.Session.ID); !ok {
-		return fmt.Errorf("sessiontrack: create: Session.ID is not %d characters of canonical base64url", idChars)
+		return mistake("create: Session.ID is not %d characters of canonical base64url", idChars)
 	}
 	if !validUserID(n.Session.UserID) {
-		return fmt.Errorf("sessiontrack: create: Session.UserID: "+
+		return mistake("create: Session.UserID: "+
 			"want 1 to %d bytes of valid UTF-8 without control characters", maxUserID)
 	}
 	if n.Limit < 0 {
-		return fmt.Errorf("sessiontrack: create: Limit is %d, want 0 or more", n.Limit)
+		return mistake("create: Limit is %d, want 0 or more", n.Limit)
 	}
 	if n.Policy != EndOldest && n.Policy != DenyNew {
-		return fmt.Errorf("sessiontrack: create: Policy is %d, want EndOldest or DenyNew", n.Policy)
+		return mistake("create: Policy is %d, want EndOldest or DenyNew", n.Policy)
 	}
 	return notNegative("create", span{"Lifetime", n.Lifetime}, span{"IdleTimeout", n.IdleTimeout})
 }
@@ -86,11 +86,11 @@ func (n *NewSession) Check() error {
 // Check reports a reason or an actor that no store may write down.
 func (e Ending) Check() error {
 	if !e.Reason.valid() {
-		return fmt.Errorf("sessiontrack: end: Ending.Reason is %.40q, "+
+		return mistake("end: Ending.Reason is %.40q, "+
 			"want 1 to 32 characters of a-z, 0-9, '_' and '-'", string(e.Reason))
 	}
 	if e.Actor != "" && !validUserID(e.Actor) {
-		return fmt.Errorf("sessiontrack: end: Ending.Actor: "+
+		return mistake("end: Ending.Actor: "+
 			"want a user id of at most %d bytes of valid UTF-8 without control characters", maxUserID)
 	}
 	return nil
@@ -99,7 +99,7 @@ func (e Ending) Check() error {
 // Check reports a limit below 1 or a negative duration.
 func (p PurgeOptions) Check() error {
 	if p.Limit < 1 {
-		return fmt.Errorf("sessiontrack: purge: Limit is %d, want 1 or more", p.Limit)
+		return mistake("purge: Limit is %d, want 1 or more", p.Limit)
 	}
 	return notNegative("purge", span{"Retention", p.Retention}, span{"KeepEnded", p.KeepEnded})
 }
@@ -108,7 +108,7 @@ func (p PurgeOptions) Check() error {
 // UserIDs.
 func (q Query) Check() error {
 	if q.UserID != "" && len(q.UserIDs) > 0 {
-		return fmt.Errorf("sessiontrack: list: UserID and UserIDs exclude each other")
+		return mistake("list: UserID and UserIDs exclude each other")
 	}
 	if err := checkLimit("list", q.Limit); err != nil {
 		return err

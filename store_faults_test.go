@@ -114,5 +114,5 @@ func TestTheLongestIdleTimeoutIsNone(t *testing.T) {
 	ended, err := tracker.Cleanup(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, ended)
-	tracker.cleanupLeased(t.Context())
+	tracker.janitor.run(t.Context())
 }

@@ -2,8 +2,6 @@ package sessiontrack
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -183,11 +181,11 @@ func (q *HistoryQuery) Check() error {
 		most  int
 	}{{"Steps", q.Steps, maxHistorySteps + 1}, {"Days", q.Days, maxHistorySteps + 2}} {
 		if n := len(bounds.times); n < 2 || n > bounds.most {
-			return fmt.Errorf("sessiontrack: read history: %d bounds of %s, want 2 to %d", n, bounds.name, bounds.most)
+			return mistake("read history: %d bounds of %s, want 2 to %d", n, bounds.name, bounds.most)
 		}
 		for i := 1; i < len(bounds.times); i++ {
 			if !bounds.times[i-1].Before(bounds.times[i]) {
-				return errors.New("sessiontrack: read history: " + strings.ToLower(bounds.name) + ": want bounds that ascend")
+				return mistake("read history: %s: want bounds that ascend", strings.ToLower(bounds.name))
 			}
 		}
 	}

@@ -3,7 +3,6 @@ package sessiontrack
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -143,7 +142,7 @@ func (s *MemoryStore) Get(ctx context.Context, id SessionID) (Record, error) {
 	}
 	key, ok := parseHandle(id)
 	if !ok {
-		return Record{}, fmt.Errorf("sessiontrack: get: %w", ErrNotFound)
+		return Record{}, wrapped("get", ErrNotFound)
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -153,7 +152,7 @@ func (s *MemoryStore) Get(ctx context.Context, id SessionID) (Record, error) {
 	if t, ok := s.ended.tombs[key]; ok {
 		return Record{Session: t.session(key)}, nil
 	}
-	return Record{}, fmt.Errorf("sessiontrack: get: %w", ErrNotFound)
+	return Record{}, wrapped("get", ErrNotFound)
 }
 
 // Create implements [Store].
@@ -168,10 +167,10 @@ func (s *MemoryStore) Create(ctx context.Context, n NewSession) (CreateResult, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known(key) {
-		return CreateResult{}, fmt.Errorf("sessiontrack: create: %w", ErrExists)
+		return CreateResult{}, wrapped("create", ErrExists)
 	}
 	if f, ok := s.fences[n.Session.UserID]; ok && f.refuses(n.IssuedAt) {
-		return CreateResult{}, fmt.Errorf("sessiontrack: create: %w", &EndedError{Reason: f.reason})
+		return CreateResult{}, wrapped("create", &EndedError{Reason: f.reason})
 	}
 	now := s.tick()
 	replaced, over, err := s.makeRoom(&n, now)
@@ -214,7 +213,7 @@ func (s *MemoryStore) makeRoom(n *NewSession, now time.Time) (replaced, over []*
 	case excess <= 0:
 		return replaced, nil, nil
 	case n.Policy == DenyNew:
-		return nil, nil, fmt.Errorf("sessiontrack: create: %w", ErrLimit)
+		return nil, nil, wrapped("create", ErrLimit)
 	}
 	return replaced, active[:excess], nil
 }

@@ -36,10 +36,10 @@ func TestFlushesAreInTheOrderOfTheRows(t *testing.T) {
 		require.NoError(t, err)
 		want := []int64{}
 		for serial := range int64(2*touchBatch + 1) {
-			require.True(t, tracker.touches.add(newHandle(), activity{at: tracker.clock.Now(), serial: serial}))
+			require.True(t, tracker.touches.buffer.add(newHandle(), activity{at: tracker.clock.Now(), serial: serial}))
 			want = append(want, serial)
 		}
-		left, err := tracker.flush(t.Context())
+		left, err := tracker.touches.flush(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, left)
 		require.Len(t, store.batches, 3)

@@ -3,8 +3,6 @@ package sessiontrack
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/lifecycle"
@@ -15,45 +13,20 @@ import (
 // request, records activity, and ends sessions. Its methods may be called from any
 // number of goroutines. Several Trackers, in as many processes, share one Store.
 type Tracker struct {
-	opts        Options
-	store       Store
-	feed        EndedFeed // nil where the store has none; so are the others
-	online      OnlineReader
-	sampler     Sampler
-	leaser      Leaser
-	changes     ChangeFeed
-	zone        *time.Location
-	crossOrigin *http.CrossOriginProtection
-	jwt         *JWTIdentifier // Options.Identifier where it is exactly that, not a host's type around it
-	touchEvery  int64          // microseconds
+	opts  Options
+	clock storeclock.Clock
+	life  lifecycle.Runner
 
-	clock    storeclock.Clock
-	cache    *cache
-	flights  *flights
-	unknown  unknowns
-	guessing guesses
-	touches  *touchBuffer
-	life     lifecycle.Runner
-	tally    tally
-	samples  sampleMemory
-	shared   statsMemory
-	ends     endPace
-
-	flushing  chan struct{} // holds the one flush under way
-	flushedAt atomic.Int64
-	flushKick chan struct{}
-
-	feedKick     chan struct{}
-	lease        lease // of the goroutine that reads the feed
-	trustedUntil atomic.Int64
-	down         atomic.Bool
-	outageLogged atomic.Int64
-
-	hub     hub
-	changed changePlace // of the goroutine that reads the feed
-
-	describing chan *describeJob
-	hooks      chan func(context.Context)
+	// The parts, in their order: each one uses those above it and none below.
+	host      host
+	backend   backend
+	touches   touches
+	near      near
+	describer describer
+	gate      gate
+	figures   figures
+	events    events
+	janitor   janitor
 }
 
 // New makes a Tracker over a store. opts may be nil; what it gets wrong is named in
@@ -72,27 +45,19 @@ func New(store Store, opts *Options) (*Tracker, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tracker{
-		opts: o, store: store, zone: zone, crossOrigin: http.NewCrossOriginProtection(),
-		touchEvery: o.TouchInterval.Microseconds(),
-		cache:      newCache(o.CacheSize), flights: newFlights(),
-		touches: newTouchBuffer(max(4*o.CacheSize, 100_000)), ends: newEndPace(o.FeedInterval),
-		flushing: make(chan struct{}, 1), flushKick: make(chan struct{}, 1), feedKick: make(chan struct{}, 1),
-		describing: make(chan *describeJob, describeQueue), hooks: make(chan func(context.Context), hookQueue),
-	}
+	t := &Tracker{opts: o}
 	t.clock.Init()
-	for _, origin := range o.TrustedOrigins {
-		if err := t.crossOrigin.AddTrustedOrigin(origin); err != nil {
-			return nil, fmt.Errorf("sessiontrack: Options.TrustedOrigins: %w", err)
-		}
+	t.host.init(&o, &t.life, &t.clock)
+	t.backend.init(store, o.StoreTimeout, &t.host, &t.clock)
+	t.touches.init(&o, func(h handle) { t.near.cache.drop(h) }, &t.backend, &t.host, &t.life)
+	t.near.init(&o, t.created, &t.events, &t.touches)
+	t.describer.init(&o, &t.near)
+	if err := t.gate.init(&o, &t.describer); err != nil {
+		return nil, err
 	}
-	t.jwt, _ = o.Identifier.(*JWTIdentifier)
-	t.feed, _ = store.(EndedFeed)
-	t.online, _ = store.(OnlineReader)
-	t.sampler, _ = store.(Sampler)
-	t.leaser, _ = store.(Leaser)
-	t.changes, _ = store.(ChangeFeed)
-	t.hub.init()
+	t.figures.init(&o, zone, &t.touches)
+	t.events.init(&o, &t.near, &t.figures)
+	t.janitor.init(&o, t.end, &t.backend)
 	return t, nil
 }
 
@@ -106,87 +71,56 @@ func New(store Store, opts *Options) (*Tracker, error) {
 // ctx bounds the start only: the work lasts until Shutdown.
 func (t *Tracker) Start(ctx context.Context) error {
 	if err := t.life.Idle(ctx, inHook(ctx)); err != nil {
-		return fmt.Errorf("sessiontrack: Start: %w", err)
+		return wrapped("Start", err)
 	}
-	prepare, err := t.greet(ctx)
+	prepare, err := t.probeStore(ctx)
 	if err != nil {
-		return fmt.Errorf("sessiontrack: Start: %w", err)
+		return wrapped("Start", err)
 	}
-	loops := []func(context.Context){t.runFlusher, t.runDescriber, t.runHooks, t.runEvents}
-	if t.feed != nil {
-		loops = append(loops, t.runFeed)
+	loops := []func(context.Context){t.touches.run, t.describer.run, t.host.runHooks, t.events.run}
+	if t.backend.feed != nil {
+		loops = append(loops, t.near.runFeed)
 	}
 	if t.opts.SampleInterval > 0 {
-		loops = append(loops, t.every(t.opts.SampleInterval, t.sample))
+		loops = append(loops, every(t.opts.SampleInterval, t.figures.sample))
 	}
 	if t.opts.CleanupInterval > 0 {
-		loops = append(loops, t.every(t.opts.CleanupInterval, t.cleanupLeased))
+		loops = append(loops, every(t.opts.CleanupInterval, t.janitor.run))
 	}
-	if err := t.life.Start(ctx, prepare, t.callHooks, loops...); err != nil {
-		return fmt.Errorf("sessiontrack: Start: %w", err)
-	}
-	return nil
+	return wrapped("Start", t.life.Start(ctx, prepare, t.host.drainHooks, loops...))
 }
 
-// greet asks the store for its time and reads its sessions once, the feed where it has
-// one. It returns what is to be done with the answer once nothing else is running.
-func (t *Tracker) greet(ctx context.Context) (prepare func(), err error) {
-	ctx, cancel := t.writeContext(ctx)
+// probeStore asks the store whether it can work, for its time, and reads its sessions
+// once, the feed where it has one. It returns what is to be done with the answer once no
+// other Start is under way.
+func (t *Tracker) probeStore(ctx context.Context) (prepare func(), err error) {
+	ctx, cancel := t.backend.long(ctx)
 	defer cancel()
-	if store, ok := t.store.(Checker); ok {
-		if err := store.Check(ctx); err != nil {
-			return nil, err
-		}
+	if err := t.backend.check(ctx); err != nil {
+		return nil, err
 	}
 	before := t.clock.Local()
-	if t.feed == nil {
-		page, err := t.store.List(ctx, Query{Live: true, Limit: 1})
+	if t.backend.feed == nil {
+		page, err := t.backend.list(ctx, Query{Live: true, Limit: 1})
 		after := t.clock.Local()
 		return func() {
 			t.clock.Learn(page.Now, before, after)
-			t.hub.setOpen(true)
+			t.events.hub.setOpen(true)
 		}, err
 	}
-	page, err := t.feed.EndedSince(ctx, time.Time{}, 1)
-	after := t.clock.Local()
+	page, err := t.backend.endedSince(ctx, time.Time{}, 1)
 	if err == nil { // the time alone would not show that a table is missing
-		_, err = t.feed.EndedSince(ctx, page.Now, 1)
+		_, err = t.backend.endedSince(ctx, page.Now, 1)
 	}
 	return func() {
-		t.clock.Learn(page.Now, before, after)
-		t.lease = lease{since: page.Now.Add(-feedOverlap), lastGood: before}
-		t.trustedUntil.Store(before + t.opts.MaxStaleness.Microseconds())
-		t.down.Store(false)
-		t.hub.setOpen(true)
+		t.near.trustFrom(before, page.Now)
+		t.backend.down.Store(false)
+		t.events.hub.setOpen(true)
 	}, err
 }
 
-// Shutdown ends the work in the background and writes the activity that is still
-// held; it waits for both until ctx is done, and says how many touches were lost.
-// Call it after the HTTP server's own Shutdown. It may come twice, before Start, or
-// without it. Requests that come later are served without a cache.
-func (t *Tracker) Shutdown(ctx context.Context) error {
-	waited := t.life.Stop(ctx, inHook(ctx))
-	left, err := t.rest(ctx)
-	switch {
-	case err != nil:
-		return fmt.Errorf("sessiontrack: Shutdown: %d touches not written: %w", left, asUnavailable(err))
-	case waited != nil:
-		return fmt.Errorf("sessiontrack: Shutdown: background work still running: %w", waited)
-	}
-	return nil
-}
-
-// rest brings a Tracker whose work has ended to where it was before Start.
-func (t *Tracker) rest(ctx context.Context) (int, error) {
-	t.down.Store(false)
-	left, err := t.flush(ctx)
-	t.cache.clear()
-	return left, err
-}
-
 // every returns a loop that calls f each interval until its context is done.
-func (t *Tracker) every(interval time.Duration, f func(context.Context)) func(context.Context) {
+func every(interval time.Duration, f func(context.Context)) func(context.Context) {
 	return func(ctx context.Context) {
 		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
@@ -195,10 +129,34 @@ func (t *Tracker) every(interval time.Duration, f func(context.Context)) func(co
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
-				t.contain("Store", func() { f(ctx) })
+				f(ctx)
 			}
 		}
 	}
+}
+
+// Shutdown ends the work in the background and writes the activity that is still
+// held; it waits for both until ctx is done, and says how many touches were lost.
+// Call it after the HTTP server's own Shutdown. It may come twice, before Start, or
+// without it. Requests that come later are served without a cache.
+func (t *Tracker) Shutdown(ctx context.Context) error {
+	waited := t.life.Stop(ctx, inHook(ctx))
+	left, err := t.drain(ctx)
+	switch {
+	case err != nil:
+		return wrapped("Shutdown", fmt.Errorf("%d touches not written: %w", left, classified(err, nil)))
+	case waited != nil:
+		return wrapped("Shutdown", fmt.Errorf("background work still running: %w", waited))
+	}
+	return nil
+}
+
+// drain brings a Tracker whose work has ended to where it was before Start.
+func (t *Tracker) drain(ctx context.Context) (int, error) {
+	t.backend.down.Store(false)
+	left, err := t.touches.flush(ctx)
+	t.near.cache.clear()
+	return left, err
 }
 
 // End ends the live sessions that sel selects, on every replica: here at once,
@@ -209,103 +167,68 @@ func (t *Tracker) every(interval time.Duration, f func(context.Context)) func(co
 // out; ending again does no harm.
 func (t *Tracker) End(ctx context.Context, sel Selector, e Ending) ([]Session, error) {
 	if err := e.Check(); err != nil {
-		return nil, err
+		return nil, wrapped("End", err)
 	}
 	if _, err := sel.Criteria(); err != nil {
-		return nil, err
+		return nil, wrapped("End", err)
 	}
 	ended, err := t.end(ctx, sel, e)
 	if err != nil {
-		return nil, fmt.Errorf("sessiontrack: End: %w", err)
+		return nil, wrapped("End", err)
 	}
 	return ended.Sessions, nil
 }
 
+// end ends sessions and takes them out of service in this process.
 func (t *Tracker) end(ctx context.Context, sel Selector, e Ending) (EndResult, error) {
-	storeCtx, cancel := t.writeContext(ctx)
-	defer cancel()
-	before := t.clock.Local()
-	ended, err := t.store.End(storeCtx, sel, e)
+	ended, err := t.backend.end(detached(ctx), sel, e)
 	if err != nil {
-		return EndResult{}, asUnavailable(err)
+		return EndResult{}, err
 	}
-	t.clock.Learn(ended.At, before, t.clock.Local())
 	t.ended(ctx, ended.Sessions)
-	t.forget(sel)
+	t.near.forget(sel)
 	return ended, nil
-}
-
-// forget drops what a selector named and this call did not end: another process may
-// have, and this one must not accept it after having acknowledged the end. A walk by
-// limits of time names nothing that requests do not judge by themselves.
-func (t *Tracker) forget(sel Selector) {
-	c, err := sel.Criteria()
-	if err != nil {
-		return
-	}
-	for _, id := range c.IDs {
-		if h, ok := parseHandle(id); ok {
-			t.cache.dropLive(h)
-		}
-	}
-	if c.UserID != "" {
-		t.cache.dropUser(c.UserID, c.Except)
-	}
 }
 
 // ended takes sessions out of service here and tells the hook.
 func (t *Tracker) ended(ctx context.Context, sessions []Session) {
-	t.count(countEnded, len(sessions))
-	t.happened(nil, sessions)
+	t.host.count(countEnded, len(sessions))
+	t.events.publishLocal(nil, sessions)
 	for _, s := range sessions {
 		if h, ok := parseHandle(s.ID); ok {
-			t.takeOut(h, endedSession(s))
+			t.near.takeOut(h, endedSession(s))
 		}
 		if hook := t.opts.Hooks.End; hook != nil {
-			t.hook(ctx, "Hooks.End", func(ctx context.Context) { hook(ctx, s) })
+			t.host.hook(ctx, "Hooks.End", func(ctx context.Context) { hook(ctx, s) })
 		}
 	}
 }
 
-// Get returns a session by its handle, ended or not, from the store itself, or
-// [ErrNotFound].
-func (t *Tracker) Get(ctx context.Context, id SessionID) (Session, error) {
-	if _, err := ParseSessionID(string(id)); err != nil {
-		return Session{}, ErrNotFound
+// created is what follows a Create, by Login or from a credential.
+func (t *Tracker) created(ctx context.Context, n *NewSession, c CreateResult) {
+	t.host.count(countLogins, 1)
+	t.ended(ctx, c.Ended)
+	t.events.publishLocal([]Session{c.Session}, nil)
+	t.describer.describeLogin(c.Session, n.agent, n.hints)
+	if hook := t.opts.Hooks.Login; hook != nil {
+		t.host.hook(ctx, "Hooks.Login", func(ctx context.Context) { hook(ctx, c.Session) })
 	}
-	ctx, cancel := t.requestContext(ctx)
-	defer cancel()
-	record, err := t.store.Get(ctx, id)
-	if err != nil {
-		return Session{}, fmt.Errorf("sessiontrack: Get: %w", asUnavailable(err))
-	}
-	return record.Session, nil
 }
 
-// List returns a page of sessions from the store itself. q.IdleTimeout is filled
-// with the Tracker's; q.Limit of 0 means 50, more than 100 is refused.
-func (t *Tracker) List(ctx context.Context, q Query) (Page, error) {
-	q.IdleTimeout = t.opts.IdleTimeout
-	if q.Limit == 0 {
-		q.Limit = 50
-	}
-	if q.Limit < 1 || q.Limit > 100 {
-		return Page{}, fmt.Errorf("sessiontrack: List: Query.Limit is %d: want 1 to 100", q.Limit)
-	}
-	t.settle(ctx)
-	ctx, cancel := t.writeContext(ctx)
-	defer cancel()
-	page, err := t.store.List(ctx, q)
-	if err != nil {
-		return Page{}, fmt.Errorf("sessiontrack: List: %w", asUnavailable(err))
-	}
-	return page, nil
+// Cleanup ends the sessions that are past their limits and purges ended ones that
+// are past their retention, in small steps with rests between them: after the first
+// thousand it ends some 800 a second with the defaults. It returns how many sessions it
+// ended; several at once, on one process or many, count each session once. Idle ones are
+// ended no earlier than IdleTimeout + TouchInterval + FlushInterval + 1 s after their
+// latest activity, because that much of it may not have been written yet; requests are
+// refused from IdleTimeout on regardless.
+func (t *Tracker) Cleanup(ctx context.Context) (int, error) {
+	ended, err := t.janitor.cleanup(ctx, func() {})
+	return ended, wrapped("Cleanup", err)
 }
 
-// WithinLimits reports whether a session is good now: not ended and inside both limits.
-func (t *Tracker) WithinLimits(s Session) bool {
-	now := t.clock.Now()
-	idle := t.opts.IdleTimeout.Microseconds()
-	return !s.Ended() && (s.ExpiresAt.IsZero() || now < micros(s.ExpiresAt)) &&
-		(idle == 0 || now-micros(s.LastActivity) < idle)
-}
+// PollNow makes the feed of ended sessions be read at once: what a listener such as
+// package pglisten calls when it is told of an end, has reconnected or has any
+// doubt. It never blocks and may be called at any rate. The feed is read every
+// FeedInterval regardless.
+func (t *Tracker) PollNow() { t.near.pollNow() }

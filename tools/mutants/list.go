@@ -57,7 +57,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "cross-origin", guard: "a cookie's unsafe request comes from the same origin",
-		file: "resolve.go", edits: []string{"if c.cookie && t.crossOrigin.Check(r) != nil {", "if false {"},
+		file: "resolve.go", edits: []string{"if c.cookie && g.crossOrigin.Check(r) != nil {", "if false {"},
 		pkg: ".", run: "TestCrossOrigin",
 	},
 	{
@@ -67,7 +67,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "lease", guard: "the cache is trusted for as long as the feed was read",
-		file: "feed.go", edits: []string{"return local < t.trustedUntil.Load()", "return true"},
+		file: "near.go", edits: []string{"return local < n.trustedUntil.Load()", "return true"},
 		pkg: ".", run: "TestStoreAway",
 	},
 	{

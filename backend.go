@@ -1,0 +1,312 @@
+package sessiontrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
+)
+
+// backend is the only way to the Store. Every call goes through it, so that each call has
+// a deadline, a panic of the store is contained, its errors are ones that this package
+// knows, and the stamps in its answers set the clock.
+type backend struct {
+	store     Store
+	feed      EndedFeed // nil where the store has no such capability, as are those below
+	changes   ChangeFeed
+	online    OnlineReader
+	sampler   Sampler
+	historian Historian
+	leaser    Leaser
+	checker   Checker
+
+	host    *host
+	clock   *storeclock.Clock
+	timeout time.Duration
+	down    atomic.Bool // the latest reading of the feed failed
+}
+
+// What each built-in store can do.
+var (
+	_ Store        = (*MemoryStore)(nil)
+	_ EndedFeed    = (*MemoryStore)(nil)
+	_ ChangeFeed   = (*MemoryStore)(nil)
+	_ OnlineReader = (*MemoryStore)(nil)
+	_ Sampler      = (*MemoryStore)(nil)
+	_ Historian    = (*MemoryStore)(nil)
+
+	_ Store        = (*BunStore)(nil)
+	_ EndedFeed    = (*BunStore)(nil)
+	_ ChangeFeed   = (*BunStore)(nil)
+	_ OnlineReader = (*BunStore)(nil)
+	_ Sampler      = (*BunStore)(nil)
+	_ Historian    = (*BunStore)(nil)
+	_ Leaser       = (*BunStore)(nil)
+	_ Checker      = (*BunStore)(nil)
+)
+
+const (
+	// writePatience is how many StoreTimeouts a call gets that reads or writes several
+	// rows: 2 s by default, which is what the feed's overlap allows a transaction.
+	writePatience = 4
+	// historyPatience bounds a question about a year.
+	historyPatience = 10 * time.Second
+)
+
+func (b *backend) init(store Store, timeout time.Duration, host *host, clock *storeclock.Clock) {
+	b.store, b.timeout, b.host, b.clock = store, timeout, host, clock
+	b.feed, _ = store.(EndedFeed)
+	b.online, _ = store.(OnlineReader)
+	b.sampler, _ = store.(Sampler)
+	b.historian, _ = store.(Historian)
+	b.leaser, _ = store.(Leaser)
+	b.checker, _ = store.(Checker)
+	if b.feed != nil {
+		b.changes, _ = store.(ChangeFeed)
+	}
+}
+
+// away reports whether the store is known to be away. Then no request waits for it.
+func (b *backend) away() bool { return b.down.Load() }
+
+// errAway refuses what would wait for a store that is known to be away.
+var errAway = fmt.Errorf("%w: known to be away", ErrUnavailable)
+
+// detached returns a context with the values of ctx and without its end: a client that
+// goes away must not turn a call of the store into a failure.
+func detached(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
+
+// short bounds a call that concerns one row.
+func (b *backend) short(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, b.timeout)
+}
+
+// long bounds a call that concerns several rows, or several calls that belong together.
+func (b *backend) long(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, writePatience*b.timeout)
+}
+
+// call calls the store until ctx is done, and ends ctx. The errors in answers are what the
+// call may answer with; any other means that the store could not say.
+func (b *backend) call(end context.CancelFunc, f func() error, answers ...error) (err error) {
+	defer end()
+	if !b.host.contain("Store", func() { err = f() }) {
+		return fmt.Errorf("%w: the store panicked", ErrUnavailable)
+	}
+	return classified(err, answers)
+}
+
+// classified makes every error of a store one that this package knows. An answer that the
+// call cannot have says nothing: callers must not take it for one.
+func classified(err error, answers []error) error {
+	if err == nil {
+		return nil
+	}
+	for _, answer := range answers {
+		if errors.Is(err, answer) {
+			return err
+		}
+	}
+	for _, strange := range [...]error{ErrNotFound, ErrExists, ErrLimit, ErrEnded} {
+		if errors.Is(err, strange) {
+			return fmt.Errorf("%w: %v", ErrUnavailable, err)
+		}
+	}
+	for _, kind := range [...]error{ErrUnavailable, ErrStoreFault, ErrInvalidArgument} {
+		if errors.Is(err, kind) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// create makes a session. Its LoginAt sets the clock.
+func (b *backend) create(ctx context.Context, n NewSession) (created CreateResult, err error) {
+	ctx, end := b.long(ctx)
+	before := b.clock.Local()
+	err = b.call(end, func() error {
+		created, err = b.store.Create(ctx, n)
+		return err
+	}, ErrExists, ErrLimit, ErrEnded)
+	if err != nil {
+		return CreateResult{}, err
+	}
+	b.clock.Learn(created.Session.LoginAt, before, b.clock.Local())
+	return created, nil
+}
+
+func (b *backend) get(ctx context.Context, id SessionID) (r Record, err error) {
+	ctx, end := b.short(ctx)
+	err = b.call(end, func() error {
+		r, err = b.store.Get(ctx, id)
+		return err
+	}, ErrNotFound)
+	return r, err
+}
+
+func (b *backend) list(ctx context.Context, q Query) (page Page, err error) {
+	ctx, end := b.long(ctx)
+	err = b.call(end, func() error {
+		page, err = b.store.List(ctx, q)
+		return err
+	})
+	return page, err
+}
+
+func (b *backend) touch(ctx context.Context, batch []TouchRecord, step time.Duration) (alive []SessionID, err error) {
+	ctx, end := b.long(ctx)
+	err = b.call(end, func() error {
+		alive, err = b.store.Touch(ctx, batch, step)
+		return err
+	})
+	return alive, err
+}
+
+func (b *backend) describe(ctx context.Context, batch []SessionUpdate) error {
+	ctx, end := b.long(ctx)
+	return b.call(end, func() error { return b.store.Describe(ctx, batch) })
+}
+
+// end ends sessions. The time of the call sets the clock.
+func (b *backend) end(ctx context.Context, sel Selector, e Ending) (ended EndResult, err error) {
+	ctx, end := b.long(ctx)
+	before := b.clock.Local()
+	err = b.call(end, func() error {
+		ended, err = b.store.End(ctx, sel, e)
+		return err
+	})
+	if err != nil {
+		return EndResult{}, err
+	}
+	b.clock.Learn(ended.At, before, b.clock.Local())
+	return ended, nil
+}
+
+func (b *backend) purge(ctx context.Context, p PurgeOptions) (n int, err error) {
+	ctx, end := b.long(ctx)
+	err = b.call(end, func() error {
+		n, err = b.store.Purge(ctx, p)
+		return err
+	})
+	return n, err
+}
+
+// check asks the store whether it can work at all. A store that is no Checker has nothing
+// to say.
+func (b *backend) check(ctx context.Context) error {
+	if b.checker == nil {
+		return nil
+	}
+	ctx, end := b.long(ctx)
+	return b.call(end, func() error { return b.checker.Check(ctx) })
+}
+
+// endedSince reads the feed of ended sessions. The time of the answer sets the clock. The
+// store must be an EndedFeed.
+func (b *backend) endedSince(ctx context.Context, since time.Time, limit int) (page EndedPage, err error) {
+	ctx, end := b.short(ctx)
+	before := b.clock.Local()
+	err = b.call(end, func() error {
+		page, err = b.feed.EndedSince(ctx, since, limit)
+		return err
+	})
+	if err == nil {
+		b.clock.Learn(page.Now, before, b.clock.Local())
+	}
+	return page, err
+}
+
+// changesSince reads all that events need. The time of the answer sets the clock. The
+// store must be a ChangeFeed.
+func (b *backend) changesSince(ctx context.Context, q ChangeQuery) (c Changes, err error) {
+	ctx, end := b.long(ctx)
+	before := b.clock.Local()
+	err = b.call(end, func() error {
+		c, err = b.changes.ChangesSince(ctx, q)
+		return err
+	})
+	if err == nil {
+		b.clock.Learn(c.Now, before, b.clock.Local())
+	}
+	return c, err
+}
+
+// countOnline returns a number for each window. The store must be an OnlineReader.
+func (b *backend) countOnline(ctx context.Context, windows []time.Duration) (counts []int, now time.Time, err error) {
+	ctx, end := b.long(ctx)
+	err = b.call(end, func() error {
+		counts, now, err = b.online.CountOnline(ctx, windows)
+		return err
+	})
+	if err == nil && len(counts) != len(windows) {
+		err = fmt.Errorf("%w: the store counted %d windows of %d", ErrUnavailable, len(counts), len(windows))
+	}
+	return counts, now, err
+}
+
+// listOnline returns a page of online users. The store must be an OnlineReader.
+func (b *backend) listOnline(ctx context.Context, q OnlineQuery) (page OnlinePage, err error) {
+	ctx, end := b.long(ctx)
+	err = b.call(end, func() error {
+		page, err = b.online.ListOnline(ctx, q)
+		return err
+	})
+	return page, err
+}
+
+// countStats answers a question for statistics. The store must be a Sampler.
+func (b *backend) countStats(ctx context.Context, q StatsQuery) (counts StatsCounts, err error) {
+	ctx, end := b.long(ctx)
+	err = b.call(end, func() error {
+		counts, err = b.sampler.CountStats(ctx, q)
+		return err
+	})
+	return counts, err
+}
+
+// sample takes this minute's sample, and reports whether this call took it. The store
+// must be a Sampler.
+func (b *backend) sample(ctx context.Context, q StatsQuery) (taken bool, err error) {
+	ctx, end := b.long(ctx)
+	err = b.call(end, func() error {
+		_, taken, err = b.sampler.Sample(ctx, q)
+		return err
+	})
+	return taken, err
+}
+
+// rollUp adds up what began and ended. A store that is no Historian has nothing to do.
+func (b *backend) rollUp(ctx context.Context, keep time.Duration) error {
+	if b.historian == nil {
+		return nil
+	}
+	ctx, end := context.WithTimeout(ctx, historyPatience)
+	return b.call(end, func() error { return b.historian.RollUp(ctx, keep) })
+}
+
+// readHistory answers a question for history. The store must be a Historian.
+func (b *backend) readHistory(ctx context.Context, q HistoryQuery) (data HistoryData, err error) {
+	ctx, end := context.WithTimeout(ctx, historyPatience)
+	err = b.call(end, func() error {
+		data, err = b.historian.ReadHistory(ctx, q)
+		return err
+	})
+	return data, err
+}
+
+// lease reports whether this process may do a job that nobody was given within the last
+// d. Over a store that is no Leaser every process may.
+func (b *backend) lease(ctx context.Context, job string, d time.Duration) (mine bool, err error) {
+	if b.leaser == nil {
+		return true, nil
+	}
+	ctx, end := b.short(ctx)
+	err = b.call(end, func() error {
+		mine, err = b.leaser.Lease(ctx, job, d)
+		return err
+	})
+	return err == nil && mine, err
+}

@@ -1,0 +1,170 @@
+package sessiontrack
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// badStore has every capability. Once fault is set, each call panics with it or, where it
+// is an error, fails with it.
+type badStore struct {
+	*MemoryStore
+	fault any
+}
+
+func (s *badStore) fail() error {
+	if err, ok := s.fault.(error); ok || s.fault == nil {
+		return err
+	}
+	panic(s.fault)
+}
+
+func (s *badStore) Create(context.Context, NewSession) (CreateResult, error) {
+	return CreateResult{}, s.fail()
+}
+func (s *badStore) Get(context.Context, SessionID) (Record, error) { return Record{}, s.fail() }
+func (s *badStore) List(context.Context, Query) (Page, error)      { return Page{}, s.fail() }
+func (s *badStore) Touch(context.Context, []TouchRecord, time.Duration) ([]SessionID, error) {
+	return nil, s.fail()
+}
+func (s *badStore) Describe(context.Context, []SessionUpdate) error { return s.fail() }
+func (s *badStore) End(context.Context, Selector, Ending) (EndResult, error) {
+	return EndResult{}, s.fail()
+}
+func (s *badStore) Purge(context.Context, PurgeOptions) (int, error) { return 0, s.fail() }
+func (s *badStore) Check(context.Context) error                      { return s.fail() }
+func (s *badStore) EndedSince(context.Context, time.Time, int) (EndedPage, error) {
+	return EndedPage{}, s.fail()
+}
+func (s *badStore) ChangesSince(context.Context, ChangeQuery) (Changes, error) {
+	return Changes{}, s.fail()
+}
+func (s *badStore) CountOnline(_ context.Context, w []time.Duration) ([]int, time.Time, error) {
+	return make([]int, len(w)), time.Time{}, s.fail()
+}
+func (s *badStore) ListOnline(context.Context, OnlineQuery) (OnlinePage, error) {
+	return OnlinePage{}, s.fail()
+}
+func (s *badStore) CountStats(context.Context, StatsQuery) (StatsCounts, error) {
+	return StatsCounts{}, s.fail()
+}
+func (s *badStore) Sample(context.Context, StatsQuery) (Sample, bool, error) {
+	return Sample{}, false, s.fail()
+}
+func (s *badStore) RollUp(context.Context, time.Duration) error { return s.fail() }
+func (s *badStore) ReadHistory(context.Context, HistoryQuery) (HistoryData, error) {
+	return HistoryData{}, s.fail()
+}
+func (s *badStore) Lease(context.Context, string, time.Duration) (bool, error) {
+	return true, s.fail()
+}
+
+// storeCalls are the backend's calls, by the method of the store that each one makes.
+func storeCalls(b *backend) map[string]func(context.Context) error {
+	only := func(f func(context.Context) (any, error)) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := f(ctx)
+			return err
+		}
+	}
+	return map[string]func(context.Context) error{
+		"Create": only(func(ctx context.Context) (any, error) { return b.create(ctx, NewSession{}) }),
+		"Get":    only(func(ctx context.Context) (any, error) { return b.get(ctx, "") }),
+		"List":   only(func(ctx context.Context) (any, error) { return b.list(ctx, Query{}) }),
+		"Touch":  only(func(ctx context.Context) (any, error) { return b.touch(ctx, nil, 0) }),
+		"Describe": func(ctx context.Context) error {
+			return b.describe(ctx, nil)
+		},
+		"End":          only(func(ctx context.Context) (any, error) { return b.end(ctx, Expired(), Ending{}) }),
+		"Purge":        only(func(ctx context.Context) (any, error) { return b.purge(ctx, PurgeOptions{}) }),
+		"Check":        b.check,
+		"EndedSince":   only(func(ctx context.Context) (any, error) { return b.endedSince(ctx, time.Time{}, 1) }),
+		"ChangesSince": only(func(ctx context.Context) (any, error) { return b.changesSince(ctx, ChangeQuery{}) }),
+		"CountOnline": func(ctx context.Context) error {
+			_, _, err := b.countOnline(ctx, []time.Duration{1})
+			return err
+		},
+		"ListOnline":  only(func(ctx context.Context) (any, error) { return b.listOnline(ctx, OnlineQuery{}) }),
+		"CountStats":  only(func(ctx context.Context) (any, error) { return b.countStats(ctx, StatsQuery{}) }),
+		"Sample":      only(func(ctx context.Context) (any, error) { return b.sample(ctx, StatsQuery{}) }),
+		"RollUp":      func(ctx context.Context) error { return b.rollUp(ctx, time.Hour) },
+		"ReadHistory": only(func(ctx context.Context) (any, error) { return b.readHistory(ctx, HistoryQuery{}) }),
+		"Lease":       only(func(ctx context.Context) (any, error) { return b.lease(ctx, "job", 0) }),
+	}
+}
+
+// TestStoreIsCalledSafely: whatever a store does, a call of it returns, with an error of
+// this package's. It holds for every method of Store and of every capability.
+func TestStoreIsCalledSafely(t *testing.T) {
+	t.Parallel()
+	store := &badStore{MemoryStore: NewMemoryStore()}
+	tracker := mustTracker(t, store)
+	calls := storeCalls(&tracker.backend)
+	methods := map[string]bool{}
+	for _, api := range []any{
+		(*Store)(nil), (*EndedFeed)(nil), (*ChangeFeed)(nil), (*OnlineReader)(nil), (*Sampler)(nil),
+		(*Historian)(nil), (*Leaser)(nil), (*Checker)(nil),
+	} {
+		for i := range reflect.TypeOf(api).Elem().NumMethod() {
+			methods[reflect.TypeOf(api).Elem().Method(i).Name] = true
+		}
+	}
+	require.Len(t, calls, len(methods), "a call for each method")
+	answers := map[string][]error{"Get": {ErrNotFound}, "Create": {ErrExists, ErrLimit, ErrEnded}}
+	strange := errors.New("disk full")
+	for method, call := range calls {
+		require.True(t, methods[method], method)
+		store.fault = "boom"
+		require.ErrorIs(t, call(t.Context()), ErrUnavailable, "%s panics", method)
+		store.fault = strange
+		require.ErrorIs(t, call(t.Context()), ErrUnavailable, method)
+		require.ErrorIs(t, call(t.Context()), strange, method)
+		for _, kind := range []error{ErrStoreFault, ErrInvalidArgument} {
+			store.fault = kind
+			require.ErrorIs(t, call(t.Context()), kind, method)
+			require.NotErrorIs(t, call(t.Context()), ErrUnavailable, method)
+		}
+		for _, answer := range []error{ErrNotFound, ErrExists, ErrLimit, ErrEnded} {
+			store.fault = answer
+			err, its := call(t.Context()), false
+			for _, may := range answers[method] {
+				its = its || may == answer
+			}
+			assert.Equal(t, its, errors.Is(err, answer), "%s answers %v", method, answer)
+			assert.Equal(t, !its, errors.Is(err, ErrUnavailable), "%s answers %v", method, answer)
+		}
+		store.fault = nil
+		require.NoError(t, call(t.Context()), method)
+	}
+	assert.EqualValues(t, len(calls), tracker.Counters()["callback.panics"])
+}
+
+// TestPanicOfAStoreReachesNobody is the same through the Tracker's own methods.
+func TestPanicOfAStoreReachesNobody(t *testing.T) {
+	t.Parallel()
+	tracker := mustTracker(t, &badStore{MemoryStore: NewMemoryStore(), fault: "boom"})
+	ctx := t.Context()
+	for name, call := range map[string]func() error{
+		"Start":       func() error { return tracker.Start(ctx) },
+		"End":         func() error { _, err := tracker.End(ctx, User("42"), Ending{Reason: ReasonAdmin}); return err },
+		"Get":         func() error { _, err := tracker.Get(ctx, newHandle().id()); return err },
+		"List":        func() error { _, err := tracker.List(ctx, Query{}); return err },
+		"Cleanup":     func() error { _, err := tracker.Cleanup(ctx); return err },
+		"CountOnline": func() error { _, _, err := tracker.CountOnline(ctx, time.Hour); return err },
+		"OnlineUsers": func() error { _, err := tracker.OnlineUsers(ctx, OnlineQuery{Window: time.Hour}); return err },
+		"OnlineStats": func() error { _, err := tracker.OnlineStats(ctx); return err },
+		"History":     func() error { _, err := tracker.History(ctx, HistoryRange{}); return err },
+		"Login":       func() error { _, _, err := tracker.Login(nil, request("POST", "/login"), "42"); return err },
+	} {
+		require.ErrorIs(t, call(), ErrUnavailable, name)
+	}
+	f := &fixture{Tracker: tracker}
+	f.handler = tracker.Middleware(f.echo())
+	require.Equal(t, 503, f.get(newToken()).Code)
+}

@@ -1,0 +1,86 @@
+package sessiontrack
+
+import (
+	"context"
+	"net/netip"
+)
+
+// UserInfo is what a host tells about one of its users, for lists.
+type UserInfo struct {
+	ID          string
+	Email       string
+	FullName    string
+	Username    string
+	DisplayName string
+	AvatarURL   string
+}
+
+// UserDirectory brings users' names and pictures. An error, or a panic, means a page
+// without names.
+type UserDirectory interface {
+	// Users answers for a whole page, by id; users that it does not know are left out.
+	// It is called from many goroutines at once, and the answer waits for it.
+	Users(ctx context.Context, ids []string) (map[string]UserInfo, error)
+}
+
+// UserSearcher is a [UserDirectory] that can look for people, for the admin list's
+// search. Without it the search finds ids and addresses only.
+type UserSearcher interface {
+	// SearchUsers returns the ids of at most limit users whose name or e-mail fits.
+	SearchUsers(ctx context.Context, query string, limit int) ([]string, error)
+}
+
+// Locator tells where an address is. A Tracker asks it off the request path, for public
+// addresses only, one at a time, and gives it two seconds; a panic or an error means
+// that the place is unknown.
+type Locator interface {
+	Locate(ctx context.Context, addr netip.Addr) (Location, error)
+}
+
+// AdminAction is one attempt of an administrator to end sessions or to clean up,
+// for audit (OWASP ASVS 16.2.1, 16.3.2).
+type AdminAction struct {
+	// Action is "force_logout", "force_logout_user" or "cleanup".
+	Action string
+	// Actor is the caller's user id, empty where nobody was signed in; ActorSession
+	// is their session's handle.
+	Actor        string
+	ActorSession SessionID
+	// TargetSession or TargetUser is what it was aimed at, empty for a cleanup or
+	// where the name was not one of ours.
+	TargetSession SessionID
+	TargetUser    string
+	// Reason is the end reason that was given, or would have been.
+	Reason EndReason
+	// Outcome is "done", "already_ended", "not_found", "unauthenticated",
+	// "forbidden" or "failed".
+	Outcome string
+	// Ended is how many sessions it ended.
+	Ended int
+}
+
+// Hooks are functions of the host. They run one at a time, off the request path,
+// on the process where it happened, once Start has run, and in place before.
+// A panic is contained and counted. They may call the Tracker, Shutdown with the context
+// that they are given: it then does not wait for the hook that calls it.
+type Hooks struct {
+	// Login is called after a session was made, by Login or from a credential.
+	Login func(ctx context.Context, s Session)
+	// End is called after a session was ended by this process. At most 1,024 calls wait;
+	// what is more is left out and counted as hook.dropped, as after a large cleanup.
+	End func(ctx context.Context, s Session)
+	// NewDevice is called after a login from a device family that none of the
+	// user's latest 100 earlier sessions shows; not for a user's first session.
+	NewDevice func(ctx context.Context, s Session)
+}
+
+// Observer receives what metrics and audits want. Its functions are called in
+// place, from many goroutines, and must be quick. Nil ones are left out.
+type Observer struct {
+	// Count adds n to the counter of that name. Names come from a fixed list of
+	// less than 50; they and the values carry no ids. "request.tracked" is not among
+	// the calls, because it moves with every request: see [Tracker.Counters].
+	Count func(name string, n int)
+	// AdminAction is told of each admin action, refused ones too.
+	AdminAction func(ctx context.Context, a AdminAction)
+}

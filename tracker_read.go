@@ -1,0 +1,149 @@
+package sessiontrack
+
+import (
+	"context"
+	"time"
+)
+
+// Get returns a session by its handle, ended or not, from the store itself, or
+// [ErrNotFound].
+func (t *Tracker) Get(ctx context.Context, id SessionID) (Session, error) {
+	s, err := t.get(ctx, id)
+	return s, wrapped("Get", err)
+}
+
+func (t *Tracker) get(ctx context.Context, id SessionID) (Session, error) {
+	if _, ok := parseHandle(id); !ok {
+		return Session{}, ErrNotFound
+	}
+	record, err := t.backend.get(detached(ctx), id)
+	return record.Session, err
+}
+
+// List returns a page of sessions from the store itself. q.IdleTimeout is filled
+// with the Tracker's; q.Limit of 0 means 50, more than 100 is refused with
+// [ErrInvalidArgument], as are UserID and UserIDs together.
+func (t *Tracker) List(ctx context.Context, q Query) (Page, error) {
+	page, err := t.list(ctx, q)
+	return page, wrapped("List", err)
+}
+
+func (t *Tracker) list(ctx context.Context, q Query) (Page, error) {
+	q.IdleTimeout = t.opts.IdleTimeout
+	if q.Limit == 0 {
+		q.Limit = 50
+	}
+	if err := q.Check(); err != nil {
+		return Page{}, err
+	}
+	t.touches.flushBeforeRead(ctx)
+	return t.backend.list(detached(ctx), q)
+}
+
+// WithinLimits reports whether a session is good now: not ended and inside both limits.
+func (t *Tracker) WithinLimits(s Session) bool { return t.gate.withinLimits(s, t.clock.Now()) }
+
+// CountOnline returns how many users were active within the window, 1 minute to 24
+// hours, and the moment that the figure holds for. Activity that this process holds is
+// written first, at most once a second.
+func (t *Tracker) CountOnline(ctx context.Context, window time.Duration) (int, time.Time, error) {
+	if err := checkWindow(window); err != nil {
+		return 0, time.Time{}, wrapped("CountOnline", err)
+	}
+	counts, now, err := t.figures.countOnline(ctx, []time.Duration{window})
+	if err != nil {
+		return 0, time.Time{}, wrapped("CountOnline", err)
+	}
+	return counts[0], now, nil
+}
+
+// OnlineUsers returns a page of the users active within q.Window, latest first. Limit
+// of 0 means 50, more than 100 is refused.
+func (t *Tracker) OnlineUsers(ctx context.Context, q OnlineQuery) (OnlinePage, error) {
+	if err := checkWindow(q.Window); err != nil {
+		return OnlinePage{}, wrapped("OnlineUsers", err)
+	}
+	if q.Limit == 0 {
+		q.Limit = 50
+	}
+	if err := q.Check(); err != nil {
+		return OnlinePage{}, wrapped("OnlineUsers", err)
+	}
+	page, err := t.figures.onlineUsers(ctx, q)
+	return page, wrapped("OnlineUsers", err)
+}
+
+// OnlineStats returns the figures of this moment; they may be up to a second old, as
+// At says. It waits for the store, and no longer than ctx.
+func (t *Tracker) OnlineStats(ctx context.Context) (OnlineStats, error) {
+	stats, err := t.figures.onlineStats(ctx)
+	return stats, wrapped("OnlineStats", err)
+}
+
+// History returns what happened over a range: online users and active sessions as they
+// were sampled once a minute, and what began and ended as it was added up then. It
+// goes back to Options.HistoryRetention at most. Sessions are not looked at.
+//
+// Over a store without [Historian] only this process's own samples of the last two
+// days are told.
+func (t *Tracker) History(ctx context.Context, r HistoryRange) (History, error) {
+	history, err := t.figures.history(ctx, r)
+	return history, wrapped("History", err)
+}
+
+// Subscribe begins to tell of logins, logouts, users who come online and go offline,
+// and figures, wherever they happen; the first event is a snapshot. It needs Start,
+// and lasts until Close, until ctx is done, or until Shutdown.
+//
+// Events come within about FeedInterval of their commit (a second), a return from
+// idleness within PresenceStep; a session's login comes before its logout, and
+// nothing after that. No reader delays another or the Tracker: one that falls behind
+// by more than 4,096 events gets a snapshot that says so, one that does not come back
+// to Next within eight seconds while there is something to read is closed. At most
+// 1,000 logins, logouts, onlines and offlines a second are told; what is more becomes
+// one snapshot. Where the store is no [ChangeFeed], only this process's sessions are
+// told of.
+//
+// It returns an error that wraps [ErrUnavailable] when Options.MaxSubscribers are there
+// already, or when the Tracker is not started, and [ErrInvalidArgument] for a type in
+// o.Types that does not exist.
+func (t *Tracker) Subscribe(ctx context.Context, o SubscribeOptions) (*Subscription, error) {
+	s, err := t.events.subscribe(ctx, o)
+	return s, wrapped("Subscribe", err)
+}
+
+// EndStreams ends the streams of events by HTTP, so that http.Server.Shutdown, which
+// waits for them, can come to its end: register it with
+// (*http.Server).RegisterOnShutdown. Clients connect again by themselves.
+func (t *Tracker) EndStreams() {
+	for _, s := range t.events.hub.streams.of(nil) {
+		s.Subscription.end(overShutDown)
+	}
+}
+
+// Counters returns what the Tracker has counted since it was made, by name:
+//
+//	request.tracked          requests that had a good session
+//	request.refused          requests answered with 401 or 403 for what they carried
+//	request.unavailable      requests answered with 503: the store could not say
+//	request.failed_open      requests that passed in its place (Options.InsecureFailOpen)
+//	request.unknown_session  credentials that name no session, or prove none
+//	request.guessing         minutes with 1,000 of those
+//	store.reads              reads of the store that requests caused
+//	touch.written            sessions whose activity was written
+//	touch.dropped            activity that found no room, or no store
+//	touch.flush_failed       writes of activity that failed and are tried again
+//	feed.failed              reads of the feed of ended sessions that failed
+//	describe.dropped         devices and places to be looked up again later
+//	hook.dropped             calls of Hooks that found no room
+//	callback.panics          panics of the host's functions
+//	session.logins           sessions made here, by Login or from a credential
+//	session.ended            sessions ended here
+//	session.purged           ended sessions deleted or blanked after their retention
+//	event.dropped            events above the rate that subscriptions are told
+//	event.readers_stalled    subscriptions closed because nobody read them
+func (t *Tracker) Counters() map[string]int64 {
+	out := t.host.counted()
+	out[counterNames[countRequests]] = t.near.cache.tracked()
+	return out
+}
