@@ -136,7 +136,7 @@ func TestDocsNameWhatExists(t *testing.T) {
 			functions[name], tests[name] = true, strings.HasPrefix(name, "Test")
 		}
 		if strings.HasPrefix(path, "storetest/") {
-			for _, name := range matches(`\{"(\w+/[^"]+)", "`, text) {
+			for _, name := range matches(`\{\s*"(\w+/[^"]+)",\s`, text) {
 				cases[name] = true
 			}
 		}
