@@ -1,8 +1,13 @@
 package sessiontrack
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"testing"
 	"time"
@@ -167,4 +172,22 @@ func TestPanicOfAStoreReachesNobody(t *testing.T) {
 	f := &fixture{Tracker: tracker}
 	f.handler = tracker.Middleware(f.echo())
 	require.Equal(t, 503, f.get(newToken()).Code)
+}
+
+// TestFaultOfTheStoreIsLogged: a request that meets a fault which nobody but the operator can
+// mend gets 500 without a word of it, and the log gets all of it.
+func TestFaultOfTheStoreIsLogged(t *testing.T) {
+	t.Parallel()
+	store := &badStore{MemoryStore: NewMemoryStore(), fault: fmt.Errorf("%w: no right on user_sessions", ErrStoreFault)}
+	var log bytes.Buffer
+	tracker, err := New(store, &Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set(headerName, newToken().Reveal())
+	w := httptest.NewRecorder()
+	tracker.Middleware(http.NotFoundHandler()).ServeHTTP(w, r)
+	require.Equal(t, http.StatusInternalServerError, w.Code)
+	assert.NotContains(t, w.Body.String(), "user_sessions")
+	assert.Contains(t, log.String(), "no right on user_sessions")
+	assert.EqualValues(t, 1, tracker.Counters()["request.unavailable"])
 }

@@ -35,7 +35,8 @@
 //	a derived session that MaxSessions denies              403 session_limit
 //	an unsafe cross-origin request by cookie               403 cross_origin
 //	a session while the store cannot say                   503 store_unavailable
-//	any of the 401s, or the 503, at a path of SessionOptional  passes, untracked
+//	a session where a table or a right is missing          500 internal
+//	any of the 401s, 500, 503, at a path of SessionOptional    passes, untracked
 //
 // Answers are application/problem+json (RFC 9457) with the code. The handlers add
 // unauthenticated (401), forbidden (403), bad_request (400), not_found (404),
@@ -67,7 +68,8 @@
 //     package dashboard.
 //   - Who the client is: [Options.ClientIP], [TrustedProxies], [Device], [Locator].
 //   - Operating: [Hooks], [Observer], [Tracker.Counters], [Tracker.Cleanup], package pglisten.
-//   - Errors: [ErrUnavailable], [ErrEnded], [ErrLimit], [ErrNotFound].
+//   - Errors: [ErrUnavailable], [ErrStoreFault], [ErrInvalidArgument], [ErrEnded],
+//     [ErrLimit], [ErrNotFound].
 //   - Writing a store: [Store], then its capabilities ([EndedFeed] first), and package
 //     storetest.
 package sessiontrack

@@ -228,7 +228,7 @@ func isWebSocket(r *http.Request) bool {
 // does not.
 func (t *Tracker) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
-	if p.Status == http.StatusServiceUnavailable {
+	if p.Status >= http.StatusInternalServerError {
 		t.host.count(countUnavailable, 1)
 		t.host.logOutage(r.Context(), err)
 	} else {

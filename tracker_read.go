@@ -125,7 +125,7 @@ func (t *Tracker) EndStreams() {
 //
 //	request.tracked          requests that had a good session
 //	request.refused          requests answered with 401 or 403 for what they carried
-//	request.unavailable      requests answered with 503: the store could not say
+//	request.unavailable      requests answered with 503 or 500: the store could not say
 //	request.failed_open      requests that passed in its place (Options.InsecureFailOpen)
 //	request.unknown_session  credentials that name no session, or prove none
 //	request.guessing         minutes with 1,000 of those
