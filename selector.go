@@ -1,6 +1,7 @@
 package sessiontrack
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"slices"
@@ -10,16 +11,22 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
-// Selector says which live sessions to end. It is made by [IDs], [User], [Idle]
-// or [Expired]; the zero Selector selects nothing and is refused, so that "all
-// sessions" cannot be said by accident.
-type Selector struct{ criteria Criteria }
+// Selector says which live sessions to end. It is made by [IDs], [User], [Idle] or
+// [Expired]. The zero Selector selects nothing and is refused, so that "all sessions"
+// cannot be said by accident.
+type Selector struct {
+	criteria Criteria
+	only     bool // Only was called
+}
 
-// Criteria is a Selector as a [Store] reads it. Exactly one of IDs, UserID,
-// IdleFor and Expired is set, and the other fields narrow it.
+// Criteria is a Selector as a [Store] reads it. Exactly one of IDs, UserID, IdleFor and
+// Expired is set, and the other fields narrow it.
 type Criteria struct {
 	// IDs selects by handle; never empty where it is the one that is set.
 	IDs []SessionID
+	// Owner, where it is not empty, leaves out those of IDs that are another user's. The
+	// fence of the user does not move.
+	Owner string
 	// UserID selects a user's sessions, all but Except.
 	UserID string
 	Except []SessionID
@@ -28,23 +35,32 @@ type Criteria struct {
 	// Expired selects sessions whose ExpiresAt has come.
 	Expired bool
 
-	// Walk, where positive, looks at no more than that many rows, those with a
-	// Serial above After, in its order. Ended.Next then says where to go on.
+	// Walk, where positive, looks at no more than that many rows, those with a Serial
+	// above After, in its order. EndResult.Next then says where to go on.
 	Walk  int
 	After int64
 }
 
-// IDs selects sessions by handle. Repeated and unknown ones do no harm.
-func IDs(ids ...SessionID) Selector { return Selector{Criteria{IDs: slices.Clone(ids)}} }
+// minIdle is the least that Tracker.End takes of Idle: below it everybody would be meant.
+const minIdle = time.Second
 
-// User selects all sessions of a user.
-func User(id string) Selector { return Selector{Criteria{UserID: id}} }
+// IDs selects sessions by handle, whosever they are: what an administrator names. For ids
+// that came with a user's request use User(id).Only(ids...), or one user can end another's
+// sessions. Ids that come twice and ids that are unknown do no harm.
+func IDs(ids ...SessionID) Selector {
+	return Selector{criteria: Criteria{IDs: slices.Clone(ids)}}
+}
 
-// Idle selects sessions without activity for at least d, by the store's clock.
-func Idle(d time.Duration) Selector { return Selector{Criteria{IdleFor: d}} }
+// User selects all sessions of a user. [Selector.Except] and [Selector.Only] narrow it.
+func User(id string) Selector { return Selector{criteria: Criteria{UserID: id}} }
+
+// Idle selects everybody's sessions without activity for at least d, by the store's clock.
+// [Tracker.End] refuses less than a second: Idle(30) is 30 nanoseconds and would end every
+// session.
+func Idle(d time.Duration) Selector { return Selector{criteria: Criteria{IdleFor: d}} }
 
 // Expired selects sessions whose ExpiresAt has come, by the store's clock.
-func Expired() Selector { return Selector{Criteria{Expired: true}} }
+func Expired() Selector { return Selector{criteria: Criteria{Expired: true}} }
 
 // Except leaves sessions out of a user's.
 func (s Selector) Except(ids ...SessionID) Selector {
@@ -52,15 +68,25 @@ func (s Selector) Except(ids ...SessionID) Selector {
 	return s
 }
 
-// Walk bounds the selection to the next rows rows behind after, by Serial: how a
-// large table is worked through in small transactions, without an index.
+// Only narrows a user's sessions to these. Ids of another user's sessions select nothing,
+// as ids that are unknown do. Without ids the selector says nothing and is refused. Unlike
+// User(id) alone it reaches no credential that has not been presented yet.
+func (s Selector) Only(ids ...SessionID) Selector {
+	s.only = true
+	s.criteria.Owner = cmp.Or(s.criteria.Owner, s.criteria.UserID)
+	s.criteria.UserID, s.criteria.IDs = "", append(slices.Clone(s.criteria.IDs), ids...)
+	return s
+}
+
+// Walk bounds the selection to the next rows rows behind after, by Serial: how a large
+// table is worked through in small transactions, without an index.
 func (s Selector) Walk(after int64, rows int) Selector {
 	s.criteria.After, s.criteria.Walk = after, rows
 	return s
 }
 
-// Criteria returns what the selector says, for a Store to carry out. It errs
-// where the selector says nothing, or too much.
+// Criteria returns what the selector says, for a Store to carry out. It errs where the
+// selector says nothing, or too much.
 func (s Selector) Criteria() (Criteria, error) {
 	c, kinds := s.criteria, 0
 	for _, set := range [...]bool{len(c.IDs) > 0, c.UserID != "", c.IdleFor != 0, c.Expired} {
@@ -69,8 +95,11 @@ func (s Selector) Criteria() (Criteria, error) {
 		}
 	}
 	switch {
+	case s.only && (c.Owner == "" || len(c.Except) > 0):
+		return Criteria{}, mistake("selector: Only goes with User only, and without Except")
 	case kinds != 1:
-		return Criteria{}, mistake("selector: names %d kinds of sessions, want one of IDs, User, Idle, Expired (empty ones do not count)", kinds)
+		return Criteria{}, mistake("selector: names %d kinds of sessions, "+
+			"want one of IDs, User, Idle, Expired (empty ones do not count)", kinds)
 	case c.IdleFor < 0:
 		return Criteria{}, mistake("selector: Idle(%v): want more than 0", c.IdleFor)
 	case len(c.Except) > 0 && c.UserID == "":
@@ -79,6 +108,15 @@ func (s Selector) Criteria() (Criteria, error) {
 		return Criteria{}, mistake("selector: Walk(%d, %d): want 0 or more", c.After, c.Walk)
 	}
 	return c, nil
+}
+
+// check refuses what an application cannot have meant, though a store can carry it out.
+func (s Selector) check() error {
+	c, err := s.Criteria()
+	if err == nil && c.IdleFor > 0 && c.IdleFor < minIdle {
+		err = mistake("selector: Idle(%v): want at least %v; was the unit forgotten?", c.IdleFor, minIdle)
+	}
+	return err
 }
 
 // Cursor is a place in an ordered list: the key of the last row of a page. Its

@@ -1,6 +1,7 @@
 package sessiontrack
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -90,7 +91,7 @@ type bunCriteria struct {
 }
 
 func (c *bunCriteria) empty() bool {
-	return c.walkDone || len(c.IDs) > 0 && len(c.ids) == 0 || !text.Valid(c.UserID)
+	return c.walkDone || len(c.IDs) > 0 && len(c.ids) == 0 || !text.Valid(c.UserID) || !text.Valid(c.Owner)
 }
 
 // timed reports whether a limit of time selects, rather than a name.
@@ -122,8 +123,8 @@ func (c *bunCriteria) narrow(q bun.QueryBuilder) bun.QueryBuilder {
 	if len(c.ids) > 0 {
 		q = q.Where("s.session_id IN (?)", bun.List(c.ids))
 	}
-	if c.UserID != "" {
-		q = q.Where("s.user_id = ?", c.UserID)
+	if user := cmp.Or(c.UserID, c.Owner); user != "" {
+		q = q.Where("s.user_id = ?", user)
 	}
 	if except := handles(c.Except); len(except) > 0 {
 		q = q.Where("s.session_id NOT IN (?)", bun.List(except))

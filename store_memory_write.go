@@ -117,7 +117,7 @@ func (s *MemoryStore) selected(c Criteria, now time.Time) (rows []*memoryRow, ne
 		return s.walk(c, now)
 	case len(c.IDs) > 0:
 		for _, id := range c.IDs {
-			if row := s.liveRow(id); row != nil {
+			if row := s.liveRow(id); row != nil && (c.Owner == "" || row.UserID == c.Owner) {
 				rows = append(rows, row)
 			}
 		}
@@ -158,7 +158,7 @@ func (s *MemoryStore) walk(c Criteria, now time.Time) (rows []*memoryRow, next i
 func (c *Criteria) selects(r *memoryRow, now time.Time) bool {
 	switch {
 	case len(c.IDs) > 0:
-		return slices.Contains(c.IDs, r.ID)
+		return slices.Contains(c.IDs, r.ID) && (c.Owner == "" || r.UserID == c.Owner)
 	case c.UserID != "":
 		return r.UserID == c.UserID && !slices.Contains(c.Except, r.ID)
 	case c.Expired:

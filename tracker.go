@@ -169,7 +169,7 @@ func (t *Tracker) End(ctx context.Context, sel Selector, e Ending) ([]Session, e
 	if err := e.Check(); err != nil {
 		return nil, wrapped("End", err)
 	}
-	if _, err := sel.Criteria(); err != nil {
+	if err := sel.check(); err != nil {
 		return nil, wrapped("End", err)
 	}
 	ended, err := t.end(ctx, sel, e)

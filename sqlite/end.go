@@ -56,6 +56,9 @@ func (t *transaction) selected(c *sessiontrack.Criteria) (ids []int64, next int6
 	switch {
 	case len(c.IDs) > 0:
 		where("s.session_id IN (SELECT value FROM json_each(?))", asJSON(handles(c.IDs)))
+		if c.Owner != "" {
+			where("s.user_id = ?", c.Owner)
+		}
 	case c.UserID != "":
 		where("s.user_id = ?", c.UserID)
 	case c.Expired:

@@ -222,6 +222,13 @@ var brokenStores = map[string]brokenStore{
 			}
 			return p.MemoryStore.End(ctx, sel, e)
 		})},
+	"an end of ids without their owner": {[]string{"end/of the named ones a user's own"},
+		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
+			if c, err := sel.Criteria(); err == nil && c.Owner != "" {
+				sel = sessiontrack.IDs(c.IDs...).Walk(c.After, c.Walk)
+			}
+			return p.MemoryStore.End(ctx, sel, e)
+		})},
 	"an end of users with similar ids": {[]string{"end/ids of users are exact"},
 		onEnd(func(p *patched, ctx ctxT, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
 			ended, err := p.MemoryStore.End(ctx, sel, e)

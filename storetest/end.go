@@ -62,6 +62,17 @@ var endCases = []testCase{
 		c.alive(keep.ID, true)
 		c.alive(keep2.ID, true)
 	}},
+	{"end/of the named ones a user's own", "an id in a user's request may be anybody's", func(c *check) {
+		a, b, mine, other := c.create("user-1"), c.create("user-1"), c.create("user-1"), c.create("user-2")
+		ended := c.end(sessiontrack.User("user-1").Only(a.ID, other.ID, newID()).Only(b.ID, b.ID))
+		assert.ElementsMatch(c, []sessiontrack.SessionID{a.ID, b.ID}, ids(ended.Sessions))
+		c.alive(mine.ID, true)
+		c.alive(other.ID, true)
+		assert.Empty(c, c.end(sessiontrack.User("user-3").Only(mine.ID, other.ID)).Sessions)
+		assert.Empty(c, c.end(sessiontrack.User("user\x00").Only(mine.ID)).Sessions)
+		assert.Empty(c, c.walk(sessiontrack.User("user-2").Only(mine.ID), 10))
+		c.alive(mine.ID, true)
+	}},
 	{"end/ids of users are exact", "another prefix, case, space, script or letter composition is another user (S17)",
 		func(c *check) {
 			names := []string{"1", "10", "01", " 1", "1 ", "１", "%", "_", "a", "A", "é", "e\u0301", "*", "1' OR '1'='1"}
