@@ -1,19 +1,34 @@
 package sessiontrack
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 )
 
-// UserInfo is what a host tells about one of its users, for lists.
+// UserInfo is what the application tells about one of its users, for lists. A field that
+// is empty is null in the answers, unless another field stands in for it. Only Email is
+// kept from other users: the online family shows everybody who is signed in the names.
 type UserInfo struct {
-	ID          string
-	Email       string
-	FullName    string
-	Username    string
+	// ID is the user's id. It is not shown: the answers have the session's.
+	ID string
+	// Email is user.email in the admin family's lists, and nowhere else.
+	Email string
+	// FullName is user.fullName in the admin family's lists and in events of sessions;
+	// without it DisplayName, without both Username.
+	FullName string
+	// Username is username in the list of online users and in events of users.
+	Username string
+	// DisplayName is display_name in the list of online users and in events of users;
+	// without it FullName, without both Username.
 	DisplayName string
-	AvatarURL   string
+	// AvatarURL is avatar_url in the list of online users and in events of users.
+	AvatarURL string
 }
+
+func (u UserInfo) fullName() string { return cmp.Or(u.FullName, u.DisplayName, u.Username) }
+
+func (u UserInfo) displayName() string { return cmp.Or(u.DisplayName, u.FullName, u.Username) }
 
 // UserDirectory brings users' names and pictures. An error, or a panic, means a page
 // without names.

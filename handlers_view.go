@@ -23,8 +23,8 @@ type adminSessionView struct {
 	User userView `json:"user"`
 }
 
-// userView is a session's user, for administrators; what the directory does not tell
-// is null.
+// userView is a session's user, for administrators. What the directory does not tell is
+// null.
 type userView struct {
 	ID       any     `json:"id"`
 	Email    *string `json:"email"`
@@ -52,7 +52,7 @@ func (f *family) adminViews(sessions []Session, c *call, window time.Duration) [
 		user := known[s.UserID]
 		views[i] = adminSessionView{
 			sessionView: f.sessionView(s, c, window),
-			User:        userView{f.t.host.jsonUserID(s.UserID), textOrNil(user.Email), textOrNil(user.FullName)},
+			User:        userView{f.t.host.jsonUserID(s.UserID), textOrNil(user.Email), textOrNil(user.fullName())},
 		}
 	}
 	return views
@@ -95,7 +95,7 @@ func (h *userHandler) userViews(ctx context.Context, page OnlinePage) []onlineUs
 		user := known[u.UserID]
 		views[i] = onlineUserView{
 			UserID:   h.t.host.jsonUserID(u.UserID),
-			Username: textOrNil(user.Username), DisplayName: textOrNil(user.DisplayName), AvatarURL: textOrNil(user.AvatarURL),
+			Username: textOrNil(user.Username), DisplayName: textOrNil(user.displayName()), AvatarURL: textOrNil(user.AvatarURL),
 			LastSeen: u.LastActivity, SessionCount: u.Sessions, Status: h.status(page.Now.Sub(u.LastActivity)),
 		}
 	}
