@@ -29,6 +29,7 @@ type endpoint struct {
 	name   string // for UserOptions.Authorize
 	method string // GET stands for HEAD, too
 	path   []string
+	query  []string // the parameters that it knows
 	// fresh has the caller's session read from the store: every decision about a
 	// role, and every change, must not rest on a cached one (OWASP ASVS 8.3.2).
 	fresh  bool
@@ -50,7 +51,8 @@ type call struct {
 	w        http.ResponseWriter
 	r        *http.Request
 	endpoint *endpoint
-	id       string // unescaped once; any bytes
+	id       string     // unescaped once; any bytes until checkID has looked
+	query    url.Values // of parameters that the endpoint knows, each once
 	caller   *tracked
 	until    time.Time // of a stream: the credential's own end
 	roles    *[]string // the caller's, once they have been asked
@@ -151,6 +153,12 @@ func (f *family) answer(c *call) (any, error) {
 	if err := f.authorize(c); err != nil {
 		return nil, err
 	}
+	if err := c.checkID(); err != nil {
+		return nil, err
+	}
+	if err := c.checkQuery(); err != nil {
+		return nil, err
+	}
 	return c.endpoint.serve(c)
 }
 
@@ -160,6 +168,9 @@ func (f *family) open(c *call) (_ any, err error) {
 		return nil, errCrossOrigin
 	}
 	if c.caller, c.until, err = f.streamCaller(c.r); err != nil {
+		return nil, err
+	}
+	if err := c.checkQuery(); err != nil {
 		return nil, err
 	}
 	return c.endpoint.serve(c)

@@ -294,7 +294,15 @@ func TestAudit(t *testing.T) {
 		{adam, "force-logout/AAAAAAAAAAAAAAAAAAAAAA", 404, AdminAction{Action: "force_logout", Actor: adam, ActorSession: adamsID, TargetSession: "AAAAAAAAAAAAAAAAAAAAAA", Reason: ReasonAdmin, Outcome: "not_found"}},
 		{adam, "force-logout/" + token, 404, AdminAction{Action: "force_logout", Actor: adam, ActorSession: adamsID, Reason: ReasonAdmin, Outcome: "not_found"}},
 		{adam, "force-logout-user/" + alice, 200, AdminAction{Action: "force_logout_user", Actor: adam, ActorSession: adamsID, TargetUser: alice, Reason: ReasonAdmin, Outcome: "done", Ended: 1}},
-		{adam, "force-logout-user/a%0Ab", 200, AdminAction{Action: "force_logout_user", Actor: adam, ActorSession: adamsID, Reason: ReasonAdmin, Outcome: "done"}},
+		{adam, "force-logout-user/a%00b", 400, AdminAction{
+			Action: "force_logout_user", Actor: adam, ActorSession: adamsID, Reason: ReasonAdmin, Outcome: "failed",
+		}},
+		{adam, "force-logout/a%00b", 400, AdminAction{
+			Action: "force_logout", Actor: adam, ActorSession: adamsID, Reason: ReasonAdmin, Outcome: "failed",
+		}},
+		{adam, "cleanup-expired?dry=true", 400, AdminAction{
+			Action: "cleanup", Actor: adam, ActorSession: adamsID, Outcome: "failed",
+		}},
 		{adam, "cleanup-expired", 200, AdminAction{Action: "cleanup", Actor: adam, ActorSession: adamsID, Outcome: "done"}},
 	} {
 		s.logs.Reset()

@@ -70,10 +70,22 @@ func (t *Tracker) AdminHandler(o *AdminOptions) http.Handler {
 		prefix:    mustPrefix("AdminOptions.Prefix", h.opts.Prefix, "/api/user-sessions/"),
 		authorize: func(c *call) error { return h.needRole(c, h.opts.Roles) },
 		endpoints: []endpoint{
-			{method: http.MethodGet, path: []string{"active-users"}, serve: h.activeUsers},
-			{method: http.MethodGet, path: []string{"user", anyID, "sessions"}, serve: h.userSessions},
-			{method: http.MethodPost, path: []string{"force-logout", anyID}, serve: h.forceLogout, action: actionForceLogout, reason: ReasonAdmin},
-			{method: http.MethodPost, path: []string{"force-logout-user", anyID}, serve: h.forceLogoutUser, action: actionForceLogoutUser, reason: ReasonAdmin},
+			{
+				method: http.MethodGet, path: []string{"active-users"},
+				query: []string{"limit", "cursor", "within", "device", "q"}, serve: h.activeUsers,
+			},
+			{
+				method: http.MethodGet, path: []string{"user", anyID, "sessions"},
+				query: []string{"limit", "cursor", "ended"}, serve: h.userSessions,
+			},
+			{
+				method: http.MethodPost, path: []string{"force-logout", anyID},
+				serve: h.forceLogout, action: actionForceLogout, reason: ReasonAdmin,
+			},
+			{
+				method: http.MethodPost, path: []string{"force-logout-user", anyID},
+				serve: h.forceLogoutUser, action: actionForceLogoutUser, reason: ReasonAdmin,
+			},
 			{method: http.MethodPost, path: []string{"cleanup-expired"}, serve: h.cleanup, action: actionCleanup},
 		},
 	}
@@ -103,7 +115,7 @@ type cleanedCount struct {
 }
 
 func (h *adminHandler) activeUsers(c *call) (any, error) {
-	p := parametersOf(c.r)
+	p := parametersOf(c)
 	q := Query{Live: true, Limit: p.limit(50), After: p.cursor(), Within: p.within(), Device: p.device()}
 	search := p.search()
 	if p.err != nil {
@@ -141,13 +153,10 @@ func (h *adminHandler) search(ctx context.Context, q Query, text string) (Page, 
 }
 
 func (h *adminHandler) userSessions(c *call) (any, error) {
-	p := parametersOf(c.r)
+	p := parametersOf(c)
 	q := Query{UserID: c.id, Live: !p.flag("ended"), Limit: p.limit(50), After: p.cursor()}
 	if p.err != nil {
 		return nil, p.err
-	}
-	if !validUserID(c.id) { // nobody's: no store needs to see it
-		return h.answerPage(c, Page{}), nil
 	}
 	return h.page(c, q)
 }
@@ -213,9 +222,6 @@ func (h *adminHandler) forceLogoutUser(c *call) (any, error) {
 // presented yet are refused from then on. But the host's Roles need not know every name
 // that a path can hold, so what it fails to say about such a name is no outage.
 func (h *adminHandler) reaches(c *call) (bool, error) {
-	if !validUserID(c.id) {
-		return false, nil
-	}
 	page, err := h.t.list(c.r.Context(), Query{UserID: c.id, Limit: 1})
 	if err != nil {
 		return false, err

@@ -86,7 +86,7 @@ func (h *userHandler) events(c *call) (any, error) {
 
 // read takes the request apart and decides what of it is allowed.
 func (s *eventStream) read() (after string, err error) {
-	p := parametersOf(s.c.r)
+	p := parametersOf(s.c)
 	after, _ = p.text("last_event_id") // for WebSocket, where a browser sets no headers
 	if values := s.c.r.Header.Values("Last-Event-ID"); len(values) == 1 {
 		after = values[0]
@@ -296,7 +296,7 @@ func (f *family) sessionEvent(e *Event, user UserInfo) *adminSessionView {
 	s, began := e.Session, e.Type == EventLogin
 	v := &adminSessionView{
 		sessionView: sessionView{sessionJSON: s.toJSON(f.t.host.jsonUserID(s.UserID), began), Online: began},
-		User:        userView{ID: f.t.host.jsonUserID(s.UserID), FullName: textOrNil(user.FullName)}, // events carry no e-mail
+		User:        userView{ID: f.t.host.jsonUserID(s.UserID), FullName: textOrNil(user.fullName())}, // events carry no e-mail
 	}
 	if s.EndedBy != "" {
 		v.EndedBy = f.t.host.jsonUserID(s.EndedBy)
@@ -311,7 +311,7 @@ func (f *family) userEvent(e *Event, user UserInfo) *onlineUserView {
 	}
 	return &onlineUserView{
 		UserID:   f.t.host.jsonUserID(e.User.UserID),
-		Username: textOrNil(user.Username), DisplayName: textOrNil(user.DisplayName), AvatarURL: textOrNil(user.AvatarURL),
+		Username: textOrNil(user.Username), DisplayName: textOrNil(user.displayName()), AvatarURL: textOrNil(user.AvatarURL),
 		LastSeen: e.User.LastActivity, SessionCount: e.User.Sessions, Status: status,
 	}
 }

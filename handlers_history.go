@@ -57,7 +57,7 @@ type shareView struct {
 
 // history answers with series for plots, for administrators.
 func (h *userHandler) history(c *call) (any, error) {
-	p := parametersOf(c.r)
+	p := parametersOf(c)
 	r := HistoryRange{From: p.moment("from"), To: p.moment("to"), Step: p.step(), Zone: p.zone("tz")}
 	if p.err != nil {
 		return nil, p.err

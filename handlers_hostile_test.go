@@ -125,7 +125,7 @@ func TestHostilePathIDs(t *testing.T) {
 					{"DELETE", onlinePath + "sessions/" + id}, {"POST", adminPath + "force-logout/" + id},
 				} {
 					code := s.as(adam, ask[0], ask[1]).Code
-					assert.Contains(t, []int{404, 301, 307}, code, "%s %.80q", ask[0], ask[1])
+					assert.Contains(t, []int{400, 404, 301, 307}, code, "%s %.80q", ask[0], ask[1])
 				}
 				if names == "" {
 					require.Less(t, s.as(adam, "POST", adminPath+"force-logout-user/"+id).Code, 500, "%.80q", id)
@@ -192,14 +192,13 @@ func TestParameters(t *testing.T) {
 			{onlinePath + "sessions", "cursor=!", "cursor: want what an earlier answer gave as next."},
 
 			{adminPath + "active-users", "limit=100&cursor=&within=&device=&q=", ""},
-			{adminPath + "active-users", "within=1m&limit=1&device=unknown&nonsense=%00", ""},
+			{adminPath + "active-users", "within=1m&limit=1&device=unknown", ""},
 			{adminPath + "active-users", "within=24h", ""},
 			{adminPath + "active-users", "cursor=" + foreign, ""},
 			{adminPath + "user/1/sessions", "cursor=" + foreign, ""},
 			{adminPath + "user/1/sessions", "ended=false&limit=007", ""},
 			{onlinePath + "users", "cursor=" + foreign, ""},
 			{onlinePath + "count", "minutes=1", ""},
-			{onlinePath + "stats", "minutes=nonsense", ""},
 		} {
 			w := s.as(adam, "GET", test.path+"?"+test.query)
 			if test.detail == "" {
@@ -360,9 +359,10 @@ func FuzzHandlerPaths(f *testing.F) {
 			}
 		}
 		if w.Code == 400 {
-			require.True(t, slices.ContainsFunc([]string{"limit:", "cursor:", "ended:", "The query"}, func(p string) bool {
-				return strings.HasPrefix(decoded(t, w)["detail"].(string), p)
-			}))
+			beginnings := []string{"limit:", "cursor:", "ended:", "The query", "The id in the path"}
+			detail := decoded(t, w)["detail"].(string)
+			require.True(t, strings.HasSuffix(detail, ": this path does not know the parameter.") ||
+				slices.ContainsFunc(beginnings, func(p string) bool { return strings.HasPrefix(detail, p) }), detail)
 		}
 	})
 }

@@ -105,15 +105,33 @@ func (t *Tracker) UserHandler(o *UserOptions) http.Handler {
 		prefix:    mustPrefix("UserOptions.Prefix", h.opts.Prefix, "/api/v1/online/"),
 		authorize: h.mayUse,
 		endpoints: []endpoint{
-			{name: "count", method: http.MethodGet, path: []string{"count"}, serve: h.count},
-			{name: "users", method: http.MethodGet, path: []string{"users"}, serve: h.users},
+			{name: "count", method: http.MethodGet, path: []string{"count"}, query: []string{"minutes"}, serve: h.count},
+			{
+				name: "users", method: http.MethodGet, path: []string{"users"},
+				query: []string{"minutes", "limit", "cursor"}, serve: h.users,
+			},
 			{name: "stats", method: http.MethodGet, path: []string{"stats"}, serve: h.stats},
-			{name: "sessions", method: http.MethodGet, path: []string{"sessions"}, serve: h.sessions},
-			{name: "end-others", method: http.MethodPost, path: []string{"sessions", "end-others"}, serve: h.endOthers, fresh: true},
+			{
+				name: "sessions", method: http.MethodGet, path: []string{"sessions"},
+				query: []string{"limit", "cursor"}, serve: h.sessions,
+			},
+			{
+				name: "end-others", method: http.MethodPost, path: []string{"sessions", "end-others"},
+				serve: h.endOthers, fresh: true,
+			},
 			{name: "end", method: http.MethodDelete, path: []string{"sessions", anyID}, serve: h.end, fresh: true},
-			{name: "cleanup", method: http.MethodPost, path: []string{"cleanup"}, serve: h.cleanup, fresh: true, admin: true, action: actionCleanup},
-			{name: "history", method: http.MethodGet, path: []string{"history"}, serve: h.history, fresh: true, admin: true},
-			{name: "events", method: http.MethodGet, path: []string{"events"}, serve: h.events, stream: true},
+			{
+				name: "cleanup", method: http.MethodPost, path: []string{"cleanup"},
+				serve: h.cleanup, fresh: true, admin: true, action: actionCleanup,
+			},
+			{
+				name: "history", method: http.MethodGet, path: []string{"history"},
+				query: []string{"from", "to", "step", "tz"}, serve: h.history, fresh: true, admin: true,
+			},
+			{
+				name: "events", method: http.MethodGet, path: []string{"events"},
+				query: []string{"users", "last_event_id"}, serve: h.events, stream: true,
+			},
 		},
 		origins: slices.Clone(h.opts.Origins),
 	}
@@ -176,7 +194,7 @@ type countAnswer struct {
 }
 
 func (h *userHandler) count(c *call) (any, error) {
-	p := parametersOf(c.r)
+	p := parametersOf(c)
 	window := h.window(p)
 	if p.err != nil {
 		return nil, p.err
@@ -208,7 +226,7 @@ type usersAnswer struct {
 }
 
 func (h *userHandler) users(c *call) (any, error) {
-	p := parametersOf(c.r)
+	p := parametersOf(c)
 	q := OnlineQuery{Window: h.window(p), Limit: p.limit(50), After: p.cursor()}
 	if p.err != nil {
 		return nil, p.err
@@ -266,7 +284,7 @@ type sessionsAnswer struct {
 }
 
 func (h *userHandler) sessions(c *call) (any, error) {
-	p := parametersOf(c.r)
+	p := parametersOf(c)
 	q := Query{UserID: c.caller.entry.user, Live: true, Limit: p.limit(maxPage), After: p.cursor()}
 	if p.err != nil {
 		return nil, p.err

@@ -1,32 +1,67 @@
 package sessiontrack
 
 import (
-	"net/http"
+	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/sessiontrack/sessiontrack/internal/problem"
 )
 
-// parameters reads a request's query. The first mistake is kept in err, as the 400
-// that the client gets; what nobody asks for is ignored.
+// checkQuery reads the query of a call. A parameter that the endpoint does not know is
+// refused, so that a filter with a typing error does not list everything. One that comes
+// twice is refused, because two programs would read two values (OWASP ASVS 15.3.7).
+func (c *call) checkQuery() error {
+	values, err := url.ParseQuery(c.r.URL.RawQuery)
+	if err != nil {
+		return &problemError{problem.BadRequest("The query is not of the form name=value&name=value.")}
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(c.endpoint.query, name) {
+			return &problemError{problem.BadRequest(shownName(name) + ": this path does not know the parameter.")}
+		}
+		if len(values[name]) > 1 {
+			return &problemError{problem.BadRequest(name + ": give it once.")}
+		}
+	}
+	c.query = values
+	return nil
+}
+
+// checkID refuses an id in the path that no user and no session can have. It must not pass
+// for one that is not there.
+func (c *call) checkID() error {
+	if c.id == "" || validUserID(c.id) {
+		return nil
+	}
+	detail := "The id in the path: want at most " + strconv.Itoa(maxUserID) + " bytes of text without control characters."
+	return &problemError{problem.BadRequest(detail)}
+}
+
+// shownName is a parameter's name as an answer may repeat it.
+func shownName(name string) string {
+	plain := func(c rune) bool {
+		return c == '_' || c == '-' || c < 0x80 && (unicode.IsLetter(c) || unicode.IsDigit(c))
+	}
+	if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(c rune) bool { return !plain(c) }) {
+		return "A name that is not shown"
+	}
+	return name
+}
+
+// parameters are the values of a query that has been checked. The first mistake is kept in
+// err, as the 400 that the client gets.
 type parameters struct {
 	values url.Values
 	err    error
 }
 
-func parametersOf(r *http.Request) *parameters {
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	p := &parameters{values: values}
-	if err != nil {
-		p.refuse("The query is not of the form name=value&name=value.")
-	}
-	return p
-}
+func parametersOf(c *call) *parameters { return &parameters{values: c.query} }
 
 func (p *parameters) refuse(detail string) {
 	if p.err == nil {
@@ -34,13 +69,9 @@ func (p *parameters) refuse(detail string) {
 	}
 }
 
-// text returns a parameter and whether it is there. One that comes twice is refused:
-// two programs would read two values (OWASP ASVS 15.3.7).
+// text returns a parameter and whether it is there.
 func (p *parameters) text(name string) (string, bool) {
 	values := p.values[name]
-	if len(values) > 1 {
-		p.refuse(name + ": give it once.")
-	}
 	if len(values) == 0 {
 		return "", false
 	}
