@@ -5,6 +5,8 @@ SHELL := bash
 # BROWSER=0 does without Chromium: tests that drive a page are then skipped.
 BROWSER ?= 1
 RACE ?= -race
+# DEVICES are the labelled sets of user agents that make devices scores.
+DEVICES ?= internal/useragent/testdata/agents.jsonl
 TEST_TIMEOUT ?= 8m
 FUZZTIME ?= 10s
 SOAK ?= 30m
@@ -15,7 +17,7 @@ modules = $(shell for dir in $$(go list -m -f '{{.Dir}}'); do \
 	[ -z "$$(cd "$$dir" && go list ./... 2>/dev/null)" ] || echo "$$dir"; done)
 staticcheck := $(CURDIR)/bin/staticcheck
 
-.PHONY: help setup test lint tidy fuzz trust mutants bench bench-db demo faults soak
+.PHONY: help setup test lint tidy devices fuzz trust mutants bench bench-db demo faults soak
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +42,9 @@ lint: $(staticcheck) ## check formatting, vet, staticcheck, requirements
 
 tidy: ## bring the requirements of every module up to date, as lint wants them
 	@for dir in $(modules) $(CURDIR)/tools; do (cd "$$dir" && GOWORK=off go mod tidy); done
+
+devices: ## score the classifier on labelled sets (DEVICES='path/*.jsonl', ARGS='-errors 5')
+	@go run ./internal/useragent/score $(ARGS) $(DEVICES)
 
 fuzz: ## run every fuzz target for FUZZTIME
 	@for dir in $(modules); do cd "$$dir"; for package in $$(go list ./...); do \

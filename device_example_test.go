@@ -23,8 +23,8 @@ func ExampleClassifyDevice() {
 	// Output:
 	// Chrome 131 on Android
 	// mobile client_hints
-	// Chrome 131 on Android 14 (Samsung SM-S911B)
-	// Chrome on Android (Samsung SM-S911B)
+	// Chrome 131 on Android 14 (Samsung Galaxy S23)
+	// Chrome on Android (Samsung Galaxy S23)
 }
 
 func ExampleAcceptClientHints() {

@@ -11,12 +11,14 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"text/tabwriter"
+	"time"
 
 	"github.com/sessiontrack/sessiontrack"
 	"github.com/sessiontrack/sessiontrack/internal/useragent"
 )
 
-const classifySynopsis = `[-json] [-definitions FILE] < LINES
+const classifySynopsis = `[-json] [-definitions FILE] [-version] < LINES
 
 Each line of standard input is a JSON string, the user agent, or an object
 {"ua": "…", "headers": {"Sec-CH-UA-Mobile": "?1", …}}. Each gives one line on
@@ -29,8 +31,12 @@ func classify(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	flags := newFlags("classify", classifySynopsis, stderr)
 	asJSON := flags.Bool("json", false, "print the whole device as JSON")
 	definitions := flags.String("definitions", "", "uap-core's regexes.yaml to use instead of the embedded one")
+	version := flags.Bool("version", false, "print the versions and dates of rules, tables and definitions, and nothing else")
 	if err := parse(flags, args); err != nil {
 		return err
+	}
+	if *version {
+		return printVersions(stdout, *definitions)
 	}
 	classifier, err := newClassifier(*definitions)
 	if err != nil {
@@ -72,6 +78,27 @@ func classify(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		}
 	}
 	return errors.Join(ctx.Err(), out.Flush())
+}
+
+// printVersions says what the answers go by: our rules and tables, and the definitions.
+func printVersions(out io.Writer, path string) error {
+	kinds, names := useragent.Tables()
+	version, date := useragent.DefinitionsVersion()
+	source := "embedded, uap-go " + version
+	if path != "" {
+		file, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		source, date = path, file.ModTime().UTC().Format(time.DateOnly)
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "rules\tversion %d\t%s\t\n", useragent.TablesVersion, useragent.TablesDate)
+	fmt.Fprintf(table, "models\tversion %d\t%s\t%d that are no phones\n", useragent.TablesVersion, useragent.TablesDate, kinds)
+	fmt.Fprintf(table, "names\tversion %d\t%s\t%d, of models until %s\n",
+		useragent.TablesVersion, useragent.TablesDate, names, useragent.NamesUntil)
+	fmt.Fprintf(table, "definitions\t%s\t%s\t\n", source, date)
+	return table.Flush()
 }
 
 func newClassifier(path string) (*sessiontrack.Classifier, error) {

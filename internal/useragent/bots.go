@@ -3,11 +3,11 @@ package useragent
 import "strings"
 
 // enginesAndSystems are product tokens that robots borrow from browsers.
-var enginesAndSystems = map[string]bool{
-	"mozilla": true, "applewebkit": true, "chrome": true, "safari": true, "version": true, "mobile": true, "gecko": true, "firefox": true, "khtml": true,
-	"compatible": true, "linux": true, "windows": true, "macintosh": true, "x11": true, "android": true, "iphone": true, "msie": true, "trident": true,
-	"java": true, "like": true, "chromium": true, "opera": true, "presto": true, "edge": true, "edg": true, "u": true, "x86_64": true, "intel": true, "build": true,
-}
+var enginesAndSystems = setOf(
+	"mozilla", "applewebkit", "chrome", "safari", "version", "mobile", "gecko", "firefox", "khtml", "compatible",
+	"linux", "windows", "macintosh", "x11", "android", "iphone", "msie", "trident", "java", "like", "chromium",
+	"opera", "presto", "edge", "edg", "u", "x86_64", "intel", "build",
+)
 
 // botName finds the name that a robot gives itself: the first product token
 // that no browser has, preferring one that carries a version. What is a robot
@@ -47,7 +47,8 @@ func nextToken(s string) (token, rest string) {
 // isName tells words like "Googlebot" or "python-requests" from numbers,
 // addresses and model names.
 func isName(s string) bool {
-	return len(s) > 1 && len(s) <= 40 && isLetter(s[0]|0x20) && !strings.ContainsAny(s, ":@=") && !strings.HasPrefix(s, "www.")
+	return len(s) > 1 && len(s) <= 40 && isLetter(s[0]|0x20) &&
+		!strings.ContainsAny(s, ":@=") && !strings.HasPrefix(s, "www.")
 }
 
 func looksLikeBot(name string) bool {

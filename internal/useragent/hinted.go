@@ -16,9 +16,13 @@ func (f *families) applyHints(d *Result, found trait, hints string) {
 	f.hintModel(d, hints)
 	hintBrowser(d, hints)
 	if found&isMac != 0 && touchPoints(hints) > 1 {
-		*d = Result{Type: Tablet, Browser: mobileSafari(d.Browser), BrowserVersion: d.BrowserVersion, OS: "iOS", Brand: "Apple", Model: "iPad"}
+		*d = Result{
+			Type: Tablet, Browser: mobileSafari(d.Browser), BrowserVersion: d.BrowserVersion,
+			OS: "iOS", Brand: "Apple", Model: "iPad",
+		}
 	}
-	if d.Source = SourceUserAgent; *d != before || found&isMac != 0 && touchPoints(hints) >= 0 || decide(found) != d.Type {
+	touched := found&isMac != 0 && touchPoints(hints) >= 0
+	if d.Source = SourceUserAgent; *d != before || touched || decide(found) != d.Type {
 		d.Source = SourceClientHints
 	}
 }
@@ -32,7 +36,8 @@ func mobileSafari(browser string) string {
 
 // hintedSystems are the values of Sec-CH-UA-Platform, with uap-core's names.
 var hintedSystems = map[string]string{
-	"Android": "Android", "Windows": "Windows", "macOS": "Mac OS X", "Chrome OS": "Chrome OS", "Chromium OS": "Chrome OS", "Linux": "Linux", "iOS": "iOS", "Fuchsia": "Fuchsia",
+	"Android": "Android", "Windows": "Windows", "macOS": "Mac OS X", "Chrome OS": "Chrome OS",
+	"Chromium OS": "Chrome OS", "Linux": "Linux", "iOS": "iOS", "Fuchsia": "Fuchsia",
 }
 
 func (f *families) hintSystem(d *Result, hints string) {
@@ -78,7 +83,8 @@ func (f *families) hintModel(d *Result, hints string) {
 	if model == "" || model == "K" || d.OS != "Android" {
 		return
 	}
-	_, _, device := f.ask("Mozilla/5.0 (Linux; Android 10; " + model + ") AppleWebKit/537.36 (KHTML, like Gecko) Chrome/99.0.0.0 Mobile Safari/537.36")
+	_, _, device := f.ask("Mozilla/5.0 (Linux; Android 10; " + model +
+		") AppleWebKit/537.36 (KHTML, like Gecko) Chrome/99.0.0.0 Mobile Safari/537.36")
 	brand, known := trueModel(device.Brand, device.Model)
 	if known == "" {
 		known = model
@@ -88,8 +94,10 @@ func (f *families) hintModel(d *Result, hints string) {
 
 // hintedBrowsers are brands in Sec-CH-UA that a frozen agent does not name.
 var hintedBrowsers = []struct{ brand, name string }{
-	{"Brave/", "Brave"}, {"Microsoft Edge/", "Edge"}, {"Opera GX/", "Opera GX"}, {"Opera/", "Opera"}, {"Samsung Internet/", "Samsung Internet"},
-	{"YaBrowser/", "Yandex Browser"}, {"Vivaldi/", "Vivaldi"}, {"DuckDuckGo/", "DuckDuckGo"}, {"HuaweiBrowser/", "Huawei Browser"}, {"Whale/", "Whale"},
+	{"Brave/", "Brave"}, {"Microsoft Edge/", "Edge"}, {"Opera GX/", "Opera GX"}, {"Opera/", "Opera"},
+	{"Samsung Internet/", "Samsung Internet"},
+	{"YaBrowser/", "Yandex Browser"}, {"Vivaldi/", "Vivaldi"}, {"DuckDuckGo/", "DuckDuckGo"},
+	{"HuaweiBrowser/", "Huawei Browser"}, {"Whale/", "Whale"},
 }
 
 // hintBrowser names the browsers that pose as Chrome.

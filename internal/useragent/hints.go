@@ -11,7 +11,8 @@ import (
 // AcceptedHints are the client hints that a Result is better for, as Accept-CH
 // (RFC 8942) lists them. The first
 // three come unasked from Chromium.
-const AcceptedHints = "Sec-CH-UA, Sec-CH-UA-Mobile, Sec-CH-UA-Platform, Sec-CH-UA-Platform-Version, Sec-CH-UA-Model, Sec-CH-UA-Form-Factors"
+const AcceptedHints = "Sec-CH-UA, Sec-CH-UA-Mobile, Sec-CH-UA-Platform, " +
+	"Sec-CH-UA-Platform-Version, Sec-CH-UA-Model, Sec-CH-UA-Form-Factors"
 
 // touchPointsHeader carries navigator.maxTouchPoints, which only a script can read.
 const touchPointsHeader = "X-Max-Touch-Points"
@@ -183,7 +184,8 @@ func typeByHints(byAgent string, found trait, hints string) string {
 	case mobile == "1" && (byAgent == Desktop || byAgent == Unknown):
 		return Mobile
 	case platform == "Android" && byAgent == Desktop && found&isLaptop == 0,
-		mobile == "0" && found&isAndroid != 0 && found&(saysMobile|isPhone|isPhoneCode|modelPhone) == 0 && byAgent == Mobile:
+		mobile == "0" && byAgent == Mobile && found&isAndroid != 0 &&
+			found&(saysMobile|isPhone|isPhoneCode|modelPhone) == 0:
 		return Tablet
 	}
 	return byAgent

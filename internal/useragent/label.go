@@ -11,33 +11,52 @@ func (d Result) Label() string {
 
 // Family returns the label without versions: it stays the same through
 // updates of browser and system, so that a new Family is a new device.
-func (d Result) Family() string { return d.label(Readable(d.Browser), Readable(d.OS)) }
+func (d Result) Family() string { return d.label(Readable(d.Browser), d.systemName()) }
 
 // BrowserLabel is the browser's name for people, with its major version.
 func (d Result) BrowserLabel() string { return join(Readable(d.Browser), major(d.BrowserVersion)) }
 
 // SystemLabel is the system's name for people, with its version.
-func (d Result) SystemLabel() string { return join(Readable(d.OS), d.systemVersion()) }
+func (d Result) SystemLabel() string { return join(d.systemName(), d.systemVersion()) }
+
+// systemName tells iPads' system from iPhones', as Apple does since 2019.
+func (d Result) systemName() string {
+	if d.OS == "iOS" && strings.HasPrefix(d.Model, "iPad") {
+		return "iPadOS"
+	}
+	return Readable(d.OS)
+}
 
 func (d Result) label(browser, system string) string {
-	var b strings.Builder
-	b.WriteString(browser)
-	if system != "" && d.Type != Bot {
-		if b.Len() > 0 {
-			b.WriteString(" on ")
+	model := d.ModelName()
+	switch {
+	case d.Type == Bot:
+		system, model = "", ""
+	case d.Type == Console && model != "": // its system has no name of its own
+		system, model = model, ""
+		if d.Browser == "Safari" || d.Browser == "Netfront NX" {
+			browser = ""
 		}
-		b.WriteString(system)
 	}
-	if model := d.ModelName(); model != "" && d.Type != Bot {
-		if b.Len() == 0 {
-			return model
+	if d.Browser == d.OS {
+		browser = "" // Android's own, before Chrome
+	}
+	text := browser
+	if system != "" {
+		if text != "" {
+			text += " on "
 		}
-		b.WriteString(" (" + model + ")")
+		text += system
 	}
-	if b.Len() == 0 {
+	switch {
+	case text == "" && model == "":
 		return unnamed[d.Type]
+	case text == "":
+		return model
+	case model != "":
+		text += " (" + model + ")"
 	}
-	return b.String()
+	return text
 }
 
 // unnamed are the labels of devices of which only the type is known.
@@ -49,10 +68,15 @@ var unnamed = map[string]string{
 // ReadableNames are uap-core's names that people do not use. Variants of one
 // browser share a name, so that an app's web view, say, is no new device.
 var readableNames = map[string]string{
-	"Chrome Mobile": "Chrome", "Chrome Mobile iOS": "Chrome", "Chrome Mobile WebView": "Chrome", "HeadlessChrome": "Headless Chrome",
-	"Mobile Safari": "Safari", "Mobile Safari UI/WKWebView": "Safari", "Firefox Mobile": "Firefox", "Firefox iOS": "Firefox",
-	"Edge Mobile": "Edge", "Opera Mobile": "Opera", "IE": "Internet Explorer", "IE Mobile": "Internet Explorer", "Android": "Android",
+	"Chrome Mobile": "Chrome", "Chrome Mobile iOS": "Chrome", "Chrome Mobile WebView": "Chrome",
+	"HeadlessChrome": "Headless Chrome",
+	"Mobile Safari":  "Safari", "Mobile Safari UI/WKWebView": "Safari", "Firefox Mobile": "Firefox",
+	"Firefox iOS": "Firefox",
+	"Edge Mobile": "Edge", "Opera Mobile": "Opera", "IE": "Internet Explorer", "IE Mobile": "Internet Explorer",
+	"Android":  "Android",
 	"Mac OS X": "macOS", "Chrome OS": "ChromeOS", "WatchOS": "watchOS", "ATV OS X": "tvOS",
+	"Web0S": "webOS", "NSPlayer": "Windows Media Player", "foobar": "foobar2000", "Podcasts": "Apple Podcasts",
+	"PodcastAddict": "Podcast Addict",
 }
 
 // Readable is the name that people know a browser or a system by.
@@ -89,16 +113,35 @@ func (d Result) systemVersion() string {
 	return major
 }
 
-// ModelName joins brand and model unless that says the same twice, or what the
-// system's name says already.
-func (d Result) ModelName() string {
-	switch {
-	case d.Brand == "Apple" && d.Model == "Mac":
-		return ""
-	case d.Brand == "Apple" && d.Model != "", strings.HasPrefix(strings.ToLower(d.Model), strings.ToLower(d.Brand)):
-		return d.Model
-	case d.Model == "":
-		return d.Brand
+// readableModels are uap-core's words for models that people do not use; readableMakers
+// the same for makers.
+var (
+	readableModels = map[string]string{
+		"Mac": "", "iOS-Device": "", "AppleTV": "Apple TV", "Web0S SmartTV": "TV", "webOS SmartTV": "TV",
+		"SMART-TV": "Smart TV", "Smart-TV": "Smart TV", "SmartTV": "Smart TV", "Mobile": "",
 	}
-	return d.Brand + " " + d.Model
+	readableMakers = map[string]string{"XiaoMi": "Xiaomi", "Asus": "ASUS"}
+)
+
+// ModelName is the model's name for people, with its maker's unless that says the same
+// twice: "Samsung Galaxy S23 Ultra" for SM-S918B. A code that nobody named stays a code.
+func (d Result) ModelName() string {
+	maker, model := d.Brand, d.Model
+	if better, ok := readableModels[model]; ok {
+		model = better
+	}
+	if known, name, ok := marketName(d.Model); ok {
+		maker, model = known, name
+	}
+	if better, ok := readableMakers[maker]; ok {
+		maker = better
+	}
+	switch {
+	case maker == "Apple", strings.HasPrefix(model, "PlayStation"), strings.HasPrefix(model, "Xbox"),
+		strings.HasPrefix(strings.ToLower(model), strings.ToLower(maker)):
+		return model
+	case model == "":
+		return maker
+	}
+	return maker + " " + model
 }

@@ -11,9 +11,13 @@ import (
 // each position once and allocates nothing.
 type wordList struct {
 	buckets [wordBuckets][]word
+	begins  [wordBegins / 64]uint64 // a bit for each three bytes that a word may begin with
 }
 
-const wordBuckets = 1 << 11
+const (
+	wordBuckets = 1 << 11
+	wordBegins  = 1 << 14
+)
 
 // A word is one spelling that tells something about a device. Its text is in
 // the small language that knownWords describes.
@@ -48,7 +52,23 @@ func (l *wordList) add(text string, row wordRow) {
 		for _, second := range []byte(spellings(w.text[1])) {
 			b := wordBucket(first, second)
 			l.buckets[b] = append(l.buckets[b], w)
+			l.noteBegin(w.text, first, second)
 		}
+	}
+}
+
+// noteBegin enters the first three bytes of a word; any third one where it has but two.
+func (l *wordList) noteBegin(text string, first, second byte) {
+	if len(text) == 2 {
+		for third := range 256 {
+			at := wordBegin(first, second, byte(third))
+			l.begins[at/64] |= 1 << (at % 64)
+		}
+		return
+	}
+	for _, third := range []byte(spellings(text[2])) {
+		at := wordBegin(first, second, third)
+		l.begins[at/64] |= 1 << (at % 64)
 	}
 }
 
@@ -71,12 +91,21 @@ func cutMark(text string, mark byte, cut func(string, string) (string, bool)) (s
 
 func wordBucket(a, b byte) int { return (int(a)*37 + int(b)) & (wordBuckets - 1) }
 
+func wordBegin(a, b, c byte) int { return ((int(a)*61+int(b))*67 + int(c)) & (wordBegins - 1) }
+
 // scan returns the traits of all words in s, which is in lower case. What lies
 // in [modelFrom, modelTo) is the model's name. An innocent word hides whatever
 // is inside it: "cubot" is no bot.
 func (l *wordList) scan(s []byte, modelFrom, modelTo int) trait {
 	var found trait
 	for i := 0; i+1 < len(s); i++ {
+		third := byte(0)
+		if i+2 < len(s) {
+			third = s[i+2]
+		}
+		if at := wordBegin(s[i], s[i+1], third); l.begins[at/64]&(1<<(at%64)) == 0 {
+			continue
+		}
 		for k := range l.buckets[wordBucket(s[i], s[i+1])] {
 			w := &l.buckets[wordBucket(s[i], s[i+1])][k]
 			if found&w.trait != 0 && w.trait != isInnocent {

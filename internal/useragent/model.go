@@ -1,10 +1,6 @@
 package useragent
 
-import (
-	"bytes"
-	_ "embed"
-	"strings"
-)
+import "bytes"
 
 // androidModel finds the model's name in the agent of an Android device, which
 // is in lower case: the text before " build", else the first part after
@@ -88,7 +84,8 @@ func trimModel(s []byte, from, to int) (int, int) {
 // "u", "wv", "mobile", "tablet", "rv:68.0", "linux", "arm_64".
 func isKeyword(part []byte) bool {
 	switch string(part) {
-	case "u", "i", "n", "wv", "mobile", "tablet", "linux", "arm", "arm_64", "arm64", "aarch64", "x86", "x86_64", "en", "harmonyos", "silk":
+	case "u", "i", "n", "wv", "mobile", "tablet", "linux", "en", "harmonyos", "silk",
+		"arm", "arm_64", "arm64", "aarch64", "x86", "x86_64":
 		return true
 	}
 	return bytes.HasPrefix(part, []byte("rv:")) || isLocale(part)
@@ -111,11 +108,6 @@ func isLocale(part []byte) bool {
 	}
 	return len(part) == 10 && part[7] == '-'
 }
-
-// modelTable is models.txt: one line a model, sorted, "key<space>kind".
-//
-//go:embed models.txt
-var modelTable string
 
 const maxModelKey = 40
 
@@ -145,47 +137,68 @@ func lookupModel(name []byte, mobile bool) trait {
 	if len(key) == 0 || len(key) <= 3 && mobile {
 		return 0
 	}
-	kind := findModel(modelTable, key)
-	if len(key) <= 3 && kind != 't' && kind != 'v' {
+	kind, _ := findLine(modelTable, key)
+	if len(key) <= 3 && kind != "t" && kind != "v" {
 		return 0
 	}
 	switch kind {
-	case 't':
+	case "t":
 		return modelTablet
-	case 'v':
+	case "v":
 		return modelTV
-	case 'c':
+	case "c":
 		return modelConsole
-	case 'm':
+	case "m":
 		return modelPhone
-	case 'w':
+	case "w":
 		return modelWearable
-	case 'o':
+	case "o":
 		return modelOther
 	}
 	return 0
 }
 
-// findModel searches the sorted lines of table for key, and returns its kind or 0.
-func findModel(table string, key []byte) byte {
-	lo, hi := 0, len(table)
-	for lo < hi {
-		mid := lo + (hi-lo)/2
-		start := strings.LastIndexByte(table[:mid], '\n') + 1
-		end := start + strings.IndexByte(table[start:], '\n')
-		line := table[start:end]
-		if len(line) > 0 && line[0] == '#' {
-			lo = end + 1
+// namesInches tells the model codes of televisions, which begin with the size of the
+// screen: "50u7qf", "led43ad", "43pus7304". Phones' and tablets' codes do not.
+func namesInches(model []byte) bool {
+	for len(model) > 0 {
+		part := model
+		if end := bytes.IndexAny(model, " -_"); end >= 0 {
+			part, model = model[:end], model[end+1:]
+		} else {
+			model = nil
+		}
+		named := false
+		for _, panel := range [...]string{"led", "lcd", "oled", "qled", "uhd", "ue", "un", "qe", "qn", "kd", "kdl"} {
+			if rest, ok := bytes.CutPrefix(part, []byte(panel)); ok && len(rest) > 1 && isDigit(rest[0]) {
+				part, named = rest, true
+				break
+			}
+		}
+		if !inches(part) {
 			continue
 		}
-		switch k := line[:len(line)-2]; {
-		case k == string(key):
-			return line[len(line)-1]
-		case k < string(key):
-			lo = end + 1
-		default:
-			hi = start
+		letters := 2
+		for letters < len(part) && isLetter(part[letters]) {
+			letters++
+		}
+		n := letters - 2
+		if named && (n > 0 || len(part) == 2) || n > 0 && n < 6 && letters < len(part) && isDigit(part[letters]) {
+			return true
 		}
 	}
-	return 0
+	return false
+}
+
+// inches tells the sizes that televisions are sold in.
+func inches(s []byte) bool {
+	if len(s) < 2 || len(s) > 2 && isDigit(s[2]) {
+		return false
+	}
+	switch string(s[:2]) {
+	case "19", "22", "24", "28", "32", "39", "40", "42", "43", "48", "49", "50",
+		"55", "58", "60", "65", "70", "75", "77", "82", "83", "85", "86", "98":
+		return true
+	}
+	return false
 }

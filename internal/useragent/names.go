@@ -11,7 +11,10 @@ import (
 func (f *families) describe(userAgent, hints string) Result {
 	var buf [maxAgentBytes]byte
 	found := traits(lowerASCII(buf[:], userAgent))
-	d := Result{Type: typeByHints(decide(found), found, hints), Source: SourceUserAgent, Ambiguous: isAmbiguous(userAgent, found, hints)}
+	d := Result{
+		Type: typeByHints(decide(found), found, hints), Source: SourceUserAgent,
+		Ambiguous: isAmbiguous(userAgent, found, hints),
+	}
 	if userAgent != "" {
 		f.name(&d, userAgent, found)
 	}
@@ -37,6 +40,7 @@ func (f *families) name(d *Result, userAgent string, found trait) {
 	}
 	d.OSVersion = trueSystemVersion(d.OS, d.OSVersion, userAgent, agent)
 	d.Brand, d.Model = trueModel(device.Brand, device.Model)
+	amend(d, userAgent, found)
 }
 
 // browserVersion joins the parts, without the zeros that Chromium freezes.
@@ -49,9 +53,17 @@ func browserVersion(agent uaparser.UserAgent) string {
 
 // genericBrowsers are the families that uap-core gives to browsers it does not
 // know by their engine's name.
-var genericBrowsers = map[string]bool{
-	"": true, "Chrome": true, "Chrome Mobile": true, "Chrome Mobile WebView": true, "Mobile Safari": true, "Mobile Safari UI/WKWebView": true,
-	"Safari": true, "Firefox": true, "Firefox Mobile": true, "Android": true, "Edge": true, "Apple Mail": true,
+var genericBrowsers = setOf(
+	"", "Chrome", "Chrome Mobile", "Chrome Mobile WebView", "Mobile Safari", "Mobile Safari UI/WKWebView",
+	"Safari", "Firefox", "Firefox Mobile", "Android", "Edge", "Apple Mail", "Electron",
+)
+
+func setOf(names ...string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
 }
 
 func isGenericBrowser(name string) bool { return genericBrowsers[name] }
@@ -60,21 +72,38 @@ func isGenericBrowser(name string) bool { return genericBrowsers[name] }
 // yet, by the product token that names them; the first that occurs wins. They
 // count only where uap-core gives a generic name, so that newer definitions win.
 var ownNames = []struct{ token, name string }{
-	{"OculusBrowser/", "Oculus Browser"}, {"HeyTapBrowser/", "HeyTap Browser"}, {"HonorBrowser/", "Honor Browser"}, {"VivoBrowser/", "VivoBrowser"},
-	{"HIBrowser/", "HiBrowser"}, {"HiBrowser/", "HiBrowser"}, {"SLBrowser/", "Smart Lenovo Browser"}, {"SberBrowser/", "Sber Browser"},
-	{"115Browser/", "115 Browser"}, {"UCBrowser/", "UC Browser"}, {"UCMobile/", "UC Browser"}, {"bdhonorbrowser/", "Honor Browser"}, {"R2Client/", "R2Client"}, {"QuarkPC/", "Quark PC"}, {"Quark/", "Quark"}, {"Mypal/", "Mypal Browser"},
-	{"OPX/", "Opera GX"}, {"OPT/", "Opera Touch"}, {"Telegram-Android/", "Telegram"}, {"KAKAOTALK/", "KakaoTalk"}, {"KAKAOTALK", "KakaoTalk"},
-	{"wxwork/", "WeChat Browser"}, {"MicroMessenger/", "WeChat Browser"}, {"WeiboIntl", "Weibo"}, {"Weibolite", "Weibo"}, {"Weibo (", "Weibo"},
-	{"__weibo__", "Weibo"}, {"musical_ly", "TikTok"}, {"BytedanceWebview", "TikTok"}, {"trill_", "TikTok"}, {"Instagram ", "Instagram"}, {"baiduboxapp/", "Baidu Explorer"},
-	{"PHX/", "Phoenix Browser"}, {"ABB/", "Aloha Browser"}, {"Brave", "Brave"}, {"Avira/", "Avira"}, {"CCleaner/", "CCleaner"}, {"Norton/", "Norton"},
-	{"Atom/", "Atom Browser"}, {"QIHU 360", "360 Secure Browser"}, {"Hola/", "Hola Browser"}, {"AOLShield/", "AOL Shield Browser"}, {"ADG/", "AOL Desktop Gold Browser"},
-	{"JiSu/", "JiSu Browser"}, {"Wolvic/", "Wolvic Browser"}, {"Teams/", "Microsoft Teams"}, {"AdobeCEP/", "Adobe CEP"}, {"OBS/", "OBS Studio"},
-	{"CitizenFX/", "CitizenFX"}, {"Valve Steam GameOverlay/", "Steam GameOverlay"}, {"Valve Steam Gamepad/Steam Deck", "Steam Deck"},
-	{"Valve Steam Client/", "Steam Client"}, {"Valve Client/", "Steam Client"}, {"ROBLOX", "Roblox App"}, {"QtWebEngine/", "Qt Web Engine"},
-	{"OpenWave/", "Open Wave"}, {"Trailer/", "Trailer"}, {"Agency/", "Agency"}, {"Herring/", "Herring"}, {"AtContent/", "AtContent"}, {"Config/", "Config"},
-	{"Viewer/", "Viewer"}, {"LikeWise/", "LikeWise"}, {"Unique/", "Unique"}, {"CravingExplorer/", "Craving Explorer Browser"}, {"Chromium GOST", "Chromium GOST Browser"},
-	{"Odin/", "Odin"}, {"OMI/", "Vewd Browser"}, {"RuxitSynthetic/", "Ruxit Synthetic"}, {"Google-InspectionTool", "Google-InspectionTool"},
-	{"Ladybird/", "Ladybird"}, {"Camoufox ", "Camoufox"}, {"AncestryAndroid/", "AncestryAndroid"}, {"Chesscom-Android/", "Chesscom-Android"}, {"Roadrunner/", "Roadrunner"},
+	{"OculusBrowser/", "Oculus Browser"}, {"HeyTapBrowser/", "HeyTap Browser"}, {"HonorBrowser/", "Honor Browser"},
+	{"VivoBrowser/", "VivoBrowser"},
+	{"HIBrowser/", "HiBrowser"}, {"HiBrowser/", "HiBrowser"}, {"SLBrowser/", "Smart Lenovo Browser"},
+	{"SberBrowser/", "Sber Browser"},
+	{"115Browser/", "115 Browser"}, {"UCBrowser/", "UC Browser"}, {"UCMobile/", "UC Browser"},
+	{"bdhonorbrowser/", "Honor Browser"}, {"R2Client/", "R2Client"}, {"QuarkPC/", "Quark PC"}, {"Quark/", "Quark"},
+	{"Mypal/", "Mypal Browser"},
+	{"OPX/", "Opera GX"}, {"OPT/", "Opera Touch"}, {"Telegram-Android/", "Telegram"}, {"KAKAOTALK/", "KakaoTalk"},
+	{"KAKAOTALK", "KakaoTalk"},
+	{"wxwork/", "WeChat Browser"}, {"MicroMessenger/", "WeChat Browser"}, {"WeiboIntl", "Weibo"},
+	{"Weibolite", "Weibo"}, {"Weibo (", "Weibo"},
+	{"__weibo__", "Weibo"}, {"musical_ly", "TikTok"}, {"BytedanceWebview", "TikTok"}, {"trill_", "TikTok"},
+	{"Instagram ", "Instagram"}, {"baiduboxapp/", "Baidu Explorer"},
+	{"PHX/", "Phoenix Browser"}, {"ABB/", "Aloha Browser"}, {"Brave", "Brave"}, {"Avira/", "Avira"},
+	{"CCleaner/", "CCleaner"}, {"Norton/", "Norton"},
+	{"Atom/", "Atom Browser"}, {"QIHU 360", "360 Secure Browser"}, {"Hola/", "Hola Browser"},
+	{"AOLShield/", "AOL Shield Browser"}, {"ADG/", "AOL Desktop Gold Browser"},
+	{"JiSu/", "JiSu Browser"}, {"Wolvic/", "Wolvic Browser"}, {"Slack/", "Slack"}, {"Slack_SSB/", "Slack"},
+	{"discord/", "Discord"}, {"Discord/", "Discord"}, {"Discord-Android/", "Discord"},
+	{"Teams/", "Microsoft Teams"}, {"AdobeCEP/", "Adobe CEP"}, {"OBS/", "OBS Studio"},
+	{"CitizenFX/", "CitizenFX"}, {"Valve Steam GameOverlay/", "Steam GameOverlay"},
+	{"Valve Steam Gamepad/Steam Deck", "Steam Deck"},
+	{"Valve Steam Client/", "Steam Client"}, {"Valve Client/", "Steam Client"}, {"ROBLOX", "Roblox App"},
+	{"QtWebEngine/", "Qt Web Engine"},
+	{"OpenWave/", "Open Wave"}, {"Trailer/", "Trailer"}, {"Agency/", "Agency"}, {"Herring/", "Herring"},
+	{"AtContent/", "AtContent"}, {"Config/", "Config"},
+	{"Viewer/", "Viewer"}, {"LikeWise/", "LikeWise"}, {"Unique/", "Unique"},
+	{"CravingExplorer/", "Craving Explorer Browser"}, {"Chromium GOST", "Chromium GOST Browser"},
+	{"Odin/", "Odin"}, {"OMI/", "Vewd Browser"}, {"RuxitSynthetic/", "Ruxit Synthetic"},
+	{"Google-InspectionTool", "Google-InspectionTool"},
+	{"Ladybird/", "Ladybird"}, {"Camoufox ", "Camoufox"}, {"AncestryAndroid/", "AncestryAndroid"},
+	{"Chesscom-Android/", "Chesscom-Android"}, {"Roadrunner/", "Roadrunner"},
 }
 
 // ownName looks for a name of ours where uap-core has only a generic one.
@@ -113,8 +142,6 @@ func ownSystem(userAgent, family string) string {
 		return ""
 	case strings.Contains(userAgent, "os/macos"):
 		return "Mac OS X"
-	case strings.Contains(userAgent, "HarmonyOS"):
-		return "HarmonyOS"
 	}
 	return ""
 }
@@ -123,7 +150,7 @@ func ownSystem(userAgent, family string) string {
 func trueSystemVersion(system, version, userAgent string, agent uaparser.UserAgent) string {
 	switch system {
 	case "Mac OS X":
-		if version == "10.15.7" || version == "10.15" {
+		if version == "10.15.7" || version == "10.15" || version == "10.16" {
 			return ""
 		}
 	case "Windows":
@@ -131,8 +158,9 @@ func trueSystemVersion(system, version, userAgent string, agent uaparser.UserAge
 			return ""
 		}
 	case "Android":
-		if version == "10" && strings.Contains(userAgent, "Android 10; K)") {
-			return ""
+		newFirefox := agent.Family == "Firefox Mobile" && len(agent.Major) > 2
+		if version == "10" && (newFirefox || strings.Contains(userAgent, "Android 10; K)")) {
+			return "" // Chrome and Firefox say 10 on whatever is newer
 		}
 	case "Chrome OS":
 		if strings.HasPrefix(version, "14541.0") {

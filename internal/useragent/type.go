@@ -12,16 +12,28 @@ type typeRule struct {
 	any, all, none trait
 }
 
+// isHeld is what names a system or a model of a device that people hold, or an
+// application for people. Words that robots and applications for people share ("reader",
+// "agent", "monitor") make no robot of it: only what names itself one does.
+const isHeld = isAndroid | isIPhone | isIPad | isPhone | isAppleApp | isHostApp |
+	isTV | isConsole | isAppliance | isWearable
+
 // typeRules decide what kind of thing a user agent is; the first that applies
 // wins, and their order is the design: what says that it is a robot comes
 // first, then the rarer kinds of screens, phones before tablets before
 // computers, because the later ones' words ("Linux", "Android", "Macintosh")
 // also stand in the agents of the earlier ones.
 var typeRules = []typeRule{
-	{is: Bot, any: isBot | isClient},
-	{is: Bot, any: hasContact, none: isMSIE | isTV | isConsole},
-	{is: Bot, any: isMaybeBot, none: isMSIE | isTV | isConsole | isPhone | isAndroid | isIPhone | isIPad | isAppleApp},
-	{is: Bot, any: isBotHint, none: isMSIE | isPhone | isTV | isConsole | isAppliance | isIPad | isIPhone},
+	{is: Bot, any: isBot},
+	{is: Bot, any: isClient, none: isIPhone | isIPad | isAndroid | isAppleApp | isHostApp},
+	{is: Bot, any: hasContact, none: isMSIE | isTV | isConsole | isPlayer | isAppleApp | isHostApp},
+	{is: Bot, any: hasContact, all: isPlayer, none: isHeld},
+	{is: Bot, any: isMaybeBot, none: isMSIE | isHeld | isPlayer},
+	{is: Bot, any: isSoftBot, none: isHeld},
+	{is: Bot, any: isBotHint, none: isMSIE | isHeld},
+	{is: Bot, any: isSoftBot | isBotHint, all: isCompatible, none: isMSIE},
+	{is: Unknown, all: isAppClient | isNamedApp, none: isHeld | isDesktopOS | isMac | saysMobile},
+	{is: Bot, any: isAppClient, none: isHeld | isDesktopOS | isMac | saysMobile},
 	{is: TV, any: isTV | modelTV},
 	{is: TV, any: isTVHint, none: isPhone | isAppliance | saysMobile},
 	{is: Console, any: isConsole | modelConsole},
@@ -82,6 +94,12 @@ func traits(s []byte) trait {
 	if from < to {
 		found |= lookupModel(s[from:to], found&saysMobile != 0)
 	}
+	if from < to && found&saysMobile == 0 && namesInches(s[from:to]) {
+		found |= modelTV
+	}
+	if found&isAppClient != 0 && namesApp(s) {
+		found |= isNamedApp
+	}
 	if barelyNamed(s, found) {
 		found |= isBare
 	}
@@ -89,5 +107,13 @@ func traits(s []byte) trait {
 }
 
 func barelyNamed(s []byte, found trait) bool {
-	return found&(isEngine|isDesktopOS|isAndroid|isMac) == 0 && len(s) > 0 && !bytes.ContainsAny(s, "'\"<=$")
+	return found&(isEngine|isDesktopOS|isAndroid|isMac|isPlayer) == 0 && len(s) > 0 && !bytes.ContainsAny(s, "'\"<=$")
+}
+
+// namesApp tells "mybank/7.2.1 okhttp/4.12.0" from "okhttp/4.12.0": an application
+// stands in front of the library that it speaks through.
+func namesApp(s []byte) bool {
+	end := bytes.IndexByte(s, '/')
+	return end > 0 && !bytes.ContainsAny(s[:end], " ;(") &&
+		compiledWords().scan(s[:end+1], 0, 0)&(isAppClient|isClient|isBot) == 0
 }

@@ -93,7 +93,7 @@ func TestDescribe(t *testing.T) {
 		"an iPad in desktop mode": {
 			headers(safariOnMac, "X-Max-Touch-Points", "5"),
 			Result{Type: Tablet, Browser: "Mobile Safari", BrowserVersion: "17.5", OS: "iOS", Brand: "Apple", Model: "iPad", Source: SourceClientHints},
-			"Safari 17 on iOS (iPad)", "Safari on iOS (iPad)",
+			"Safari 17 on iPadOS (iPad)", "Safari on iPadOS (iPad)",
 		},
 		"a Mac for certain": {
 			headers(safariOnMac, "X-Max-Touch-Points", "0"),
@@ -118,12 +118,12 @@ func TestDescribe(t *testing.T) {
 		"a frozen Android by its hints": {
 			headers(chromeFrozen, "Sec-CH-UA", brands, "Sec-CH-UA-Mobile", "?1", "Sec-CH-UA-Platform", `"Android"`, "Sec-CH-UA-Platform-Version", `"14.0.0"`, "Sec-CH-UA-Model", `"SM-S911B"`),
 			Result{Type: Mobile, Browser: "Chrome Mobile", BrowserVersion: "131", OS: "Android", OSVersion: "14", Brand: "Samsung", Model: "SM-S911B", Source: SourceClientHints},
-			"Chrome 131 on Android 14 (Samsung SM-S911B)", "Chrome on Android (Samsung SM-S911B)",
+			"Chrome 131 on Android 14 (Samsung Galaxy S23)", "Chrome on Android (Samsung Galaxy S23)",
 		},
 		"an Android phone of before": {
 			headers(chromeOnGalaxy),
 			Result{Type: Mobile, Browser: "Chrome Mobile", BrowserVersion: "131.0.6778", OS: "Android", OSVersion: "14", Brand: "Samsung", Model: "SM-S911B", Source: SourceUserAgent},
-			"Chrome 131 on Android 14 (Samsung SM-S911B)", "Chrome on Android (Samsung SM-S911B)",
+			"Chrome 131 on Android 14 (Samsung Galaxy S23)", "Chrome on Android (Samsung Galaxy S23)",
 		},
 		"a tablet whose form factor says desktop": {
 			headers(strings.Replace(chromeFrozen, "Mobile ", "", 1), "Sec-CH-UA-Mobile", "?0", "Sec-CH-UA-Platform", `"Android"`, "Sec-CH-UA-Form-Factors", `"Desktop"`),
