@@ -81,9 +81,8 @@ func (t *Tracker) pass(w http.ResponseWriter, r *http.Request, next http.Handler
 		return
 	case errors.Is(err, errCrossOrigin), errors.Is(err, ErrLimit):
 	case t.host.asks(t.opts.SessionOptional, r):
-		if res.deadCookie {
-			t.clearCookie(w)
-		}
+		// The cookie stays: the page may be public, and a shared cache must not keep an
+		// answer that sets a cookie (RFC 9111 §7.3).
 		next.ServeHTTP(w, r)
 		return
 	default:
@@ -94,10 +93,20 @@ func (t *Tracker) pass(w http.ResponseWriter, r *http.Request, next http.Handler
 		next.ServeHTTP(w, r)
 		return
 	}
-	if res.deadCookie { // or every page, the one to sign in on too, stays shut to this browser
+	if res.deadCookie && navigates(r) {
 		t.clearCookie(w)
 	}
 	t.refuse(w, r, err)
+}
+
+// navigates reports whether a browser asks for a page. Only then may a refusal clear the
+// cookie: the answer of a request that a page sends in the background may come after the
+// user has signed in again, and would take the new cookie away.
+func navigates(r *http.Request) bool {
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
+		return mode == "navigate"
+	}
+	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 // refusal reports whether an error says something about the credential, in place of
@@ -126,17 +135,18 @@ func (t *Tracker) use(r *http.Request, res *resolution) {
 	}
 }
 
-// Authenticate finds the session of a request outside the middleware: for protocols
-// that take over the connection, or hosts with a middleware of their own. It records
-// the activity. Its errors are [ErrNoCredential], [ErrInvalidCredential],
+// Authenticate finds the session of a request and decides again whether it is good, behind
+// the middleware too: for protocols that take over the connection, or hosts with a
+// middleware of their own. It records the activity. Its errors are [ErrNoCredential], [ErrInvalidCredential],
 // [ErrExpiredCredential], [EndedError], [ErrLimit] and [ErrUnavailable]; an unsafe
 // cross-origin request whose session came by cookie is refused, too.
 func (t *Tracker) Authenticate(r *http.Request) (Session, error) {
-	caller, err := t.caller(r, false)
+	res, err := t.gate.resolve(r, false)
 	if err != nil {
 		return Session{}, err
 	}
-	return caller.entry.session(), nil
+	t.use(r, &res)
+	return res.entry.session(), nil
 }
 
 // caller is the request's session as the middleware found it, or found now where the

@@ -147,50 +147,76 @@ func TestCrossOrigin(t *testing.T) {
 	assert.Equal(t, 200, w.Code, "a header cannot be sent by another site")
 }
 
-func TestPublicClearsADeadCookie(t *testing.T) {
+// TestOptionalPageLeavesTheCookie: a page that works without a session may be stored by a
+// shared cache, which must not keep an answer that sets a cookie.
+func TestOptionalPageLeavesTheCookie(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, &Options{Cookie: &CookieOptions{}, SessionOptional: SkipPrefixes("/")}).started(t)
 	s, token := f.login(t, "1")
-	live := "__Host-session=" + token.Reveal()
-	assert.Empty(t, f.do("GET", "/", "Cookie", live).Header().Values("Set-Cookie"))
-	f.store.down.Store(true)
-	assert.Empty(t, f.do("GET", "/", "Cookie", "__Host-session="+newToken().Reveal()).Header().Values("Set-Cookie"), "the store cannot say")
-	f.store.down.Store(false)
 	_, err := f.End(t.Context(), IDs(s.ID), Ending{Reason: ReasonUser})
 	require.NoError(t, err)
-	for name, value := range map[string]string{"ended": live, "unknown": "__Host-session=" + newToken().Reveal(), "malformed": "__Host-session=x"} {
-		w := f.do("GET", "/", "Cookie", value)
+	for name, value := range map[string]string{"ended": token.Reveal(), "unknown": newToken().Reveal(), "malformed": "x"} {
+		w := f.do("GET", "/", "Cookie", "__Host-session="+value, "Sec-Fetch-Mode", "navigate")
 		assert.Equal(t, 204, w.Code, name)
-		c, err := http.ParseSetCookie(w.Header().Get("Set-Cookie"))
-		require.NoError(t, err, name)
-		assert.Equal(t, -1, c.MaxAge, name)
+		assert.Empty(t, w.Header().Values("Set-Cookie"), name)
 	}
 }
 
-// TestRefusalClearsADeadCookie: who keeps it could not even reach the page to sign in on.
-// One that may still be good stays.
+// TestRefusalClearsADeadCookie: a browser that keeps it could not even reach the page to
+// sign in on. A cookie that may still be good stays.
 func TestRefusalClearsADeadCookie(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, &Options{Cookie: &CookieOptions{}}).started(t)
 	s, token := f.login(t, "1")
 	live, unknown := "__Host-session="+token.Reveal(), "__Host-session="+newToken().Reveal()
-	w := f.do("POST", "/", "Cookie", live, "Sec-Fetch-Site", "cross-site")
+	w := f.do("POST", "/", "Cookie", live, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate")
 	assert.Equal(t, 403, w.Code)
 	assert.Empty(t, w.Header().Values("Set-Cookie"), "the session is good, the request is not")
 	f.store.down.Store(true)
-	w = f.do("GET", "/", "Cookie", unknown)
+	w = f.do("GET", "/", "Cookie", unknown, "Sec-Fetch-Mode", "navigate")
 	assert.Equal(t, 503, w.Code)
 	assert.Empty(t, w.Header().Values("Set-Cookie"), "the store cannot say")
 	f.store.down.Store(false)
-	assert.Empty(t, f.do("GET", "/", headerName, newToken().Reveal()).Header().Values("Set-Cookie"), "there is no cookie")
+	w = f.do("GET", "/", headerName, newToken().Reveal(), "Sec-Fetch-Mode", "navigate")
+	assert.Empty(t, w.Header().Values("Set-Cookie"), "there is no cookie")
 	_, err := f.End(t.Context(), IDs(s.ID), Ending{Reason: ReasonUser})
 	require.NoError(t, err)
 	for name, value := range map[string]string{"ended": live, "unknown": unknown, "malformed": "__Host-session=x"} {
-		w := f.do("GET", "/", "Cookie", value)
-		assert.Equal(t, 401, w.Code, name)
-		c, err := http.ParseSetCookie(w.Header().Get("Set-Cookie"))
-		require.NoError(t, err, name)
-		assert.Equal(t, -1, c.MaxAge, name)
+		for _, navigation := range [][]string{{"Sec-Fetch-Mode", "navigate"}, {"Accept", "text/html,*/*;q=0.8"}} {
+			w := f.do("GET", "/", append([]string{"Cookie", value}, navigation...)...)
+			assert.Equal(t, 401, w.Code, name)
+			c, err := http.ParseSetCookie(w.Header().Get("Set-Cookie"))
+			require.NoError(t, err, name)
+			assert.Equal(t, -1, c.MaxAge, name)
+		}
+	}
+}
+
+// TestLateRefusalLeavesTheNewCookie: the answer to a request with the old cookie may come
+// after the answer that has set the new one.
+func TestLateRefusalLeavesTheNewCookie(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		reason  EndReason
+		headers []string
+	}{
+		"a sign-in replaced it":    {ReasonReplacement, []string{"Sec-Fetch-Mode", "navigate"}},
+		"a sign-out ended it":      {ReasonLogout, []string{"Sec-Fetch-Mode", "navigate"}},
+		"a script asks":            {ReasonAdmin, []string{"Sec-Fetch-Mode", "cors", "Accept", "text/html"}},
+		"a picture is loaded":      {ReasonAdmin, []string{"Sec-Fetch-Mode", "no-cors"}},
+		"an old browser's script":  {ReasonAdmin, []string{"Accept", "application/json"}},
+		"a client without headers": {ReasonAdmin, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, &Options{Cookie: &CookieOptions{}}).started(t)
+			s, token := f.login(t, "1")
+			_, err := f.End(t.Context(), IDs(s.ID), Ending{Reason: c.reason})
+			require.NoError(t, err)
+			w := f.do("GET", "/", append([]string{"Cookie", "__Host-session=" + token.Reveal()}, c.headers...)...)
+			assert.Equal(t, 401, w.Code)
+			assert.Empty(t, w.Header().Values("Set-Cookie"))
+		})
 	}
 }
 
@@ -281,17 +307,17 @@ func TestAuthenticate(t *testing.T) {
 		assert.ErrorIs(t, err, test.want, name)
 	}
 
-	reads := f.store.gets.Load()
 	behind := f.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		s, err := f.Authenticate(r)
 		assert.NoError(t, err)
 		assert.Equal(t, want.ID, s.ID)
+		_, err = f.End(r.Context(), IDs(want.ID), Ending{Reason: ReasonAdmin})
+		assert.NoError(t, err)
+		_, err = f.Authenticate(r)
+		assert.ErrorIs(t, err, ErrEnded, "a handler that holds a connection learns of the end")
 	}))
 	behind.ServeHTTP(httptest.NewRecorder(), request("GET", "/", headerName, token.Reveal()))
-	assert.Equal(t, reads+1, f.store.gets.Load(), "the session is looked for once")
 
-	_, err = f.End(t.Context(), IDs(want.ID), Ending{Reason: ReasonAdmin})
-	require.NoError(t, err)
 	_, err = f.Authenticate(request("GET", "/", headerName, token.Reveal()))
 	var ended *EndedError
 	require.ErrorAs(t, err, &ended)

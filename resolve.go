@@ -52,7 +52,8 @@ type resolution struct {
 	roles []string
 	// until is the credential's own end, zero where there is none.
 	until time.Time
-	// deadCookie says that the session cookie can never work again.
+	// deadCookie says that the session cookie can never work again, and that it was not a
+	// sign-in or a sign-out that ended it: those set or cleared the cookie themselves.
 	deadCookie bool
 	byCookie   bool
 	// local is the moment of the request by the process's clock: reading the clock
@@ -94,13 +95,20 @@ func (g *gate) resolve(r *http.Request, fresh bool) (res resolution, err error) 
 	}
 	res.byCookie, res.roles, res.until = c.cookie, c.identity().Roles, c.identity().ExpiresAt
 	if res.entry, err = g.judge(r.Context(), res.entry, g.clock.At(res.local)); err != nil {
-		res.deadCookie = c.cookie && errors.Is(err, ErrEnded)
+		res.deadCookie = c.cookie && clearable(err)
 		return res, err
 	}
 	if c.cookie && g.crossOrigin.Check(r) != nil {
 		return res, errCrossOrigin
 	}
 	return res, nil
+}
+
+// clearable reports whether a session has ended for good and by something else than a
+// sign-in or a sign-out of the same browser, whose answer has set the cookie already.
+func clearable(err error) bool {
+	var ended *EndedError
+	return errors.As(err, &ended) && ended.Reason != ReasonReplacement && ended.Reason != ReasonLogout
 }
 
 // refusedBy turns the store's answer for an unknown handle into the one refusal that
