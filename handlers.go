@@ -162,8 +162,11 @@ func (f *family) answer(c *call) (any, error) {
 	return c.endpoint.serve(c)
 }
 
-// open begins a stream.
+// open begins a stream, which is no activity.
 func (f *family) open(c *call) (_ any, err error) {
+	if known := f.t.knows(c.r); known != nil && known.held != nil {
+		known.held.drop()
+	}
 	if foreignSocket(c.r, f.origins) {
 		return nil, errCrossOrigin
 	}

@@ -112,7 +112,7 @@ func (f *family) streamCaller(r *http.Request) (*tracked, time.Time, error) {
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	return &tracked{r.Context(), res.entry, f.t, res.roles}, res.until, nil
+	return &tracked{Context: r.Context(), entry: res.entry, by: f.t, roles: res.roles}, res.until, nil
 }
 
 // foreignSocket reports a WebSocket that a page of another site opens: browsers send

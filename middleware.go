@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 )
 
 // tracked is the context of a request whose session is known: one allocation beside
@@ -15,6 +17,7 @@ type tracked struct {
 	entry *entry
 	by    *Tracker
 	roles []string
+	held  *heldTouch // nil but for requests that may open one of our streams
 }
 
 type contextKey struct{}
@@ -66,9 +69,31 @@ func (t *Tracker) Middleware(next http.Handler) http.Handler {
 			t.pass(w, r, next, res, err)
 			return
 		}
-		t.use(r, &res)
-		next.ServeHTTP(w, r.WithContext(&tracked{r.Context(), res.entry, t, res.roles}))
+		t.serve(w, r, next, &res)
 	})
+}
+
+// serve hands a request with a good session to next.
+func (t *Tracker) serve(w http.ResponseWriter, r *http.Request, next http.Handler, res *resolution) {
+	caller := &tracked{Context: r.Context(), entry: res.entry, by: t, roles: res.roles}
+	if mayStream(r) {
+		if caller.held = t.hold(r, res); caller.held != nil {
+			defer caller.held.count()
+		}
+	} else {
+		t.use(r, res)
+	}
+	inner := r.WithContext(caller)
+	defer handBack(r, inner)
+	next.ServeHTTP(w, inner)
+}
+
+// handBack gives the outer request what handlers have written into its copy: net/http
+// removes the temporary files of the MultipartForm of the request that it made, and
+// middlewares further out read the Pattern that a mux has set.
+func handBack(outer, inner *http.Request) {
+	outer.Form, outer.PostForm, outer.MultipartForm = inner.Form, inner.PostForm, inner.MultipartForm
+	outer.Pattern = inner.Pattern
 }
 
 // pass decides about a request without a good session: it passes untracked, or it is
@@ -115,21 +140,26 @@ func refusal(err error) bool {
 	return errors.Is(err, ErrInvalidCredential) || errors.Is(err, ErrEnded)
 }
 
-// knows returns what this Tracker's middleware has put into the context.
+// knows returns what this Tracker's middleware has put into the context. The middlewares
+// of other Trackers may lie between.
 func (t *Tracker) knows(r *http.Request) *tracked {
-	if c, ok := r.Context().Value(contextKey{}).(*tracked); ok && c.by == t {
-		return c
+	c, _ := r.Context().Value(contextKey{}).(*tracked)
+	for c != nil && c.by != t {
+		c, _ = c.Context.Value(contextKey{}).(*tracked)
 	}
-	return nil
+	return c
 }
 
-// use records that a request used its session, and looks, once in TouchInterval, at
-// what else may have changed.
+// use counts a request and records that it used its session.
 func (t *Tracker) use(r *http.Request, res *resolution) {
 	t.near.cache.shard(res.entry.handle).requests.Add(1)
-	if opensStream(r) || t.host.asks(t.opts.Passive, r) {
-		return
+	if !t.host.asks(t.opts.Passive, r) {
+		t.touch(r, res)
 	}
+}
+
+// touch records activity, and looks, once in TouchInterval, at what else may have changed.
+func (t *Tracker) touch(r *http.Request, res *resolution) {
 	if t.touches.touch(r.Context(), res.entry, t.clock.At(res.local)) {
 		t.describer.enqueueUpdate(r, res.entry, res.until)
 	}
@@ -164,7 +194,7 @@ func (t *Tracker) caller(r *http.Request, fresh bool) (*tracked, error) {
 	if known == nil {
 		t.use(r, &res)
 	}
-	return &tracked{r.Context(), res.entry, t, res.roles}, nil
+	return &tracked{Context: r.Context(), entry: res.entry, by: t, roles: res.roles}, nil
 }
 
 // Require refuses requests without a session: 401. It works behind the middleware
@@ -176,12 +206,12 @@ func (t *Tracker) Require(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		caller, err := t.caller(r, false)
+		res, err := t.gate.resolve(r, false)
 		if err != nil {
 			t.refuse(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(caller))
+		t.serve(w, r, next, &res)
 	})
 }
 
@@ -224,16 +254,6 @@ func anyOf(has, wanted []string) bool {
 	return slices.ContainsFunc(wanted, func(role string) bool { return role != "" && slices.Contains(has, role) })
 }
 
-// opensStream reports whether a request is for a stream of events.
-func opensStream(r *http.Request) bool {
-	return strings.HasSuffix(r.URL.Path, "/events") && r.Method == http.MethodGet &&
-		(isWebSocket(r) || strings.Contains(r.Header.Get("Accept"), "text/event-stream"))
-}
-
-func isWebSocket(r *http.Request) bool {
-	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
-}
-
 // refuse answers with what err means and counts it; the log gets what the client
 // does not.
 func (t *Tracker) refuse(w http.ResponseWriter, r *http.Request, err error) {
@@ -245,4 +265,63 @@ func (t *Tracker) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		t.host.count(countRefused, 1)
 	}
 	p.Write(w)
+}
+
+// holdFor is how long the activity of a request that may open one of our streams is held.
+const holdFor = time.Second
+
+// heldTouch is the activity of a request that may open one of our streams. Opening a
+// stream is no activity, or a client that connects again and again would keep a session
+// alive that nobody uses. Only the handler knows whose stream it is, so the activity is
+// counted once holdFor has passed or the handler has returned, unless the handler has
+// dropped it before.
+type heldTouch struct {
+	decided atomic.Bool
+	timer   *time.Timer
+	touch   func()
+}
+
+// mayStream reports whether a request asks for a stream, of ours or of the application.
+func mayStream(r *http.Request) bool {
+	if r.Method != http.MethodGet {
+		return false
+	}
+	if accept := r.Header["Accept"]; len(accept) > 0 && strings.Contains(accept[0], "text/event-stream") {
+		return true
+	}
+	return isWebSocket(r)
+}
+
+func isWebSocket(r *http.Request) bool {
+	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
+// hold counts a request, and holds its activity. It returns nil where there is none.
+func (t *Tracker) hold(r *http.Request, res *resolution) *heldTouch {
+	t.near.cache.shard(res.entry.handle).requests.Add(1)
+	if t.host.asks(t.opts.Passive, r) {
+		return nil
+	}
+	seen, kept := r.Clone(r.Context()), *res // the handler may change what it is given
+	h := &heldTouch{touch: func() { t.touch(seen, &kept) }}
+	h.timer = time.AfterFunc(holdFor, h.decide)
+	return h
+}
+
+// count counts the activity now.
+func (h *heldTouch) count() {
+	h.timer.Stop()
+	h.decide()
+}
+
+func (h *heldTouch) decide() {
+	if h.decided.CompareAndSwap(false, true) {
+		h.touch()
+	}
+}
+
+// drop says that the request is no activity. It comes too late after holdFor.
+func (h *heldTouch) drop() {
+	h.timer.Stop()
+	h.decided.Store(true)
 }

@@ -110,7 +110,9 @@ type Options struct {
 	// a credential that is not good counts as none there. Default: none.
 	SessionOptional func(*http.Request) bool
 	// Passive names requests that must not count as activity, such as polling by a
-	// page that nobody looks at. Default: none.
+	// page that nobody looks at. A stream of events of [Tracker.UserHandler] never does.
+	// A request that asks for a stream of the application counts when it ends, or after a
+	// second. Default: none.
 	Passive func(*http.Request) bool
 
 	// Directory brings users' names and pictures. Default: none, ids only.
