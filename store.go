@@ -28,7 +28,9 @@ type Store interface {
 	// and LastActivity are the store's time. In one transaction, and exactly
 	// under concurrent calls for the same user, it ends the session that
 	// n.Replaces names, applies n.Limit and inserts; when it fails nothing of it
-	// has happened. The user is online from its return on.
+	// has happened. The user is online from its return on. Where an [ErrUnavailable]
+	// leaves its outcome open, all of it may have happened, the ends by n.Replaces and
+	// n.Limit too; whoever ends the new session by its handle brings none of them back.
 	//
 	// It returns [ErrExists] where the handle is taken, by a live session or an
 	// ended one, [ErrLimit] where the policy denies, and an [EndedError] with the

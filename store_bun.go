@@ -149,6 +149,9 @@ func (s *BunStore) Check(ctx context.Context) error {
 	if err := s.db.Check(ctx, bunTables); err != nil {
 		return bunFailed("check the database", err)
 	}
+	if err := s.db.CheckFunction(ctx, "sessiontrack_create"); err != nil {
+		return bunFailed("check the database", err)
+	}
 	writers, err := s.db.OtherWriters(ctx, bunTables)
 	if err != nil {
 		return bunFailed("check the database", err)

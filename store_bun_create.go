@@ -3,216 +3,164 @@ package sessiontrack
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
+	"encoding/json"
 	"slices"
 	"time"
 
-	"github.com/sessiontrack/sessiontrack/internal/postgres"
 	"github.com/uptrace/bun"
+
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
-// Create implements [Store].
+// createSQL calls the function of migration 0005, which does it all in one round trip.
+const createSQL = `SELECT c.outcome, c.reason, ` + sessionColumns + `
+FROM ?(schema)sessiontrack_create(?0::jsonb, ?1, ?2, ?3, ?4, ?5, ?6::timestamptz, ?7, ` + postgres.LockKey + `?9), ?8) AS c,
+	LATERAL jsonb_populate_record(NULL::?(schema)user_sessions, c.session) AS s`
+
+// bunCreated is a row of createSQL's answer. The columns of a session are NULL where there
+// is none.
+type bunCreated struct {
+	bunRow
+	Outcome string `bun:"outcome"`
+	Reason  string `bun:"reason"`
+}
+
+// Create implements [Store]: in one statement, so that a database far away answers in the
+// time of one round trip.
 func (s *BunStore) Create(ctx context.Context, n NewSession) (CreateResult, error) {
 	if err := n.Check(); err != nil {
 		return CreateResult{}, err
 	}
-	var created CreateResult
-	err := s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
-		ended, err := makeRoom(ctx, tx, &n)
-		if err != nil {
-			return err
-		}
-		row, err := insertSession(ctx, tx, &n)
-		if err != nil {
-			return err
-		}
-		created = CreateResult{Session: row.session(), Ended: ended}
-		if err := settleCreated(ctx, tx, created); err != nil || len(ended) == 0 {
-			return err
-		}
-		return notify(ctx, tx)
-	})
+	document, err := json.Marshal(newBunColumns(&n))
+	if err != nil { // cannot happen: texts, flags and times of four-digit years
+		return CreateResult{}, bunFailed("create", err)
+	}
+	var issued *time.Time
+	if !n.IssuedAt.IsZero() {
+		at := n.IssuedAt.UTC()
+		issued = &at
+	}
+	replaces := ""
+	if ids := handles([]SessionID{n.Replaces}); len(ids) > 0 {
+		replaces = ids[0]
+	}
+	limit := transactionTimeout + s.db.Slack
+	patience := limit * 3 / 4 // the server gives up before the caller does: the outcome is then known
+	ask := func(ctx context.Context, db bun.IDB) (rows []bunCreated, err error) {
+		err = db.NewRaw(createSQL, string(document), postgres.Micros(n.Lifetime), replaces, n.Limit, n.Policy == DenyNew,
+			postgres.Micros(n.IdleTimeout), issued, postgres.IDSpace, patience.Milliseconds(), n.Session.UserID).Scan(ctx, &rows)
+		return rows, err
+	}
+	rows, err := s.create(ctx, limit, ask)
 	if err != nil {
 		return CreateResult{}, bunFailed("create", err)
 	}
-	return created, nil
+	created, err := createdOf(rows)
+	return created, bunFailed("create", err)
 }
 
-// makeRoom ends what n replaces, and what is over the limit.
-//
-// Where there is a limit, the user's logins take their turns by an advisory lock,
-// in a statement of its own: the next one then sees what the login before has
-// committed. All rows that may be ended are locked at once, in the order that
-// every transaction of ours keeps.
-func makeRoom(ctx context.Context, tx bun.Tx, n *NewSession) ([]Session, error) {
-	fenced := !n.IssuedAt.IsZero()
-	if n.Limit > 0 || fenced {
-		if err := postgres.LockID(ctx, tx, n.Session.UserID); err != nil {
-			return nil, err
-		}
-	}
-	if fenced {
-		if err := checkFence(ctx, tx, n); err != nil {
-			return nil, err
-		}
-	}
-	if n.Limit == 0 && n.Replaces == "" {
-		return nil, nil
-	}
-	rows, err := lockCandidates(ctx, tx, n)
-	if err != nil {
-		return nil, err
-	}
-	replaced, over, err := n.choose(rows)
-	if err != nil {
-		return nil, err
-	}
-	var ended []Session
-	for _, end := range [...]struct {
-		rows   []int64
-		reason EndReason
-	}{{replaced, ReasonReplacement}, {over, ReasonLimit}} {
-		sessions, err := endLocked(ctx, tx, end.rows, end.reason)
-		if err != nil {
-			return nil, err
-		}
-		ended = append(ended, sessions...)
-	}
-	return ended, nil
-}
-
-// checkFence refuses a credential that was issued before its user's fence, unless its
-// session is there already.
-func checkFence(ctx context.Context, tx bun.Tx, n *NewSession) error {
-	var reasons []string
-	err := tx.NewRaw("SELECT f.reason FROM ?(schema)user_fences AS f WHERE f.user_id = ? AND f.at >= date_trunc('second', ?::timestamptz) "+
-		"AND NOT EXISTS (SELECT 1 FROM ?(schema)user_sessions AS s WHERE s.session_id = ?)",
-		n.Session.UserID, n.IssuedAt.UTC(), string(n.Session.ID)).Scan(ctx, &reasons)
-	if err != nil || len(reasons) == 0 {
+// create asks outside of a transaction, and where the host's default is not READ COMMITTED
+// again within one.
+func (s *BunStore) create(
+	ctx context.Context, limit time.Duration, ask func(context.Context, bun.IDB) ([]bunCreated, error),
+) (rows []bunCreated, err error) {
+	single, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err = s.db.OnConn(single, func(conn bun.Conn) error {
+		rows, err = ask(single, conn)
 		return err
+	})
+	if err != nil || len(rows) == 0 || rows[0].Outcome != "isolation" {
+		return rows, err
 	}
-	return &EndedError{Reason: EndReason(reasons[0])}
-}
-
-// lockCandidates locks the live sessions that Create may end, oldest first.
-func lockCandidates(ctx context.Context, tx bun.Tx, n *NewSession) ([]bunRow, error) {
-	replaces := handles([]SessionID{n.Replaces})
-	q := tx.NewSelect().TableExpr("?(schema)user_sessions AS s").
-		ColumnExpr("s.id, s.session_id, s.user_id, s.login_at").
-		ColumnExpr("(s.expires_at IS NULL OR s.expires_at > statement_timestamp()) AND (? = 0 OR s.last_activity > statement_timestamp() - ? * interval '1 microsecond') AS counts",
-			postgres.Micros(n.IdleTimeout), postgres.Micros(n.IdleTimeout)).
-		Where("s.logout_at IS NULL").
-		WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
-			if n.Limit > 0 {
-				q = q.WhereOr("s.user_id = ?", n.Session.UserID)
-			}
-			if len(replaces) > 0 {
-				q = q.WhereOr("s.session_id = ?", replaces[0])
-			}
-			return q.WhereOr("false")
-		}).
-		OrderExpr("s.id").For("NO KEY UPDATE OF s")
-	var rows []bunRow
-	err := q.Scan(ctx, &rows)
-	slices.SortStableFunc(rows, func(a, b bunRow) int { return a.LoginAt.Compare(b.LoginAt) })
+	err = s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+		rows, err = ask(ctx, tx)
+		return err
+	})
 	return rows, err
 }
 
-// choose says which of the candidates, oldest first, are to be ended.
-func (n *NewSession) choose(rows []bunRow) (replaced, over []int64, err error) {
-	var active []int64
-	for _, row := range rows {
-		switch {
-		case row.ID == string(n.Replaces):
-			replaced = append(replaced, row.Serial)
-		case row.UserID == n.Session.UserID && row.Counts:
-			active = append(active, row.Serial)
+// createdOf reads the answer: the ended sessions in the order of their reasons, the
+// replaced one first, then of their serials.
+func createdOf(rows []bunCreated) (created CreateResult, err error) {
+	for i := range rows {
+		switch r := &rows[i]; r.Outcome {
+		case "created":
+			created.Session = r.session()
+		case "ended":
+			created.Ended = append(created.Ended, r.session())
+		case "exists":
+			return CreateResult{}, ErrExists
+		case "limit":
+			return CreateResult{}, ErrLimit
+		case "fence":
+			return CreateResult{}, &EndedError{Reason: EndReason(r.Reason)}
 		}
 	}
-	excess := len(active) + 1 - n.Limit
-	switch {
-	case n.Limit == 0 || excess <= 0:
-		return replaced, nil, nil
-	case n.Policy == DenyNew:
-		return nil, nil, ErrLimit
-	}
-	return replaced, active[:excess], nil
+	slices.SortFunc(created.Ended, func(a, b Session) int {
+		return cmp.Or(-cmp.Compare(a.EndReason, b.EndReason), cmp.Compare(a.Serial, b.Serial))
+	})
+	return created, nil
 }
 
-// endLocked ends live rows that this transaction has locked.
-func endLocked(ctx context.Context, tx bun.Tx, serials []int64, reason EndReason) ([]Session, error) {
-	if len(serials) == 0 {
-		return nil, nil
+// bunColumns are the columns of a new row, as JSON.
+type bunColumns struct {
+	ID         string  `json:"session_id"`
+	UserID     string  `json:"user_id"`
+	Derived    bool    `json:"derived"`
+	SecretHash *string `json:"secret_hash"`
+
+	Address            string `json:"ip_address"`
+	AddressSource      string `json:"ip_source"`
+	CountryCode        string `json:"country_code"`
+	Country            string `json:"country"`
+	Region             string `json:"region"`
+	City               string `json:"city"`
+	LoginAddress       string `json:"login_ip_address"`
+	LoginAddressSource string `json:"login_ip_source"`
+
+	UserAgent       string `json:"user_agent"`
+	ClientHints     string `json:"client_hints"`
+	DeviceType      string `json:"device_type"`
+	DeviceSource    string `json:"device_source"`
+	DeviceAmbiguous bool   `json:"device_ambiguous"`
+	Browser         string `json:"browser"`
+	BrowserVersion  string `json:"browser_version"`
+	OS              string `json:"os"`
+	OSVersion       string `json:"os_version"`
+	Brand           string `json:"brand"`
+	Model           string `json:"model"`
+
+	CredentialUntil *time.Time `json:"credential_until"`
+}
+
+func newBunColumns(n *NewSession) bunColumns {
+	a, d, l := &n.Session, &n.Session.Device, &n.Session.Location
+	c := bunColumns{
+		ID: string(a.ID), UserID: a.UserID, Derived: a.Derived,
+		Address: addressColumn(a.Address), AddressSource: shortColumn(a.AddressSource),
+		CountryCode: shortColumn(l.CountryCode), Country: shortColumn(l.Country),
+		Region: shortColumn(l.Region), City: shortColumn(l.City),
+		LoginAddress: addressColumn(a.LoginAddress), LoginAddressSource: shortColumn(a.LoginAddressSource),
+		UserAgent: column(a.UserAgent, maxUserAgent), ClientHints: column(a.ClientHints, maxHints),
+		DeviceType: shortColumn(d.Type), DeviceSource: shortColumn(d.Source), DeviceAmbiguous: d.Ambiguous,
+		Browser: shortColumn(d.Browser), BrowserVersion: shortColumn(d.BrowserVersion),
+		OS: shortColumn(d.OS), OSVersion: shortColumn(d.OSVersion),
+		Brand: shortColumn(d.Brand), Model: shortColumn(d.Model),
+		CredentialUntil: columnTimeOrNull(a.CredentialUntil),
 	}
-	var rows []bunRow
-	err := tx.NewRaw("WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now) "+
-		"UPDATE ?(schema)user_sessions AS s SET logout_at = greatest(clock.now, s.last_activity), updated_at = clock.now, end_reason = ? "+
-		"FROM clock WHERE s.id IN (?) AND s.is_active RETURNING "+sessionColumns,
-		string(reason), bun.List(serials)).Scan(ctx, &rows)
-	return sessionsBySerial(rows), err
+	if n.SecretHash != ([32]byte{}) {
+		hash := `\x` + hex.EncodeToString(n.SecretHash[:])
+		c.SecretHash = &hash
+	}
+	return c
 }
 
 // sessionsBySerial sorts and converts: RETURNING has no order.
 func sessionsBySerial(rows []bunRow) []Session {
 	slices.SortFunc(rows, func(a, b bunRow) int { return cmp.Compare(a.Serial, b.Serial) })
 	return sessionsOf(rows)
-}
-
-const insertSQL = `WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
-INSERT INTO ?(schema)user_sessions AS s (session_id, user_id, derived, secret_hash,
-	ip_address, ip_source, country_code, country, region, city, login_ip_address, login_ip_source,
-	user_agent, client_hints, device_type, device_source, device_ambiguous,
-	browser, browser_version, os, os_version, brand, model,
-	login_at, last_activity, created_at, updated_at, expires_at, credential_until)
-SELECT ?, ?, ?, ?::bytea, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-	now, now, now, now, CASE WHEN ? > 0 THEN now + ? * interval '1 microsecond' END, ?::timestamptz
-FROM clock ON CONFLICT (session_id) DO NOTHING RETURNING ` + sessionColumns
-
-// insertSession inserts the row; a handle that is taken returns no row, and fails
-// no transaction.
-func insertSession(ctx context.Context, tx bun.Tx, n *NewSession) (*bunRow, error) {
-	a := &n.Session
-	var hash []byte
-	if n.SecretHash != ([32]byte{}) {
-		hash = n.SecretHash[:]
-	}
-	d, l := a.Device, a.Location
-	var rows []bunRow
-	err := tx.NewRaw(insertSQL, string(a.ID), a.UserID, a.Derived, hash,
-		addressColumn(a.Address), shortColumn(a.AddressSource),
-		shortColumn(l.CountryCode), shortColumn(l.Country), shortColumn(l.Region), shortColumn(l.City),
-		addressColumn(a.LoginAddress), shortColumn(a.LoginAddressSource),
-		column(a.UserAgent, maxUserAgent), column(a.ClientHints, maxHints),
-		shortColumn(d.Type), shortColumn(d.Source), d.Ambiguous,
-		shortColumn(d.Browser), shortColumn(d.BrowserVersion), shortColumn(d.OS), shortColumn(d.OSVersion),
-		shortColumn(d.Brand), shortColumn(d.Model),
-		postgres.Micros(n.Lifetime), postgres.Micros(n.Lifetime), columnTimeOrNull(a.CredentialUntil)).Scan(ctx, &rows)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(rows) == 0:
-		return nil, ErrExists
-	}
-	return &rows[0], nil
-}
-
-// settleCreated brings presence up to date, user by user in their order: the new
-// session's user is online, and the one of a replaced session may be no longer.
-func settleCreated(ctx context.Context, tx bun.Tx, c CreateResult) error {
-	users := usersOf(append(slices.Clone(c.Ended), c.Session))
-	for _, user := range users {
-		var err error
-		if user == c.Session.UserID {
-			_, err = tx.ExecContext(ctx, "INSERT INTO ?(schema)user_presence AS p (user_id, last_activity) VALUES (?, ?) "+
-				"ON CONFLICT (user_id) DO UPDATE SET last_activity = greatest(p.last_activity, excluded.last_activity)",
-				user, c.Session.LoginAt)
-		} else {
-			err = setOffline(ctx, tx, []string{user})
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // usersOf returns the sessions' users, each once, in the order of bytes.

@@ -3,6 +3,7 @@ package sessiontrack
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -175,11 +176,11 @@ func TestBunStorePurge(t *testing.T) {
 	assert.Equal(t, 1, n, "the one without a known end is forgotten with KeepEnded")
 }
 
-// onCommit runs f before each COMMIT.
+// onCommit runs f before each statement that commits: COMMIT, and a sign-in.
 type onCommit func()
 
 func (f onCommit) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
-	if e.Query == "COMMIT" {
+	if e.Query == "COMMIT" || strings.Contains(e.Query, "sessiontrack_create(") {
 		f()
 	}
 	return ctx

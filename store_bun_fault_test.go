@@ -77,7 +77,7 @@ func TestRulesOfTheHostArePermanentFaults(t *testing.T) {
 		"a trigger": "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; " +
 			"CREATE TRIGGER no BEFORE INSERT ON user_sessions FOR EACH ROW EXECUTE FUNCTION no()",
 		"a missing table":  "DROP TABLE user_presence",
-		"a missing column": "ALTER TABLE user_sessions DROP COLUMN brand",
+		"a missing column": "ALTER TABLE user_sessions DROP COLUMN brand CASCADE",
 		"a narrow column":  "ALTER TABLE user_presence ALTER user_id TYPE uuid USING gen_random_uuid()",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 // partitioned is the recipe of docs/postgresql.md: it replaces an empty user_sessions by one
 // in four hash partitions.
 var partitioned = []string{
+	`DROP VIEW sessions_of_users`,
 	`ALTER TABLE user_sessions RENAME TO plain`,
 	`CREATE TABLE user_sessions (LIKE plain INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS)
 		PARTITION BY HASH (session_id)`,

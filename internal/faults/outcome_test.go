@@ -59,11 +59,12 @@ func TestF08ShutdownWithoutDatabase(t *testing.T) {
 	timely(t, took, patience+100*time.Millisecond, "Shutdown with a context that ends")
 }
 
-// commitHook calls its function before each COMMIT.
+// commitHook calls its function before each statement that commits: COMMIT, and a
+// sign-in, which is one statement.
 type commitHook func()
 
 func (f commitHook) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
-	if strings.EqualFold(e.Query, "COMMIT") {
+	if strings.EqualFold(e.Query, "COMMIT") || strings.Contains(e.Query, "sessiontrack_create(") {
 		f()
 	}
 	return ctx

@@ -46,6 +46,22 @@ func checkRights(ctx context.Context, conn bun.Conn, role string, tables []Table
 	return faultf("%s", joined(missing))
 }
 
+// CheckFunction returns an error where a function is missing or the role may not call it.
+func (db DB) CheckFunction(ctx context.Context, name string) error {
+	var may []bool
+	err := db.NewRaw("SELECT has_function_privilege(p.oid, 'EXECUTE') FROM to_regproc('?(schema)' || ?) AS p(oid) WHERE p.oid IS NOT NULL", name).
+		Scan(ctx, &may)
+	switch {
+	case err != nil:
+		return err
+	case len(may) == 0:
+		return faultf("no function %s: run Migrate", name)
+	case !may[0]:
+		return faultf("the role lacks EXECUTE on function %s", name)
+	}
+	return nil
+}
+
 // checkPlace refuses tables that lie in several schemas: some are then another
 // application's, or of an earlier installation.
 func checkPlace(ctx context.Context, conn bun.Conn, tables []Table) error {
