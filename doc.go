@@ -43,8 +43,8 @@
 // method_not_allowed (405), too_many_streams (503) and internal (500). The repository's
 // docs/http.md has every route and field.
 //
-// A refusal clears a cookie that can never work again. The middleware refuses on every
-// path, the sign-in too: name those that must work with a session that has ended in
+// A refusal of a page clears a cookie that can never work again. The middleware refuses on
+// every path, the sign-in too: name those that must work with a session that has ended in
 // [Options.SessionOptional].
 //
 // # Several processes
