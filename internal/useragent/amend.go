@@ -76,6 +76,9 @@ func leadingProduct(userAgent string) (name, version string, ok bool) {
 		enginesAndSystems[strings.ToLower(name)] || strings.Contains(name, "CFNetwork") {
 		return "", "", false
 	}
+	if _, _, model := marketName(name); model { // "SM-G970F (…) Reader 4.2"
+		return "", "", false
+	}
 	return appTitle(name), version, true
 }
 
@@ -116,11 +119,30 @@ func amendSystem(d *Result, userAgent string, found trait) {
 	case d.Type == Tablet && found&isMac != 0 && (d.OS == "Mac OS X" || d.OS == "iOS" && d.Model != "iPad"):
 		d.Browser = mobileSafari(d.Browser)
 		d.OS, d.OSVersion, d.Brand, d.Model = "iOS", "", "Apple", "iPad"
+	case d.Type != Desktop && d.OS == "Linux" && found&isPuffin != 0:
+		d.OS, d.OSVersion = puffinSystem(userAgent), "" // it renders elsewhere, on Linux
+	case d.Type != Desktop && d.OS == "Linux" && found&isAndroid != 0 && !strings.Contains(userAgent, "X11"):
+		d.OS, d.OSVersion = "Android", ""
 	case d.OS == "Windows" && d.OSVersion == "95" && !strings.Contains(userAgent, "95"):
 		d.OSVersion = "" // "Win32"
 	case d.OS == "Android":
 		d.OSVersion = androidVersion(d.OSVersion)
+		if at := strings.Index(userAgent, "Android/"); at > 0 && isWordByte(userAgent[at-1]) {
+			d.OSVersion = "" // "MastodonAndroid/1.2.2"
+		}
 	}
+}
+
+// puffinSystem reads the end of Puffin's version: "2.10990AP" is an Android phone.
+func puffinSystem(userAgent string) string {
+	_, rest, _ := strings.Cut(userAgent, "Puffin/")
+	switch rest = strings.TrimLeft(rest, "0123456789."); {
+	case strings.HasPrefix(rest, "A"):
+		return "Android"
+	case strings.HasPrefix(rest, "I"):
+		return "iOS"
+	}
+	return "Linux"
 }
 
 // androidVersion makes a version of the numbers of Android's interface (34 is 14), and

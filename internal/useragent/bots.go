@@ -4,7 +4,7 @@ import "strings"
 
 // enginesAndSystems are product tokens that robots borrow from browsers.
 var enginesAndSystems = setOf(
-	"mozilla", "applewebkit", "chrome", "safari", "version", "mobile", "gecko", "firefox", "khtml", "compatible",
+	"mozilla", "applewebkit", "pkeyauth", "mem", "nettype", "language", "chrome", "safari", "version", "mobile", "gecko", "firefox", "khtml", "compatible",
 	"linux", "windows", "macintosh", "x11", "android", "iphone", "msie", "trident", "java", "like", "chromium",
 	"opera", "presto", "edge", "edg", "u", "x86_64", "intel", "build",
 )

@@ -1,6 +1,9 @@
 package useragent
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Label returns a label for people, such as
 // "Chrome 131 on Android 14 (Samsung Galaxy S23)". What is unknown is left
@@ -13,16 +16,25 @@ func (d Result) Label() string {
 // updates of browser and system, so that a new Family is a new device.
 func (d Result) Family() string { return d.label(Readable(d.Browser), d.systemName()) }
 
-// BrowserLabel is the browser's name for people, with its major version.
-func (d Result) BrowserLabel() string { return join(Readable(d.Browser), major(d.BrowserVersion)) }
+// BrowserLabel is the browser's name for people, with its major version where that is
+// one that people see: not the number of a build, nor Safari's engine's.
+func (d Result) BrowserLabel() string {
+	version := major(d.BrowserVersion)
+	if len(version) > 6 || len(version) > 2 && Readable(d.Browser) == "Safari" {
+		version = ""
+	}
+	return join(Readable(d.Browser), version)
+}
 
 // SystemLabel is the system's name for people, with its version.
 func (d Result) SystemLabel() string { return join(d.systemName(), d.systemVersion()) }
 
 // systemName tells iPads' system from iPhones', as Apple does since 2019.
 func (d Result) systemName() string {
-	if d.OS == "iOS" && strings.HasPrefix(d.Model, "iPad") {
-		return "iPadOS"
+	if d.OS == "iOS" && (d.Type == Tablet || strings.HasPrefix(d.Model, "iPad")) {
+		if n, err := strconv.Atoi(major(d.OSVersion)); err != nil || n >= 13 {
+			return "iPadOS"
+		}
 	}
 	return Readable(d.OS)
 }
@@ -104,6 +116,9 @@ func major(version string) string {
 // nothing ("10.14" of macOS, "8.1" of Windows).
 func (d Result) systemVersion() string {
 	major, rest, _ := strings.Cut(d.OSVersion, ".")
+	if d.OS == "Chrome OS" && len(major) > 3 {
+		return "" // the platform's build, which nobody sees
+	}
 	if d.OS == "Mac OS X" && major == "10" || d.OS == "Windows" && major == "8" {
 		minor, _, _ := strings.Cut(rest, ".")
 		if minor != "" && minor != "0" {
@@ -136,6 +151,13 @@ func (d Result) ModelName() string {
 	if better, ok := readableMakers[maker]; ok {
 		maker = better
 	}
+	model = strings.ReplaceAll(model, "_", " ")
+	switch {
+	case maker == "Motorola" && (len(model) == 1 || len(model) > 1 && model[1] == ' '): // uap-core takes "Moto" for the maker
+		model = "Moto " + model
+	case maker == "Apple" && strings.Contains(model, ","): // an identifier newer than the table
+		model = appleKind(model)
+	}
 	switch {
 	case maker == "Apple", strings.HasPrefix(model, "PlayStation"), strings.HasPrefix(model, "Xbox"),
 		strings.HasPrefix(strings.ToLower(model), strings.ToLower(maker)):
@@ -144,4 +166,13 @@ func (d Result) ModelName() string {
 		return maker
 	}
 	return maker + " " + model
+}
+
+// appleKind makes "MacBook Pro" of "MacBookPro18,1", and "iPhone" of "iPhone99,1".
+func appleKind(identifier string) string {
+	name := strings.TrimRight(identifier, "0123456789,")
+	if rest, ok := strings.CutPrefix(name, "MacBook"); ok && rest != "" {
+		return "MacBook " + rest
+	}
+	return name
 }

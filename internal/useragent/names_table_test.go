@@ -90,7 +90,8 @@ func writeNames(t *testing.T, folder string) {
 // tidyName leaves of a market name what does not repeat the code or the maker; of
 // alternatives, the words that they begin with.
 func tidyName(row listed) string {
-	name := strings.Join(strings.Fields(strings.ReplaceAll(row.name, "_", " ")), " ")
+	name := strings.NewReplacer("_", " ", "(", " (").Replace(row.name)
+	name = strings.ReplaceAll(strings.Join(strings.Fields(name), " "), "( ", "(")
 	for i, other := range strings.Split(name, " / ") {
 		if i == 0 {
 			name = other
