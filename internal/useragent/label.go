@@ -50,6 +50,9 @@ func (d Result) label(browser, system string) string {
 			browser = ""
 		}
 	}
+	if d.Type == TV && model == "" && (d.OS == "" || d.OS == "Linux") {
+		system = "TV" // that Linux runs it tells nobody anything
+	}
 	if d.Browser == d.OS {
 		browser = "" // Android's own, before Chrome
 	}
@@ -153,8 +156,8 @@ func (d Result) ModelName() string {
 	}
 	model = strings.ReplaceAll(model, "_", " ")
 	switch {
-	case maker == "Motorola" && (len(model) == 1 || len(model) > 1 && model[1] == ' '): // uap-core takes "Moto" for the maker
-		model = "Moto " + model
+	case maker == "Motorola" && len(model) > 1 && model[1] == ' ':
+		model = "Moto " + model // uap-core takes "Moto" for the maker
 	case maker == "Apple" && strings.Contains(model, ","): // an identifier newer than the table
 		model = appleKind(model)
 	}
