@@ -53,6 +53,9 @@ func (d Result) label(browser, system string) string {
 	if d.Type == TV && model == "" && (d.OS == "" || d.OS == "Linux") {
 		system = "TV" // that Linux runs it tells nobody anything
 	}
+	if model == d.systemName() {
+		model = "" // Roku's system and its boxes have one name
+	}
 	if d.Browser == d.OS {
 		browser = "" // Android's own, before Chrome
 	}

@@ -278,6 +278,7 @@ var knownWords = []wordRow{
 		rct#### <rct6 trio_stealth digma_plane plane_ explay_tornado irbis_t# bravis_np globex_gu playtab polypad
 		turbopad goodpad mytab mypad yarvik`},
 	{trait: isTabletCode, modelOnly: true, words: `
+		-w##> -w##@
 		<opd2### <pa2### <rmp2### <rod- <eln- <gdi- <brt- <xyao- <yt- 2####rp <d-##@ lgt3# iplay_ iplay# hipad
 		sm-t### sm-x### sm-p# gt-p#### gt-n51## gt-n80## sch-i800 sgh-i987 sph-p100 shw-m180 shv-e140 shw-m380
 		shw-m480 shw-m485 sgh-t849 sgh-t859 sch-i905 sch-i815 sc-01c shv-e150 <tb-# <tb# lenovotb <tb@### b6000 b8000
