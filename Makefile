@@ -17,7 +17,7 @@ modules = $(shell for dir in $$(go list -m -f '{{.Dir}}'); do \
 	[ -z "$$(cd "$$dir" && go list ./... 2>/dev/null)" ] || echo "$$dir"; done)
 staticcheck := $(CURDIR)/bin/staticcheck
 
-.PHONY: help setup test lint tidy devices fuzz trust mutants bench bench-db demo faults soak
+.PHONY: help setup test lint rooms tidy devices fuzz trust mutants bench bench-db demo faults soak
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,10 @@ lint: $(staticcheck) ## check formatting, vet, staticcheck, requirements
 	@for dir in $(modules) $(CURDIR)/tools; do (cd "$$dir" && GOWORK=off go mod tidy -diff); done
 	@./tools/check-deps.sh
 	@GOWORK=off go run -C tools ./mutants -check
+	@GOWORK=off go run -C tools ./rooms
+
+rooms: ## hold files to names of lower rooms, the root to its figures (ARGS=-figures prints them, ARGS=-update the list)
+	@GOWORK=off go run -C tools ./rooms $(ARGS)
 
 tidy: ## bring the requirements of every module up to date, as lint wants them
 	@for dir in $(modules) $(CURDIR)/tools; do (cd "$$dir" && GOWORK=off go mod tidy); done

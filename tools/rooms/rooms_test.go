@@ -114,8 +114,13 @@ func TestEveryRuleIsHeld(t *testing.T) {
 		},
 		"an internal package that imports the root": {
 			list:  houseRooms + "new: new\n    internal/new\n",
-			files: map[string]string{"internal/new/new.go": "import \"example.org/house\"\n\nvar _ house.Tracker\n"},
-			want:  []string{"internal/new/new.go:5 uses Tracker of the root (tracker.go): packages in internal never"},
+			files: map[string]string{"internal/new/new.go": "import _ \"example.org/house\""},
+			want:  []string{"internal/new imports the root: packages in internal never do"},
+		},
+		"a package that imports a higher one": {
+			list:  "low: low\n    internal/new\n" + houseRooms,
+			files: map[string]string{"internal/new/new.go": "import _ \"example.org/house/internal/ground\""},
+			want:  []string{"internal/new (room low) imports internal/ground of the higher room ground"},
 		},
 		"too many files": {
 			list:  houseRooms + "more: more\n    more*.go\n",
@@ -202,4 +207,16 @@ func TestTheDocumentShowsTheRooms(t *testing.T) {
 	require.NoError(t, sameTable(page, rooms))
 	require.NoError(t, writeTable(page, rooms), "it may be written again")
 	require.Error(t, sameTable(page, rooms[1:]))
+}
+
+// TestFilesOfTestsAreNamedAfterWhatTheyTest, or after a family.
+func TestFilesOfTestsAreNamedAfterWhatTheyTest(t *testing.T) {
+	t.Parallel()
+	found := misnamed([]string{"store.go", "store_bun.go", "internal/text"}, []string{
+		"store_test.go", "store_bun_touch_test.go", "attack_sql_test.go", "fixture_test.go",
+		"storehouse_test.go", "text_test.go",
+	})
+	require.Len(t, found, 2)
+	assert.Contains(t, found[0], "storehouse_test.go is named after no file: ")
+	assert.Contains(t, found[1], "text_test.go is named after no file: ")
 }
