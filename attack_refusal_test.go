@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNobodyHasAnothersCredentialRefused: an attacker cannot make the cache of refused credentials
+// TestRefusalsCannotBeAimedAtSomebody: an attacker cannot make the cache of refused credentials
 // refuse another user's credential. The attacker knows the victim's handle and user id, which are
 // not secret, chooses a secret, and computes a handle that falls into the same slot.
-func TestNobodyHasAnothersCredentialRefused(t *testing.T) {
+func TestRefusalsCannotBeAimedAtSomebody(t *testing.T) {
 	t.Parallel()
 	forged := func(victim SessionID, users ...string) string {
 		token := newToken()
@@ -59,10 +59,10 @@ func TestNobodyHasAnothersCredentialRefused(t *testing.T) {
 	}
 }
 
-// TestNobodyJoinsAnothersRefusal: a forged token begins a read that finds no session. A genuine
+// TestForgedTokenRefusesNoGenuineOne: a forged token begins a read that finds no session. A genuine
 // credential would have created one. A request with the genuine credential that waits for the same
 // read must not get the forger's refusal.
-func TestNobodyJoinsAnothersRefusal(t *testing.T) {
+func TestForgedTokenRefusesNoGenuineOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, &Options{Identifier: byUser, SessionAlone: true}).started(t)
@@ -112,9 +112,9 @@ func TestLogoutIsUnsafe(t *testing.T) {
 	assert.Equal(t, 401, f.get(token).Code)
 }
 
-// TestKeyOfTheHostCounts: the host's Identifier may wrap the library's and set Key itself. Then one
-// Key is one session, whatever tokens it had.
-func TestKeyOfTheHostCounts(t *testing.T) {
+// TestIdentityKeyNamesOneSession: the host's Identifier may wrap the library's and set Key
+// itself. Then one Key is one session, whatever tokens it had.
+func TestIdentityKeyNamesOneSession(t *testing.T) {
 	t.Parallel()
 	ours := newJWT(t, nil)
 	f := newFixture(t, &Options{Identifier: IdentifierFunc(func(r *http.Request) (Identity, error) {

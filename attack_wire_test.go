@@ -62,9 +62,9 @@ func TestNoAnswerIsKept(t *testing.T) {
 	t.Logf("figure S22: no-store in each of %d answers", walked)
 }
 
-// TestNoTokenInAURL: a credential in a query or a path does not authenticate (docs/checks.md S22,
-// ASVS 14.2.1), so no log of URLs contains one.
-func TestNoTokenInAURL(t *testing.T) {
+// TestNoURLHoldsAToken: a credential in a query or a path does not authenticate (docs/checks.md
+// S22, ASVS 14.2.1), so no log of URLs contains one.
+func TestNoURLHoldsAToken(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, NewMemoryStore(), siteOptions{})
 	s.signInAll(t, bob, ruth)

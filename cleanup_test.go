@@ -58,9 +58,9 @@ func TestCleanupGetsPastABusyStore(t *testing.T) {
 	}
 }
 
-// TestCleanupPaces: a step holds its locks for about stepTime, whatever the store does
-// meanwhile, and requests have the store to themselves for as long.
-func TestCleanupPaces(t *testing.T) {
+// TestCleanupRestsAsLongAsItWorks: a step holds its locks for about stepTime, whatever the store
+// does meanwhile, and requests have the store to themselves for as long.
+func TestCleanupRestsAsLongAsItWorks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &slowStore{MemoryStore: NewMemoryStore(), perRow: 100 * time.Microsecond}

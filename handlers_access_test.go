@@ -83,8 +83,8 @@ func TestRoleMatrix(t *testing.T) {
 	}
 }
 
-// TestHead: HEAD answers as GET does, without a body, on a real connection.
-func TestHead(t *testing.T) {
+// TestHeadAnswersAsGetWithoutABody: HEAD answers as GET does, without a body, on a real connection.
+func TestHeadAnswersAsGetWithoutABody(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, NewMemoryStore(), siteOptions{})
 	s.signInAll(t, adam)
@@ -270,9 +270,9 @@ func TestAdminIsReadFromTheStore(t *testing.T) {
 	})
 }
 
-// TestAudit: one record per attempt, in the log as to the observer, with what the
-// caller proved and nothing that authenticates (docs/checks.md S18).
-func TestAudit(t *testing.T) {
+// TestEveryAdminActionIsAudited: one record per attempt, in the log as to the observer, with
+// what the caller proved and nothing that authenticates (docs/checks.md S18).
+func TestEveryAdminActionIsAudited(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, NewMemoryStore(), siteOptions{})
 	sessions := s.signInAll(t, alice, bob, adam, ruth)

@@ -153,9 +153,9 @@ func TestWebSocketCarriesTheSameEvents(t *testing.T) {
 	require.Equal(t, "session_ended", closed.Reason)
 }
 
-// TestOneUserLeavesPlaces: with one account nobody can hold all the places, by however
+// TestOneUserCannotHoldAllStreams: with one account nobody can hold all the places, by however
 // many of its sessions; and what is closed is given back.
-func TestOneUserLeavesPlaces(t *testing.T) {
+func TestOneUserCannotHoldAllStreams(t *testing.T) {
 	t.Parallel()
 	s := newLiveSite(t, NewMemoryStore(), siteOptions{tracker: func(o *Options) { o.MaxSubscribers = 4 * fairStreams }})
 	s.signInAll(t, bob, adam, alice)

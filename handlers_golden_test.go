@@ -23,10 +23,10 @@ var (
 	serial    = regexp.MustCompile(`"id": \d+,\n(\s+"userId")`)
 )
 
-// TestGolden compares every answer, whole, with one file per role: which fields there
-// are, their order, and what each role gets to see (docs/checks.md S25, P04). Handles, serials
-// and times are replaced by words. Both stores must answer alike.
-func TestGolden(t *testing.T) {
+// TestAnswersEqualTheGoldenFiles compares every answer, whole, with one file per role: which
+// fields there are, their order, and what each role gets to see (docs/checks.md S25, P04).
+// Handles, serials and times are replaced by words. Both stores must answer alike.
+func TestAnswersEqualTheGoldenFiles(t *testing.T) {
 	t.Parallel()
 	for role, caller := range map[string]string{"anon": "", "user": alice, "admin": adam, "superadmin": ruth} {
 		t.Run(role, func(t *testing.T) {

@@ -147,9 +147,9 @@ func TestHostilePathIDs(t *testing.T) {
 	})
 }
 
-// TestParameters: what cannot be meant is 400, and the detail names the parameter and
-// its bound.
-func TestParameters(t *testing.T) {
+// TestParametersOutOfBoundsAreRefused: what cannot be meant is 400, and the detail names the
+// parameter and its bound.
+func TestParametersOutOfBoundsAreRefused(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
 		s := newSite(t, store, siteOptions{})
@@ -210,9 +210,9 @@ func TestParameters(t *testing.T) {
 	})
 }
 
-// TestPaging walks lists page by page: every row once, in one order, and one call of
+// TestPagesMissNobody walks lists page by page: every row once, in one order, and one call of
 // the directory a page.
-func TestPaging(t *testing.T) {
+func TestPagesMissNobody(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
 		s := newSite(t, store, siteOptions{})
@@ -303,9 +303,9 @@ func TestHandlersWhileTheStoreIsAway(t *testing.T) {
 	}
 }
 
-// TestDirectoryAway: a list without names is still a list; a search that failed is
-// not "nobody".
-func TestDirectoryAway(t *testing.T) {
+// TestListsAnswerWhileTheDirectoryIsAway: a list without names is still a list; a search that
+// failed is not "nobody".
+func TestListsAnswerWhileTheDirectoryIsAway(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, NewMemoryStore(), siteOptions{})
 	s.signInAll(t, alice, adam)

@@ -45,9 +45,9 @@ func TestHandlerOptionsThatCannotWork(t *testing.T) {
 	}
 }
 
-// TestMounting: a prefix is cut where it is there; a path without it counts as
+// TestHandlersAnswerUnderAnyPrefix: a prefix is cut where it is there; a path without it counts as
 // stripped.
-func TestMounting(t *testing.T) {
+func TestHandlersAnswerUnderAnyPrefix(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, NewMemoryStore(), siteOptions{})
 	session := s.signIn(t, adam)
@@ -120,8 +120,8 @@ func TestRolesOfTheCredential(t *testing.T) {
 	assert.Equal(t, map[string]any{"ended": 1.0}, decoded(t, w)["data"])
 }
 
-// TestAuthorize: one function decides about every route of the online family.
-func TestAuthorize(t *testing.T) {
+// TestAuthorizeDecidesAboutEveryRoute: one function decides about every route of the online family.
+func TestAuthorizeDecidesAboutEveryRoute(t *testing.T) {
 	t.Parallel()
 	var asked []string
 	var failure error
@@ -158,9 +158,9 @@ func TestAuthorize(t *testing.T) {
 	assert.Empty(t, asked, "nobody is signed in")
 }
 
-// TestVisible: a narrowed list fills its pages, misses nobody and shows nobody twice,
+// TestVisibleNarrowsLists: a narrowed list fills its pages, misses nobody and shows nobody twice,
 // on both stores.
-func TestVisible(t *testing.T) {
+func TestVisibleNarrowsLists(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
 		const users = 130
@@ -225,9 +225,9 @@ func TestVisibleIsBounded(t *testing.T) {
 	requireProblem(t, s.as("1000", "GET", onlinePath+"users"), 503, "store_unavailable")
 }
 
-// TestWindows: a user's status and the counts follow the windows, their own ones where
-// the handler has them.
-func TestWindows(t *testing.T) {
+// TestStatusAndCountsFollowTheWindows: a user's status and the counts follow the windows, their
+// own ones where the handler has them.
+func TestStatusAndCountsFollowTheWindows(t *testing.T) {
 	t.Parallel()
 	for _, own := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

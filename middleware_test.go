@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestOutcomes is the table of what the middleware answers, row by row.
-func TestOutcomes(t *testing.T) {
+// TestMiddlewareAnswersRowByRow is the table of what the middleware answers, row by row.
+func TestMiddlewareAnswersRowByRow(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, &Options{
 		Identifier: byUser, Cookie: &CookieOptions{},
@@ -251,7 +251,7 @@ func TestCookieAttributes(t *testing.T) {
 	assert.Equal(t, "no-store", w.Header().Get("Cache-Control"))
 }
 
-func TestRequire(t *testing.T) {
+func TestRequireRefusesWithoutASession(t *testing.T) {
 	t.Parallel()
 	roles := map[string][]string{"1": {"admin"}, "2": {"Admin", "admin ", ""}}
 	f := newFixture(t, &Options{Identifier: byUser})

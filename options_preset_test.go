@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAAL2(t *testing.T) {
+func TestAAL2SetsItsLimits(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, Options{IdleTimeout: 30 * time.Minute, Lifetime: 12 * time.Hour, StaleGrace: -1}, Options{InsecureFailOpen: true}.AAL2())
 	assert.Equal(t, Options{IdleTimeout: time.Minute, Lifetime: time.Hour, StaleGrace: -1}, Options{IdleTimeout: time.Minute, Lifetime: time.Hour}.AAL2())

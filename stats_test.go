@@ -1,6 +1,9 @@
 package sessiontrack
 
 import (
+	"context"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,4 +52,51 @@ func TestTodayOfADayWithoutAMidnight(t *testing.T) {
 			})
 		}
 	}
+}
+
+// hangingStats is a store whose figures never come.
+type hangingStats struct {
+	*MemoryStore
+	asked atomic.Int64
+}
+
+func (s *hangingStats) CountStats(ctx context.Context, _ StatsQuery) (StatsCounts, error) {
+	s.asked.Add(1)
+	<-ctx.Done()
+	return StatsCounts{}, unavailable("count stats", ctx.Err())
+}
+
+// TestStatsHoldNobodyUp: however many ask for figures that do not come, they wait for
+// one question together, for no longer than it may take or than they want to; and what
+// was told last can be had at once.
+func TestStatsHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &hangingStats{MemoryStore: NewMemoryStore()}
+		tracker, err := New(store, nil)
+		require.NoError(t, err)
+		start(t, tracker)
+		began := time.Now()
+		var group sync.WaitGroup
+		for range 100 {
+			group.Go(func() {
+				_, err := tracker.OnlineStats(t.Context())
+				assert.ErrorIs(t, err, ErrUnavailable)
+				assert.Equal(t, 2*time.Second, time.Since(began))
+			})
+		}
+		group.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			_, err := tracker.OnlineStats(ctx)
+			assert.ErrorIs(t, err, ErrUnavailable)
+			assert.Equal(t, 100*time.Millisecond, time.Since(began))
+		})
+		synctest.Wait()
+		assert.Zero(t, tracker.figures.shared.last())
+		assert.Zero(t, time.Since(began))
+		group.Wait()
+		assert.EqualValues(t, 1, store.asked.Load())
+		require.NoError(t, tracker.Shutdown(t.Context()))
+	})
 }

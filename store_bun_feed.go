@@ -1,13 +1,18 @@
 package sessiontrack
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/sessiontrack/sessiontrack/internal/postgres"
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"github.com/sessiontrack/sessiontrack/internal/postgres"
+	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
 // EndedSince implements [EndedFeed].
@@ -83,4 +88,125 @@ func endedOf(groups []endedGroup) (ended []EndedSession) {
 		}
 	}
 	return ended
+}
+
+// The parts of an answer, as a column.
+const (
+	partEnded = iota + 1
+	partBegun
+	partSeen
+	partUsers
+)
+
+// bunChange is a row of the answer: a session, or a user.
+type bunChange struct {
+	bunRow
+	Part     int  `bun:"part"`
+	Sessions int  `bun:"sessions"`
+	Standby  bool `bun:"standby"`
+}
+
+// noSession fills a session's columns in the rows of users.
+const noSession = `NULL::bigint AS id, NULL AS session_id, u.user_id, false AS derived, NULL AS ip_address, NULL AS ip_source,
+NULL AS country_code, NULL AS country, NULL AS region, NULL AS city, NULL AS login_ip_address, NULL AS login_ip_source,
+NULL AS user_agent, NULL AS client_hints, NULL AS device_type, NULL AS device_source, false AS device_ambiguous,
+NULL AS browser, NULL AS browser_version, NULL AS os, NULL AS os_version, NULL AS brand, NULL AS model,
+NULL::timestamptz AS login_at, u.last_activity, NULL::timestamptz AS expires_at, NULL::timestamptz AS credential_until,
+NULL::timestamptz AS logout_at, NULL AS end_reason, NULL AS ended_by`
+
+// ChangesSince implements [ChangeFeed]: one statement, each part an index's range.
+func (s *BunStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, error) {
+	if err := q.Check(); err != nil {
+		return Changes{}, err
+	}
+	parts := s.changeParts(&q)
+	if len(parts) == 0 {
+		now, err := s.db.Now(ctx)
+		return Changes{Now: now}, bunFailed("changes since", err)
+	}
+	all := parts[0]
+	for _, part := range parts[1:] {
+		all = all.UnionAll(part)
+	}
+	var rows []bunChange
+	err := s.readEnds(ctx, func(conn bun.Conn) (standby bool, err error) {
+		rows = nil
+		err = conn.NewSelect().TableExpr("(SELECT 1) AS one").Join("LEFT JOIN (?) AS c ON true", all).
+			ColumnExpr("statement_timestamp() AS now, pg_is_in_recovery() AS standby, c.*").Scan(ctx, &rows)
+		return err == nil && rows[0].Standby, err
+	})
+	if err != nil {
+		return Changes{}, bunFailed("changes since", err)
+	}
+	return changesOf(rows, q.Limit), nil
+}
+
+// changeParts returns a query for each part that is asked for.
+func (s *BunStore) changeParts(q *ChangeQuery) (parts []*bun.SelectQuery) {
+	sessions := func(part int, column string, since time.Time) {
+		parts = append(parts, s.db.NewSelect().TableExpr("?(schema)user_sessions AS s").
+			ColumnExpr("? AS part, 0::bigint AS sessions, "+sessionColumns, part).
+			Where("s.?0 > ?1 AND s.?0 < 'infinity'", bun.Ident(column), columnTime(since)).
+			OrderExpr("s.?, s.id", bun.Ident(column)).Limit(int64(q.Limit)+1))
+	}
+	if !q.Ended.IsZero() {
+		sessions(partEnded, "logout_at", q.Ended)
+	}
+	if !q.Begun.IsZero() {
+		sessions(partBegun, "login_at", q.Begun)
+	}
+	if !q.Seen.IsZero() {
+		seen := s.db.NewSelect().TableExpr("?(schema)user_presence AS u").
+			ColumnExpr("? AS part, 0::bigint AS sessions, "+noSession, partSeen).
+			Where("u.last_activity > ?", columnTime(q.Seen)).
+			OrderExpr("u.last_activity DESC, u.user_id").Limit(int64(q.Limit))
+		if b := q.Before; !b.IsZero() {
+			at := columnTime(b.At)
+			seen = seen.Where("u.last_activity <= ?", at).Where("(u.last_activity < ? OR u.user_id > ?)", at, shortColumn(b.UserID))
+		}
+		parts = append(parts, seen)
+	}
+	if users := slices.DeleteFunc(slices.Clone(q.Users), func(id string) bool { return !text.Valid(id) }); len(users) > 0 {
+		parts = append(parts, s.db.NewSelect().TableExpr("?(schema)user_presence AS u").
+			ColumnExpr("? AS part, (SELECT count(*) FROM ?(schema)user_sessions AS s WHERE s.user_id = u.user_id AND s.logout_at IS NULL) AS sessions, "+noSession, partUsers).
+			Where("u.user_id = ANY(?::text[])", pgdialect.Array(users)))
+	}
+	return parts
+}
+
+// changesOf sorts the rows into their parts, each in its order.
+func changesOf(rows []bunChange, limit int) (c Changes) {
+	for i := range rows {
+		r := &rows[i]
+		c.Now = utc(r.Now)
+		user := OnlineUser{UserID: r.UserID, LastActivity: utc(r.LastActivity), Sessions: r.Sessions}
+		switch r.Part {
+		case partEnded:
+			c.Ended = append(c.Ended, r.session())
+		case partBegun:
+			c.Begun = append(c.Begun, r.session())
+		case partSeen:
+			c.Seen = append(c.Seen, user)
+		case partUsers:
+			c.Users = append(c.Users, user)
+		}
+	}
+	c.Ended, c.MoreEnded = cut(c.Ended, limit, func(s *Session) time.Time { return s.LogoutAt })
+	c.Begun, c.MoreBegun = cut(c.Begun, limit, func(s *Session) time.Time { return s.LoginAt })
+	slices.SortFunc(c.Seen, func(a, b OnlineUser) int {
+		return cmp.Or(b.LastActivity.Compare(a.LastActivity), cmp.Compare(a.UserID, b.UserID))
+	})
+	return c
+}
+
+// cut sorts sessions by a time and takes off what is over the limit: a UNION promises
+// no order.
+func cut(sessions []Session, limit int, at func(*Session) time.Time) ([]Session, bool) {
+	slices.SortFunc(sessions, func(a, b Session) int {
+		return cmp.Or(at(&a).Compare(at(&b)), cmp.Compare(a.Serial, b.Serial))
+	})
+	if len(sessions) > limit {
+		return sessions[:limit], true
+	}
+	return sessions, false
 }

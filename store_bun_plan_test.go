@@ -161,10 +161,10 @@ func TestBunStoreFindsAUserWhoHasMost(t *testing.T) {
 	}
 }
 
-// TestBunStorePurgeWadesThroughNothing: rows that are remembered for credentials which
+// TestBunStorePurgeSkipsWhatIsRemembered: rows that are remembered for credentials which
 // are good for years cost a purge nothing, whether that end is known or not, and fences
 // go some at a time.
-func TestBunStorePurgeWadesThroughNothing(t *testing.T) {
+func TestBunStorePurgeSkipsWhatIsRemembered(t *testing.T) {
 	t.Parallel()
 	s, ctx := newBunStore(t), t.Context()
 	_, err := s.db.ExecContext(ctx, `INSERT INTO user_sessions (user_id, session_id, derived, logout_at, end_reason, credential_until, updated_at)

@@ -115,7 +115,7 @@ func TestMemoryStoreReturnsTheMemoryOfWhatIsPurged(t *testing.T) {
 
 // A run of bounded calls may be broken off; the next one that says it is done has
 // seen everything, also what came due in front of where the run stopped.
-func TestMemoryStorePurgeGoesRound(t *testing.T) {
+func TestMemoryStorePurgeGoesOnWhereItStopped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewMemoryStore()

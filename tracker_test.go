@@ -149,7 +149,7 @@ func TestStartOutlivesItsContext(t *testing.T) {
 	}
 }
 
-func TestHooks(t *testing.T) {
+func TestHooksAreToldOfLoginsAndEnds(t *testing.T) {
 	t.Parallel()
 	for name, running := range map[string]bool{"started": true, "not started": false} {
 		t.Run(name, func(t *testing.T) {

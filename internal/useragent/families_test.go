@@ -93,8 +93,9 @@ func TestFoldAgent(t *testing.T) {
 	assert.Equal(t, strings.ToLower(chromeOnMac), foldAgent(chromeOnMac))
 }
 
-// TestStuffedAgent: an agent of hundreds of others' words is given up, not worked on.
-func TestStuffedAgent(t *testing.T) {
+// TestAgentStuffedWithWordsIsGivenUp: an agent of hundreds of others' words is given up, not
+// worked on.
+func TestAgentStuffedWithWordsIsGivenUp(t *testing.T) {
 	t.Parallel()
 	f, err := newFamilies(nil)
 	require.NoError(t, err)

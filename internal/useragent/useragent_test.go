@@ -234,7 +234,7 @@ func TestCleanUserAgent(t *testing.T) {
 	}
 }
 
-func TestCleanUserAgentDoesNotReadOn(t *testing.T) {
+func TestCleanReadsNoFurtherThanItsLimit(t *testing.T) {
 	long := strings.Repeat("\u202e", 300<<10)
 	short := long[:600]
 	ratio := float64(testing.Benchmark(func(b *testing.B) {

@@ -36,7 +36,7 @@ var mutants = []mutant{
 	{
 		name: "owner", guard: "a session is its user's only",
 		file: "resolve.go", edits: []string{"return !c.verified || e.user == c.identity().UserID", "return true"},
-		pkg: ".", run: "TestOutcomes",
+		pkg: ".", run: "TestMiddlewareAnswersRowByRow",
 	},
 	{
 		name: "constant-time", guard: "secrets are compared in constant time",
@@ -47,7 +47,7 @@ var mutants = []mutant{
 	{
 		name: "secret", guard: "a handle without its secret is nobody",
 		file: "resolve.go", edits: []string{"if (c.header || c.cookie) && !c.token.Proves(&e.hash) {", "if false {"},
-		pkg: ".", run: "TestOutcomes|TestOneAnswer",
+		pkg: ".", run: "TestMiddlewareAnswersRowByRow|TestOneAnswer",
 	},
 	{
 		name: "size-cap", guard: "a token is capped before it is parsed",

@@ -111,5 +111,5 @@ func TestStatementsOfAnIdleReplica(t *testing.T) {
 		seen += len(sent)
 		return seen >= 20
 	}, time.Minute, interval)
-	assert.LessOrEqual(t, seen, int(time.Since(began)/interval)+1)
+	assert.LessOrEqual(t, seen, int(time.Since(began)/interval)+2, "one at each end may be late")
 }

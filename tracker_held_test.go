@@ -3,19 +3,16 @@ package sessiontrack
 import (
 	"context"
 	"net/http/httptest"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// TestHeldIsBounded is invariant I20: whatever comes, what a Tracker holds is bounded, and nothing
-// is left of it after Shutdown; that no goroutine is, the bubble checks.
-func TestHeldIsBounded(t *testing.T) {
+// TestTrackerHoldsABoundedAmount is invariant I20: whatever comes, what a Tracker holds is
+// bounded, and nothing is left of it after Shutdown; that no goroutine is, the bubble checks.
+func TestTrackerHoldsABoundedAmount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const size = 512
@@ -70,51 +67,4 @@ func (s *hangingTouches) Touch(ctx context.Context, _ []TouchRecord, _ time.Dura
 	deadline, _ := ctx.Deadline()
 	time.Sleep(time.Until(deadline))
 	return nil, ErrUnavailable
-}
-
-// hangingStats is a store whose figures never come.
-type hangingStats struct {
-	*MemoryStore
-	asked atomic.Int64
-}
-
-func (s *hangingStats) CountStats(ctx context.Context, _ StatsQuery) (StatsCounts, error) {
-	s.asked.Add(1)
-	<-ctx.Done()
-	return StatsCounts{}, unavailable("count stats", ctx.Err())
-}
-
-// TestStatsHoldNobodyUp: however many ask for figures that do not come, they wait for
-// one question together, for no longer than it may take or than they want to; and what
-// was told last can be had at once.
-func TestStatsHoldNobodyUp(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		store := &hangingStats{MemoryStore: NewMemoryStore()}
-		tracker, err := New(store, nil)
-		require.NoError(t, err)
-		start(t, tracker)
-		began := time.Now()
-		var group sync.WaitGroup
-		for range 100 {
-			group.Go(func() {
-				_, err := tracker.OnlineStats(t.Context())
-				assert.ErrorIs(t, err, ErrUnavailable)
-				assert.Equal(t, 2*time.Second, time.Since(began))
-			})
-		}
-		group.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-			defer cancel()
-			_, err := tracker.OnlineStats(ctx)
-			assert.ErrorIs(t, err, ErrUnavailable)
-			assert.Equal(t, 100*time.Millisecond, time.Since(began))
-		})
-		synctest.Wait()
-		assert.Zero(t, tracker.figures.shared.last())
-		assert.Zero(t, time.Since(began))
-		group.Wait()
-		assert.EqualValues(t, 1, store.asked.Load())
-		require.NoError(t, tracker.Shutdown(t.Context()))
-	})
 }

@@ -86,9 +86,9 @@ func TestRunsDoNotOverlap(t *testing.T) {
 	})
 }
 
-// TestShutdownAfterAHooks: a hook that shuts the tracker down cannot wait for itself;
-// who calls Shutdown next does.
-func TestShutdownAfterAHooks(t *testing.T) {
+// TestShutdownWaitsForAHookThatShutsDown: a hook that shuts the tracker down cannot wait for
+// itself; who calls Shutdown next does.
+func TestShutdownWaitsForAHookThatShutsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var f *fixture

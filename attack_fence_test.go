@@ -10,8 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFence: ending all of a user's sessions refuses tokens, too, that nobody has seen.
-func TestFence(t *testing.T) {
+// TestEndOfAUserRefusesEarlierCredentials: ending all of a user's sessions refuses tokens, too,
+// that nobody has seen.
+func TestEndOfAUserRefusesEarlierCredentials(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, &Options{Identifier: newJWT(t, nil)}).started(t)
 	now := time.Now()
@@ -47,9 +48,9 @@ func TestFence(t *testing.T) {
 	require.LessOrEqual(t, f.store.creates.Load(), int64(5), "what is refused by the fence is cached")
 }
 
-// TestFenceIsOfOneToken: where a provider's session is one for several tokens, a token
-// issued after the fence is good also where an earlier one was refused.
-func TestFenceIsOfOneToken(t *testing.T) {
+// TestFenceLetsLaterTokensOfTheSessionIn: where a provider's session is one for several tokens,
+// a token issued after the fence is good also where an earlier one was refused.
+func TestFenceLetsLaterTokensOfTheSessionIn(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, &Options{Identifier: newJWT(t, func(o *JWTOptions) { o.IssuerSessions = true })}).started(t)
 	now := time.Now()

@@ -66,8 +66,8 @@ func bearerOf(t *testing.T, user string, expires time.Duration, claims ...string
 
 func cookieOf(token Token) string { return "__Host-session=" + token.Reveal() }
 
-// TestMiddlewareOutcomes checks every row of the table of outcomes on both stores.
-func TestMiddlewareOutcomes(t *testing.T) {
+// TestMiddlewareAnswersOnBothStores checks every row of the table of outcomes on both stores.
+func TestMiddlewareAnswersOnBothStores(t *testing.T) {
 	t.Parallel()
 	onEachStore(t, func(t *testing.T, store Store) {
 		o, alone := newOutcomes(t, store, false), newOutcomes(t, store, true)
