@@ -88,6 +88,6 @@ func TestCursorsOfOneMoment(t *testing.T) {
 			next: Cursor{At: at, UserID: "m"}, want: Cursor{At: at}},
 		"the list is over": {after: Cursor{At: at}},
 	} {
-		assert.Equal(t, row.want, discreet(row.after, row.next, row.shown), name)
+		assert.Equal(t, row.want, maskCursor(row.after, row.next, row.shown), name)
 	}
 }

@@ -150,15 +150,15 @@ func (h *userHandler) visibleUsers(c *call, q OnlineQuery) (OnlinePage, error) {
 		}
 		q.After, q.Limit = page.Next, maxPage
 	}
-	out.Next = discreet(began, out.Next, out.Users)
+	out.Next = maskCursor(began, out.Next, out.Users)
 	return out, nil
 }
 
-// discreet is a cursor for a list that began at after, has shown some users and goes on
-// at next, that names nobody but who was shown: the store's own names the user whom it
-// read last, who may be hidden from the viewer. It stands at the same moment, and before
-// nobody shown: what of that moment lies behind it was hidden, and is looked at again.
-func discreet(after, next Cursor, shown []OnlineUser) Cursor {
+// maskCursor returns a place to go on from that contains only ids which the viewer has
+// seen. The store's own cursor names the user whom it read last, who may be hidden. The
+// masked one stands at the same moment and behind everybody shown: hidden users of that
+// moment are looked at again.
+func maskCursor(after, next Cursor, shown []OnlineUser) Cursor {
 	last := ""
 	if len(shown) > 0 {
 		last = shown[len(shown)-1].UserID
