@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -84,6 +86,28 @@ func TestHandlerAddsTheMissingSlash(t *testing.T) {
 		location := get(t, h, path).Header().Get("Location")
 		assert.True(t, location == "" || strings.HasPrefix(location, "./"), location)
 	}
+}
+
+// A pattern with the slash alone has the mux redirect, by itself and to a path that lacks
+// what the proxy cut.
+func TestMountedBehindAProxyThatCutsAPrefix(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	page := Handler(nil)
+	mux.HandleFunc("GET /", http.NotFound)
+	mux.Handle("GET /dashboard", page)
+	mux.Handle("GET /dashboard/", page)
+	application := httptest.NewServer(mux)
+	t.Cleanup(application.Close)
+	target, err := url.Parse(application.URL)
+	require.NoError(t, err)
+	proxy := httptest.NewServer(http.StripPrefix("/app", httputil.NewSingleHostReverseProxy(target)))
+	t.Cleanup(proxy.Close)
+	answer, err := http.Get(proxy.URL + "/app/dashboard")
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	assert.Equal(t, http.StatusOK, answer.StatusCode)
+	assert.Equal(t, "/app/dashboard/", answer.Request.URL.Path)
 }
 
 func TestHandlerHeaders(t *testing.T) {

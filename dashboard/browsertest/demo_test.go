@@ -92,6 +92,28 @@ func (d *demo) lose() {
 
 func (d *demo) regain() { d.cut.Store(false) }
 
+// Where a proxy cuts a prefix, the page and all that it asks for stay below it.
+func TestBehindAProxyThatCutsAPrefix(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	target, err := url.Parse(d.base)
+	require.NoError(t, err)
+	below := httputil.NewSingleHostReverseProxy(target)
+	below.FlushInterval = -1
+	mux := http.NewServeMux()
+	mux.Handle("/app/", http.StripPrefix("/app", below))
+	proxy := httptest.NewServer(mux)
+	t.Cleanup(func() {
+		proxy.CloseClientConnections()
+		proxy.Close()
+	})
+	p := newTab(t, 1360, 900)
+	p.open(proxy.URL+"/app/dashboard", "admin@example.com")
+	p.says(".is-sessions .tile-value", "1")
+	require.Equal(t, "/app/dashboard/", eval[string](p, "location.pathname"))
+	p.clean()
+}
+
 // visitor is somebody with an account, and a browser of their own.
 type visitor struct {
 	d         *demo

@@ -30,7 +30,7 @@ func newApplication(config config, store sessiontrack.Store, log *slog.Logger) (
 		Identifier:      identifier,
 		ClientIP:        sessiontrack.TrustedProxies(config.trusted...),
 		Skip:            sessiontrack.SkipPrefixes("/static/", "/docs"),
-		SessionOptional: sessiontrack.SkipPrefixes("/", "/login", "/healthz", "/dashboard/"),
+		SessionOptional: sessiontrack.SkipPrefixes("/", "/login", "/healthz", "/dashboard"),
 		Directory:       a.users,
 		Locator:         places{},
 		Roles:           a.users.Roles,
@@ -74,7 +74,11 @@ func (a *application) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/user-sessions/", a.tracker.AdminHandler(nil))
 	mux.Handle("/api/v1/online/", a.tracker.UserHandler(nil))
-	mux.Handle("/dashboard/", dashboard.Handler(&dashboard.Options{LoginPath: "/login", LogoutPath: "/logout"}))
+	page := dashboard.Handler(&dashboard.Options{ // relative paths work behind a proxy that cuts a prefix, too
+		AdminPath: "../api/user-sessions/", OnlinePath: "../api/v1/online/", LoginPath: "../login", LogoutPath: "../logout",
+	})
+	mux.Handle("/dashboard", page) // adds the slash
+	mux.Handle("/dashboard/", page)
 	own := http.NewServeMux()
 	own.Handle("/login", methods{http.MethodPost: a.login})
 	own.Handle("/logout", methods{http.MethodPost: a.tracker.Logout})

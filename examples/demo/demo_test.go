@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -172,6 +173,16 @@ func TestPagesAndStaticFiles(t *testing.T) {
 		requireProblem(t, r, http.StatusMethodNotAllowed, "method_not_allowed")
 		assert.Equal(t, allow, r.header.Get("Allow"))
 	}
+}
+
+// A redirect to /dashboard/ would lose what a proxy has cut.
+func TestDashboardAddsItsSlashRelatively(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	answer, err := http.DefaultTransport.RoundTrip(httptest.NewRequest(http.MethodGet, d.base+"/dashboard", nil))
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	assert.Equal(t, "./dashboard/", answer.Header.Get("Location"))
 }
 
 func TestOtherSitesSignNobodyInOrOut(t *testing.T) {
