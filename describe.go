@@ -59,7 +59,7 @@ func (d *describer) newSession(r *http.Request, userID string, h handle) NewSess
 		Session: Session{
 			ID: h.id(), UserID: userID,
 			Address: seen.address, AddressSource: seen.source, LoginAddress: seen.address, LoginAddressSource: seen.source,
-			UserAgent: agent, ClientHints: hints, Device: Device{Type: seen.device},
+			UserAgent: agent, ClientHints: hints, Device: seen.device,
 		},
 		Lifetime: d.limits.lifetime, IdleTimeout: d.limits.idle, Limit: d.limits.max, Policy: d.limits.policy,
 	}
@@ -70,9 +70,20 @@ func (d *describer) observe(r *http.Request) observation {
 	var o observation
 	o.address, o.source = d.addressOf(r)
 	agent, hints := useragent.Clean(r.UserAgent()), useragent.Hints(r.Header)
-	o.device = DeviceType(useragent.Type(agent, hints))
 	o.userAgent, o.hints = agent, hints
+	o.device = d.deviceAtOnce(agent, hints)
 	return o
+}
+
+// deviceAtOnce is what can be said of a device without delay: all of one whose user agent
+// was described before, else its type.
+func (d *describer) deviceAtOnce(agent, hints string) (device Device) {
+	named := false
+	d.host.contain("Classifier", func() { device, named = d.classifier.known(agent, hints) })
+	if !named {
+		return Device{Type: DeviceType(useragent.Type(agent, hints))}
+	}
+	return d.privacy.keptDevice(device)
 }
 
 // addressOf is the client's address by the host's strategy, as far as it may be kept.

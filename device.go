@@ -128,6 +128,12 @@ func (c *Classifier) describe(agent, hints string) Device {
 	return deviceOf(c.engine.Describe(agent, hints))
 }
 
+// known returns the Device of an agent that was described before. It does not wait.
+func (c *Classifier) known(agent, hints string) (Device, bool) {
+	found, ok := c.engine.Known(agent, hints)
+	return deviceOf(found), ok
+}
+
 // AcceptClientHints asks browsers, by the response header Accept-CH (RFC 8942),
 // for the client hints that tell a device's model, Windows 11 and the true
 // version of Android. They come with the requests after the first, over HTTPS

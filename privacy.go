@@ -190,5 +190,5 @@ type observation struct {
 	source    string
 	userAgent string
 	hints     string
-	device    DeviceType
+	device    Device
 }

@@ -89,6 +89,16 @@ func (c *Classifier) Describe(userAgent, hints string) Result {
 	return d
 }
 
+// Known returns the Result of an agent that was described before, if it is still kept. It
+// never waits and costs no allocation: it is for the request's path.
+func (c *Classifier) Known(userAgent, hints string) (Result, bool) {
+	e := c.engine.Load()
+	if e == nil {
+		return Result{}, false
+	}
+	return e.cache.get(cacheKey{userAgent, hints})
+}
+
 // cacheKey is what a Result depends on.
 type cacheKey struct{ userAgent, hints string }
 

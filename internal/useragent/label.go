@@ -79,7 +79,7 @@ func (d Result) label(browser, system string) string {
 
 // unnamed are the labels of devices of which only the type is known.
 var unnamed = map[string]string{
-	Desktop: "Computer", Mobile: "Phone", Tablet: "Tablet", Bot: "Bot", TV: "TV", Console: "Game console",
+	Desktop: "Computer", Mobile: "Phone", Tablet: "Tablet", Bot: "Automated client", TV: "TV", Console: "Game console",
 	Wearable: "Wearable", Other: "Other device", Unknown: "Unknown device", "": "Unknown device",
 }
 
