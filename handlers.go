@@ -147,7 +147,7 @@ func (f *family) answer(c *call) (any, error) {
 	if c.endpoint.stream {
 		return f.open(c)
 	}
-	if c.caller, err = f.t.caller(c.r, c.endpoint.fresh); err != nil {
+	if c.caller, err = f.t.caller(c.r, c.endpoint.fresh, f.takesPassive(c)); err != nil {
 		return nil, err
 	}
 	if err := f.authorize(c); err != nil {
@@ -162,11 +162,26 @@ func (f *family) answer(c *call) (any, error) {
 	return c.endpoint.serve(c)
 }
 
-// open begins a stream, which is no activity.
-func (f *family) open(c *call) (_ any, err error) {
+// takesPassive reports whether a request is to count as no activity, and says so to the
+// middleware.
+func (f *family) takesPassive(c *call) bool {
+	if c.endpoint.method != http.MethodGet || !saysPassive(c.r) {
+		return false
+	}
+	f.drop(c)
+	return true
+}
+
+// drop takes back the activity that the middleware holds for the request.
+func (f *family) drop(c *call) {
 	if known := f.t.knows(c.r); known != nil && known.held != nil {
 		known.held.drop()
 	}
+}
+
+// open begins a stream, which is no activity.
+func (f *family) open(c *call) (_ any, err error) {
+	f.drop(c)
 	if foreignSocket(c.r, f.origins) {
 		return nil, errCrossOrigin
 	}

@@ -17,7 +17,7 @@ type tracked struct {
 	entry *entry
 	by    *Tracker
 	roles []string
-	held  *heldTouch // nil but for requests that may open one of our streams
+	held  *heldTouch // nil but for requests that may count as no activity
 }
 
 type contextKey struct{}
@@ -76,7 +76,7 @@ func (t *Tracker) Middleware(next http.Handler) http.Handler {
 // serve hands a request with a good session to next.
 func (t *Tracker) serve(w http.ResponseWriter, r *http.Request, next http.Handler, res *resolution) {
 	caller := &tracked{Context: r.Context(), entry: res.entry, by: t, roles: res.roles}
-	if mayStream(r) {
+	if mayStream(r) || saysPassive(r) {
 		if caller.held = t.hold(r, res); caller.held != nil {
 			defer caller.held.count()
 		}
@@ -181,8 +181,8 @@ func (t *Tracker) Authenticate(r *http.Request) (Session, error) {
 
 // caller is the request's session as the middleware found it, or found now where the
 // middleware has not run. fresh asks the store regardless, for decisions that must
-// not be stale (OWASP ASVS 8.3.2).
-func (t *Tracker) caller(r *http.Request, fresh bool) (*tracked, error) {
+// not be stale (OWASP ASVS 8.3.2). A passive request is no activity.
+func (t *Tracker) caller(r *http.Request, fresh, passive bool) (*tracked, error) {
 	known := t.knows(r)
 	if known != nil && !fresh {
 		return known, nil
@@ -191,7 +191,7 @@ func (t *Tracker) caller(r *http.Request, fresh bool) (*tracked, error) {
 	if err != nil {
 		return nil, err
 	}
-	if known == nil {
+	if known == nil && !passive {
 		t.use(r, &res)
 	}
 	return &tracked{Context: r.Context(), entry: res.entry, by: t, roles: res.roles}, nil
@@ -324,4 +324,15 @@ func (h *heldTouch) decide() {
 func (h *heldTouch) drop() {
 	h.timer.Stop()
 	h.decided.Store(true)
+}
+
+// passiveHeader marks a GET that a page sends by a timer and no person caused. Only this
+// package's own handlers honour it: a stolen session that could say so anywhere would use
+// the application without a trace of activity. A script of another site cannot send it.
+const passiveHeader = "X-Session-Passive"
+
+// saysPassive reports whether a request asks not to count as activity.
+func saysPassive(r *http.Request) bool {
+	values := r.Header[passiveHeader]
+	return len(values) == 1 && values[0] == "true" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 }
