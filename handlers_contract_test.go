@@ -45,8 +45,8 @@ var contracts = []contract{
 			assert.Equal(t, []any{false, true, false, false}, field(list, "current"))
 			assert.Equal(t, []any{true, true, true, true}, field(list, "online"))
 			assert.Equal(t, []any{true, true, true, true}, field(list, "isActive"))
-			assert.Equal(t, map[string]any{"id": 1.0, "email": "user1@example.com", "fullName": "User <1>"}, list[3]["user"])
-			assert.Equal(t, map[string]any{"id": 2.0, "email": nil, "fullName": nil}, list[2]["user"], "not in the directory")
+			assert.Equal(t, map[string]any{"id": 1.0, "email": "user1@example.com", "fullName": "User <1>", "pictureUrl": "https://example.com/1.png"}, list[3]["user"])
+			assert.Equal(t, map[string]any{"id": 2.0, "email": nil, "fullName": nil, "pictureUrl": nil}, list[2]["user"], "not in the directory")
 			assert.Equal(t, string(before[alice].ID), list[3]["sessionId"])
 			assert.Equal(t, "192.0.2.1", list[3]["ipAddress"])
 			assert.EqualValues(t, 1, s.directory.calls.Load(), "calls of the directory for a page")
@@ -87,6 +87,7 @@ var contracts = []contract{
 			assert.Equal(t, []any{true, false}, field(list, "isActive"))
 			assert.Equal(t, []any{nil, "password"}, field(list, "endReason"))
 			assert.Equal(t, []any{nil, 7.0}, field(list, "endedBy"))
+			assert.Equal(t, []any{nil, "User <7>"}, field(list, "endedByName"))
 			assert.Equal(t, []any{true, false}, field(list, "online"))
 			assert.Nil(t, list[0]["logoutAt"])
 			assert.NotNil(t, list[1]["logoutAt"])
@@ -175,6 +176,7 @@ var contracts = []contract{
 			assert.Equal(t, map[string]any{
 				"very_active_users": 4.0, "online_users": 4.0, "recently_active_users": 4.0, "total_active_sessions": 4.0,
 				"peak_hour_today": nil, "peak_users_today": 0.0, "status": "success",
+				"windows": map[string]any{"very_active": 5.0, "online": 15.0, "recently_active": 60.0},
 			}, body)
 			s.figures.sample(t.Context())
 			s.figures.shared.latest = nil // the answer is shared for a second

@@ -280,7 +280,7 @@ func (f *family) eventView(r *logEntry) eventView {
 	v := eventView{Type: e.Type, ID: e.ID, Timestamp: e.Time, Reason: e.Reason}
 	switch e.Type {
 	case EventStats, EventSnapshot:
-		stats := statsOf(e.Stats)
+		stats := statsOf(e.Stats, f.windows())
 		v.Stats = &stats
 	case EventLogin, EventLogout:
 		v.Session = f.sessionEvent(e, r.people[e.Session.UserID])
@@ -296,7 +296,7 @@ func (f *family) sessionEvent(e *Event, user UserInfo) *adminSessionView {
 	s, began := e.Session, e.Type == EventLogin
 	v := &adminSessionView{
 		sessionView: sessionView{sessionJSON: s.toJSON(f.t.host.jsonUserID(s.UserID), began), Online: began},
-		User:        userView{ID: f.t.host.jsonUserID(s.UserID), FullName: textOrNil(user.fullName())}, // events carry no e-mail
+		User:        f.userView(s.UserID, UserInfo{FullName: user.fullName(), AvatarURL: user.AvatarURL}), // events carry no e-mail
 	}
 	if s.EndedBy != "" {
 		v.EndedBy = f.t.host.jsonUserID(s.EndedBy)

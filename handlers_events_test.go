@@ -178,9 +178,9 @@ func goldenEvent(t *testing.T, name string, data map[string]any) {
 	t.Helper()
 	want := map[string]string{
 		"login": `{"type":"login","session":{"userId":1,"ipAddress":"192.0.2.1","isActive":true,"online":true,"current":false,` +
-			`"logoutAt":null,"endReason":null,"endedBy":null,"location":null,"user":{"id":1,"email":null,"fullName":"User <1>"}}}`,
+			`"logoutAt":null,"endReason":null,"endedBy":null,"endedByName":null,"location":null,"user":{"id":1,"email":null,"fullName":"User <1>","pictureUrl":"https://example.com/1.png"}}}`,
 		"logout": `{"type":"logout","session":{"userId":1,"ipAddress":"192.0.2.1","isActive":false,"online":false,"current":false,` +
-			`"endReason":"admin","endedBy":7,"location":null,"user":{"id":1,"email":null,"fullName":"User <1>"}}}`,
+			`"endReason":"admin","endedBy":7,"endedByName":null,"location":null,"user":{"id":1,"email":null,"fullName":"User <1>","pictureUrl":"https://example.com/1.png"}}}`,
 		"online": `{"type":"online","user":{"user_id":1,"username":"user1","display_name":"User № 1","avatar_url":"https://example.com/1.png","session_count":1,"status":"very_active"}}`,
 	}[name]
 	for _, key := range []string{"id", "timestamp"} {

@@ -245,9 +245,26 @@ type statsAnswer struct {
 	OnlineUsers         int       `json:"online_users"`
 	RecentlyActiveUsers int       `json:"recently_active_users"`
 	TotalActiveSessions int       `json:"total_active_sessions"`
+	Windows             windows   `json:"windows"`
 	PeakHourToday       *int      `json:"peak_hour_today"`
 	PeakUsersToday      int       `json:"peak_users_today"`
 	Status              string    `json:"status"`
+}
+
+// windows are those that the figures are counted in, in minutes.
+type windows struct {
+	VeryActive     float64 `json:"very_active"`
+	Online         float64 `json:"online"`
+	RecentlyActive float64 `json:"recently_active"`
+}
+
+func windowsOf(veryActive, online, recentlyActive time.Duration) windows {
+	return windows{veryActive.Minutes(), online.Minutes(), recentlyActive.Minutes()}
+}
+
+// windows are those of events, which all handlers share.
+func (f *family) windows() windows {
+	return windowsOf(f.t.opts.VeryActive, f.t.opts.Online, f.t.opts.RecentlyActive)
 }
 
 func (h *userHandler) stats(c *call) (any, error) {
@@ -262,13 +279,13 @@ func (h *userHandler) stats(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return statsOf(s), nil
+	return statsOf(s, windowsOf(h.opts.VeryActive, h.opts.Online, h.opts.RecentlyActive)), nil
 }
 
-func statsOf(s OnlineStats) statsAnswer {
+func statsOf(s OnlineStats, w windows) statsAnswer {
 	answer := statsAnswer{
 		Timestamp: s.At, VeryActiveUsers: s.VeryActive, OnlineUsers: s.Online, RecentlyActiveUsers: s.RecentlyActive,
-		TotalActiveSessions: s.ActiveSessions, PeakUsersToday: s.PeakUsers, Status: "success",
+		TotalActiveSessions: s.ActiveSessions, PeakUsersToday: s.PeakUsers, Windows: w, Status: "success",
 	}
 	if s.PeakHour >= 0 {
 		answer.PeakHourToday = &s.PeakHour

@@ -20,15 +20,22 @@ type sessionView struct {
 // adminSessionView is a session as administrators see it.
 type adminSessionView struct {
 	sessionView
-	User userView `json:"user"`
+	// EndedByName is the directory's name for who ended it.
+	EndedByName *string  `json:"endedByName"`
+	User        userView `json:"user"`
 }
 
 // userView is a session's user, for administrators. What the directory does not tell is
 // null.
 type userView struct {
-	ID       any     `json:"id"`
-	Email    *string `json:"email"`
-	FullName *string `json:"fullName"`
+	ID         any     `json:"id"`
+	Email      *string `json:"email"`
+	FullName   *string `json:"fullName"`
+	PictureURL *string `json:"pictureUrl"`
+}
+
+func (f *family) userView(id string, u UserInfo) userView {
+	return userView{f.t.host.jsonUserID(id), textOrNil(u.Email), textOrNil(u.fullName()), textOrNil(u.AvatarURL)}
 }
 
 func (f *family) sessionView(s Session, c *call, window time.Duration) sessionView {
@@ -44,7 +51,8 @@ func (f *family) sessionView(s Session, c *call, window time.Duration) sessionVi
 	return v
 }
 
-// adminViews asks the directory once for all of a page's users.
+// adminViews asks the directory once for all of a page's users, those included who ended
+// sessions.
 func (f *family) adminViews(sessions []Session, c *call, window time.Duration) []adminSessionView {
 	known := f.t.host.users(c.r.Context(), userIDs(sessions))
 	views := make([]adminSessionView, len(sessions))
@@ -52,22 +60,25 @@ func (f *family) adminViews(sessions []Session, c *call, window time.Duration) [
 		user := known[s.UserID]
 		views[i] = adminSessionView{
 			sessionView: f.sessionView(s, c, window),
-			User:        userView{f.t.host.jsonUserID(s.UserID), textOrNil(user.Email), textOrNil(user.fullName())},
+			EndedByName: textOrNil(known[s.EndedBy].fullName()),
+			User:        f.userView(s.UserID, user),
 		}
 	}
 	return views
 }
 
-// userIDs are the users of a page, each once; those of erased sessions are blank and
-// left out.
+// userIDs are the users of a page, owners and those who ended sessions, each once. Those
+// of erased sessions are blank and left out.
 func userIDs(sessions []Session) []string {
 	ids, seen := make([]string, 0, len(sessions)), make(map[string]struct{}, len(sessions))
 	for _, s := range sessions {
-		if _, twice := seen[s.UserID]; twice || s.UserID == "" {
-			continue
+		for _, id := range [...]string{s.UserID, s.EndedBy} {
+			if _, twice := seen[id]; twice || id == "" {
+				continue
+			}
+			seen[id] = struct{}{}
+			ids = append(ids, id)
 		}
-		seen[s.UserID] = struct{}{}
-		ids = append(ids, s.UserID)
 	}
 	return ids
 }
