@@ -248,6 +248,16 @@ func TestAssetsHaveNoWayToRunText(t *testing.T) {
 	}
 }
 
+// A session is signed in or has ended, a person is online or away, and one ends a session
+// or all of them: no text has another word for any of these.
+func TestOneWordForOneIdea(t *testing.T) {
+	t.Parallel()
+	other := regexp.MustCompile(`(?i)\blog(ged)? ?out|\boffline|\bactive sessions?\b|\bexpired$|\bsign(ed)? out everywhere`)
+	for key, text := range english {
+		assert.NotRegexp(t, other, text, key)
+	}
+}
+
 // Every text that the page asks for is in the table, and none is there for nothing.
 func TestMessagesAreComplete(t *testing.T) {
 	t.Parallel()

@@ -109,6 +109,19 @@ func newTab(t *testing.T, width, height int64, set ...func(context.Context) erro
 	}
 	ctx, cancel := chromedp.NewContext(browser.ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
+	return prepare(t, ctx, width, height, set...)
+}
+
+// another opens a further tab of the same profile: its connections count with the others'.
+func (p *tab) another(set ...func(context.Context) error) *tab {
+	p.t.Helper()
+	ctx, cancel := chromedp.NewContext(p.ctx)
+	p.t.Cleanup(cancel)
+	return prepare(p.t, ctx, 1360, 900, set...)
+}
+
+func prepare(t *testing.T, ctx context.Context, width, height int64, set ...func(context.Context) error) *tab {
+	t.Helper()
 	p := &tab{t: t, ctx: ctx, hosts: map[string]bool{}}
 	require.NoError(t, chromedp.Listen(ctx, p.listen))
 	set = append(set,

@@ -25,6 +25,12 @@ type fake struct {
 	now      time.Time
 	zone     *time.Location
 	ended    sync.Map // the numbers of the sessions that the page has ended
+	used     sync.Map // and of those that have been used since they were first shown
+
+	// windows are those of activity, in minutes; nil: a server that does not tell them.
+	windows map[string]int
+	// hole is the part of the last hour without samples, in minutes ago.
+	hole [2]int
 
 	mu      sync.Mutex
 	refusal func(*http.Request) (status int, code string) // nil, or 0: answered
@@ -33,6 +39,9 @@ type fake struct {
 }
 
 const fakeToken = "fake-token"
+
+// own is the session that the administrator who looks is using.
+const own = 3
 
 // notOurs has the refusal answer with what is no JSON, as something in between may.
 const notOurs = "html"
@@ -74,6 +83,7 @@ func newFakeWith(t *testing.T, sessions int, o dashboard.Options) *fake {
 	mux.HandleFunc("POST /logout", f.guarded(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	api := map[string]http.HandlerFunc{
 		"GET /api/v1/online/stats":                       f.stats,
+		"GET /api/v1/online/sessions":                    f.mine,
 		"GET /api/v1/online/history":                     f.history,
 		"GET /api/v1/online/events":                      f.events,
 		"GET /api/user-sessions/active-users":            f.list,
@@ -194,9 +204,18 @@ func (f *fake) figures() map[string]any {
 	}
 	online := f.wave(f.now)
 	return map[string]any{
-		"timestamp": time.Now().UTC(), "very_active_users": online * 2 / 5, "online_users": online, "recently_active_users": online * 14 / 10,
+		"windows": f.windows, "timestamp": time.Now().UTC(), "very_active_users": online * 2 / 5, "online_users": online, "recently_active_users": online * 14 / 10,
 		"total_active_sessions": online * 5 / 2, "peak_hour_today": f.now.In(f.zone).Add(-time.Hour).Hour(), "peak_users_today": online + 7, "status": "success",
 	}
+}
+
+// mine are the sessions of the administrator who looks.
+func (f *fake) mine(w http.ResponseWriter, _ *http.Request) {
+	sessions := []any{}
+	if f.sessions > own {
+		sessions = append(sessions, f.session(own))
+	}
+	answer(w, map[string]any{"sessions": sessions, "count": len(sessions)})
 }
 
 func (f *fake) stats(w http.ResponseWriter, _ *http.Request) { answer(w, f.figures()) }
@@ -212,6 +231,9 @@ func (f *fake) history(w http.ResponseWriter, r *http.Request) {
 	}
 	series, hours := []map[string]any{}, [7][24]int{}
 	for at := from.Truncate(step); at.Before(to) && !f.quiet; at = at.Add(step) {
+		if ago := int(to.Sub(at).Minutes()); ago >= f.hole[0] && ago < f.hole[1] {
+			continue
+		}
 		online := f.wave(at)
 		series = append(series, map[string]any{"at": at, "online_users": online, "peak_online_users": online, "active_sessions": online * 5 / 2, "logins": 3, "ends": 2})
 		for hour := at; hour.Before(at.Add(step)); hour = hour.Add(time.Hour) {
@@ -262,16 +284,25 @@ func (f *fake) session(i int) map[string]any {
 	if i > 200 {
 		last = f.now.Add(-time.Duration(3+i%20) * time.Hour)
 	}
+	if f.wasUsed(i) {
+		last = time.Now().UTC()
+	}
 	s := map[string]any{
 		"id": i + 1, "userId": userID, "sessionId": fmt.Sprintf("h%021d", i), "ipAddress": fmt.Sprintf("192.0.2.%d", i%254+1), "userAgent": "Mozilla/5.0",
 		"deviceType": machine.kind, "browser": machine.browser, "os": machine.os, "device": machine.device, "location": location, "isActive": true,
 		"lastActivity": last, "loginAt": last.Add(-time.Duration(i%47*13+5) * time.Minute), "logoutAt": nil, "endReason": nil, "endedBy": nil,
-		"online": true, "current": i == 3, "user": f.user(userID),
+		"online": true, "current": i == own, "user": f.user(userID),
 	}
 	if f.hasEnded(i) {
 		s["isActive"], s["logoutAt"], s["endReason"], s["endedBy"] = false, time.Now().UTC(), "admin", 1
 	}
 	return s
+}
+
+// wasUsed reports whether the i-th session is used now, and so comes before the others.
+func (f *fake) wasUsed(i int) bool {
+	_, used := f.used.Load(i)
+	return used
 }
 
 // hasEnded reports whether the page has ended the i-th session.
@@ -287,7 +318,17 @@ func (f *fake) list(w http.ResponseWriter, r *http.Request) {
 	limit, _ := strconv.Atoi(query.Get("limit"))
 	at, _ := strconv.Atoi(query.Get("cursor"))
 	data := []any{}
+	if at == 0 {
+		for i := range min(f.sessions, 500) {
+			if f.wasUsed(i) {
+				data = append(data, f.session(i))
+			}
+		}
+	}
 	for ; at < f.sessions && len(data) < limit; at++ {
+		if f.wasUsed(at) {
+			continue
+		}
 		s := f.session(at)
 		name := s["user"].(map[string]any)["fullName"].(string)
 		device, part := query.Get("device"), query.Get("q")
@@ -307,12 +348,13 @@ func (f *fake) ofUser(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	data := []any{}
+	ended := r.URL.Query().Get("ended") == "true"
 	for i := 0; i < min(f.sessions, 500); i++ {
-		if s := f.session(i); fmt.Sprint(s["userId"]) == r.PathValue("id") {
+		if s := f.session(i); fmt.Sprint(s["userId"]) == r.PathValue("id") && (ended || !f.hasEnded(i)) {
 			data = append(data, s)
 		}
 	}
-	if len(data) > 0 {
+	if len(data) > 0 && ended {
 		for i, reason := range []string{"logout", "idle", "limit", "admin", "password", "replaced"} {
 			s := f.session(i + 7)
 			s["user"], s["userId"] = data[0].(map[string]any)["user"], data[0].(map[string]any)["userId"]
@@ -362,6 +404,13 @@ func (f *fake) publish(kind string, body map[string]any) {
 	for reader := range f.readers {
 		reader <- fmt.Sprintf("id: %v\nevent: %s\ndata: %s\n\n", body["id"], kind, text)
 	}
+}
+
+// watchers is how many streams are open.
+func (f *fake) watchers() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.readers)
 }
 
 func (f *fake) events(w http.ResponseWriter, r *http.Request) {

@@ -181,7 +181,7 @@ func TestHostileStringsAreText(t *testing.T) {
 				p.hash(link)
 				p.until("document.querySelector('.person-head h1')?.textContent === " + quoted(names[i]) + " && " + rows + " >= 1")
 				if i%8 == 0 {
-					p.click(".button.is-danger", "everywhere")
+					p.click(".button.is-danger", "End all sessions")
 					p.says("dialog[open] h2", names[i])
 					p.click("dialog button", "Cancel")
 				}

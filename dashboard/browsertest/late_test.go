@@ -49,7 +49,7 @@ func TestARefusalAfterAnOutage(t *testing.T) {
 	f.refuse(refusing("/", http.StatusServiceUnavailable, "store_unavailable"))
 	p := newTab(t, 1360, 900)
 	p.open(f.URL+"/dashboard/", "")
-	p.says(".gate", "database is away")
+	p.says(".gate", "cannot reach its database")
 	f.refuse(refusing("/", http.StatusUnauthorized, "session_invalid"))
 	p.click(".gate button", "Try again")
 	p.until("document.activeElement.id === 'email'")
@@ -81,8 +81,8 @@ func refusedEnd(t *testing.T, status int, code string) *tab {
 	t.Helper()
 	f, p := visit(t, 60, "#/sessions", scheme("light"), unrefreshed)
 	f.refuse(refusing("/force-logout", status, code))
-	p.click(".rows button", "Log out")
-	p.click("dialog button", "Log out")
+	p.click(".rows button", "End")
+	p.click("dialog button", "End")
 	return p
 }
 
@@ -351,7 +351,7 @@ func TestADoubleClickConfirmsNothing(t *testing.T) {
 		}
 	}
 	p.settled()
-	p.says("dialog[open]", "Log out")
+	p.says("dialog[open]", "End")
 	eval[bool](p, "(clock += 1000, true)") // the time to read the question
 	p.do(chromedp.Click(chromedp.CSS("dialog button[value=cancel]")))
 	p.until("!document.querySelector('dialog[open]')")

@@ -46,7 +46,7 @@ func TestLooks(t *testing.T) {
 			p.shoot(size.name + "-signin")
 			p.open(f.URL+"/dashboard/", "admin@example.com")
 			f.script()
-			p.says(".feed-list", "went offline")
+			p.says(".feed-list", "went away")
 			p.until("document.querySelector('.u-over')")
 			p.click(".choice button", "Day")
 			p.says(".panel-note", "last day")
@@ -58,7 +58,7 @@ func TestLooks(t *testing.T) {
 				p.shoot(size.name + "-" + view.name)
 				require.LessOrEqual(t, eval[int](p, "document.documentElement.scrollWidth"), int(size.width), view.name)
 			}
-			p.click(".button.is-danger", "everywhere")
+			p.click(".button.is-danger", "End all sessions")
 			p.until("document.querySelector('dialog[open]')")
 			p.shoot(size.name + "-confirm")
 			p.clean()

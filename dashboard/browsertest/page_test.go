@@ -59,7 +59,7 @@ func TestAxeFindsNothing(t *testing.T) {
 			p.accessible("overview, nothing happened")
 			if form.sessions > 0 {
 				f.script()
-				p.says(".feed-list", "went offline")
+				p.says(".feed-list", "went away")
 				p.accessible("overview")
 			}
 			for _, view := range []string{"#/people", "#/sessions", "#/person/103"} {
@@ -72,7 +72,7 @@ func TestAxeFindsNothing(t *testing.T) {
 				p.accessible(view)
 			}
 			if form.sessions > 0 {
-				p.click(".button.is-danger", "everywhere")
+				p.click(".button.is-danger", "End all sessions")
 				p.until("document.querySelector('dialog[open]')")
 				p.accessible("confirmation")
 				p.click("dialog button", "Cancel")
@@ -116,7 +116,7 @@ func TestNobodyIsThere(t *testing.T) {
 func TestAHundredThousandSessions(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, 100_000)
-	p := newTab(t, 1360, 900, scheme("light"))
+	p := newTab(t, 1360, 900, scheme("light"), unrefreshed)
 	p.open(f.URL+"/dashboard/#/sessions", "admin@example.com")
 	p.until(rows + " > 10")
 	for n := 50; n < 2000; n += 50 {
@@ -181,7 +181,7 @@ func TestKeyboard(t *testing.T) {
 	t.Parallel()
 	_, p := visit(t, 60, "#/sessions", scheme("light"))
 	p.until(rows + " > 10")
-	const button = "Log out Amara Sato, Chrome 141 on Windows 11"
+	const button = "End session of Amara Sato, Chrome 141 on Windows 11"
 	for _, step := range []struct{ key, focus string }{
 		{kb.Tab, "skip"}, {kb.Enter, "content"}, {kb.Tab, "search"}, {kb.Tab, "filter-device"}, {kb.Tab, "filter-within"},
 		{kb.Tab, "Amara Sato"}, {kb.Tab, button},
@@ -189,7 +189,7 @@ func TestKeyboard(t *testing.T) {
 	} {
 		p.press(step.key, step.focus)
 	}
-	p.says("dialog[open]", "Log out Amara Sato?")
+	p.says("dialog[open]", "End this session of Amara Sato?")
 	p.says("dialog[open]", "192.0.2.1")
 	p.press(kb.Escape, button) // the focus returns
 	p.until("!document.querySelector('dialog[open]')")
@@ -197,7 +197,7 @@ func TestKeyboard(t *testing.T) {
 	p.press(kb.Enter, "Cancel")
 	p.press(kb.Tab, "confirm-do")
 	p.do(chromedp.KeyEvent(kb.Enter))
-	p.says(".toast", "Amara Sato was logged out.")
+	p.says(".toast", "A session of Amara Sato was ended.")
 	p.says(".is-over", "Ended by an administrator")
 	p.clean()
 }

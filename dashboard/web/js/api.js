@@ -2,6 +2,7 @@
 // headers only, to the page's own origin.
 
 import { learn } from "./clock.js";
+import { seen } from "./dom.js";
 
 /** Problem is a refusal or a failure; status 0 means that nobody answered. */
 export class Problem extends Error {
@@ -16,20 +17,32 @@ export class Problem extends Error {
 
 const none = { token: null, sessionId: null };
 
+const mostOfOne = 100;
+
+// What tells that a person is at the page.
+const touches = ["pointerdown", "keydown", "wheel", "touchmove"];
+
 /**
  * API emits "refused" with the Problem of a 401 and "forbidden" with that of a list which
  * is not for the caller any more; "failed" with the path and the Problem of a question
  * that the server could not answer, and "fine" with the path of one that it did.
+ *
+ * The methods that read take {signal, timed}. A request that a timer sends is timed: the
+ * server does not count it as activity, or an untouched page would keep its session alive.
  */
 export class API extends EventTarget {
   #config;
   #credentials = none; // another object after each change, a cookie's included
   #loadCredentials = null;
   #loading = null;
+  #touched = false; // since the last request that counts as activity
 
   constructor(config) {
     super();
     this.#config = config;
+    const touched = () => { this.#touched = true; };
+    for (const type of touches) window.addEventListener(type, touched, { passive: true, capture: true });
+    document.addEventListener("visibilitychange", () => { if (seen()) touched(); });
   }
 
   /** use keeps credentials: {token, sessionId}, or null to rely on the cookie. */
@@ -61,8 +74,10 @@ export class API extends EventTarget {
    * request fetches with the credentials; it throws a Problem for what is not a success.
    * own is for what concerns the session that is used now and no other.
    */
-  async request(path, { method = "GET", body, signal, headers = {}, own = false } = {}, load = true) {
+  async request(path, { method = "GET", body, signal, headers = {}, own = false, timed = false } = {}, load = true) {
     const sent = this.#credentials;
+    if (timed && !this.#touched) headers = { ...headers, "X-Session-Passive": "true" };
+    else this.#touched = false;
     const answer = await this.#fetch(path, { method, body, signal, headers });
     if (answer.ok) {
       if (method === "GET") this.#tell("fine", { path: question(path) });
@@ -72,10 +87,10 @@ export class API extends EventTarget {
     if (problem.status >= 500 && method === "GET") this.#failed(path, problem);
     if (problem.status === 401 && !(own && this.#credentials !== sent)) {
       // A refusal says nothing of credentials that came while it was on its way.
-      if (this.#credentials !== sent) return this.request(path, { method, body, signal, headers, own }, load);
+      if (this.#credentials !== sent) return this.request(path, { method, body, signal, headers, own, timed }, load);
       if (load && this.#loadCredentials) {
         await this.#reload(sent);
-        return this.request(path, { method, body, signal, headers }, false);
+        return this.request(path, { method, body, signal, headers, timed }, false);
       }
       this.#tell("refused", problem);
     }
@@ -118,7 +133,7 @@ export class API extends EventTarget {
 
   // Whoever may not ask for a list may not look at one any longer. That a single session
   // may not be ended says no such thing.
-  async #admin(path, options) {
+  async #admin(path, options = {}) {
     const sent = this.#credentials;
     try {
       return await this.#json(this.#config.adminPath + path, options);
@@ -131,15 +146,28 @@ export class API extends EventTarget {
 
   #online(path, options) { return this.#json(this.#config.onlinePath + path, options); }
 
-  stats(signal) { return this.#online("stats", { signal }); }
+  stats(options) { return this.#online("stats", options); }
 
-  history(query, signal) { return this.#online(`history?${new URLSearchParams(query)}`, { signal }); }
+  history(query, options) { return this.#online(`history?${new URLSearchParams(query)}`, options); }
 
-  sessions(query, signal) { return this.#admin(`active-users?${new URLSearchParams(query)}`, { signal }); }
+  sessions(query, options) { return this.#admin(`active-users?${new URLSearchParams(query)}`, options); }
 
-  sessionsOf(userId, query, signal) {
-    return this.#admin(`user/${encodeURIComponent(userId)}/sessions?${new URLSearchParams(query)}`, { signal });
+  sessionsOf(userId, query, options) {
+    return this.#admin(`user/${encodeURIComponent(userId)}/sessions?${new URLSearchParams(query)}`, options);
   }
+
+  /** session is what has become of one session, or null where it is not kept any more. */
+  async session({ userId, sessionId }, options) {
+    for (const ended of ["false", "true"]) {
+      const { data } = await this.sessionsOf(userId, { limit: mostOfOne, ended }, options);
+      const found = data.find((row) => row.sessionId === sessionId);
+      if (found) return found;
+    }
+    return null;
+  }
+
+  /** mine are the viewer's own sessions, with current set in the one that is used. */
+  mine(options) { return this.#online("sessions?limit=100", options); }
 
   endSession(sessionId) { return this.#admin(`force-logout/${encodeURIComponent(sessionId)}`, { method: "POST" }); }
 

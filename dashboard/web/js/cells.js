@@ -3,6 +3,8 @@
 import { now } from "./clock.js";
 import { h, icon } from "./dom.js";
 import { ago, count, deviceName, exact, known, personName, place, t } from "./text.js";
+import { isCurrent, isViewer } from "./viewer.js";
+import { minutesOf } from "./windows.js";
 
 let imageOrigins = [];
 
@@ -58,7 +60,7 @@ function picture(url) {
 /** avatar is a person's picture where it may be shown, over the initials. */
 export function avatar(user, id) {
   return h("span", { class: `avatar shade-${shade(id)}`, "aria-hidden": "true" },
-    initials(personName(user, id)), picture(user?.avatar_url ?? user?.avatarUrl));
+    initials(personName(user, id)), picture(user?.pictureUrl ?? user?.avatar_url));
 }
 
 /** person is the link to somebody's page. */
@@ -67,51 +69,62 @@ export function person(user, id) {
   const detail = user?.email && user.email !== name ? user.email : t("person.id", { id });
   return h("span", { class: "person" }, avatar(user, id),
     h("span", { class: "two-lines" },
-      h("a", { class: "name", href: personPath(id), text: name, dir: "auto" }),
+      h("span", { class: "line" }, h("a", { class: "name", href: personPath(id), text: name, dir: "auto" }),
+        isViewer(id) ? h("span", { class: "tag", text: t("person.you") }) : null),
       h("span", { class: "detail", text: detail, dir: "auto" })));
 }
 
 const drawings = { desktop: "desktop", mobile: "mobile", tablet: "tablet", tv: "tv", bot: "bot", console: "console", wearable: "watch" };
 
-/** device is a session's device; its user agent is shown on hover. */
+/** device is a session's device, and says where it is the viewer's own. */
 export function device(session, extra = 0) {
   const type = session.deviceType || "unknown";
   const detail = [known("device", type), session.device].filter(Boolean).join(" · ");
   return h("span", { class: "with-icon", title: session.userAgent || null }, icon(drawings[type] ?? "unknown"),
     h("span", { class: "two-lines" },
-      h("span", { class: "line" }, h("span", { class: "main", text: deviceName(session), dir: "auto" }),
-        extra > 0 ? h("span", { class: "more", text: count("people.more", extra) }) : null),
-      h("span", { class: "detail", text: detail, dir: "auto" })));
+      h("span", { class: "main", text: deviceName(session), dir: "auto" }),
+      h("span", { class: "under" },
+        isCurrent(session) ? h("span", { class: "tag", text: t("session.current") }) : null,
+        extra > 0 ? h("span", { class: "more", text: count("people.more", extra) }) : null,
+        h("span", { class: "detail", text: detail, dir: "auto" }))));
 }
 
-/** where is a session's place over its address. */
+/** where is a session's place. */
 export function where(session) {
   const text = place(session.location);
-  return h("span", { class: text ? null : "muted", text: text || t("place.unknown"), title: text || null, dir: "auto" });
+  return h("span", { class: text ? "wrapped" : "muted", text: text || t("place.unknown"), dir: "auto" });
 }
 
 export function address(session) {
-  return h("span", { class: session.ipAddress ? "address" : "muted", text: session.ipAddress ?? "–", title: session.ipAddress });
+  return h("span", { class: session.ipAddress ? "address wrapped" : "muted", text: session.ipAddress ?? "–" });
 }
 
-/** status is the dot that says how active somebody is, and says it in words. */
+/** status is the dot that says how active somebody is; its shade tells more than its name. */
 export function status(word) {
-  return h("span", { class: `dot is-${word}`, role: "img", "aria-label": known("status", word), title: known("status", word) });
+  const name = presence(word);
+  return h("span", { class: `dot is-${word}`, role: "img", "aria-label": name, title: name });
 }
 
-/** statusAt judges a moment of activity by the server's own windows. */
+/** presence is the word for how active somebody is: online or away. */
+export const presence = (word) => (word === "very_active" || word === "online" ? t("status.online") : t("status.away"));
+
+/** statusAt judges a moment of activity by the host's windows. */
 export function statusAt(time, at = now()) {
   const minutes = (at - new Date(time).getTime()) / 60000;
-  if (minutes < 5) return "very_active";
-  if (minutes < 15) return "online";
-  return minutes < 60 ? "recently_active" : "offline";
+  return ["very_active", "online", "recently_active"].find((name) => minutes < minutesOf(name)) ?? "offline";
 }
 
 /** ending says why, when and by whom a session ended. */
 export function ending(session) {
   const reason = known("reason", session.endReason ?? "unknown");
-  const by = session.endedBy ? t("session.by", { by: session.endedBy }) : "";
   return h("span", { class: "two-lines" },
-    h("span", { class: "badge is-ended", text: reason, title: by || null }),
-    h("span", { class: "detail" }, moment(session.logoutAt), by ? ` · ${by}` : ""));
+    h("span", { class: "badge is-ended wrapped", text: reason }),
+    h("span", { class: "detail wrapped" }, moment(session.logoutAt), ender(session)));
+}
+
+// Whoever signed out by themselves goes without saying.
+function ender({ endedBy, endedByName, userId }) {
+  if (endedBy === null || endedBy === undefined || String(endedBy) === String(userId)) return null;
+  return h("span", {}, ` · ${t("session.by")} `,
+    h("a", { class: "name", href: personPath(endedBy), text: endedByName || t("person.id", { id: endedBy }), dir: "auto" }));
 }

@@ -3,7 +3,7 @@
 import { now } from "./clock.js";
 import { h, seen, setText } from "./dom.js";
 import { explain } from "./confirm.js";
-import { number, t } from "./text.js";
+import { compact, number, t } from "./text.js";
 
 const minute = 60;
 const ranges = {
@@ -12,6 +12,7 @@ const ranges = {
   week: { seconds: 7 * 86400, step: "1h", gap: 2 * 3600, every: 300 * 1000 },
 };
 const height = 232;
+const fontSize = 11;
 const viewerZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 // A line of one or two points would hardly be seen.
 const points = { show: (plot) => plot.data[0].length < 3 };
@@ -24,6 +25,8 @@ export class Chart extends EventTarget {
   #abort = null;
   #timer = 0;
   #drawn = ""; // the range that the data is of
+  #samples = [];
+  #latest = null; // the figures of this moment, which no sample has yet
   #data = [[], [], []];
   #holder = h("div", { class: "plot", role: "img" });
   #note = h("p", { class: "plot-note", text: t("list.loading") });
@@ -73,8 +76,8 @@ export class Chart extends EventTarget {
     this.load();
   }
 
-  /** load asks for the range anew, and again after a while. */
-  async load() {
+  /** load asks for the range anew, and again after a while. timed says that nobody asked for it. */
+  async load(timed = false) {
     clearTimeout(this.#timer);
     if (!seen()) return;
     this.#abort?.abort();
@@ -84,16 +87,22 @@ export class Chart extends EventTarget {
     try {
       const to = new Date(now());
       const from = new Date(to - range.seconds * 1000);
-      const answer = await this.#api.history({ from: stamp(from), to: stamp(to), step: range.step }, abort.signal);
+      const answer = await this.#api.history({ from: stamp(from), to: stamp(to), step: range.step }, { signal: abort.signal, timed });
       if (abort.signal.aborted) return;
       this.#zone = answer.time_zone || this.#zone;
-      this.#take(answer, range);
+      this.#take(answer);
       this.dispatchEvent(new CustomEvent("history", { detail: { ...answer, range: this.#range } }));
     } catch (problem) {
       if (abort.signal.aborted) return;
       if (this.#data[0].length === 0 || this.#drawn !== this.#range) this.#fail(problem.status === 404 ? t("chart.none") : explain(problem));
     }
-    this.#timer = setTimeout(() => this.load(), range.every);
+    this.#timer = setTimeout(() => this.load(true), range.every);
+  }
+
+  /** now takes the figures of the tiles: the line ends with them. */
+  now(stats) {
+    this.#latest = { at: stats.timestamp, online_users: stats.online_users ?? 0, active_sessions: stats.total_active_sessions ?? 0 };
+    if (this.#drawn) this.#plotAll();
   }
 
   /** seen is called when somebody looks at the page again. */
@@ -101,10 +110,22 @@ export class Chart extends EventTarget {
     this.load();
   }
 
+  #take(answer) {
+    this.#samples = answer.series;
+    this.#drawn = this.#range;
+    this.#tellZone();
+    this.#plotAll();
+  }
+
   // A step without samples leaves a hole: nobody knows what was there.
-  #take(answer, range) {
+  #plotAll() {
+    const range = ranges[this.#drawn];
     const [times, online, sessions] = [[], [], []];
-    for (const point of answer.series) {
+    const newest = Date.parse(this.#samples.at(-1)?.at ?? 0);
+    const later = this.#latest && Date.parse(this.#latest.at) > newest;
+    const nothing = this.#samples.length === 0 && this.#latest?.active_sessions === 0;
+    const latest = later && !nothing ? [this.#latest] : [];
+    for (const point of [...this.#samples, ...latest]) {
       const at = Date.parse(point.at) / 1000;
       const last = times[times.length - 1];
       if (last !== undefined && at - last > range.gap) {
@@ -117,8 +138,6 @@ export class Chart extends EventTarget {
       sessions.push(point.active_sessions);
     }
     this.#data = [times, online, sessions];
-    this.#drawn = this.#range;
-    this.#tellZone();
     if (times.length === 0) this.#say(t("chart.empty"));
     else this.#draw();
     this.#describe(online.filter((value) => value !== null));
@@ -133,12 +152,13 @@ export class Chart extends EventTarget {
 
   #fail(text) {
     this.#data = [[], [], []];
+    this.#drawn = "";
     this.#say(text);
     this.dispatchEvent(new CustomEvent("failed", { detail: text }));
   }
 
   #describe(values) {
-    const name = t(`chart.${this.#range}`);
+    const name = t(`chart.${this.#drawn}`);
     this.#holder.setAttribute("aria-label", values.length === 0 ? t("chart.empty") : t("chart.summary", {
       range: name, lowest: number(Math.min(...values)), highest: number(Math.max(...values)), now: number(values[values.length - 1]),
     }));
@@ -150,7 +170,7 @@ export class Chart extends EventTarget {
     if (this.#plot) this.#plot.setData(this.#data);
     else this.#build();
     this.#showRange();
-    this.#read(null);
+    this.#read();
   }
 
   #showRange() {
@@ -175,17 +195,17 @@ export class Chart extends EventTarget {
 
   #options() {
     const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-    const font = `11px ${getComputedStyle(document.body).fontFamily}`;
+    const font = `${fontSize}px ${getComputedStyle(document.body).fontFamily}`;
     const axis = { font, stroke: colour("--text-2"), ticks: { show: false }, grid: { stroke: colour("--line"), width: 1 } };
     return {
       width: this.#holder.clientWidth, height, legend: { show: false }, padding: [8, 20, 0, 0],
       tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), this.#zone),
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
-      hooks: { setCursor: [(plot) => this.#read(plot.cursor.idx)] },
+      hooks: { setCursor: [() => this.#read()] },
       scales: { x: { time: true, auto: false }, y: { range: (_, __, highest) => [0, Math.max(4, highest * 1.12 || 4)] } },
       axes: [
         { ...axis, grid: { show: false }, size: 28, space: 64, values: (_, splits) => splits.map((at) => this.#clock(at, this.#range === "week")) },
-        { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6], values: (_, splits) => splits.map(number) },
+        { ...axis, size: (plot, values) => widthOf(values ?? [], font), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7], values: (_, splits) => splits.map(compact) },
       ],
       series: [
         {},
@@ -200,19 +220,31 @@ export class Chart extends EventTarget {
     return new Intl.DateTimeFormat(document.documentElement.lang, { ...options, timeZone: this.#zone }).format(new Date(at * 1000));
   }
 
-  // The legend tells the figures under the pointer, else the latest.
-  #read(index) {
+  // The legend tells the figures under the pointer, else the latest. Where the pointer is
+  // in a hole it tells that moment, and no figures.
+  #read() {
     const [times, online, sessions] = this.#data;
-    const at = index ?? times.length - 1;
-    if (at < 0 || times.length === 0) return;
-    const value = (list) => (list[at] === null || list[at] === undefined ? "–" : number(list[at]));
-    const when = index === null || index === undefined ? t("chart.latest")
-      : `${this.#range === "hour" ? "" : `${this.#clock(times[at], true)} `}${this.#clock(times[at], false)}`;
+    if (times.length === 0) return;
+    const { idx = null, left = -1 } = this.#plot?.cursor ?? {};
+    const pointed = idx !== null && left >= 0;
+    const moment = pointed ? this.#plot.posToVal(left, "x") : 0;
+    const hole = pointed && (online[idx] === null || Math.abs(times[idx] - moment) > ranges[this.#drawn].gap);
+    const at = pointed ? idx : times.length - 1;
+    const value = (list) => (hole || list[at] === null || list[at] === undefined ? "–" : number(list[at]));
+    const shown = hole ? moment : times[at];
+    const when = pointed ? `${this.#drawn === "hour" ? "" : `${this.#clock(shown, true)} `}${this.#clock(shown, false)}` : t("chart.latest");
     this.#readout.replaceChildren(
       h("span", { class: "readout-when", text: when }),
       h("span", { class: "key is-online" }, `${t("chart.online")} `, h("b", { text: value(online) })),
       h("span", { class: "key is-sessions" }, `${t("chart.sessions")} `, h("b", { text: value(sessions) })));
   }
+}
+
+// The room that an axis takes: as wide as its longest text.
+function widthOf(texts, font) {
+  const canvas = document.createElement("canvas").getContext("2d");
+  canvas.font = font;
+  return Math.ceil(Math.max(0, ...texts.map((text) => canvas.measureText(text).width))) + 2 * fontSize;
 }
 
 // Whole seconds in UTC.

@@ -3,12 +3,27 @@
 import { now } from "./clock.js";
 import { byId, h, setText } from "./dom.js";
 import { count, deviceName, known, personName, place, t } from "./text.js";
+import { isCurrent, isViewer } from "./viewer.js";
 
 /** toast says what happened, to eyes and to screen readers. */
 export function toast(text, kind = "done") {
   const node = h("div", { class: `toast is-${kind}`, text });
   byId("toasts").append(node);
-  setTimeout(() => node.remove(), kind === "error" ? 10000 : 6000);
+  const timer = setTimeout(() => node.remove(), kind === "error" ? 10000 : 6000);
+  return { node, timer };
+}
+
+let ends = null; // the toast that counts ends, and how many it has counted
+
+// Many ends one after the other are told by one toast.
+function toldOfEnds(text, ended) {
+  const earlier = ends?.node.isConnected ? ends : null;
+  const total = (earlier?.total ?? 0) + ended;
+  if (earlier) {
+    clearTimeout(earlier.timer);
+    earlier.node.remove();
+  }
+  ends = { ...toast(earlier ? t("done.sessions", { sessions: count("sessions", total) }) : text), total };
 }
 
 // Whoever meant to press once may press twice.
@@ -22,14 +37,20 @@ function warn(text) {
   setText(byId("confirm-warning"), text);
 }
 
-/** ask opens the dialog and resolves to whether it was confirmed. */
-function ask({ title, text, facts, warning, action, session = null }) {
+const facts = (entries) => entries.filter(([, value]) => value).flatMap(([label, value]) =>
+  [h("dt", { text: label }), h("dd", { dir: "auto" }, value)]);
+
+/**
+ * ask opens the dialog and resolves to whether it was confirmed. Meanwhile look asks the
+ * server what the answer will be about: it resolves to {title, entries, warning}, which
+ * are shown as soon as they are known.
+ */
+function ask({ title, text, entries, warning, action, session = null, look }) {
   const dialog = byId("confirm");
   const near = document.activeElement?.closest("tr, section");
   setText(byId("confirm-title"), title);
   setText(byId("confirm-text"), text);
-  byId("confirm-facts").replaceChildren(...facts.filter(([, value]) => value).flatMap(([label, value]) =>
-    [h("dt", { text: label }), h("dd", { text: value, dir: "auto" })]));
+  byId("confirm-facts").replaceChildren(...facts(entries));
   warn(warning || "");
   setText(byId("confirm-do"), action);
   byId("confirm-do").disabled = false;
@@ -37,8 +58,16 @@ function ask({ title, text, facts, warning, action, session = null }) {
   askedAt = performance.now();
   dialog.returnValue = "";
   dialog.showModal();
+  const looking = new AbortController();
+  look(looking.signal).then((found) => {
+    if (!found || looking.signal.aborted) return;
+    if (found.title) setText(byId("confirm-title"), found.title);
+    byId("confirm-facts").replaceChildren(...facts(found.entries));
+    if (!byId("confirm-do").disabled) warn(found.warning || "");
+  }).catch(() => {}); // what is shown already stays
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
+      looking.abort();
       asked = null;
       focusNear(near);
       resolve(dialog.returnValue === "confirm");
@@ -89,58 +118,81 @@ export function explain(problem) {
   return text === problem.code ? t("problem.failed") : text;
 }
 
-// The page itself says that its own sign-in is over.
-function failed(problem) {
-  if (problem.status !== 401) toast(explain(problem), "error");
+// What failed is said with the reason. The page itself says that its own sign-in is over.
+function failed(problem, name, id) {
+  if (problem.status === 403) refusedFor.add(String(id));
+  if (problem.status !== 401) toast(t("done.failed", { name, problem: explain(problem) }), "error");
   return null;
 }
+
+const refusedFor = new Set(); // whose sessions the viewer may not end, as the server has said
+
+const whom = (name, user) => [t("column.person"), [name, user?.email].filter((v, i, all) => v && all.indexOf(v) === i).join(" · ")];
 
 /** endSession asks, ends one session, and returns what it is now; null where nothing was ended. */
 export async function endSession(api, session) {
   const name = personName(session.user, session.userId);
+  const entries = (row) => [
+    whom(name, session.user), [t("column.device"), deviceName(row)], [t("column.place"), place(row.location)], [t("column.address"), row.ipAddress],
+  ];
+  const warning = (row) => [isCurrent(row) ? t("confirm.own") : "", refusedFor.has(String(session.userId)) ? t("confirm.refused") : ""].filter(Boolean).join(" ");
   const confirmed = await ask({
-    title: t("confirm.session.title", { name }),
-    text: t("confirm.session.text"),
-    facts: [
-      [t("column.person"), [name, session.user?.email].filter((v, i, all) => v && all.indexOf(v) === i).join(" · ")],
-      [t("column.device"), deviceName(session)],
-      [t("column.place"), place(session.location)],
-      [t("column.address"), session.ipAddress],
-    ],
-    warning: session.current ? t("confirm.own") : "",
-    action: t("action.logout"),
-    session: session.sessionId,
+    title: t("confirm.session.title", { name }), text: t("confirm.session.text"), action: t("action.end"),
+    entries: entries(session), warning: warning(session), session: session.sessionId,
+    look: async (signal) => {
+      const row = await api.session(session, { signal });
+      if (row?.logoutAt) endedMeanwhile(row);
+      return row && !row.logoutAt ? { entries: entries(row), warning: warning(row) } : null;
+    },
   });
   if (!confirmed) return null;
   try {
     const { data } = await api.endSession(session.sessionId);
-    toast(data?.endReason && data.endReason !== "admin" ? endedBefore(data) : t("done.session", { name }));
+    if (data?.endReason && data.endReason !== "admin") toast(endedBefore(data));
+    else toldOfEnds(t("done.session", { name }), 1);
     return data ?? { ...session, isActive: false, logoutAt: new Date(now()).toISOString(), endReason: "admin" };
   } catch (problem) {
-    return failed(problem);
+    return failed(problem, name, session.userId);
   }
 }
 
+const listed = 6;
+
+// What will end, by device and place, the viewer's own session first.
+function listOf(sessions, more) {
+  const own = (session) => Number(isCurrent(session));
+  const items = sessions.toSorted((a, b) => own(b) - own(a)).slice(0, listed).map((session) =>
+    h("li", {}, [deviceName(session), place(session.location)].filter(Boolean).join(" · "),
+      own(session) ? h("span", { class: "tag", text: t("session.current") }) : null));
+  const rest = sessions.length - items.length;
+  return h("ul", { class: "ending" }, ...items, more || rest > 0
+    ? h("li", { class: "muted", text: more ? t("confirm.more") : count("people.more", rest) }) : null);
+}
+
 /** endUser asks, ends all of a person's sessions, and says how many they were. */
-export async function endUser(api, { id, user, sessions, own }) {
-  const name = personName(user, id);
+export async function endUser(api, { id, user }) {
+  let name = personName(user, id);
+  const refused = refusedFor.has(String(id)) ? t("confirm.refused") : "";
   const confirmed = await ask({
-    title: t("confirm.user.title", { name }),
-    text: t("confirm.user.text"),
-    facts: [
-      [t("column.person"), [name, user?.email].filter((v, i, all) => v && all.indexOf(v) === i).join(" · ")],
-      [t("column.sessions"), sessions ? count("sessions", sessions) : ""],
-    ],
-    warning: own ? t("confirm.own") : "",
-    action: t("action.logoutAll"),
+    title: t("confirm.user.title", { name }), text: t("confirm.user.text"), action: t("action.endAll"),
+    entries: [whom(name, user), [t("column.sessions"), t("list.loading")]],
+    warning: [isViewer(id) ? t("confirm.ownAll") : "", refused].filter(Boolean).join(" "),
+    look: async (signal) => {
+      const { data, next } = await api.sessionsOf(id, { limit: 100 }, { signal });
+      if (data.length > 0) name = personName(user ?? data[0].user, id);
+      const entries = [whom(name, user ?? data[0]?.user), [t("column.sessions"), count("sessions", data.length)]];
+      if (data.length > 0) entries.push([t("confirm.ends"), listOf(data, Boolean(next))]);
+      return { title: t("confirm.user.title", { name }), entries, warning: [data.some(isCurrent) ? t("confirm.ownAll") : "", refused].filter(Boolean).join(" ") };
+    },
   });
   if (!confirmed) return null;
   try {
     const answer = await api.endUser(id);
     const ended = answer.data?.ended ?? 0;
-    toast(ended === 0 ? t("done.user.none", { name }) : t("done.user", { name, sessions: count("sessions", ended) }));
+    if (ended === 0) toast(t("done.user.none", { name }));
+    else toldOfEnds(t("done.user", { name, sessions: count("sessions", ended) }), ended);
     return ended;
   } catch (problem) {
-    return failed(problem);
+    return failed(problem, name, id);
   }
 }

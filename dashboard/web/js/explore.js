@@ -5,15 +5,17 @@ import { address, device, ending, moment, person, status, statusAt, where } from
 import { endSession, endUser, explain } from "./confirm.js";
 import { over, Pages } from "./list.js";
 import { Table } from "./table.js";
-import { count, deviceName, known, number, personName, t } from "./text.js";
+import { count, deviceName, known, minutes, number, personName, t } from "./text.js";
+import { minutesOf, within } from "./windows.js";
 
 const typingPause = 250;
 const freshness = 10000;
 const deviceTypes = ["desktop", "mobile", "tablet", "bot", "tv", "console", "wearable", "other", "unknown"];
-const windows = ["5m", "15m", "60m"];
+const windows = ["very_active", "online", "recently_active"];
+const lastMinutes = (name) => t("filter.within.last", { time: minutes(minutesOf(name)) });
 
-/** startingFilters are what each list begins with. */
-export const startingFilters = () => ({ people: { q: "", device: "", within: "15m" }, sessions: { q: "", device: "", within: "" } });
+/** startingFilters are what each list begins with. within names one of the host's windows. */
+export const startingFilters = () => ({ people: { q: "", device: "", within: "online" }, sessions: { q: "", device: "", within: "" } });
 
 /** Explorer shows one of the two: kind is "people" or "sessions". */
 export class Explorer {
@@ -35,7 +37,7 @@ export class Explorer {
     this.#kind = kind;
     this.#filters = filters;
     this.#table = new Table({
-      label: t(`nav.${kind}`), columns: kind === "people" ? this.#peopleColumns() : this.#sessionColumns(),
+      label: t(`nav.${kind}`), action: t(kind === "people" ? "action.endAll" : "action.end"), columns: kind === "people" ? this.#peopleColumns() : this.#sessionColumns(),
       key: kind === "people" ? (row) => String(row.id) : (row) => row.sessionId,
       rowClass: (row) => [row.logoutAt ? "is-over" : "", this.#fresh.has(row.sessionId) ? "is-new" : ""].join(" ").trim(),
       onMore: () => this.#pages?.load(),
@@ -73,8 +75,8 @@ export class Explorer {
       h("label", { class: "field is-search" }, h("span", { class: "visually-hidden", text: t("filter.search") }), icon("search"), search),
       select("device", t("filter.device"), options(deviceTypes, t("filter.device.any"), (type) => known("device", type))),
       select("within", t("filter.within"), this.#kind === "people"
-        ? windows.map((value) => h("option", { value, text: t(`filter.within.${value}`) }))
-        : options(windows, t("filter.within.any"), (value) => t(`filter.within.${value}`))));
+        ? windows.map((value) => h("option", { value, text: lastMinutes(value) }))
+        : options(windows, t("filter.within.any"), lastMinutes)));
   }
 
   #filter(name, value) {
@@ -86,8 +88,10 @@ export class Explorer {
   #ask() {
     this.#pages?.stop();
     this.#hold(0);
-    const asked = Object.fromEntries(Object.entries(this.#filters).filter(([, value]) => value !== ""));
-    this.#pages = new Pages((query, signal) => this.#api.sessions({ ...query, ...asked }, signal), (row) => row.sessionId);
+    const { within: window } = this.#filters;
+    const asked = Object.fromEntries(Object.entries({ ...this.#filters, within: window && within(window) }).filter(([, value]) => value !== ""));
+    this.#pages = new Pages((query, options) => this.#api.sessions({ ...query, ...asked }, options), (row) => row.sessionId,
+      (row, options) => this.#api.session(row, options));
     this.#pages.addEventListener("change", () => this.#show());
     this.#show();
     this.#pages.load();
@@ -128,7 +132,8 @@ export class Explorer {
 
   #keepFresh() {
     if (this.#table.atTop) this.#hold(0);
-    this.#pages.renew(this.#table.atTop, this.#enough);
+    const shown = this.#table.visible;
+    this.#pages.renew(this.#table.atTop, this.#kind === "people" ? shown.flatMap((row) => row.sessions) : shown, this.#enough);
   }
 
   /** seen is called when somebody looks at the page again. */
@@ -144,7 +149,7 @@ export class Explorer {
   #showNew() {
     window.scrollTo(0, 0);
     this.#hold(0);
-    this.#pages.refresh(true, this.#enough);
+    this.#pages.refresh(true, { enough: this.#enough });
     this.element.querySelector("h1").focus({ preventScroll: true });
   }
 
@@ -185,8 +190,8 @@ export class Explorer {
 
   #endButton(row) {
     if (row.logoutAt) return null;
-    const label = t("action.logout.label", { name: personName(row.user, row.userId), device: deviceName(row) });
-    return h("button", { type: "button", class: "button is-row", "aria-label": label, text: t("action.logout"), on: { click: async () => {
+    const label = t("action.end.label", { name: personName(row.user, row.userId), device: deviceName(row) });
+    return h("button", { type: "button", class: "button is-row", "aria-label": label, text: t("action.end"), on: { click: async () => {
       const ended = await endSession(this.#api, row);
       if (ended) this.#pages.change(row.sessionId, { ...ended, isActive: false, user: row.user });
     } } });
@@ -200,20 +205,18 @@ export class Explorer {
       { name: "address", label: t("column.address"), cell: (row) => address(row.latest) },
       { name: "since", label: t("column.since"), cell: (row) => moment(row.since), same: (a, b) => a.since === b.since },
       { name: "last", label: t("column.last"), cell: (row) => activity(row.latest.lastActivity) },
-      { name: "action", label: t("column.action"), quiet: true, same: (a, b) => a.sessions.length === b.sessions.length && own(a) === own(b), cell: (row) => this.#endAllButton(row) },
+      { name: "action", label: t("column.action"), quiet: true, same: () => true, cell: (row) => this.#endAllButton(row) },
     ];
   }
 
   #endAllButton(row) {
     const name = personName(row.user, row.id);
-    return h("button", { type: "button", class: "button is-row", "aria-label": t("action.logoutAll.label", { name }), text: t("action.logout"), on: { click: async () => {
-      const ended = await endUser(this.#api, { id: row.id, user: row.user, sessions: row.sessions.length, own: own(row) });
-      if (ended !== null) this.#pages.refresh(this.#table.atTop, this.#enough);
+    return h("button", { type: "button", class: "button is-row", "aria-label": t("action.endAll.label", { name }), text: t("action.endAll"), on: { click: async () => {
+      const ended = await endUser(this.#api, row);
+      if (ended !== null) this.#pages.refresh(this.#table.atTop, { enough: this.#enough });
     } } });
   }
 }
-
-const own = (person) => person.sessions.some((session) => session.current);
 
 function activity(time) {
   return h("span", { class: "activity" }, status(statusAt(time)), moment(time));

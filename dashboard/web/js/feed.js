@@ -7,6 +7,10 @@ import { count, deviceName, known, personName, place, t } from "./text.js";
 
 const longest = 100;
 const pause = 250;
+// More than so many at once are not read as they come: what is shown then stays for a
+// while.
+const crowd = 12;
+const restFor = 3000;
 // What a list has not told of a sign-in by then, nobody knows.
 const tries = 2;
 
@@ -18,11 +22,15 @@ export class Feed {
   #empty = h("p", { class: "feed-empty", text: t("feed.empty") });
   #held = h("p", { class: "feed-held", hidden: true });
   #over = false;
+  #paused = false;
+  #skipped = 0; // events that were not kept
+  #restUntil = 0;
+  #pause = h("button", { type: "button", class: "button is-quiet is-small", "aria-pressed": "false", text: t("action.pause"), on: { click: () => this.#toggle() } });
   #bare = new Map(); // sign-ins told before their device and place were known, by session
 
   constructor() {
     this.element = h("section", { class: "panel feed", "aria-labelledby": "feed-title" },
-      h("header", { class: "panel-head" }, h("h2", { id: "feed-title", text: t("feed.title") }), this.#held),
+      h("header", { class: "panel-head" }, h("h2", { id: "feed-title", text: t("feed.title") }), this.#held, this.#pause),
       this.#empty, this.#list);
     // Nothing moves under the pointer or the focus.
     for (const [type, over] of [["pointerenter", true], ["pointerleave", false], ["focusin", true], ["focusout", false]]) {
@@ -34,7 +42,10 @@ export class Feed {
   add(event) {
     if (!["login", "logout", "online", "offline"].includes(event.type)) return;
     this.#waiting.push(event);
-    if (this.#waiting.length > longest) this.#waiting.shift();
+    if (this.#waiting.length > longest) {
+      this.#waiting.shift();
+      this.#skipped++;
+    }
     if (event.type === "login" && isBare(event.session)) this.#bare.set(event.session.sessionId, { event, left: tries });
     if (this.#bare.size > longest) this.#bare.delete(this.#bare.keys().next().value);
     this.#schedule();
@@ -70,19 +81,43 @@ export class Feed {
 
   #schedule = paced(() => this.#draw(), pause);
 
+  #toggle() {
+    this.#paused = !this.#paused;
+    this.#pause.setAttribute("aria-pressed", String(this.#paused));
+    setText(this.#pause, this.#paused ? t("action.resume") : t("action.pause"));
+    this.#schedule();
+  }
+
   #draw() {
-    this.#held.hidden = !this.#over || this.#waiting.length === 0;
-    if (this.#over) {
-      this.#held.textContent = count("feed.held", this.#waiting.length);
+    const still = this.#over || this.#paused;
+    const waiting = this.#waiting.length + this.#skipped;
+    this.#held.hidden = !still || waiting === 0;
+    if (still) {
+      this.#held.textContent = count("feed.held", waiting);
       return;
     }
-    const fresh = this.#waiting.map(entry).reverse();
-    this.#waiting = [];
+    const rest = this.#restUntil - performance.now();
+    if (rest > 0) {
+      setTimeout(this.#schedule, rest);
+      return;
+    }
+    const fresh = this.#take();
+    this.#list.classList.toggle("is-crowded", fresh.length > crowd);
+    if (fresh.length > crowd) this.#restUntil = performance.now() + restFor;
     this.#list.prepend(...fresh);
     this.#items.unshift(...fresh);
-    for (const old of this.#items.splice(longest)) old.remove();
+    for (const old of this.#items.splice(longest + 1)) old.remove();
     this.#empty.hidden = this.#items.length > 0;
     this.#list.hidden = this.#items.length === 0;
+  }
+
+  // The newest first. What did not fit is counted.
+  #take() {
+    const fresh = this.#waiting.map(entry).reverse();
+    if (this.#skipped > 0) fresh.push(h("li", { class: "feed-gap" }, h("span", { text: count("feed.more", this.#skipped) })));
+    this.#waiting = [];
+    this.#skipped = 0;
+    return fresh;
   }
 }
 

@@ -1,10 +1,11 @@
-// Lists by cursor: pages are fetched as they are scrolled to, and the first one
-// stays fresh while it is looked at.
+// Lists by cursor: pages are fetched as they are scrolled to, and what is on the screen
+// stays fresh.
 
 import { paced, seen } from "./dom.js";
 
 const pageSize = 50;
 const mostAtOnce = 4;
+const mostAlone = 8;
 const pause = 100;
 
 /** over is what an event of an end tells of a row: less of its person than the row does. */
@@ -19,6 +20,8 @@ export function over({ user, ...session }) {
 export class Pages extends EventTarget {
   #fetch;
   #key;
+  #one;
+  #from = new Map(); // the cursor that a row was fetched with, by key; none for the first page
   #next = null;
   #abort = new AbortController();
   #started = false;
@@ -27,11 +30,15 @@ export class Pages extends EventTarget {
   state = "loading";
   problem = null;
 
-  /** fetch(query, signal) answers {data, next}; key(row) names a row. */
-  constructor(fetch, key) {
+  /**
+   * fetch(query, options) answers {data, next}; key(row) names a row; one(row, options)
+   * answers what has become of a row that no page holds any more, or null.
+   */
+  constructor(fetch, key, one = async () => null) {
     super();
     this.#fetch = fetch;
     this.#key = key;
+    this.#one = one;
   }
 
   get more() { return !this.#started || this.#next !== null; }
@@ -45,47 +52,68 @@ export class Pages extends EventTarget {
     await this.#append();
   }
 
-  #append() {
-    return this.#ask(this.#next, (answer) => {
+  #append(timed = false) {
+    const cursor = this.#next;
+    return this.#ask(cursor, (answer) => {
       // A row that events have told of keeps its place, and gets what only lists tell.
       this.rows = [...new Map([...this.#byKey(this.rows), ...this.#byKey(this.#told(answer.data))]).values()];
+      if (cursor) for (const row of answer.data) this.#from.set(this.#key(row), cursor);
       this.#next = answer.next || null;
       this.#started = true;
-    });
+    }, { timed });
   }
 
   /** retry asks again for what failed. Quietly: the failure stands until there is an answer. */
   async retry(quietly = false) {
     if (this.#busy) return;
     if (!quietly) this.state = "loading";
-    await this.#append();
+    await this.#append(quietly);
   }
 
-  /** renew brings the list up to date, also after a failure, for somebody who looks at its top or further down. */
-  renew(atTop, enough) {
+  /**
+   * renew brings the list up to date by a timer, also after a failure, for somebody who
+   * looks at its top, or at the rows in shown further down.
+   */
+  renew(atTop, shown, enough) {
     if (seen() && !document.querySelector("dialog[open]")) {
       if (this.state === "failed") this.retry(true);
-      else if (this.state === "ready") this.refresh(atTop, enough);
+      else if (this.state === "ready") this.refresh(atTop, { enough, shown, timed: true });
     }
   }
 
   /**
    * refresh fetches the first page again. For somebody who looks at it, the list
    * begins anew with that page; otherwise rows that are known are renewed in their
-   * places, so that nothing moves under somebody who reads further down. A page whose
-   * rows are not enough is shown with the next one: nothing shrinks to grow again.
+   * places, so that nothing moves under somebody who reads further down, and the rows in
+   * shown are looked up where they are. A page whose rows are not enough is shown with the
+   * next one: nothing shrinks to grow again.
    */
-  async refresh(anew, enough = () => true) {
+  async refresh(anew, { enough, shown = [], timed = false } = {}) {
     if (this.#busy || !this.#started) return;
     await this.#ask(null, (answer) => {
       const fresh = this.#byKey(this.#told(answer.data));
       if (anew) {
         this.rows = [...fresh.values()];
+        this.#from.clear();
         this.#next = answer.next || null;
         return;
       }
       this.rows = this.rows.map((row) => fresh.get(this.#key(row)) ?? row);
-    }, anew ? enough : undefined);
+    }, { timed, enough: anew ? enough : undefined, further: anew ? undefined : (first, options) => this.#lookUp(shown, first, options) });
+  }
+
+  // The pages that the shown rows came with, and those rows one by one that have left
+  // their pages: somebody who becomes active moves up, to a page that is not shown.
+  async #lookUp(shown, first, options) {
+    let known = this.#byKey(first);
+    const left = () => shown.filter((row) => !row.logoutAt && !known.has(this.#key(row)));
+    const cursors = new Set(left().map((row) => this.#from.get(this.#key(row))).filter(Boolean));
+    for (const cursor of [...cursors].slice(0, mostAtOnce)) {
+      const { data } = await this.#fetch({ limit: pageSize, cursor }, options);
+      known = new Map([...this.#byKey(data), ...known]);
+    }
+    const alone = await Promise.all(left().slice(0, mostAlone).map((row) => this.#one(row, options)));
+    return [...known.values(), ...alone.filter(Boolean)];
   }
 
   #byKey(rows) { return new Map(rows.map((row) => [this.#key(row), row])); }
@@ -99,19 +127,21 @@ export class Pages extends EventTarget {
     });
   }
 
-  async #ask(cursor, take, enough = () => true) {
+  async #ask(cursor, take, { timed = false, enough = () => true, further = async (data) => data }) {
     this.#busy = true;
     this.#emit();
     const { signal } = this.#abort;
+    const options = { signal, timed };
     try {
       const query = { limit: pageSize };
       if (cursor) query.cursor = cursor;
-      const answer = await this.#fetch(query, signal);
+      const answer = await this.#fetch(query, options);
       for (let pages = 1; pages < mostAtOnce && answer.next && !enough(answer.data); pages++) {
-        const further = await this.#fetch({ limit: pageSize, cursor: answer.next }, signal);
-        answer.data = [...answer.data, ...further.data];
-        answer.next = further.next;
+        const next = await this.#fetch({ limit: pageSize, cursor: answer.next }, options);
+        answer.data = [...answer.data, ...next.data];
+        answer.next = next.next;
       }
+      answer.data = await further(answer.data, options);
       if (signal.aborted) return;
       take(answer);
       this.state = "ready";

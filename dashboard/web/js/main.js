@@ -15,6 +15,8 @@ import { Person } from "./person.js";
 import { Stream } from "./stream.js";
 import { direction, setLanguage, t } from "./text.js";
 import { Tiles } from "./tiles.js";
+import { learnViewer } from "./viewer.js";
+import { learnWindows } from "./windows.js";
 
 const momentsEvery = 5000;
 const devicesAfter = 4000;
@@ -56,7 +58,7 @@ class Page {
     byId("sign-out").addEventListener("click", () => this.#signOut());
     document.addEventListener("visibilitychange", () => this.#seen());
     setInterval(refreshMoments, momentsEvery);
-    setInterval(() => { if (this.#open && seen()) this.#learnWeeks(); }, weeksEvery);
+    setInterval(() => { if (this.#open && seen()) this.#learnWeeks(true); }, weeksEvery);
   }
 
   async start() {
@@ -88,9 +90,11 @@ class Page {
     const entry = ++this.#entries;
     this.#api.renew();
     try {
-      const [stats] = await Promise.all([this.#api.stats(), this.#api.sessions({ limit: 1 })]);
+      const [stats, mine] = await Promise.all([this.#api.stats(), this.#api.mine(), this.#api.sessions({ limit: 1 })]);
       if (entry !== this.#entries) return null;
       this.#stats = stats;
+      learnWindows(stats.windows);
+      learnViewer(mine);
     } catch (problem) {
       if (entry !== this.#entries) return null;
       if (problem.status === 401) this.#signedOut(problem);
@@ -112,13 +116,13 @@ class Page {
 
   // The last weeks show at which hours people sign in, and tell the server's time
   // zone, which the hour of the peak is in. Without them both stay unsaid.
-  async #learnWeeks() {
+  async #learnWeeks(timed = false) {
     const to = new Date(now());
     const query = { from: new Date(to - weeks).toISOString(), to: to.toISOString(), step: "1d" };
     const entry = this.#entries;
-    const history = await this.#api.history(query).catch((problem) => {
+    const history = await this.#api.history(query, { timed }).catch((problem) => {
       // Nothing else on the overview asks what only administrators may see.
-      if (problem.status === 403) this.#api.sessions({ limit: 1 }).catch(() => {});
+      if (problem.status === 403) this.#api.sessions({ limit: 1 }, { timed }).catch(() => {});
       return null;
     });
     if (!history || !this.#open || entry !== this.#entries) return;
@@ -148,6 +152,7 @@ class Page {
     this.#filters = startingFilters();
     this.#feed = new Feed();
     this.#stats = this.#weeks = null;
+    learnViewer(null);
     this.#zone = this.#from = "";
   }
 
@@ -217,8 +222,12 @@ class Page {
   #overview() {
     const chart = new Chart(this.#api);
     const patterns = new Patterns();
-    chart.addEventListener("history", ({ detail }) => {
+    if (this.#stats) chart.now(this.#stats);
+    chart.addEventListener("history", async ({ detail }) => {
       patterns.show(detail);
+      if (detail.shares?.device?.length > 0 || !this.#stats?.total_active_sessions) return;
+      const { data } = await this.#api.sessions({ limit: 100 }, { timed: true }).catch(() => ({ data: [] }));
+      if (this.#view?.element === element) patterns.show(detail, data);
     });
     chart.addEventListener("failed", ({ detail }) => patterns.fail(detail));
     if (this.#weeks) patterns.showWeeks(this.#weeks);
@@ -228,7 +237,7 @@ class Page {
       chart.start();
       this.#feed.shown();
     };
-    return { element, start, stop: () => chart.stop(), seen: () => chart.seen(), event: () => {}, weeks: (history) => patterns.showWeeks(history) };
+    return { element, start, stop: () => chart.stop(), seen: () => chart.seen(), event: ({ stats }) => { if (stats) chart.now(stats); }, weeks: (history) => patterns.showWeeks(history) };
   }
 
   // A sign-in is told at once, its device and place follow a moment later.
@@ -237,7 +246,7 @@ class Page {
     if (this.#devices || !feed.lacks) return;
     this.#devices = setTimeout(async () => {
       if (this.#open && seen() && document.body.dataset.view === "overview") {
-        const { data } = await this.#api.sessions({ limit: 100 }).catch(() => ({ data: [] }));
+        const { data } = await this.#api.sessions({ limit: 100 }, { timed: true }).catch(() => ({ data: [] }));
         feed.learn(data);
       }
       this.#devices = 0;
@@ -254,6 +263,7 @@ class Page {
   #event(event) {
     if (event.stats) {
       this.#stats = event.stats;
+      learnWindows(event.stats.windows);
       this.#tiles.show(event.stats, this.#zone);
     }
     if (event.type === "snapshot" && event.reason && event.reason !== "start") this.#feed.gap();

@@ -62,10 +62,16 @@ export class Patterns {
     for (const figure of [this.#median, this.#ninety]) setText(figure, "–");
   }
 
-  /** show takes an answer of GET /history and the name of its range. */
-  show(history) {
-    for (const family of families) this.#share(family, history.shares?.[family] ?? []);
-    for (const note of this.#notes) setText(note, t(`shares.note.${history.range}`));
+  /**
+   * show takes an answer of GET /history and the name of its range. While that has no
+   * sign-ins, the latest sessions tell what there is.
+   */
+  show(history, latest = []) {
+    const counted = families.some((family) => (history.shares?.[family] ?? []).length > 0);
+    const shares = counted ? history.shares : sharesOf(latest);
+    const note = counted || latest.length === 0 ? t(`shares.note.${history.range}`) : count("shares.note.latest", latest.length);
+    for (const family of families) this.#share(family, shares?.[family] ?? []);
+    for (const node of this.#notes) setText(node, note);
     const told = history.durations?.count > 0 ? history.durations : null;
     setText(this.#median, told ? duration(told.median_seconds) : "–");
     setText(this.#ninety, told ? duration(told.p90_seconds) : "–");
@@ -99,6 +105,27 @@ export class Patterns {
     }));
     this.#heat.setAttribute("aria-label", busiest ? t("heat.summary", { busiest }) : t("heat.empty"));
   }
+}
+
+const facts = {
+  device: (session) => session.deviceType,
+  browser: (session) => session.deviceFacts?.browser ?? withoutVersion(session.browser),
+  os: (session) => session.deviceFacts?.os ?? withoutVersion(session.os),
+  country: (session) => session.location?.countryCode,
+};
+
+const withoutVersion = (name) => name?.replace(/ [\d.]+$/, "");
+
+// sharesOf counts sessions as GET /history counts sign-ins.
+function sharesOf(sessions) {
+  return Object.fromEntries(families.map((family) => {
+    const counts = new Map();
+    for (const session of sessions) {
+      const name = facts[family](session) || "unknown";
+      counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+    return [family, [...counts].map(([name, n]) => ({ name, count: n })).toSorted((a, b) => b.count - a.count)];
+  }));
 }
 
 function shareName(family, name) {

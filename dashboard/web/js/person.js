@@ -1,11 +1,11 @@
-// One person: who it is, and all sessions with how they ended.
+// One person: who it is, the sessions that they are signed in with, and those that ended.
 
 import { h, icon } from "./dom.js";
-import { address, avatar, device, ending, moment, status, statusAt, where } from "./cells.js";
+import { address, avatar, device, ending, moment, presence, status, statusAt, where } from "./cells.js";
 import { endSession, endUser, explain } from "./confirm.js";
 import { over, Pages } from "./list.js";
 import { Table } from "./table.js";
-import { count, deviceName, known, number, personName, t } from "./text.js";
+import { count, deviceName, number, personName, t } from "./text.js";
 
 const freshness = 10000;
 
@@ -13,13 +13,14 @@ const freshness = 10000;
 export class Person {
   #api;
   #id;
-  #pages;
+  #live; // asked for apart: newer ended ones would hide them
+  #pages; // all that are kept
   #table;
   #timer = 0;
   #named;
   #head = h("div", { class: "person-head" });
   #title = h("h1", { id: "person-title", tabindex: -1, dir: "auto" });
-  #all = h("button", { type: "button", class: "button is-danger", text: t("action.logoutAll"), on: { click: () => this.#endAll() } });
+  #all = h("button", { type: "button", class: "button is-danger", text: t("action.endAll"), on: { click: () => this.#endAll() } });
 
   /** from is the view that one came from, and may go back to; named is told the person's name. */
   constructor(api, id, { from, named }) {
@@ -27,8 +28,8 @@ export class Person {
     this.#id = id;
     this.#named = named;
     this.#table = new Table({
-      label: t("person.sessions"), columns: this.#columns(), key: (row) => row.sessionId,
-      rowClass: (row) => (row.logoutAt ? "is-over" : ""), onMore: () => this.#pages?.load(),
+      label: t("person.sessions"), action: t("action.end"), columns: this.#columns(), key: (row) => row.sessionId,
+      rowClass: (row) => (row.logoutAt ? "is-over" : ""), onMore: () => this.#more(),
     });
     this.element = h("section", { class: "panel list", "aria-labelledby": "person-title" },
       back(from), this.#head, this.#table.element);
@@ -36,31 +37,47 @@ export class Person {
   }
 
   start() {
-    this.#pages = new Pages((query, signal) => this.#api.sessionsOf(this.#id, { ...query, ended: "true" }, signal), (row) => row.sessionId);
-    this.#pages.addEventListener("change", () => this.#show());
-    this.#pages.load();
+    this.#live = this.#list({});
+    this.#pages = this.#list({ ended: "true" });
     this.#timer = setInterval(() => this.#keepFresh(), freshness);
+  }
+
+  #list(which) {
+    const pages = new Pages((query, options) => this.#api.sessionsOf(this.#id, { ...query, ...which }, options), (row) => row.sessionId);
+    pages.addEventListener("change", () => this.#show());
+    pages.load();
+    return pages;
   }
 
   stop() {
     clearInterval(this.#timer);
+    this.#live.stop();
     this.#pages.stop();
     this.#table.destroy();
   }
 
   #keepFresh() {
-    this.#pages.renew(this.#table.atTop);
+    for (const pages of [this.#live, this.#pages]) pages.renew(this.#table.atTop);
   }
 
   /** seen is called when somebody looks at the page again. */
   seen() { this.#keepFresh(); }
 
-  get #live() { return this.#pages?.rows.filter((row) => !row.logoutAt) ?? []; }
+  // Those that are signed in come first, the others in the server's order.
+  get #rows() {
+    const first = this.#live?.rows ?? [];
+    const keys = new Set(first.map((row) => row.sessionId));
+    return [...first, ...(this.#pages?.rows ?? []).filter((row) => !keys.has(row.sessionId))];
+  }
 
-  get #user() { return this.#pages?.rows.find((row) => row.user)?.user; }
+  get #signedIn() { return this.#live?.rows.filter((row) => !row.logoutAt) ?? []; }
+
+  get #known() { return this.#live?.state === "ready" || this.#signedIn.length > 0; }
+
+  get #user() { return this.#rows.find((row) => row.user)?.user; }
 
   #describe() {
-    const live = this.#live;
+    const live = this.#signedIn;
     const user = this.#user;
     const latest = live.reduce((last, row) => (row.lastActivity > last ? row.lastActivity : last), "");
     this.#title.textContent = personName(user, this.#id);
@@ -69,37 +86,53 @@ export class Person {
     const facts = [
       user?.email && user.email !== this.#title.textContent ? h("span", { text: user.email, dir: "auto" }) : null,
       h("span", { text: t("person.id", { id: this.#id }) }),
-      h("span", { class: "activity" }, status(word), known("status", word), latest ? moment(latest) : null),
-      h("span", { text: count("sessions.active", live.length) }),
+      this.#known ? h("span", { class: "activity" }, status(word), presence(word), latest ? moment(latest) : null) : null,
+      this.#known ? h("span", { class: "signed-in", text: this.#count(live.length) }) : null,
     ].filter(Boolean);
-    this.#all.disabled = live.length === 0;
+    this.#all.disabled = this.#known && live.length === 0;
     this.#head.replaceChildren(avatar(user, this.#id), h("div", { class: "person-text" }, this.#title, h("p", { class: "person-facts" }, ...facts)), this.#all);
   }
 
+  #count(n) { return this.#live.more ? t("list.loaded", { rows: count("sessions.live", n) }) : count("sessions.live", n); }
+
   #show() {
     const pages = this.#pages;
+    if (!pages || !this.#live) return;
     // Replacing the head would take the focus off the button in it.
     const focused = this.#head.contains(document.activeElement) ? document.activeElement : null;
     this.#describe();
     (focused?.disabled ? this.#title : focused)?.focus({ preventScroll: true });
-    this.#table.set(pages.rows, pages.more);
-    if (pages.state === "failed") {
-      this.#table.say({ kind: "error", title: t("list.failed"), text: explain(pages.problem), action: { label: t("action.retry"), run: () => pages.retry() } });
-    } else if (pages.state === "loading") {
+    const rows = this.#rows;
+    this.#table.set(rows, pages.more || this.#live.more);
+    const broken = [this.#live, pages].find((one) => one.state === "failed");
+    if (broken) {
+      this.#table.say({ kind: "error", title: t("list.failed"), text: explain(broken.problem), action: { label: t("action.retry"), run: () => this.#retry() } });
+    } else if (pages.state === "loading" || this.#live.state === "loading") {
       this.#table.say({ kind: "loading" });
-    } else if (pages.rows.length === 0) {
+    } else if (rows.length === 0) {
       this.#table.say({ kind: "empty", title: t("person.none"), text: t("person.none.text") });
     } else {
-      this.#table.say({ kind: "end", text: pages.more ? "" : t("list.end", { n: number(pages.rows.length) }) });
+      this.#table.say({ kind: "end", text: pages.more ? "" : t("list.end", { n: number(rows.length) }) });
     }
   }
+
+  #retry() {
+    for (const pages of [this.#live, this.#pages]) if (pages.state === "failed") pages.retry();
+  }
+
+  // The ones that are signed in are loaded to their end before those that ended.
+  #more() { (this.#live?.more ? this.#live : this.#pages)?.load(); }
 
   /** event takes an event of the stream. */
   event({ type, session }) {
     if (type === "snapshot") this.#keepFresh();
     if (!session || String(session.userId) !== this.#id) return;
-    if (type === "logout") this.#pages.change(session.sessionId, over(session));
-    if (type === "login") this.#pages.put({ ...session, user: this.#user ?? session.user });
+    if (type === "logout") this.#change(session.sessionId, over(session));
+    if (type === "login") this.#live.put({ ...session, user: this.#user ?? session.user });
+  }
+
+  #change(sessionId, update) {
+    for (const pages of [this.#live, this.#pages]) pages.change(sessionId, update);
   }
 
   #columns() {
@@ -116,17 +149,17 @@ export class Person {
 
   #endButton(row) {
     if (row.logoutAt) return null;
-    const label = t("action.logout.label", { name: personName(row.user, row.userId), device: deviceName(row) });
-    return h("button", { type: "button", class: "button is-row", "aria-label": label, text: t("action.logout"), on: { click: async () => {
+    const label = t("action.end.label", { name: personName(row.user, row.userId), device: deviceName(row) });
+    return h("button", { type: "button", class: "button is-row", "aria-label": label, text: t("action.end"), on: { click: async () => {
       const ended = await endSession(this.#api, row);
-      if (ended) this.#pages.change(row.sessionId, { ...ended, isActive: false, user: row.user });
+      if (ended) this.#change(row.sessionId, { ...ended, isActive: false, user: row.user });
     } } });
   }
 
   async #endAll() {
-    const live = this.#live;
-    const ended = await endUser(this.#api, { id: this.#id, user: this.#user, sessions: live.length, own: live.some((row) => row.current) });
-    if (ended !== null) this.#pages.refresh(this.#table.atTop);
+    const ended = await endUser(this.#api, { id: this.#id, user: this.#user });
+    if (ended === null) return;
+    for (const pages of [this.#live, this.#pages]) pages.refresh(this.#table.atTop);
   }
 }
 
@@ -136,6 +169,5 @@ function back(from) {
 }
 
 function live(row) {
-  return h("span", { class: "two-lines" }, h("span", { class: "badge is-live", text: row.isActive ? t("session.active") : t("session.expired") }),
-    h("span", { class: "detail", text: row.current ? t("session.current") : "" }));
+  return h("span", { class: `badge ${row.isActive ? "is-live" : "is-ended"}`, text: row.isActive ? t("session.live") : t("session.expired") });
 }

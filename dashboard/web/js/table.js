@@ -22,9 +22,10 @@ export class Table {
 
   /**
    * columns: {name, label, cell(row) → node or text, quiet}; key(row) names a row for
-   * good; onMore() is called when the end comes near. destroy it when it goes.
+   * good; onMore() is called when the end comes near. action is the text of the rows'
+   * button, which its column is as wide as. destroy the table when it goes.
    */
-  constructor({ label, columns, key, onMore, rowClass = () => "" }) {
+  constructor({ label, action, columns, key, onMore, rowClass = () => "" }) {
     this.#columns = columns;
     this.#key = key;
     this.#onMore = onMore;
@@ -36,6 +37,7 @@ export class Table {
       h("span", { class: column.quiet ? "visually-hidden" : null, text: column.label })));
     this.table = h("table", { role: "table", class: "rows", "aria-label": label },
       h("thead", { role: "rowgroup" }, h("tr", { role: "row", "aria-rowindex": 1 }, ...heads)), this.#body);
+    this.table.style.setProperty("--action", `${widthOf(action)}px`);
     this.#note = h("div", { class: "table-note" });
     this.element = h("div", { class: "table-frame" }, this.table, this.#note);
     this.#listen();
@@ -89,12 +91,19 @@ export class Table {
   }
 
   get #rowHeight() {
-    return isCompact() ? 92 : 48;
+    return isCompact() ? 112 : 48;
   }
 
   /** atTop says whether the first rows are on the screen. */
   get atTop() {
     return this.#body.getBoundingClientRect().top > -2 * this.#rowHeight;
+  }
+
+  /** visible are the rows on the screen. */
+  get visible() {
+    const above = -this.#body.getBoundingClientRect().top;
+    const first = Math.max(0, Math.floor(above / this.#rowHeight));
+    return this.#rows.slice(first, Math.max(first, Math.ceil((above + window.innerHeight) / this.#rowHeight)));
   }
 
   /** reach is how many rows fill the screen and what is kept beyond it. */
@@ -163,6 +172,15 @@ export class Table {
     shown.node.remove();
     this.#shown.delete(key);
   }
+}
+
+// The width of a row's button, in any language.
+function widthOf(text) {
+  const button = h("button", { type: "button", class: "button is-row measured", text, tabindex: -1, "aria-hidden": "true" });
+  document.body.append(button);
+  const width = Math.ceil(button.getBoundingClientRect().width);
+  button.remove();
+  return width;
 }
 
 // One cell only: a wider one would bring back the columns that a narrow page hides.

@@ -17,6 +17,7 @@ export function setLanguage(language, table) {
 function makeFormats(language) {
   return {
     number: new Intl.NumberFormat(language),
+    compact: new Intl.NumberFormat(language, { notation: "compact" }),
     percent: new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }),
     exact: new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" }),
     day: new Intl.DateTimeFormat(language, { day: "numeric", month: "short" }),
@@ -24,6 +25,8 @@ function makeFormats(language) {
     weekday: new Intl.DateTimeFormat(language, { weekday: "short", timeZone: "UTC" }),
     regions: new Intl.DisplayNames(language, { type: "region", fallback: "code" }),
     list: new Intl.ListFormat(language, { type: "unit", style: "narrow" }),
+    lengths: Object.fromEntries(["hour", "minute"].map((unit) => [unit,
+      new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "short" })])),
     units: Object.fromEntries(["day", "hour", "minute", "second"].map((unit) => [unit,
       new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "narrow" })])),
   };
@@ -58,11 +61,16 @@ export function known(family, word) {
 
 export const number = (n) => formats.number.format(n);
 
+/** compact is a number in few characters, for an axis. */
+export const compact = (n) => formats.compact.format(n);
+
+/** minutes is a length of time that is set in minutes, in hours where it is whole ones. */
+export const minutes = (n) => (n % 60 === 0 ? formats.lengths.hour.format(n / 60) : formats.lengths.minute.format(n));
+
 /** percent is a part of a whole; what would round to nothing is said to be less than one. */
 export function percent(part) {
   return part > 0 && part < 0.005 ? t("number.lessThan", { n: formats.percent.format(0.01) }) : formats.percent.format(part);
 }
-
 
 /** exact is a moment to the second, in the viewer's own time zone. */
 export const exact = (time) => formats.exact.format(new Date(time));

@@ -1,15 +1,16 @@
 // The figures at the top, as the last stats told them.
 
 import { h, setText } from "./dom.js";
-import { hour, number, t } from "./text.js";
+import { hour, minutes, number, t } from "./text.js";
+import { minutesOf } from "./windows.js";
 
 // A time zone is worth saying where it is not the viewer's own.
 const viewerZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 const figures = [
-  ["online", "online_users"],
-  ["veryActive", "very_active_users"],
-  ["recentlyActive", "recently_active_users"],
+  ["online", "online_users", "online"],
+  ["veryActive", "very_active_users", "very_active"],
+  ["recentlyActive", "recently_active_users", "recently_active"],
   ["sessions", "total_active_sessions"],
   ["peak", "peak_users_today"],
 ];
@@ -18,13 +19,15 @@ const figures = [
 export class Tiles {
   #values = new Map();
   #peakNote;
+  #windows = new Map(); // the notes that tell a window, by its name
 
   constructor(section) {
-    const tiles = figures.map(([name, field]) => {
+    const tiles = figures.map(([name, field, window]) => {
       const value = h("dd", { class: "tile-value", text: "–" });
-      const note = h("dd", { class: "tile-note", dir: "auto", text: t(`tile.${name}.note`) });
+      const note = h("dd", { class: "tile-note", dir: "auto", text: window ? "" : t(`tile.${name}.note`) });
       this.#values.set(field, value);
       if (name === "peak") this.#peakNote = note;
+      if (window) this.#windows.set(window, { note, key: `tile.${name}.note` });
       return h("dl", { class: `tile is-${name}` }, h("dt", { class: "tile-label" },
         name === "online" ? h("span", { class: "pulse", "aria-hidden": "true" }) : null, t(`tile.${name}`)), value, note);
     });
@@ -37,6 +40,7 @@ export class Tiles {
     const now = (stats.online_users ?? 0) > (stats.peak_users_today ?? 0);
     const shown = now ? { ...stats, peak_users_today: stats.online_users } : stats;
     for (const [field, node] of this.#values) setText(node, number(shown[field] ?? 0));
+    for (const [name, { note, key }] of this.#windows) setText(note, t(key, { time: minutes(minutesOf(name)) }));
     const at = stats.peak_hour_today;
     setText(this.#peakNote, now ? t("tile.peak.now") : at === null || at === undefined ? t("tile.peak.note")
       : t("tile.peak.when", { from: hour(at), to: hour((at + 1) % 24), zone: timeZone === viewerZone ? "" : timeZone ?? "" }).trim());
