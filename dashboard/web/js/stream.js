@@ -1,7 +1,12 @@
 // The live stream, read with fetch so that tokens travel as headers and never in a
 // URL. It reconnects by itself and goes on where it was.
 
+import { seen } from "./dom.js";
+
 const firstWait = 1000;
+// A browser opens six connections to a server over HTTP/1.1, for all of its tabs. A tab
+// that has been hidden for so long lets its own go.
+const hiddenFor = 1000;
 const longestWait = 30000;
 // The server's heartbeat comes every 15 s: silence for longer than two of them
 // means a connection that is dead without having said so.
@@ -60,13 +65,17 @@ export class Parser {
 }
 
 /**
- * Stream keeps one connection. It emits "state" {state: connecting | live | lost,
- * wait: milliseconds until the next attempt}, "event" with the event's own object,
- * and "refused" with a Problem that trying again does not help.
+ * Stream keeps one connection while somebody sees the page. It emits "state" {state:
+ * connecting | live | lost, wait: milliseconds until the next attempt}, "event" with the
+ * event's own object, and "refused" with a Problem that trying again does not help.
  */
 export class Stream extends EventTarget {
   #api;
   #abort = null;
+  #attempt = null; // aborts the connection that is open
+  #resting = false; // nobody sees the page
+  #rested = false; // the connection was let go for that
+  #hiding = 0;
   #timer = 0;
   #wake = null;
   #lastId = "";
@@ -77,22 +86,39 @@ export class Stream extends EventTarget {
     super();
     this.#api = api;
     this.hurry = this.hurry.bind(this);
+    this.look = this.look.bind(this);
   }
 
   start() {
     this.stop();
     this.#abort = new AbortController();
     window.addEventListener("online", this.hurry);
-    document.addEventListener("visibilitychange", this.hurry);
+    document.addEventListener("visibilitychange", this.look);
+    this.#resting = !seen();
     this.#run(this.#abort.signal);
   }
 
   stop() {
     this.#abort?.abort();
     this.#abort = null;
+    clearTimeout(this.#hiding);
     this.hurry();
     window.removeEventListener("online", this.hurry);
-    document.removeEventListener("visibilitychange", this.hurry);
+    document.removeEventListener("visibilitychange", this.look);
+  }
+
+  /** look lets the connection go when the page is hidden, and takes it up when it is shown. */
+  look() {
+    clearTimeout(this.#hiding);
+    if (seen()) {
+      this.#resting = false;
+      this.hurry();
+      return;
+    }
+    this.#hiding = setTimeout(() => {
+      this.#resting = this.#rested = true;
+      this.#attempt?.abort();
+    }, hiddenFor);
   }
 
   /** hurry tries again at once, where it waits. */
@@ -107,7 +133,7 @@ export class Stream extends EventTarget {
     while (!stopped.aborted) {
       let wait = 0;
       try {
-        await this.#connect(stopped);
+        if (!this.#resting) await this.#connect(stopped);
       } catch (problem) {
         if (stopped.aborted) return;
         if (problem.status === 401 || problem.status === 403) {
@@ -117,6 +143,12 @@ export class Stream extends EventTarget {
         wait = (problem.retryAfter || 0) * 1000;
       }
       if (stopped.aborted) return;
+      if (this.#resting || this.#rested) {
+        this.#rested = false;
+        if (this.#resting) await new Promise((resolve) => { this.#wake = resolve; });
+        this.#state("connecting");
+        continue;
+      }
       wait = Math.min(Math.max(wait, this.#backOff()), longestWait);
       this.#state("lost", wait);
       await new Promise((resolve) => {
@@ -135,6 +167,7 @@ export class Stream extends EventTarget {
 
   async #connect(stopped) {
     const attempt = new AbortController();
+    this.#attempt = attempt;
     const end = () => attempt.abort();
     stopped.addEventListener("abort", end);
     let watchdog = setTimeout(end, silence);
