@@ -16,16 +16,23 @@ import (
 )
 
 // TestF01DatabaseThatCannotWork covers a missing server, missing tables and missing rights. Start
-// reports the fault at once. Requests get 503: no session is accepted and none is ended.
+// reports the fault at once. Requests get 503, or 500 where only an operator can help: no session
+// is accepted and none is ended.
 func TestF01DatabaseThatCannotWork(t *testing.T) {
 	t.Parallel()
 	const token = "AAAAAAAAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-	for name, broken := range map[string]func(t *testing.T) *st.BunStore{
-		"closed port": func(t *testing.T) *st.BunStore {
+	for name, test := range map[string]struct {
+		want   error
+		status int
+		store  func(t *testing.T) *st.BunStore
+	}{
+		"closed port": {st.ErrUnavailable, http.StatusServiceUnavailable, func(t *testing.T) *st.BunStore {
 			return storeOver(t, pgtest.OpenDSN(t, "postgres://nobody@127.0.0.1:1/none?sslmode=disable"))
-		},
-		"missing tables": func(t *testing.T) *st.BunStore { return storeOver(t, pgtest.Open(t)) },
-		"missing rights": func(t *testing.T) *st.BunStore {
+		}},
+		"missing tables": {st.ErrStoreFault, http.StatusInternalServerError, func(t *testing.T) *st.BunStore {
+			return storeOver(t, pgtest.Open(t))
+		}},
+		"missing rights": {st.ErrStoreFault, http.StatusInternalServerError, func(t *testing.T) *st.BunStore {
 			db := pgtest.Open(t)
 			store := storeOver(t, db)
 			require.NoError(t, store.Migrate(t.Context()))
@@ -35,21 +42,21 @@ func TestF01DatabaseThatCannotWork(t *testing.T) {
 			t.Cleanup(func() { execute(t, db, "RESET ROLE"); execute(t, db, "DROP ROLE "+role) })
 			execute(t, db, "SET ROLE "+role)
 			return store
-		},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := over(t, broken(t), background(st.Options{}))
+			r := over(t, test.store(t), background(st.Options{}))
 			began := time.Now()
 			err := r.Start(t.Context())
 			took := time.Since(began)
-			require.ErrorIs(t, err, st.ErrUnavailable)
+			require.ErrorIs(t, err, test.want)
 			timely(t, took, 5*time.Second, "Start without a database")
 			for range 50 {
-				require.Equal(t, http.StatusServiceUnavailable, r.get(token))
+				require.Equal(t, test.status, r.get(token))
 			}
 			_, _, err = r.Login(httptest.NewRecorder(), request("POST", "/login"), "1")
-			require.ErrorIs(t, err, st.ErrUnavailable)
+			require.ErrorIs(t, err, test.want)
 			require.Equal(t, http.StatusOK, func() int {
 				w := httptest.NewRecorder()
 				r.handler.ServeHTTP(w, request("GET", "/"))
