@@ -157,3 +157,9 @@ func validateClientIP(c ClientIP) error {
 	}
 	return nil
 }
+
+// trustsNobody reports whether c is one of this package's strategies that believe no header.
+func trustsNobody(c ClientIP) bool {
+	s, ok := c.(clientStrategy)
+	return ok && s.TrustsNobody()
+}

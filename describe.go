@@ -88,6 +88,7 @@ func (d *describer) deviceAtOnce(agent, hints string) (device Device) {
 
 // addressOf is the client's address by the host's strategy, as far as it may be kept.
 func (d *describer) addressOf(r *http.Request) (netip.Addr, string) {
+	d.host.noticeForwarded(r)
 	found := d.host.address(r)
 	kept := d.privacy.keptAddress(found.Addr)
 	if !kept.IsValid() {

@@ -140,7 +140,7 @@ func (e *endpoint) allows(method string) (allow string, ok bool) {
 
 // answer decides about a call and carries it out.
 func (f *family) answer(c *call) (any, error) {
-	if f.t.gate.crossOrigin.Check(c.r) != nil {
+	if f.fromAnotherSite(c) {
 		return nil, errCrossOrigin
 	}
 	var err error
@@ -160,6 +160,26 @@ func (f *family) answer(c *call) (any, error) {
 		return nil, err
 	}
 	return c.endpoint.serve(c)
+}
+
+// fromAnotherSite reports a request that a page of another site sends. One decision holds
+// for what changes something and for a WebSocket, which browsers hold to no same-origin
+// policy and send cookies with, so that the server must (RFC 6455 §10.2, OWASP ASVS 4.4.2).
+// Clients that are no browsers send neither Origin nor Sec-Fetch-Site.
+func (f *family) fromAnotherSite(c *call) bool {
+	r := c.r
+	if c.endpoint.stream && isWebSocket(r) {
+		given := r.Header.Values("Origin")
+		if len(given) > 1 {
+			return true
+		}
+		if len(given) == 1 && slices.Contains(f.origins, given[0]) {
+			return false
+		}
+		r = r.WithContext(r.Context())
+		r.Method = http.MethodPost // a GET would pass as one that changes nothing
+	}
+	return f.t.gate.crossOrigin.Check(r) != nil
 }
 
 // takesPassive reports whether a request is to count as no activity, and says so to the
@@ -182,9 +202,6 @@ func (f *family) drop(c *call) {
 // open begins a stream, which is no activity.
 func (f *family) open(c *call) (_ any, err error) {
 	f.drop(c)
-	if foreignSocket(c.r, f.origins) {
-		return nil, errCrossOrigin
-	}
 	if c.caller, c.until, err = f.streamCaller(c.r); err != nil {
 		return nil, err
 	}
@@ -192,6 +209,37 @@ func (f *family) open(c *call) (_ any, err error) {
 		return nil, err
 	}
 	return c.endpoint.serve(c)
+}
+
+// register has the Tracker audit the attempts at admin actions of f that are refused in
+// front of it.
+func (f *family) register() {
+	for {
+		old := f.t.attempts.audits.Load()
+		var all []func(*http.Request, problem.Problem) bool
+		if old != nil {
+			all = slices.Clone(*old)
+		}
+		all = append(all, f.refusedBefore)
+		if f.t.attempts.audits.CompareAndSwap(old, &all) {
+			return
+		}
+	}
+}
+
+// refusedBefore audits a request that a middleware of the Tracker refuses, and reports
+// whether it was an attempt at an admin action of this family. Only paths below the prefix
+// are known to be the family's.
+func (f *family) refusedBefore(r *http.Request, p problem.Problem) bool {
+	if !strings.HasPrefix(r.URL.EscapedPath(), f.prefix) {
+		return false
+	}
+	e, id := f.find(r.URL)
+	if e == nil || e.action == "" || e.method != r.Method {
+		return false
+	}
+	f.audit(&call{r: r, endpoint: e, id: id}, &problemError{p})
+	return true
 }
 
 // fail answers with what an error means.
@@ -203,7 +251,7 @@ func (f *family) fail(c *call, err error) {
 	case errors.Is(err, ErrNotFound):
 		problemNotFound.Write(c.w)
 	default:
-		f.t.refuse(c.w, c.r, err)
+		f.t.answerRefusal(c.w, c.r, err)
 	}
 }
 

@@ -12,7 +12,9 @@ import (
 type AdminOptions struct {
 	// Prefix is where the handler is mounted: a path that begins and ends with a
 	// slash. It is cut from a request's path where it is there; a path without it is
-	// taken as stripped already. Default "/api/user-sessions/".
+	// taken as stripped already. Name the whole path behind http.StripPrefix too: the
+	// middleware audits by it the attempts that it refuses itself. Default
+	// "/api/user-sessions/".
 	Prefix string
 	// Roles are those that may use the handler, compared exactly. Default "admin" and
 	// "superadmin"; an empty list that is not nil lets nobody in.
@@ -92,8 +94,10 @@ func (t *Tracker) AdminHandler(o *AdminOptions) http.Handler {
 	for i := range h.endpoints {
 		h.endpoints[i].fresh = true
 	}
+	h.register()
 	if t.opts.Roles == nil && t.opts.Identifier == nil {
-		t.opts.Logger.LogAttrs(context.Background(), warn, "sessiontrack: AdminHandler: Options has neither Roles nor an Identifier, so nobody has a role and all are refused")
+		t.opts.Logger.LogAttrs(context.Background(), warn, "sessiontrack: AdminHandler: Options has neither Roles "+
+			"nor an Identifier, so nobody has a role and all are refused")
 	}
 	return h
 }

@@ -154,7 +154,7 @@ func (s *eventStream) serve() error {
 		}
 		return nil
 	}
-	w, ctx, err := wire.NewWebSocket(s.c.w, s.c.r) // foreignSocket has looked at the origin
+	w, ctx, err := wire.NewWebSocket(s.c.w, s.c.r) // fromAnotherSite has looked at the origin
 	if err != nil {
 		return nil // it has answered
 	}

@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -16,12 +13,12 @@ import (
 // and at an interval below MaxStaleness at what the host says of roles. Its own
 // session's end comes by itself, from the feed.
 func (s *eventStream) guard(ctx context.Context) error {
-	t, local := s.h.t, s.h.t.clock.Local()
+	local := s.h.t.clock.Local()
 	if local-s.checkedAt < guardEvery.Microseconds() && !s.doubt.Load() {
 		return nil
 	}
 	s.checkedAt = local
-	if until := s.c.until; !until.IsZero() && t.clock.Now() >= micros(until.Add(credentialLeeway)) {
+	if until := s.c.until; !until.IsZero() && !time.Now().Before(until) { // by the verifier's clock
 		return overExpired
 	}
 	if err := s.guardSession(ctx, local); err != nil {
@@ -104,7 +101,8 @@ func (s *eventStream) guardRight(local int64) error {
 	return nil
 }
 
-// streamCaller is the caller of a stream, read from the store. Opening a stream is no
+// streamCaller is the caller of a stream, read from the store, and the moment from which
+// requests with the same credential are refused, zero where there is none. Opening a stream is no
 // activity: one that is opened again and again must not keep a session alive that
 // nobody uses.
 func (f *family) streamCaller(r *http.Request) (*tracked, time.Time, error) {
@@ -112,25 +110,11 @@ func (f *family) streamCaller(r *http.Request) (*tracked, time.Time, error) {
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	return &tracked{Context: r.Context(), entry: res.entry, by: f.t, roles: res.roles}, res.until, nil
-}
-
-// foreignSocket reports a WebSocket that a page of another site opens: browsers send
-// cookies with it and do not hold it to the same-origin policy, so the server must
-// (RFC 6455 §10.2, OWASP ASVS 4.4.2). Clients that are no browsers send no Origin.
-func foreignSocket(r *http.Request, origins []string) bool {
-	if !isWebSocket(r) {
-		return false
+	until := res.until
+	if !until.IsZero() {
+		until = until.Add(f.t.gate.leeway())
 	}
-	given := r.Header.Values("Origin")
-	if len(given) == 0 {
-		return false
-	}
-	if len(given) == 1 && slices.Contains(origins, given[0]) {
-		return false
-	}
-	u, err := url.Parse(given[0])
-	return len(given) > 1 || err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
+	return &tracked{Context: r.Context(), entry: res.entry, by: f.t, roles: res.roles}, until, nil
 }
 
 // canStream refuses a request whose ResponseWriter cannot carry a stream, before anything is

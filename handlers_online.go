@@ -32,7 +32,7 @@ type UserOptions struct {
 	// list that is not nil lets nobody.
 	Roles []string
 	// Origins are other sites whose pages may open events by WebSocket:
-	// "https://app.example.com". Default: only the site of the request itself.
+	// "https://app.example.com". Those of Options.TrustedOrigins may too. Default: none.
 	Origins []string
 	// VeryActive, Online and RecentlyActive are the windows of stats and of a user's
 	// status, each longer than the one before, at most 24 h; Online is also the window
@@ -138,6 +138,7 @@ func (t *Tracker) UserHandler(o *UserOptions) http.Handler {
 	for i := range h.endpoints {
 		h.endpoints[i].fresh = h.endpoints[i].fresh || h.opts.Authorize != nil
 	}
+	h.register()
 	return h
 }
 

@@ -35,12 +35,14 @@ type host struct {
 	counters     counters
 	calls        chan func(context.Context) // of hooks, in turn
 	outageLogged atomic.Int64
+	notices      notices
 }
 
 func (h *host) init(o *Options, life *lifecycle.Runner, clock *storeclock.Clock) {
 	h.log, h.observer, h.hooks, h.directory, h.roles = o.Logger, o.Observer, o.Hooks, o.Directory, o.Roles
 	h.clientIP, h.locator, h.numericID = o.ClientIP, o.Locator, o.NumericUserIDs
 	h.life, h.clock = life, clock
+	h.notices.trustsNobody = trustsNobody(o.ClientIP)
 	h.calls = make(chan func(context.Context), hookQueue)
 }
 

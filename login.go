@@ -43,7 +43,7 @@ func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (
 		t.near.cache.put(e, generation)
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	t.setCookie(w, token)
+	t.setCookie(w, r, token)
 	return created.Session, token, nil
 }
 
@@ -105,12 +105,15 @@ func (t *Tracker) leaving(r *http.Request) (e *entry, dead bool, err error) {
 	return res.entry, false, err
 }
 
-func (t *Tracker) setCookie(w http.ResponseWriter, token Token) {
+func (t *Tracker) setCookie(w http.ResponseWriter, r *http.Request, token Token) {
 	if t.opts.Cookie == nil {
 		return
 	}
 	dropCookie(w.Header(), t.opts.Cookie.Name)
 	c := t.cookie(token.Reveal())
+	if c.Secure {
+		t.host.noticePlainCookie(r)
+	}
 	c.MaxAge = int(t.opts.Cookie.MaxAge / time.Second)
 	http.SetCookie(w, c)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/problem"
 )
 
 // tracked is the context of a request whose session is known: one allocation beside
@@ -226,6 +228,7 @@ func (t *Tracker) RequireRole(next http.Handler, roles ...string) http.Handler {
 		case err != nil:
 			t.refuse(w, r, err)
 		case !anyOf(has, roles):
+			t.attempts.tell(r, problemForbidden)
 			problemForbidden.Write(w)
 		default:
 			next.ServeHTTP(w, r)
@@ -254,9 +257,38 @@ func anyOf(has, wanted []string) bool {
 	return slices.ContainsFunc(wanted, func(role string) bool { return role != "" && slices.Contains(has, role) })
 }
 
-// refuse answers with what err means and counts it; the log gets what the client
-// does not.
+// refuse answers a request that has not reached a handler of this package. An attempt at an
+// admin action is audited here (OWASP ASVS 16.3.2).
 func (t *Tracker) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	t.attempts.tell(r, problemOf(err))
+	t.answerRefusal(w, r, err)
+}
+
+// attempts are the functions that audit attempts at admin actions which are refused in front
+// of the handlers; see family.refusedBefore.
+type attempts struct {
+	audits atomic.Pointer[[]func(*http.Request, problem.Problem) bool]
+}
+
+// tell has an attempt audited once.
+func (a *attempts) tell(r *http.Request, p problem.Problem) {
+	all := a.audits.Load()
+	if all == nil {
+		return
+	}
+	for _, audits := range *all {
+		if audits(r, p) {
+			return
+		}
+	}
+}
+
+// answerRefusal answers with what err means and counts it; the log gets what the client does
+// not.
+func (t *Tracker) answerRefusal(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errCrossOrigin) {
+		t.host.noticeCrossOrigin(r)
+	}
 	p := problemOf(err)
 	if p.Status >= http.StatusInternalServerError {
 		t.host.count(countUnavailable, 1)
@@ -290,10 +322,6 @@ func mayStream(r *http.Request) bool {
 		return true
 	}
 	return isWebSocket(r)
-}
-
-func isWebSocket(r *http.Request) bool {
-	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
 // hold counts a request, and holds its activity. It returns nil where there is none.

@@ -3,7 +3,11 @@ package sessiontrack
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/text"
 )
@@ -141,3 +145,72 @@ const (
 	outcomeForbidden       = "forbidden"
 	outcomeFailed          = "failed"
 )
+
+// notices are lines in the log about settings that do not fit the requests that come. Each
+// is written once, or once in a while.
+type notices struct {
+	trustsNobody bool // no header of a proxy is believed
+
+	forwarded     sync.Once
+	plainCookie   sync.Once
+	crossOriginAt atomic.Int64 // local time of the last one, 0 for none
+}
+
+// noticeForwarded warns once where a proxy seems to stand in front and none is trusted: the
+// address of every session is then the proxy's.
+func (h *host) noticeForwarded(r *http.Request) {
+	if !h.notices.trustsNobody {
+		return
+	}
+	for _, name := range [...]string{"X-Forwarded-For", "Forwarded", "X-Real-Ip"} {
+		if len(r.Header[name]) == 0 {
+			continue
+		}
+		h.notices.forwarded.Do(func() {
+			h.log.LogAttrs(r.Context(), warn, "sessiontrack: requests carry a forwarding header and "+
+				"Options.ClientIP trusts nobody: behind a proxy every session has the proxy's address; name the proxies with TrustedProxies",
+				slog.String("header", name), textAttr("peer", r.RemoteAddr))
+		})
+		return
+	}
+}
+
+// noticePlainCookie warns once where a cookie that is Secure goes out over plain HTTP:
+// browsers drop it without a word (RFC 6265bis §5.7). A proxy in front that ends TLS is known
+// by its header or by the page's origin.
+func (h *host) noticePlainCookie(r *http.Request) {
+	if r.TLS != nil || strings.HasPrefix(r.Header.Get("Origin"), "https://") {
+		return
+	}
+	proto := r.Header.Get("X-Forwarded-Proto") + " " + r.Header.Get("Forwarded")
+	if strings.Contains(strings.ToLower(proto), "https") {
+		return
+	}
+	h.notices.plainCookie.Do(func() {
+		h.log.LogAttrs(r.Context(), warn, "sessiontrack: a Secure cookie was sent over plain HTTP: "+
+			"unless a proxy in front ends TLS, browsers drop it; for development without TLS set CookieOptions.InsecureHTTP", textAttr("host", r.Host))
+	})
+}
+
+// crossOriginPause is the least between two lines about requests from other sites.
+const crossOriginPause = int64(time.Minute / time.Microsecond)
+
+// noticeCrossOrigin names the origin of a request that was refused as another site's, and
+// the option that would allow it: at most once a minute.
+func (h *host) noticeCrossOrigin(r *http.Request) {
+	local, last := h.clock.Local(), h.notices.crossOriginAt.Load()
+	if last != 0 && local-last < crossOriginPause || !h.notices.crossOriginAt.CompareAndSwap(last, max(local, 1)) {
+		return
+	}
+	option := "Options.TrustedOrigins"
+	if isWebSocket(r) {
+		option += " or UserOptions.Origins"
+	}
+	h.log.LogAttrs(r.Context(), warn, "sessiontrack: a request from another site was refused; to allow its origin, name it",
+		textAttr("origin", r.Header.Get("Origin")), slog.String("option", option), textAttr("host", r.Host),
+		textAttr("sec-fetch-site", r.Header.Get("Sec-Fetch-Site")), textAttr("path", r.URL.Path))
+}
+
+func isWebSocket(r *http.Request) bool {
+	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}

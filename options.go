@@ -31,7 +31,8 @@ type Options struct {
 	// read it.
 	Cookie *CookieOptions
 	// TrustedOrigins may send unsafe cross-origin requests: to the handlers by any carrier,
-	// to the application where the session comes by cookie. Each is as browsers send it,
+	// to the application where the session comes by cookie. They may open events by
+	// WebSocket too. Each is as browsers send it,
 	// such as "https://app.example.com": lower case, without a path, a wildcard or the
 	// scheme's own port. Default: none.
 	TrustedOrigins []string

@@ -27,6 +27,8 @@ type Tracker struct {
 	figures   figures
 	events    events
 	janitor   janitor
+
+	attempts attempts
 }
 
 // New makes a Tracker over a store. opts may be nil; what it gets wrong is named in

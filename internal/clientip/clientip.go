@@ -103,6 +103,11 @@ func Hops(n int) *Strategy {
 // nothing is. A strategy with an error trusts less than was asked for, never more.
 func (s *Strategy) Err() error { return s.err }
 
+// TrustsNobody reports whether the strategy believes no header of any request.
+func (s *Strategy) TrustsNobody() bool {
+	return s.read == nil || s.hops == 0 && len(s.trusted) == 0
+}
+
 // Address returns where r came from.
 func (s *Strategy) Address(r *http.Request) Address {
 	addr := parseNode(r.RemoteAddr)

@@ -129,6 +129,9 @@ func New(config Config) (*Verifier, error) {
 	return v, nil
 }
 
+// Leeway is how long after exp a token is still accepted.
+func (v *Verifier) Leeway() time.Duration { return v.config.Leeway }
+
 // setAlgorithms looks up the configured algorithms.
 func (v *Verifier) setAlgorithms() error {
 	if len(v.config.Algorithms) == 0 {
