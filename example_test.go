@@ -42,7 +42,8 @@ func Example() {
 
 	ask := func(method, path, token string) string {
 		r := httptest.NewRequest(method, path, nil)
-		r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+		// An agent that this process has seen before is named in full at once; this one is new.
+		r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:138.0) Gecko/20100101 Firefox/138.0")
 		if token != "" {
 			r.Header.Set("x-session-id", token)
 		}

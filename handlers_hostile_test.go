@@ -312,7 +312,7 @@ func TestListsAnswerWhileTheDirectoryIsAway(t *testing.T) {
 	for _, fail := range []func(bool){s.directory.fail.Store, s.directory.panics.Store} {
 		fail(true)
 		list := rows(t, s.json(t, adam, "GET", adminPath+"active-users"), "data")
-		assert.Equal(t, map[string]any{"id": 7.0, "email": nil, "fullName": nil}, list[0]["user"])
+		assert.Equal(t, map[string]any{"id": 7.0, "email": nil, "fullName": nil, "pictureUrl": nil}, list[0]["user"])
 		assert.Len(t, rows(t, s.json(t, adam, "GET", onlinePath+"users"), "online_users"), 2)
 		fail(false)
 	}
