@@ -52,7 +52,7 @@ const (
 	// writePatience is how many StoreTimeouts a call gets that reads or writes several
 	// rows: 2 s by default, which is what the feed's overlap allows a transaction.
 	writePatience = 4
-	// historyPatience bounds a question about a year.
+	// historyPatience is the timeout for the history of a year.
 	historyPatience = 10 * time.Second
 )
 
@@ -73,7 +73,7 @@ func (b *backend) init(store Store, timeout time.Duration, host *host, clock *st
 func (b *backend) away() bool { return b.down.Load() }
 
 // errAway refuses what would wait for a store that is known to be away.
-var errAway = fmt.Errorf("%w: known to be away", ErrUnavailable)
+var errAway = fmt.Errorf("%w: known to be unreachable", ErrUnavailable)
 
 // detached returns a context with the values of ctx and without its end: a client that
 // goes away must not turn a call of the store into a failure.

@@ -8,12 +8,11 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
-const shardCount = 256 // a handle's first byte chooses; handles are random
+const shardCount = 256 // indexed by a handle's first byte; handles are random
 
-// cache is the near cache: bounded, sharded, with a generation per shard that every
-// invalidation moves on. A read of the store keeps its result only if the generation
-// is still the one from before the read, so that a fill which races an end can never
-// bring the session back.
+// cache is the near cache. It is bounded and sharded. Each shard has a generation, and every
+// invalidation increments it. A read of the store is kept only if the generation is the same as
+// before the read. So a read that races an end can never bring the session back.
 type cache struct {
 	shards   [shardCount]cacheShard
 	perShard int
@@ -44,7 +43,7 @@ func (c *cache) get(h handle) *entry {
 	return e
 }
 
-// generation is read before the store is, and given back to put.
+// generation must be read before the store is read. Pass it to put.
 func (c *cache) generation(h handle) uint64 {
 	s := c.shard(h)
 	s.mu.RLock()
@@ -52,8 +51,8 @@ func (c *cache) generation(h handle) uint64 {
 	return s.generation
 }
 
-// put keeps an entry whose read began at the given generation, unless something in
-// its shard has been invalidated since. It never replaces an end.
+// put stores an entry whose read began at the given generation, unless the shard has been
+// invalidated since then. It never replaces an end.
 func (c *cache) put(e *entry, generation uint64) {
 	if c.perShard <= 0 {
 		return
@@ -76,8 +75,8 @@ func (c *cache) put(e *entry, generation uint64) {
 	s.entries[e.handle] = e
 }
 
-// evict drops the least recently used of a few entries that the map's random order
-// offers. Unwritten touches are in the touch buffer, not here, and none is lost.
+// evict drops the least recently used of a few entries, which the map returns in random order.
+// Unwritten touches are in the touch buffer, so none is lost.
 func (s *cacheShard) evict() {
 	var oldest *entry
 	seen := 0
@@ -94,7 +93,7 @@ func (s *cacheShard) evict() {
 	}
 }
 
-// describe replaces an entry by one with new facts.
+// describe replaces an entry by a copy with new facts.
 func (c *cache) describe(h handle, f SessionUpdate) {
 	s := c.shard(h)
 	s.mu.Lock()
@@ -104,8 +103,8 @@ func (c *cache) describe(h handle, f SessionUpdate) {
 	}
 }
 
-// end marks a session ended and moves the generation on. Whoever holds the entry
-// sees the end too.
+// end marks a session as ended and increments the generation. Goroutines that hold the entry see
+// the end too.
 func (c *cache) end(h handle, end *ending) {
 	s := c.shard(h)
 	s.mu.Lock()
@@ -116,7 +115,7 @@ func (c *cache) end(h handle, end *ending) {
 	}
 }
 
-// drop forgets a session; the next request reads it from the store.
+// drop removes a session; the next request reads it from the store.
 func (c *cache) drop(h handle) {
 	s := c.shard(h)
 	s.mu.Lock()
@@ -125,7 +124,7 @@ func (c *cache) drop(h handle) {
 	delete(s.entries, h)
 }
 
-// dropLive forgets a session unless it is known to have ended.
+// dropLive removes a session unless it is known to have ended.
 func (c *cache) dropLive(h handle) {
 	s := c.shard(h)
 	s.mu.Lock()
@@ -153,7 +152,7 @@ func (c *cache) dropUser(user string, except []SessionID) {
 	}
 }
 
-// clear forgets everything.
+// clear removes all entries.
 func (c *cache) clear() {
 	for i := range c.shards {
 		s := &c.shards[i]
@@ -164,7 +163,7 @@ func (c *cache) clear() {
 	}
 }
 
-// tracked sums the shards' requests.
+// tracked returns the sum of the shards' requests.
 func (c *cache) tracked() (n int64) {
 	for i := range c.shards {
 		n += c.shards[i].requests.Load()

@@ -32,42 +32,41 @@ func (u UserInfo) fullName() string { return cmp.Or(u.FullName, u.DisplayName, u
 
 func (u UserInfo) displayName() string { return cmp.Or(u.DisplayName, u.FullName, u.Username) }
 
-// UserDirectory brings users' names and pictures. An error, or a panic, means a page
-// without names.
+// UserDirectory returns users' names and pictures. After an error or a panic the page has no names.
 type UserDirectory interface {
-	// Users answers for a whole page, by id; users that it does not know are left out.
-	// It is called from many goroutines at once, and the answer waits for it.
+	// Users returns the users of a whole page, by id. It leaves unknown users out. It is called
+	// concurrently, and the answer waits for it.
 	Users(ctx context.Context, ids []string) (map[string]UserInfo, error)
 }
 
-// UserSearcher is a [UserDirectory] that can look for people, for the admin list's
-// search. Without it the search finds ids and addresses only.
+// UserSearcher is a [UserDirectory] that can search users, for the admin list. Without it the
+// search finds only ids and addresses.
 type UserSearcher interface {
-	// SearchUsers returns the ids of at most limit users whose name or e-mail fits.
+	// SearchUsers returns the ids of at most limit users whose name or e-mail matches.
 	SearchUsers(ctx context.Context, query string, limit int) ([]string, error)
 }
 
-// Locator tells where an address is. A Tracker asks it off the request path, for public
-// addresses only, one at a time, and gives it two seconds; a panic or an error means
-// that the place is unknown.
+// Locator finds the location of an address. A Tracker calls it outside of the request path, for
+// public addresses only, one at a time, with a timeout of two seconds. After an error or a panic
+// the location is unknown.
 type Locator interface {
 	Locate(ctx context.Context, addr netip.Addr) (Location, error)
 }
 
-// AdminAction is one attempt of an administrator to end sessions or to clean up,
-// for audit (OWASP ASVS 16.2.1, 16.3.2).
+// AdminAction is one attempt of an administrator to end sessions or to clean up, for an audit log
+// (OWASP ASVS 16.2.1, 16.3.2).
 type AdminAction struct {
 	// Action is "force_logout", "force_logout_user" or "cleanup".
 	Action string
-	// Actor is the caller's user id, empty where nobody was signed in; ActorSession
-	// is their session's handle.
+	// Actor is the caller's user id, empty without a session. ActorSession is the handle of the
+	// caller's session.
 	Actor        string
 	ActorSession SessionID
-	// TargetSession or TargetUser is what it was aimed at, empty for a cleanup or
-	// where the name was not one of ours.
+	// TargetSession or TargetUser is the target. Both are empty for a cleanup, and if the id in the
+	// path was not valid.
 	TargetSession SessionID
 	TargetUser    string
-	// Reason is the end reason that was given, or would have been.
+	// Reason is the end reason that was or would have been stored.
 	Reason EndReason
 	// Outcome is "done", "already_ended", "not_found", "unauthenticated",
 	// "forbidden" or "failed".
@@ -76,83 +75,80 @@ type AdminAction struct {
 	Ended int
 }
 
-// Hooks are functions of the host. They run one at a time, off the request path,
-// on the process where it happened, once Start has run, and in place before.
-// A panic is contained and counted. They may call the Tracker, Shutdown with the context
-// that they are given: it then does not wait for the hook that calls it.
+// Hooks are functions of the host. After Start they run one at a time, outside of the request path,
+// in the process that caused the call. Before Start they run at once. A panic is recovered and
+// counted. They may call the Tracker. If a hook calls Shutdown with its own context, Shutdown does
+// not wait for that hook.
 type Hooks struct {
-	// Login is called after a session was made, by Login or from a credential.
+	// Login is called after a session was created, by Login or from a credential.
 	Login func(ctx context.Context, s Session)
-	// End is called after a session was ended by this process. At most 1,024 calls wait;
-	// what is more is left out and counted as hook.dropped, as after a large cleanup.
+	// End is called after this process has ended a session. At most 1,024 calls wait; further calls
+	// are dropped and counted as hook.dropped, for example after a large cleanup.
 	End func(ctx context.Context, s Session)
-	// NewDevice is called after a login from a device family that none of the
-	// user's latest 100 earlier sessions shows; not for a user's first session.
+	// NewDevice is called after a login from a device family that none of the user's latest 100
+	// earlier sessions has. It is not called for a user's first session.
 	NewDevice func(ctx context.Context, s Session)
 }
 
-// Observer receives what metrics and audits want. Its functions are called in
-// place, from many goroutines, and must be quick. Nil ones are left out.
+// Observer receives data for metrics and audits. Its functions are called synchronously and
+// concurrently, and must be quick. Nil functions are not called.
 type Observer struct {
-	// Count adds n to the counter of that name. Names come from a fixed list of
-	// less than 50; they and the values carry no ids. "request.tracked" is not among
-	// the calls, because it moves with every request: see [Tracker.Counters].
+	// Count adds n to the counter with that name. Names come from a fixed list of fewer than 50;
+	// names and values contain no ids. It is not called for "request.tracked", which changes with
+	// every request: see [Tracker.Counters].
 	Count func(name string, n int)
-	// AdminAction is told of each admin action, refused ones too.
+	// AdminAction is called for each admin action, also for refused ones.
 	AdminAction func(ctx context.Context, a AdminAction)
 }
 
-// Identity is who a credential says the caller is. It is not modified after an
-// Identifier has returned it; neither may whoever receives it.
+// Identity is what a credential says about the caller. Neither the Identifier nor the receiver
+// modifies it after it was returned.
 type Identity struct {
-	// UserID is the user: 1 to 255 bytes of valid UTF-8 without control
-	// characters. Anything else is refused as an invalid credential.
+	// UserID is the user: 1 to 255 bytes of valid UTF-8 without control characters. Another value
+	// is refused as an invalid credential.
 	UserID string
-	// Roles are what the credential grants, for RequireRole and, where
-	// Options.Roles is not set, for the admin handlers.
+	// Roles are the roles in the credential. RequireRole and the admin handlers use them if
+	// Options.Roles is not set.
 	Roles []string
-	// ExpiresAt is the credential's own end; zero where it is not known.
+	// ExpiresAt is the credential's expiry; zero if unknown.
 	ExpiresAt time.Time
-	// IssuedAt is when the credential was issued; zero where it is not known.
-	// Ending all of a user's sessions also refuses credentials issued until that
-	// second that are seen for the first time afterwards; those whose IssuedAt is
-	// zero, where they name no session made by Login, are not reached by that.
+	// IssuedAt is when the credential was issued; zero if unknown. After all of a user's sessions
+	// have ended, a credential issued up to that second that was never used is refused too. This
+	// does not reach a credential with a zero IssuedAt, unless it names a session made by Login.
 	IssuedAt time.Time
 
-	// SessionID names a session made by Login: it must exist.
+	// SessionID names a session made by Login. It must exist.
 	SessionID SessionID
-	// Key names the session in the host's or the identity provider's own words,
-	// 1 to 255 bytes; sessions with the same Issuer, UserID and Key are one.
+	// Key names the session in the words of the host or the identity provider, in 1 to 255 bytes.
+	// Credentials with the same Issuer, UserID and Key share one session.
 	//
-	// With neither SessionID nor Key the identity names only the user: the session
-	// is the one of the header or cookie, or, without those, one derived session
-	// of this user and Issuer. Ending that one shuts the user out of this
-	// way of signing in for Options.KeepEnded, so give a Key where there is one.
+	// Without SessionID and Key the identity names only the user. The session is then that of the
+	// header or cookie. Without those it is one derived session per user and Issuer, and ending it
+	// locks the user out of this way of signing in for Options.KeepEnded. So set Key if there is
+	// one.
 	Key string
-	// Issuer keeps keys of several issuers apart; it may be empty.
+	// Issuer separates the keys of several issuers. It may be empty.
 	Issuer string
 
-	// derived is the derived session's handle where the identifier has computed
-	// it from the credential itself (a JWT's jti or its signed part). A Key that a
-	// host has given to its copy counts in its place.
+	// derived is the handle of the derived session, if the identifier has computed it from the
+	// credential itself (a JWT's jti or its signed part). If a host sets Key in its copy, Key
+	// counts instead.
 	derived handle
-	// ours is SessionID's handle, which a JWTIdentifier decodes once for each token.
-	// It counts only in what that identifier holds itself: a host may have copied the
-	// identity and changed it.
+	// ours is the decoded SessionID, which a JWTIdentifier decodes once per token. It counts only
+	// in the identifier's own cache, because a host may have copied and changed the identity.
 	ours handle
 }
 
-// valid reports whether the names of an identity can be used.
+// valid reports whether UserID and Key have an allowed length and content.
 func (id *Identity) valid() bool { return validUserID(id.UserID) && len(id.Key) <= maxUserID }
 
-// Identifier finds the caller's credential in a request and verifies it. It runs
-// on every request, before anything else, from many goroutines at once: it must
-// cap lengths before it parses, and touch no database.
+// Identifier reads the caller's credential from a request and verifies it. It runs on every
+// request, before anything else, and concurrently. It must bound lengths before it parses, and must
+// not query a database.
 //
-// It returns [ErrNoCredential] for a request that carries nothing it knows,
-// [ErrInvalidCredential] for a credential that is not good, and
-// [ErrExpiredCredential] for a genuine one past its end. Any other error means
-// that it cannot say, and the request gets 503.
+// It returns [ErrNoCredential] for a request without a credential that it knows,
+// [ErrInvalidCredential] for an invalid credential, and [ErrExpiredCredential] for a genuine
+// credential past its expiry. After any other error the request gets 503.
 type Identifier interface {
 	Identify(r *http.Request) (Identity, error)
 }

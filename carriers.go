@@ -11,22 +11,22 @@ import (
 	codec "github.com/sessiontrack/sessiontrack/internal/handle"
 )
 
-// headerName is x-session-id in the canonical form that net/http keys by.
+// headerName is x-session-id in net/http's canonical form.
 const headerName = "X-Session-Id"
 
-// carriers is what a request carries, each part genuine by its form, or refused.
+// carriers are the credentials of a request. The form of each part has been checked.
 type carriers struct {
-	token    codec.Proof // of the header, or the cookie
-	shared   *Identity   // of a JWT, as its cache holds it
+	token    codec.Proof // from the header or the cookie
+	shared   *Identity   // of a JWT; shared with its cache
 	own      Identity    // of any other Identifier
 	header   bool        // token came by header
 	cookie   bool        // token came by cookie; both may be true
 	verified bool        // the Identifier has verified identity()
-	waited   bool        // a function of the host may have taken its time
-	badForm  bool        // the cookie is there and is no token: it can be cleared
+	waited   bool        // a function of the host has run and may have taken long
+	badForm  bool        // the cookie is not a token, so it can be cleared
 }
 
-// identity is what the Identifier found, without a copy.
+// identity returns the Identifier's result without a copy.
 func (c *carriers) identity() *Identity {
 	if c.shared != nil {
 		return c.shared
@@ -34,7 +34,7 @@ func (c *carriers) identity() *Identity {
 	return &c.own
 }
 
-// ours is the handle of the session made by Login that the identity names.
+// ours returns the handle of the session made by Login that the identity names.
 func (c *carriers) ours() (handle, bool) {
 	if c.shared != nil {
 		return c.shared.ours, true
@@ -42,9 +42,9 @@ func (c *carriers) ours() (handle, bool) {
 	return parseHandle(c.own.SessionID)
 }
 
-// carriersOf collects the credentials of a request. A carrier that is malformed or
-// comes twice is refused whatever the others say: choosing one of two is how
-// requests get read differently by two programs (OWASP ASVS 15.3.7).
+// carriersOf collects the credentials of a request. It refuses a request with a malformed or
+// repeated carrier, whatever the other carriers say: two programs could choose different ones
+// (OWASP ASVS 15.3.7).
 func (g *gate) carriersOf(r *http.Request, c *carriers, now time.Time) error {
 	bad := false
 	if values, present := r.Header[headerName]; present && len(values) > 0 {
@@ -75,7 +75,7 @@ func (g *gate) carriersOf(r *http.Request, c *carriers, now time.Time) error {
 	return err
 }
 
-// readCookie adds the cookie's token, and reports false where it is not good.
+// readCookie adds the cookie's token. It returns false if the cookie is not valid.
 func (g *gate) readCookie(r *http.Request, c *carriers) bool {
 	value, n := cookieValue(r.Header["Cookie"], g.cookie)
 	if n == 0 {
@@ -86,15 +86,16 @@ func (g *gate) readCookie(r *http.Request, c *carriers) bool {
 		c.badForm = n == 1
 		return false
 	}
-	if c.header && (token.Handle != c.token.Handle || subtle.ConstantTimeCompare(token.Secret[:], c.token.Secret[:]) != 1) {
+	if c.header && (token.Handle != c.token.Handle || subtle.ConstantTimeCompare(token.Secret[:],
+		c.token.Secret[:]) != 1) {
 		return false
 	}
 	c.token, c.cookie = token, true
 	return true
 }
 
-// cookieValue finds a cookie by its exact name (RFC 6265 §5.4) without allocating,
-// and counts how often it comes.
+// cookieValue finds a cookie by its exact name (RFC 6265 §5.4) without allocating. n is how often
+// the name occurs.
 func cookieValue(lines []string, name string) (value string, n int) {
 	for _, line := range lines {
 		for line != "" {
@@ -116,8 +117,8 @@ func cookieValue(lines []string, name string) (value string, n int) {
 
 func blank(c byte) bool { return c == ' ' || c == '\t' }
 
-// identify asks the host's Identifier. Its panic means that it cannot say. Our own
-// has looked at the identity before it kept it.
+// identify calls the host's Identifier. After its panic the request gets 503. The library's own
+// identifier has already checked the identities in its cache.
 func (g *gate) identify(r *http.Request, c *carriers, now time.Time) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -145,7 +146,7 @@ func (g *gate) identify(r *http.Request, c *carriers, now time.Time) (err error)
 	return err
 }
 
-// target is the session that the carriers name, all of them the same one.
+// target returns the session that all carriers name. It fails if they name different sessions.
 func (g *gate) target(c *carriers) (h handle, derived bool, err error) {
 	token, id := c.header || c.cookie, c.identity()
 	switch {
@@ -163,7 +164,7 @@ func (g *gate) target(c *carriers) (h handle, derived bool, err error) {
 		}
 		return h, false, nil
 	case token && id.Key != "":
-		return h, false, ErrInvalidCredential // two sessions named: the provider's and ours
+		return h, false, ErrInvalidCredential // the carriers name two sessions: the provider's and ours
 	case token:
 		return handle(c.token.Handle), false, nil
 	case g.explicitOnly:

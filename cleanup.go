@@ -8,9 +8,8 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
-// A step of a cleanup takes leastStep to mostStep rows, as many as it gets done in about
-// stepTime, so that no lock lasts, however many of them end and whatever else the store
-// does.
+// A step of a cleanup takes leastStep to mostStep rows: as many as take about stepTime. So no lock
+// is held for long, however many sessions end and however busy the store is.
 const (
 	leastStep, firstStep, mostStep = 100, 500, 1000
 	stepTime                       = 20 * time.Millisecond
@@ -80,9 +79,9 @@ func (j *janitor) endPast(ctx context.Context, between func()) (ended int, err e
 	return ended, nil
 }
 
-// endPace is what all cleanups of a process keep to. A replica empties its cache when a
-// reading of the feed brings more than feedLimit: what they end fits in twice, so that
-// those of another process, such as the command's, find room.
+// endPace limits all cleanups of a process together. A replica empties its cache when one poll of
+// the feed brings more than feedLimit ends. This pace uses at most half of that limit, so that a
+// cleanup of another process, such as the command, fits in too.
 type endPace struct {
 	mu   sync.Mutex
 	pace storeclock.Pace
@@ -112,11 +111,12 @@ func (j *janitor) purge(ctx context.Context, between func()) error {
 	})
 }
 
-// inSteps calls step with how many rows to take until there are no more. Between two it
-// rests for what step asks for and for as long as the step took, so that requests find
-// at least half of the store's time. A step that a busy store did not finish in its time
-// is tried again with fewer rows, or no cleanup would ever get past it.
-func (j *janitor) inSteps(ctx context.Context, between func(), step func(rows int) (wait time.Duration, more bool, err error)) error {
+// inSteps calls step with a number of rows until step reports that there are no more. After a step
+// it pauses for the time that step asks for, plus the duration of the step, so that requests get at
+// least half of the store's time. A step that timed out is repeated with fewer rows; otherwise a
+// cleanup could never get past it.
+func (j *janitor) inSteps(ctx context.Context, between func(), step func(rows int) (wait time.Duration, more bool,
+	err error)) error {
 	for rows := firstStep; ; {
 		began := time.Now()
 		wait, more, err := step(rows)
@@ -138,8 +138,8 @@ func (j *janitor) inSteps(ctx context.Context, between func(), step func(rows in
 	}
 }
 
-// paced is how many rows the next step takes after one that took so long: what would
-// have taken stepTime, but at most twice as many, and no fewer than a quarter.
+// paced returns the rows of the next step, given the rows and duration of the last one. It aims at
+// stepTime, with at most twice and at least a quarter of the rows.
 func paced(rows int, took time.Duration) int {
 	fit := 2 * rows
 	if took > stepTime/2 {
@@ -157,12 +157,13 @@ func (j *janitor) run(ctx context.Context) {
 	leased := time.Now()
 	ended, err := j.cleanup(ctx, func() {
 		if time.Since(leased) > j.interval/4 {
-			j.lease(ctx, 0) // anew, whenever it was given
+			j.lease(ctx, 0) // renews the lease, also if it has expired
 			leased = time.Now()
 		}
 	})
 	if err != nil && ctx.Err() == nil {
-		j.host.log.LogAttrs(ctx, warn, "sessiontrack: cleanup not finished, will be tried again", countAttr(ended), errAttr(err))
+		j.host.log.LogAttrs(ctx, warn, "sessiontrack: cleanup was not finished and will be retried", countAttr(ended),
+			errAttr(err))
 	}
 }
 

@@ -13,9 +13,9 @@ const (
 	// describeQueue bounds the sessions that wait to be described. What does not fit
 	// is dropped, counted, and tried again at a later touch.
 	describeQueue = 4096
-	// describeBatch is how many are written at once.
+	// describeBatch is the number of updates in one write.
 	describeBatch = 200
-	// knownDevices is how many earlier sessions are looked at for "a new device".
+	// knownDevices is how many earlier sessions are compared to decide whether a device is new.
 	knownDevices = 100
 )
 
@@ -50,7 +50,7 @@ func (d *describer) init(o *Options, n *near) {
 	d.queue = make(chan *describeJob, describeQueue)
 }
 
-// newSession is what a request tells about a session to be made.
+// newSession returns the session to be created for a request.
 func (d *describer) newSession(r *http.Request, userID string, h handle) NewSession {
 	seen := d.observe(r)
 	agent, hints := d.privacy.keptAgent(seen)
@@ -65,7 +65,7 @@ func (d *describer) newSession(r *http.Request, userID string, h handle) NewSess
 	}
 }
 
-// observe looks at a request's client.
+// observe reads the client's data from a request.
 func (d *describer) observe(r *http.Request) observation {
 	var o observation
 	o.address, o.source = d.addressOf(r)
@@ -86,7 +86,7 @@ func (d *describer) deviceAtOnce(agent, hints string) (device Device) {
 	return d.privacy.keptDevice(device)
 }
 
-// addressOf is the client's address by the host's strategy, as far as it may be kept.
+// addressOf returns the client's address by the host's strategy, masked by Options.AddressMode.
 func (d *describer) addressOf(r *http.Request) (netip.Addr, string) {
 	d.host.noticeForwarded(r)
 	found := d.host.address(r)
@@ -97,20 +97,20 @@ func (d *describer) addressOf(r *http.Request) (netip.Addr, string) {
 	return kept, found.Source
 }
 
-// describeJob is a session to be described, off the request path. The agent and the
-// hints are the client's own; the session has what may be kept of them.
+// describeJob is a session that is described outside of the request path. agent and hints are as
+// the client sent them; the session has only what may be kept.
 type describeJob struct {
 	session Session
 	agent   string
 	hints   string
-	device  bool           // name the device
-	place   bool           // find the place of network.Address
-	network *ClientNetwork // set where the address is not the one that the store has
-	until   time.Time      // the credential's later end
-	login   bool           // afterwards, ask whether the device is new to the user
+	device  bool           // find the device's names
+	place   bool           // find the location of network.Address
+	network *ClientNetwork // set if the address differs from the stored one
+	until   time.Time      // the credential's later expiry
+	login   bool           // afterwards check whether the device is new to the user
 }
 
-// describeLogin queues what a new session still lacks.
+// describeLogin queues the facts that a new session lacks.
 func (d *describer) describeLogin(s Session, agent, hints string) {
 	d.enqueue(&describeJob{
 		session: s, agent: agent, hints: hints, device: true, login: true,
@@ -160,7 +160,7 @@ func (d *describer) run(ctx context.Context) {
 	var found []SessionUpdate
 	for {
 		select {
-		case <-ctx.Done(): // what has been found is written; what waits is found at a later touch
+		case <-ctx.Done(): // the results are written; a later touch queues the remaining jobs again
 			if len(batch) > 0 {
 				d.write(context.WithoutCancel(ctx), batch, found)
 			}
@@ -205,7 +205,8 @@ func (d *describer) describeOne(ctx context.Context, job *describeJob) SessionUp
 func (d *describer) write(ctx context.Context, batch []*describeJob, found []SessionUpdate) {
 	if err := d.backend.describe(detached(ctx), found); err != nil {
 		d.host.count(countDescribeDropped, len(found))
-		d.host.log.LogAttrs(ctx, warn, "sessiontrack: devices and places not written, will be tried again", countAttr(len(found)), errAttr(err))
+		d.host.log.LogAttrs(ctx, warn, "sessiontrack: devices and locations were not written and will be retried",
+			countAttr(len(found)), errAttr(err))
 		return
 	}
 	for i, f := range found {
@@ -220,8 +221,8 @@ func (d *describer) write(ctx context.Context, batch []*describeJob, found []Ses
 	}
 }
 
-// askNewDevice tells the hook where none of the user's earlier sessions shows the
-// device's family.
+// askNewDevice calls the NewDevice hook if no earlier session of the user has a device of the same
+// family.
 func (d *describer) askNewDevice(ctx context.Context, s Session) {
 	page, err := d.backend.list(detached(ctx), Query{UserID: s.UserID, Limit: knownDevices})
 	if err != nil {

@@ -15,12 +15,12 @@ type entry struct {
 	hash            [32]byte
 	user            string
 	serial          int64
-	loginAt         int64 // store's microseconds, as are those below
+	loginAt         int64 // in the store's microseconds, like the two fields below
 	expiresAt       int64 // 0: never
 	credentialUntil int64
 	readAt          int64 // local microseconds at which the read began
 	last            atomic.Int64
-	queued          atomic.Int64 // latest activity handed to the touch buffer, or in the store
+	queued          atomic.Int64 // latest activity that is in the touch buffer or the store
 	ending          atomic.Pointer[ending]
 	facts           unique.Handle[facts]
 	places          unique.Handle[places]
@@ -59,14 +59,14 @@ func (e *entry) loginAddress() packedAddr {
 	return e.address
 }
 
-// ending is why a session is no longer good.
+// ending is the reason why a session is no longer good.
 type ending struct {
 	at     int64
 	reason EndReason
 	by     string
 }
 
-// packedAddr is a netip.Addr without its zone, in 17 bytes in place of 24.
+// packedAddr is a netip.Addr without its zone, in 17 bytes instead of 24.
 type packedAddr struct {
 	bytes [16]byte
 	kind  uint8 // 0 none, 4, 6
@@ -92,7 +92,7 @@ func (p packedAddr) addr() netip.Addr {
 	return netip.Addr{}
 }
 
-// newEntry makes the cached form of a row whose read began at readAt.
+// newEntry converts a row to its cached form. readAt is when the read of the row began.
 func newEntry(r *Record, readAt int64) (*entry, bool) {
 	h, ok := parseHandle(r.ID)
 	if !ok {
@@ -116,7 +116,7 @@ func newEntry(r *Record, readAt int64) (*entry, bool) {
 	return e, true
 }
 
-// session expands the entry.
+// session converts the entry back to a Session.
 func (e *entry) session() Session {
 	f, p := e.facts.Value(), e.places.Value()
 	s := Session{
@@ -177,6 +177,5 @@ func (e *entry) fenced() bool { return e.loginAt == 0 && e.serial == 0 }
 // for nil.
 func (n *NewSession) shared() bool { return n != nil && !n.oneToken }
 
-// credentialLeeway is added to a credential's end, because verifiers accept it that
-// much longer at the most.
+// credentialLeeway is added to a credential's expiry. It is the largest leeway of any verifier.
 const credentialLeeway = time.Minute

@@ -6,58 +6,55 @@ import (
 	"strings"
 )
 
-// The sentinel errors of this package. Compare with [errors.Is]; what is
-// returned usually wraps one of them.
+// These are the sentinel errors of this package. Compare with [errors.Is]: a returned error usually
+// wraps one of them.
 //
-// What failed is one of three kinds. [ErrInvalidArgument] is a mistake of the caller:
-// change the call. [ErrUnavailable] passes: try again. [ErrStoreFault] stays until an
-// operator has mended the store.
+// There are three kinds of failure. [ErrInvalidArgument] is a mistake of the caller: change the
+// call. [ErrUnavailable] is temporary: try again. [ErrStoreFault] stays until an operator has
+// repaired the store.
 var (
-	// ErrNotFound says that no session has the handle asked for. It is an
-	// answer of the store, never the consequence of a failure.
+	// ErrNotFound says that no session has this handle. It is an answer of the store, never the
+	// consequence of a failure.
 	ErrNotFound = errors.New("sessiontrack: session not found")
 
-	// ErrExists says that a session with this handle is there already.
+	// ErrExists says that a session with this handle already exists.
 	ErrExists = errors.New("sessiontrack: session exists")
 
-	// ErrEnded says that the session has ended or has passed one of its limits
-	// of time. Use [errors.As] with *[EndedError] for the reason.
+	// ErrEnded says that the session has ended or is past one of its time limits. Use [errors.As]
+	// with *[EndedError] for the reason.
 	ErrEnded = errors.New("sessiontrack: session ended")
 
-	// ErrLimit says that the user holds [Options.MaxSessions] sessions already
-	// and that the policy is to deny another.
+	// ErrLimit says that the user already has [Options.MaxSessions] sessions and that the policy
+	// denies another one.
 	ErrLimit = errors.New("sessiontrack: too many sessions")
 
-	// ErrUnavailable says that the store (or a key service, for an Identifier)
-	// could not answer. It means nothing about the session: a request gets 503,
-	// never 401, because clients throw their credentials away on 401.
+	// ErrUnavailable says that the store, or an Identifier's key service, could not answer. It says
+	// nothing about the session. A request gets 503 and never 401, because clients discard their
+	// credentials on 401.
 	ErrUnavailable = errors.New("sessiontrack: store unavailable")
 
-	// ErrStoreFault says that the store works and cannot do what it is asked for: a
-	// constraint of the host's, a missing table or right, a schema of another version.
-	// Trying again does not help. A request gets 500 with the code internal, never 401,
-	// and the log says what the store said.
+	// ErrStoreFault says that the store answers but cannot do the operation: a constraint of the
+	// host, a missing table or right, a schema of another version. Repeating it does not help. A
+	// request gets 500 with the code internal, never 401, and the log has the store's error.
 	ErrStoreFault = errors.New("sessiontrack: store fault")
 
-	// ErrInvalidArgument says that an argument of the call is outside of its bounds. The
-	// message names the argument, its value and the bound. The store was not asked.
+	// ErrInvalidArgument says that an argument is out of its bounds. The message names the
+	// argument, its value and the bound. The store was not called.
 	ErrInvalidArgument = errors.New("sessiontrack: invalid argument")
 
-	// ErrNoCredential is returned by an [Identifier] for a request that carries
-	// nothing it knows. The request passes, untracked.
+	// ErrNoCredential is returned by an [Identifier] for a request without a credential that it
+	// knows. The request passes untracked.
 	ErrNoCredential = errors.New("sessiontrack: no credential")
 
-	// ErrInvalidCredential is returned by an [Identifier] for a credential that
-	// is not good: forged, malformed, repeated. The request is refused with 401.
+	// ErrInvalidCredential is returned by an [Identifier] for a forged, malformed or repeated
+	// credential. The request is refused with 401.
 	ErrInvalidCredential = errors.New("sessiontrack: invalid credential")
 
-	// ErrExpiredCredential is returned by an [Identifier] for a credential that
-	// is genuine and past its own end. The request is refused with 401 and the
-	// code token_expired. It wraps [ErrInvalidCredential].
+	// ErrExpiredCredential is returned by an [Identifier] for a genuine credential past its expiry.
+	// The request is refused with 401 and the code token_expired. It wraps [ErrInvalidCredential].
 	ErrExpiredCredential error = expiredCredential{}
 
-	// errCrossOrigin refuses an unsafe cross-origin request whose session came
-	// by cookie.
+	// errCrossOrigin refuses an unsafe cross-origin request whose session came by cookie.
 	errCrossOrigin = errors.New("sessiontrack: cross-origin request")
 )
 
@@ -66,11 +63,11 @@ type expiredCredential struct{}
 func (expiredCredential) Error() string { return "sessiontrack: expired credential" }
 func (expiredCredential) Unwrap() error { return ErrInvalidCredential }
 
-// EndedError tells why a session is no longer good. It is told only to whoever
-// proved that the session was theirs (OWASP ASVS 16.5.1). It matches [ErrEnded].
+// EndedError says why a session is no longer good. Only a caller that proved the session gets it
+// (OWASP ASVS 16.5.1). It matches [ErrEnded].
 type EndedError struct {
-	// Reason is the reason of the end; [ReasonIdle] or [ReasonLifetime] where a limit of
-	// time has passed and the row has not been ended yet.
+	// Reason is the reason of the end. It is [ReasonIdle] or [ReasonLifetime] if the session is
+	// past a time limit and its row has not been ended yet.
 	Reason EndReason
 }
 

@@ -10,64 +10,63 @@ import (
 	"time"
 )
 
-// EventType says what an [Event] tells.
+// EventType is the type of an [Event].
 type EventType string
 
-// The types of events.
+// These are the types of events.
 const (
-	// EventLogin: a session began. Session is which.
+	// EventLogin: a session began. Session is the session.
 	EventLogin EventType = "login"
-	// EventLogout: a session ended, for whatever reason. Session is which, with
-	// LogoutAt, EndReason and EndedBy. It is the session's last event.
+	// EventLogout: a session ended, for any reason. Session has LogoutAt, EndReason and EndedBy. It
+	// is the session's last event.
 	EventLogout EventType = "logout"
-	// EventOnline: a user was away and is online. User is who.
+	// EventOnline: a user came online. User is the user.
 	EventOnline EventType = "online"
-	// EventOffline: a user was online and is not: the last session ended and none
-	// has begun for ten seconds, or nothing was heard for Options.Online. User is
-	// who, LastActivity when they were last seen.
+	// EventOffline: a user went offline. Either the user's last session ended and none began for
+	// ten seconds, or the user was not active for Options.Online. User is the user, and
+	// User.LastActivity is the user's latest activity.
 	EventOffline EventType = "offline"
-	// EventStats: figures have changed. Stats has them.
+	// EventStats: the figures have changed. Stats has the new ones.
 	EventStats EventType = "stats"
-	// EventSnapshot: begin anew from here. Stats are the figures, Reason says why.
+	// EventSnapshot: discard the present state and start from here. Stats has the figures, Reason
+	// the reason.
 	EventSnapshot EventType = "snapshot"
 
-	// eventGap stands in the log for events that were not kept; each reader makes a
-	// snapshot of it.
+	// eventGap marks events in the log that were not kept. Each reader gets a snapshot there.
 	eventGap EventType = ""
 )
 
 var eventTypes = [...]EventType{EventLogin, EventLogout, EventOnline, EventOffline, EventStats, EventSnapshot}
 
-// SnapshotReason says why a subscription got a snapshot.
+// SnapshotReason is the reason of a snapshot.
 type SnapshotReason string
 
-// The reasons of snapshots.
+// These are the reasons of snapshots.
 const (
-	// SnapshotStart: the subscription has begun.
+	// SnapshotStart: the subscription begins.
 	SnapshotStart SnapshotReason = "start"
-	// SnapshotGap: events are missing that nobody here can bring back: SubscribeOptions.After
-	// is too old or another process's, more happened than can be told, or the store
-	// was away for too long.
+	// SnapshotGap: events are missing and this process cannot bring them back.
+	// SubscribeOptions.After is too old or comes from another process, there were too many events,
+	// or the store was unreachable for too long.
 	SnapshotGap SnapshotReason = "gap"
-	// SnapshotLagged: this reader was too slow, and events have been overwritten.
+	// SnapshotLagged: this reader was too slow, and events were overwritten.
 	SnapshotLagged SnapshotReason = "lagged"
 )
 
-// Event is something that has just happened, at any process over the same store. It
-// holds nothing that authenticates.
+// Event is something that happened at any process over the same store. It contains no credential.
 type Event struct {
-	// ID names the event's place among those of this process, for SubscribeOptions.After.
+	// ID is the position of the event in this process, for SubscribeOptions.After.
 	ID   string
 	Type EventType
 	// Time is when it happened, by the store's clock.
 	Time    time.Time
-	Session Session        // of login and logout
-	User    OnlineUser     // of online and offline
-	Stats   OnlineStats    // of stats and snapshot
-	Reason  SnapshotReason // of snapshot
+	Session Session        // for login and logout
+	User    OnlineUser     // for online and offline
+	Stats   OnlineStats    // for stats and snapshot
+	Reason  SnapshotReason // for snapshot
 }
 
-// user is whom the event is about, empty for figures.
+// user returns the user that the event concerns, or "" for figures.
 func (e *Event) user() string {
 	switch e.Type {
 	case EventLogin, EventLogout:
@@ -78,53 +77,52 @@ func (e *Event) user() string {
 	return ""
 }
 
-// SubscribeOptions says what a subscription wants to be told.
+// SubscribeOptions selects the events of a subscription.
 type SubscribeOptions struct {
-	// Types are the types wanted; nil means all. Snapshots come regardless.
+	// Types are the types to receive; nil means all. Snapshots always come.
 	Types []EventType
-	// Users narrows logins, logouts, online and offline to these; nil means
-	// everybody, an empty slice nobody.
+	// Users restricts logins, logouts, online and offline to these users. nil means all users, an
+	// empty slice none.
 	Users []string
-	// After is the ID of the last event that an earlier subscription got: what has
-	// happened since follows, or a snapshot says that it is not known any more.
-	// Empty: a snapshot comes first.
+	// After is the ID of the last event of an earlier subscription. The events after it follow; if
+	// they are no longer known, a snapshot comes first. If After is empty, a snapshot comes first.
 	After string
 }
 
-// ErrSubscriptionClosed says that a subscription is over. The error that wraps it
-// says why: closed by its owner, shut down, or stalled.
+// ErrSubscriptionClosed says that a subscription has closed. The error that wraps it says why: its
+// owner closed it, the Tracker shut down, or the reader stalled.
 var ErrSubscriptionClosed = errors.New("sessiontrack: subscription closed")
 
 var (
 	errClosed   = fmt.Errorf("%w by its owner", ErrSubscriptionClosed)
 	errStalled  = fmt.Errorf("%w: its reader has stalled", ErrSubscriptionClosed)
 	errShutDown = fmt.Errorf("%w: the tracker has shut down", ErrSubscriptionClosed)
-	// errNotRunning is Subscribe's answer before Start and after Shutdown.
+	// errNotRunning is Subscribe's error before Start and after Shutdown.
 	errNotRunning = fmt.Errorf("%w: the tracker is not running", ErrUnavailable)
 	// errTooMany wraps ErrUnavailable because it is temporary.
-	errTooMany = fmt.Errorf("%w: Options.MaxSubscribers are watching", ErrUnavailable)
+	errTooMany = fmt.Errorf("%w: there are already Options.MaxSubscribers subscriptions", ErrUnavailable)
 )
 
-// Subscription is one reader of the events. Its methods but Close belong to one
+// Subscription reads events. Only Close may be called concurrently; the other methods belong to one
 // goroutine at a time.
 type Subscription struct {
 	events *events
-	types  []EventType         // nil: all
-	users  map[string]struct{} // nil: everybody
+	types  []EventType         // nil means all
+	users  map[string]struct{} // nil means all users
 
-	next      uint64 // the place of the next event to read
+	next      uint64 // the position of the next event to read
 	snapshot  SnapshotReason
-	snapAfter int64 // local time before which no further snapshot is made
+	snapAfter int64 // local time before which the reader gets no further snapshot
 
-	// away is the local time since which the reader has been out of Next, 0 while it
-	// is inside; read is next, for the hub to see.
+	// away is the local time at which the reader left Next, or 0 while it is inside. read is a copy
+	// of next that the hub may load.
 	away atomic.Int64
 	read atomic.Uint64
 
 	once   sync.Once
-	over   chan struct{} // closed once, by end
+	over   chan struct{} // end closes it, once
 	why    error         // set before over is closed
-	unbind func() bool   // from Subscribe's ctx; guarded by the hub
+	unbind func() bool   // detaches from Subscribe's ctx; guarded by the hub
 }
 
 // subscribe begins a subscription.
@@ -144,7 +142,7 @@ func (v *events) subscribe(ctx context.Context, o SubscribeOptions) (*Subscripti
 	return s, nil
 }
 
-// watchUsers narrows the subscription; nil means everybody.
+// watchUsers restricts the subscription to users; nil means all users.
 func (s *Subscription) watchUsers(ids []string) {
 	s.users = nil
 	if ids == nil {
@@ -156,7 +154,7 @@ func (s *Subscription) watchUsers(ids []string) {
 	}
 }
 
-// begin finds the place to read from.
+// begin sets the position to read from.
 func (s *Subscription) begin(after string) {
 	h := &s.events.hub
 	s.next, s.snapshot = h.next.Load(), SnapshotStart
@@ -170,9 +168,8 @@ func (s *Subscription) begin(after string) {
 	s.away.Store(max(s.events.clock.Local(), 1))
 }
 
-// Next waits for the next event. It returns an error that wraps
-// [ErrSubscriptionClosed] once the subscription is over, ctx's own error when ctx is
-// done, and nothing else.
+// Next waits for the next event. Its error wraps [ErrSubscriptionClosed] after the subscription has
+// closed, and is ctx's error when ctx is done. There are no other errors.
 func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	r, err := s.entry(ctx)
 	if err != nil {
@@ -181,11 +178,10 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	return r.event, nil
 }
 
-// Close ends the subscription. It may come at any time, more than once, from any
-// goroutine.
+// Close closes the subscription. It is safe for concurrent use and may be called several times.
 func (s *Subscription) Close() { s.end(errClosed) }
 
-// end closes over, which nothing but this closes, and nothing ever sends on.
+// end closes over. Only this method closes it, and nothing sends on it.
 func (s *Subscription) end(why error) {
 	s.once.Do(func() {
 		s.why = why
@@ -228,8 +224,8 @@ func (s *Subscription) entry(ctx context.Context) (*logEntry, error) {
 	}
 }
 
-// step reads on to the next event that is wanted; nil where there is none yet, or
-// where a snapshot is due.
+// step advances to the next event that the reader wants. It returns nil if there is none yet, or if
+// a snapshot is due.
 func (s *Subscription) step() *logEntry {
 	for {
 		r, state := s.events.hub.at(s.next)
@@ -263,8 +259,8 @@ func (s *Subscription) wants(e *Event) bool {
 	return ok
 }
 
-// newSnapshot makes the reader's event of a new beginning: it stands at the end of
-// the log, and the figures are asked for after that place was taken.
+// newSnapshot makes a snapshot for this reader and moves it to the end of the log. It asks for the
+// figures after it has taken the position.
 func (s *Subscription) newSnapshot(ctx context.Context) *logEntry {
 	h := &s.events.hub
 	e := Event{Type: EventSnapshot, Reason: s.snapshot}
@@ -273,13 +269,13 @@ func (s *Subscription) newSnapshot(ctx context.Context) *logEntry {
 	e.ID, e.Time = h.id(s.next-1), fromMicros(s.events.clock.Now())
 	stats, err := s.events.figures.onlineStats(ctx)
 	if err != nil {
-		stats = s.events.figures.shared.last() // as of when they hold, as At says
+		stats = s.events.figures.shared.last() // older figures; At says from when
 	}
 	e.Stats = stats
 	return &logEntry{event: e}
 }
 
-// wait blocks until there may be something to read; a d above zero bounds it.
+// wait blocks until there may be something to read, and at most d if d is above zero.
 func (s *Subscription) wait(ctx context.Context, wake chan struct{}, d time.Duration) error {
 	var late <-chan time.Time
 	if d > 0 {

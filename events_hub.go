@@ -36,40 +36,40 @@ func (v *events) init(o *Options, n *near, f *figures) {
 }
 
 const (
-	// logSize is how many events are kept, for readers that are behind and for those
-	// that come back. At about 1 KB an event, 4 MB at the most.
+	// logSize is how many events are kept for readers that are behind or that come back. With about
+	// 1 KB per event this is at most 4 MB.
 	logSize = 4096
-	// stallAfter is how long a reader may be away with something to read; looked at
-	// once a second, it is gone within ten.
+	// stallAfter is how long a reader may stay out of Next while events wait. This is checked once
+	// a second, so the reader is closed within ten seconds.
 	stallAfter = 8 * time.Second
-	// lingerFor is how long events are still collected after the last reader has
-	// left: a page that is loaded anew goes on where it was.
+	// lingerFor is how long events are collected after the last reader has left, so that a reloaded
+	// page can resume.
 	lingerFor = time.Minute
-	// clockDoubt is how much the store's clock may be behind what its latest answer
-	// shows: a login at the moment of the first subscription is told rather than lost.
+	// clockDoubt is how much the store's clock may be behind its latest answer. A login at the
+	// moment of the first subscription may be announced twice rather than lost.
 	clockDoubt = 20 * time.Millisecond
 )
 
-// hub hands events to their readers. It is one log with a place for each reader in
-// place of a buffer for each: publishing costs the same for one reader and for ten
-// thousand, waits for none of them, and needs no lock; a reader that comes back goes
-// on in the same log. Only the goroutine of runEvents publishes.
+// hub distributes events to readers. It is one log, a ring buffer, in which each reader has a
+// position; readers have no buffers of their own. So publishing costs the same for one reader and
+// ten thousand, waits for none of them and takes no lock, and a reader that comes back resumes in
+// the same log. Only the goroutine of runEvents publishes.
 type hub struct {
 	slots [logSize]atomic.Pointer[logEntry]
-	next  atomic.Uint64 // the place of the next event; the first is 1
+	next  atomic.Uint64 // the position of the next event; the first is 1
 	wake  atomic.Pointer[chan struct{}]
-	epoch string // of this process, in every id
+	epoch string // names this process in every id
 
 	mu      sync.Mutex
-	open    bool // between Start and Shutdown
+	open    bool // from Start until Shutdown
 	readers map[*Subscription]struct{}
 	leftAt  int64 // local time at which the last reader left
-	since   int64 // the store's time from which on events are wanted; 0: nobody is there
+	since   int64 // the store's time from which readers want events; 0 means no reader
 	started chan struct{}
 
-	request  atomic.Pointer[feedRequest] // nil while nobody needs the feed's help
+	request  atomic.Pointer[feedRequest] // nil while no reader needs the feed
 	arrivals chan feedBatch
-	missed   atomic.Bool // an arrival did not fit
+	missed   atomic.Bool // an arrival did not fit into the channel
 	nudges   chan struct{}
 	streams  streams
 }
@@ -78,9 +78,9 @@ type hub struct {
 type logEntry struct {
 	seq    uint64
 	event  Event
-	people map[string]UserInfo // of the event's user, shared by a batch
+	people map[string]UserInfo // the event's user, in a map that a batch shares
 	once   sync.Once
-	json   []byte // made once, by the first reader by HTTP
+	json   []byte // encoded once, by the first HTTP reader
 }
 
 func (h *hub) init() {
@@ -97,11 +97,11 @@ func (h *hub) init() {
 	h.streams.init()
 }
 
-// id names a place: ids of another process, or of before a restart, differ in their
-// first part and so lead to a snapshot.
+// id returns the id of a position. An id of another process, or from before a restart, has another
+// epoch and leads to a snapshot.
 func (h *hub) id(seq uint64) string { return h.epoch + "." + strconv.FormatUint(seq, 10) }
 
-// resume returns the place behind an id, where the log still has what follows it.
+// resume returns the position after an id, if the log still has the events after it.
 func (h *hub) resume(after string) (uint64, bool) {
 	number, ours := strings.CutPrefix(after, h.epoch+".")
 	if !ours {
@@ -115,14 +115,14 @@ func (h *hub) resume(after string) (uint64, bool) {
 	return seq + 1, state == placeTaken || state == placeEmpty && seq+1 == h.next.Load()
 }
 
-// What at finds at a place.
+// These are the results of at.
 const (
 	placeTaken = iota
 	placeEmpty // not yet written
 	placeLost  // overwritten
 )
 
-// at reads a place of the log.
+// at reads one slot of the log.
 func (h *hub) at(seq uint64) (*logEntry, int) {
 	if seq >= h.next.Load() {
 		return nil, placeEmpty
@@ -134,7 +134,7 @@ func (h *hub) at(seq uint64) (*logEntry, int) {
 	return r, placeTaken
 }
 
-// publish appends events and wakes who waits. It never waits itself.
+// publish appends events and wakes the waiting readers. It never waits.
 func (h *hub) publish(events []Event, people map[string]UserInfo) {
 	if len(events) == 0 {
 		return
@@ -149,7 +149,7 @@ func (h *hub) publish(events []Event, people map[string]UserInfo) {
 	close(*h.wake.Swap(&wake))
 }
 
-// forget makes every id of before unknown: for when nobody has been watching.
+// forget invalidates all earlier event ids, because events were not collected for a while.
 func (h *hub) forget() {
 	for i := range h.slots {
 		h.slots[i].Store(nil)
@@ -192,7 +192,7 @@ func (h *hub) remove(s *Subscription) {
 	}
 }
 
-// bind has unbind called when the reader leaves.
+// bind sets the function that is called when the reader leaves.
 func (h *hub) bind(s *Subscription, unbind func() bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -201,14 +201,14 @@ func (h *hub) bind(s *Subscription, unbind func() bool) {
 	}
 }
 
-// reading reports whether s has not left. The caller holds the lock.
+// reading reports whether s is still a reader. The caller holds the lock.
 func (h *hub) reading(s *Subscription) bool {
 	_, ok := h.readers[s]
 	return ok
 }
 
-// deserted reports that nobody has been reading for lingerFor; the next reader
-// begins anew.
+// deserted reports whether there has been no reader for lingerFor. Then collecting stops and the
+// next reader gets a snapshot.
 func (h *hub) deserted(local int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -225,7 +225,7 @@ func (h *hub) watchedSince() int64 {
 	return h.since
 }
 
-// nudge asks for a reading of the feed out of turn, while somebody is watching.
+// nudge asks for an immediate poll of the feed if there are readers.
 func (h *hub) nudge() {
 	if h.request.Load() == nil {
 		return
@@ -245,7 +245,7 @@ func (h *hub) hand(a feedBatch) {
 	}
 }
 
-// list copies the readers, so that they can be ended, which takes the lock.
+// list copies the list of readers, because closing a reader takes the lock.
 func (h *hub) list() []*Subscription {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -256,8 +256,7 @@ func (h *hub) list() []*Subscription {
 	return all
 }
 
-// endStalled closes the readers that have been away for too long with something to
-// read.
+// endStalled closes the readers that have left events unread for too long.
 func (h *hub) endStalled(local int64) (n int) {
 	next := h.next.Load()
 	for _, s := range h.list() {
@@ -270,7 +269,7 @@ func (h *hub) endStalled(local int64) (n int) {
 	return n
 }
 
-// setOpen lets subscriptions begin, or ends all.
+// setOpen allows subscriptions, or closes all of them.
 func (h *hub) setOpen(open bool) {
 	h.mu.Lock()
 	h.open = open

@@ -8,8 +8,7 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
-// publish tells events as far as the budget goes, with their users' names where
-// somebody reads by HTTP.
+// publish publishes events within the budget. It adds users' names if there are HTTP readers.
 func (w *eventBuilder) publish(ctx context.Context, events []Event, gap bool) {
 	v, local := w.events, w.events.clock.Local()
 	w.room = min(eventBudget, w.room+float64(local-w.roomAt)*eventBudget/1e6)
@@ -29,7 +28,7 @@ func (w *eventBuilder) publish(ctx context.Context, events []Event, gap bool) {
 	}
 }
 
-// people asks the directory, a page at a time.
+// people asks the directory for the events' users, a page at a time.
 func (w *eventBuilder) people(ctx context.Context, events []Event) map[string]UserInfo {
 	ctx, cancel := w.events.backend.long(detached(ctx))
 	defer cancel()
@@ -46,7 +45,8 @@ func (w *eventBuilder) people(ctx context.Context, events []Event) map[string]Us
 	return known
 }
 
-// tick is what passes by the mere passing of time.
+// tick does the periodic work: it closes stalled readers, sweeps, asks the store and publishes
+// figures.
 func (w *eventBuilder) tick(ctx context.Context, local int64) {
 	if w.online != nil && local/5_000_000 != w.sweptAt {
 		w.sweptAt = local / 5_000_000
@@ -60,7 +60,7 @@ func (w *eventBuilder) tick(ctx context.Context, local int64) {
 	w.tellStats(ctx, local)
 }
 
-// sweep puts users in doubt of whom nothing was heard for the online window.
+// sweep marks users as doubtful who have not been active for the online window.
 func (w *eventBuilder) sweep(local int64) {
 	oldest := fromMicros(w.events.clock.Now()).Add(-w.events.online)
 	for id, last := range w.online {
@@ -70,8 +70,8 @@ func (w *eventBuilder) sweep(local int64) {
 	}
 }
 
-// tellStats tells the figures when they have changed, at most once a second, and at
-// least every idleStats.
+// tellStats publishes the figures if they have changed, at most once a second, and otherwise every
+// idleStats.
 func (w *eventBuilder) tellStats(ctx context.Context, local int64) {
 	v := w.events
 	due := local-w.statsAt >= idleStats.Microseconds()
@@ -94,7 +94,7 @@ func (w *eventBuilder) tellStats(ctx context.Context, local int64) {
 	v.hub.publish([]Event{{Type: EventStats, Time: stats.At, Stats: stats}}, nil)
 }
 
-// wanted reports whether any reader wants events of that type.
+// wanted reports whether any reader wants events of a type.
 func (h *hub) wanted(kind EventType) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -106,7 +106,7 @@ func (h *hub) wanted(kind EventType) bool {
 	return false
 }
 
-// gather finds out who is online by listing, for stores without a ChangeFeed.
+// gather lists who is online, for stores without a ChangeFeed.
 func (w *eventBuilder) gather(ctx context.Context) {
 	if w.events.backend.changes != nil || w.online == nil {
 		return
@@ -117,10 +117,10 @@ func (w *eventBuilder) gather(ctx context.Context) {
 	}
 }
 
-// listedDoubts is how many doubts are settled by listing, each a call of the store.
+// listedDoubts is how many doubtful users are checked by listing, with one call of the store each.
 const listedDoubts = 50
 
-// askStore settles doubts by listing users' sessions.
+// askStore checks doubtful users by listing their sessions.
 func (w *eventBuilder) askStore(ctx context.Context) {
 	w.ask()
 	asked := w.events.hub.request.Load().ask
@@ -160,10 +160,11 @@ func (v *events) publishLocal(begun, ended []Session) {
 // newBuilder begins to watch: it learns who is online and has the feed ask for more.
 func (v *events) newBuilder(ctx context.Context, since int64) *eventBuilder {
 	w := &eventBuilder{
-		events: v, since: fromMicros(since), began: fromMicros(since), priming: true, room: eventBudget, roomAt: v.clock.Local(),
+		events: v, since: fromMicros(since), began: fromMicros(since), priming: true, room: eventBudget,
+		roomAt:      v.clock.Local(),
 		maybeOnline: make(map[string]struct{}), maybeOffline: make(map[string]int64), statsAt: v.clock.Local(),
 	}
-	for len(v.hub.arrivals) > 0 { // of the time before
+	for len(v.hub.arrivals) > 0 { // left over from the last watching
 		<-v.hub.arrivals
 	}
 	for !w.load(ctx) {
@@ -176,8 +177,7 @@ func (v *events) newBuilder(ctx context.Context, since int64) *eventBuilder {
 	return w
 }
 
-// load learns who is online, latest first. It reports false where the store could not
-// say.
+// load loads who is online, latest first. It returns false if the store failed.
 func (w *eventBuilder) load(ctx context.Context) bool {
 	v := w.events
 	w.online = make(map[string]time.Time)
@@ -192,7 +192,7 @@ func (w *eventBuilder) load(ctx context.Context) bool {
 			w.prime(&c, w.since)
 		}
 		for _, u := range c.Seen {
-			if v.backend.changes == nil || !u.LastActivity.After(w.since) { // the others come with the first arrival
+			if v.backend.changes == nil || !u.LastActivity.After(w.since) { // the first arrival brings the others
 				w.online[u.UserID] = u.LastActivity
 			}
 		}
@@ -208,9 +208,9 @@ func (w *eventBuilder) load(ctx context.Context) bool {
 	}
 }
 
-// prime takes as told what is there and stamped until then. What is not there and
-// stamped before the first reader came was committed after it, and is told when the
-// feed brings it.
+// prime marks sessions as already announced that existed and were stamped until then. A session
+// that did not exist then and has an earlier stamp was committed later; the feed brings it, and it
+// is announced.
 func (w *eventBuilder) prime(c *Changes, until time.Time) {
 	w.began, w.logins, w.ends = w.since, nil, nil
 	if w.events.backend.changes == nil || c.MoreBegun || c.MoreEnded {
@@ -230,9 +230,8 @@ func (w *eventBuilder) prime(c *Changes, until time.Time) {
 	}
 }
 
-// restart begins anew at a time that lies before w.began, after the store's clock was
-// set back. All that is there counts as told: a snapshot follows. It reports false where
-// the store could not say.
+// restart begins watching at a time before w.began, after the store's clock was set back. It marks
+// all existing sessions as announced, and a snapshot follows. It returns false if the store failed.
 func (w *eventBuilder) restart(ctx context.Context, now time.Time) bool {
 	lately := now.Add(-feedOverlap)
 	c, err := w.events.changesFor(ctx, ChangeQuery{Begun: lately, Ended: lately, Limit: feedLimit})
@@ -243,9 +242,10 @@ func (w *eventBuilder) restart(ctx context.Context, now time.Time) bool {
 	return err == nil
 }
 
-// overflow gives up on who is online.
+// overflow stops tracking who is online.
 func (w *eventBuilder) overflow(ctx context.Context) {
-	w.events.host.log.LogAttrs(ctx, warn, "sessiontrack: too many users are online to tell who comes and goes", countAttr(maxWatched))
+	w.events.host.log.LogAttrs(ctx, warn, "sessiontrack: too many users are online; online and offline events stop",
+		countAttr(maxWatched))
 	w.online = nil
 	clear(w.maybeOnline)
 	clear(w.maybeOffline)

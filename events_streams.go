@@ -5,15 +5,15 @@ import (
 	"sync/atomic"
 )
 
-// streamOver is why a stream ends: a word that the client is told.
+// streamOver is the reason why a stream closes. word is sent to the client.
 type streamOver struct{ word string }
 
 func (e *streamOver) Error() string { return "sessiontrack: the stream is over: " + e.word }
 
-// Unwrap makes it what ends a subscription.
+// Unwrap makes it match ErrSubscriptionClosed.
 func (e *streamOver) Unwrap() error { return ErrSubscriptionClosed }
 
-// The ends of streams.
+// These are the reasons why a stream closes.
 var (
 	overEnded       = &streamOver{"session_ended"}
 	overExpired     = &streamOver{"token_expired"}
@@ -23,31 +23,31 @@ var (
 	overStalled     = &streamOver{"stalled"}
 )
 
-// streams are the events' readers by HTTP, by the session that each is held open
-// with: who ends the session ends its streams.
+// streams holds the HTTP readers of events by their sessions. When a session ends, its streams
+// close.
 type streams struct {
 	count    atomic.Int64
-	used     atomic.Bool // there has been one since somebody began to watch
+	used     atomic.Bool // whether there was a stream since watching began
 	mu       sync.Mutex
 	byHandle map[handle]map[*stream]struct{}
-	byUser   map[string]int // those of users who watch what everybody may
+	byUser   map[string]int // streams per user, without those of administrators
 }
 
 // stream is one reader by HTTP. It counts as connected and not as activity.
 type stream struct {
 	*Subscription
-	doubt atomic.Bool // the store must be asked about the session
+	doubt atomic.Bool // the session must be read from the store
 }
 
 func (a *streams) init() {
 	a.byHandle, a.byUser = make(map[handle]map[*stream]struct{}), make(map[string]int)
 }
 
-// fairStreams is how many streams one user may hold whatever Options.MaxSubscribers is.
+// fairStreams is how many streams one user may always have, whatever Options.MaxSubscribers is.
 const fairStreams = 16
 
-// admit takes one of a user's places, a quarter of all: with one account nobody can keep
-// everybody else, the administrators foremost, from watching.
+// admit reserves one of a user's places. A user gets at most a quarter of all places, so that one
+// account cannot lock the others out, administrators above all.
 func (a *streams) admit(user string, all int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -91,7 +91,7 @@ func (a *streams) remove(h handle, s *stream) {
 	a.count.Add(-1)
 }
 
-// of copies the streams of a session; of all of them where h is nil.
+// of returns a copy of a session's list of streams, or of all streams if h is nil.
 func (a *streams) of(h *handle) (list []*stream) {
 	if !a.any() {
 		return nil
@@ -112,15 +112,14 @@ func (a *streams) of(h *handle) (list []*stream) {
 	return list
 }
 
-// end ends the streams of a session that has ended.
+// end closes the streams of a session that has ended.
 func (a *streams) end(h handle) {
 	for _, s := range a.of(&h) {
 		s.Subscription.end(overEnded)
 	}
 }
 
-// doubtAll has every stream ask the store about its session: ends may have been
-// missed.
+// doubtAll makes every stream read its session from the store, because ends may have been missed.
 func (a *streams) doubtAll() {
 	for _, s := range a.of(nil) {
 		s.doubt.Store(true)

@@ -11,23 +11,21 @@ import (
 )
 
 const (
-	// eventBudget is how many logins, logouts, onlines and offlines a second are
-	// told; the rest of a burst becomes one snapshot.
+	// eventBudget is how many logins, logouts, onlines and offlines a second are published. The
+	// rest of a burst becomes one snapshot.
 	eventBudget = 1000
-	// offlineGrace is how long a user without a session is still taken for online, so
-	// that signing in again at once is no event.
+	// offlineGrace is how long a user without a session still counts as online, so that an
+	// immediate new login causes no event.
 	offlineGrace = 10 * time.Second
-	// maxWatched bounds the users that are remembered as online, at about 100 bytes
-	// each. With more of them online and offline are not told.
+	// maxWatched bounds the users whose online state is remembered, at about 100 bytes each. With
+	// more users online, online and offline events stop.
 	maxWatched = 500_000
-	// kickSpacing is the least time between two readings of the feed that events ask
-	// for out of turn.
+	// kickSpacing is the shortest time between two polls of the feed that events ask for.
 	kickSpacing = 200 * time.Millisecond
-	// idleStats is how often figures are told where nothing seems to have changed:
-	// users leave the windows by the mere passing of time.
+	// idleStats is how often figures are published without a known change: users leave the windows
+	// as time passes.
 	idleStats = 15 * time.Second
-	// gatherEvery is how often online users are listed where the store has no
-	// ChangeFeed.
+	// gatherEvery is how often online users are listed if the store has no ChangeFeed.
 	gatherEvery = time.Minute
 )
 
@@ -35,19 +33,19 @@ const (
 type eventBuilder struct {
 	events       *events
 	since        time.Time            // when the first reader came
-	began        time.Time            // what happened before is nobody's event
-	logins       map[handle]struct{}  // told, and brought again by the overlap
-	ends         map[handle]struct{}  // likewise
-	online       map[string]time.Time // told or known to be online, with the latest activity; nil: too many
-	maybeOnline  map[string]struct{}  // seen, to be confirmed
-	maybeOffline map[string]int64     // in doubt from this local time on
+	began        time.Time            // earlier changes cause no event
+	logins       map[handle]struct{}  // announced; the overlap brings them again
+	ends         map[handle]struct{}  // ended and announced; the overlap brings them again
+	online       map[string]time.Time // users that are online, with their latest activity; nil means too many
+	maybeOnline  map[string]struct{}  // users that may have come online
+	maybeOffline map[string]int64     // users that may have gone offline, with the local time of the doubt
 	anew         bool                 // the store's clock has been set back
-	priming      bool                 // the first arrival completes what loading may have missed
-	room         float64              // what is left of the budget
+	priming      bool                 // the first arrival adds what load may have missed
+	room         float64              // the rest of the budget
 	roomAt       int64
-	dirtyAt      int64 // the store's time of the latest change that figures may show; 0: none
+	dirtyAt      int64 // the store's time of the latest change that affects figures; 0 means none
 	stats        OnlineStats
-	statsAt      int64 // local time at which figures were last told
+	statsAt      int64 // local time at which figures were last published
 	sweptAt      int64 // in spans of 5 s
 }
 
@@ -69,7 +67,7 @@ func (v *events) run(ctx context.Context) {
 	}
 }
 
-// run works until nobody has been reading for a while.
+// run works until there has been no reader for lingerFor.
 func (w *eventBuilder) run(ctx context.Context) {
 	v := w.events
 	ticker := time.NewTicker(min(time.Second, v.interval))
@@ -114,7 +112,7 @@ func (w *eventBuilder) run(ctx context.Context) {
 	}
 }
 
-// take makes events of what the feed has brought.
+// take turns an arrival into events.
 func (w *eventBuilder) take(ctx context.Context, a feedBatch) {
 	c := &a.changes
 	gap := w.events.hub.missed.Swap(false)
@@ -123,7 +121,7 @@ func (w *eventBuilder) take(ctx context.Context, a feedBatch) {
 		w.anew, gap = false, true
 	}
 	var events []Event
-	if w.events.backend.changes == nil || a.began.Equal(w.began) { // else the feed will bring it again
+	if w.events.backend.changes == nil || a.began.Equal(w.began) { // otherwise the feed will bring it again
 		gap = gap || c.MoreEnded || c.MoreBegun
 		events = w.sessions(c)
 	}
@@ -139,8 +137,8 @@ func (w *eventBuilder) take(ctx context.Context, a feedBatch) {
 	w.ask()
 }
 
-// sessions makes the events of sessions, in the order in which things happened. What
-// the overlap brings again is left out, and nothing follows a session's end.
+// sessions returns the events of sessions in the order in which they happened. It leaves out what
+// the overlap brings again. No event follows a session's end.
 func (w *eventBuilder) sessions(c *Changes) []Event {
 	events := make([]Event, 0, len(c.Begun)+len(c.Ended))
 	logins, ends := make(map[handle]struct{}, len(c.Begun)), make(map[handle]struct{}, len(c.Ended))
@@ -176,8 +174,8 @@ func (w *eventBuilder) sessions(c *Changes) []Event {
 	return events
 }
 
-// stillTold keeps what was told before where the limit has cut an answer: the next one
-// may bring it again.
+// stillTold keeps the earlier set if the limit cut the answer, because the next answer may bring
+// the same sessions again.
 func stillTold(now, before map[handle]struct{}, cut bool) map[handle]struct{} {
 	if cut && len(before) < 4*feedLimit {
 		maps.Copy(now, before)
@@ -185,13 +183,13 @@ func stillTold(now, before map[handle]struct{}, cut bool) map[handle]struct{} {
 	return now
 }
 
-// asBegun is the session as it was at its beginning: its end has an event of its own.
+// asBegun returns the session as it was at its login; its end has its own event.
 func asBegun(s Session) Session {
 	s.LogoutAt, s.EndReason, s.EndedBy = time.Time{}, "", ""
 	return s
 }
 
-// moved puts the user of a login or logout in doubt.
+// moved marks the user of a login or logout as doubtful.
 func (w *eventBuilder) moved(e *Event) {
 	user := e.Session.UserID
 	_, online := w.online[user]
@@ -206,8 +204,8 @@ func (w *eventBuilder) moved(e *Event) {
 	}
 }
 
-// seen takes in who has moved. Presence that is there after an end was brought means
-// that it was not the user's last session.
+// seen records users with new activity. A user whose presence remains after an end has another
+// session.
 func (w *eventBuilder) seen(users []OnlineUser) {
 	for _, u := range users {
 		known, online := w.online[u.UserID]
@@ -230,7 +228,7 @@ func (w *eventBuilder) isComing(user string) bool {
 	return coming
 }
 
-// confirm settles the doubts that were asked about.
+// confirm resolves the doubts that the feed was asked about.
 func (w *eventBuilder) confirm(a feedBatch) (events []Event) {
 	here := make(map[string]OnlineUser, len(a.changes.Users))
 	oldest := a.changes.Now.Add(-w.events.online)
@@ -261,7 +259,7 @@ func (w *eventBuilder) confirm(a feedBatch) (events []Event) {
 	return events
 }
 
-// ask has the feed's next reading settle as many doubts as fit.
+// ask makes the next poll of the feed check as many doubtful users as fit.
 func (w *eventBuilder) ask() {
 	if w.online != nil && len(w.online)+len(w.maybeOnline) > maxWatched {
 		w.overflow(context.Background())

@@ -8,17 +8,16 @@ import (
 )
 
 const (
-	// feedOverlap is read again each time, because a transaction that ended a
-	// session may commit after a later one was seen. The store's own transactions
-	// last 2 s at the most.
+	// feedOverlap is how far back each poll reads again: a transaction that ended a session may
+	// commit after a later end was read. The store's own transactions last at most 2 s.
 	feedOverlap = 3 * time.Second
 	// feedBurst is how many calls of PollNow are followed at once, and how many in a
 	// FeedInterval on the average: an end is known within milliseconds, and a flood of
 	// notifications costs the database no flood of readings.
 	feedBurst = 20
-	// clockStep is how far the store's clock may fall behind between two readings: ends
-	// are stamped up to 2 s before they can be seen, which leaves 1 s of the overlap,
-	// and half of it to answers that were slow.
+	// clockStep is how far the store's clock may fall behind between two polls. An end is stamped
+	// up to 2 s before it becomes visible, which leaves 1 s of the overlap. Half of that is
+	// reserved for slow answers.
 	clockStep = 500 * time.Millisecond
 )
 
@@ -36,8 +35,8 @@ type feedListener interface {
 
 // feedRequest is what events want of the next reading.
 type feedRequest struct {
-	since time.Time // sessions and users that are new after this
-	ask   []string  // users whose presence is in doubt
+	since time.Time // sessions and users that are newer than this
+	ask   []string  // users whose presence is doubtful
 }
 
 // feedBatch is what the feed has brought for events.
@@ -58,10 +57,10 @@ type freshness struct {
 	seen     map[handle]struct{} // ends that the overlap will bring again
 }
 
-// setBack reports whether a reading's answer shows that the store's clock has been set
-// back since the latest good one, as after a fail-over to a server whose clock is behind:
-// what has ended there lately is stamped before the time that was asked about. A clock
-// that stands, as a MemoryStore's may, stamps nothing earlier than before.
+// setBack reports whether a poll shows that the store's clock was set back since the latest
+// successful poll, for example by a fail-over to a server whose clock is behind. Ends there may
+// have stamps before the time that the poll asked for. A clock that stands still, as a
+// MemoryStore's may, stamps no end too early.
 func (f *freshness) setBack(now time.Time, local int64) bool {
 	before := f.since.Add(feedOverlap)
 	moved, due := now.Sub(before), time.Duration(local-f.lastGood)*time.Microsecond
@@ -143,7 +142,7 @@ func (n *near) readFeed(ctx context.Context) (EndedPage, error) {
 		return n.backend.endedSince(ctx, n.freshness.since, feedLimit)
 	}
 	f := &n.changed
-	if f.began != w.since { // other readers than at the last reading
+	if f.began != w.since { // the readers have changed since the last poll
 		*f = changePlace{began: w.since, begun: w.since, seen: w.since.Add(-feedOverlap - n.touches.interval)}
 	}
 	local := n.clock.Local()
@@ -167,8 +166,8 @@ func (n *near) readFeed(ctx context.Context) (EndedPage, error) {
 	return page, nil
 }
 
-// learnEnds takes ended sessions out of service here, each once: an end that the
-// overlap repeats would void fills of the cache for nothing.
+// learnEnds takes each ended session out of service in this process, once. Repeated ends of the
+// overlap would invalidate reads of the cache needlessly.
 func (n *near) learnEnds(ended []EndedSession) {
 	seen := make(map[handle]struct{}, len(ended))
 	for _, s := range ended {
@@ -188,11 +187,12 @@ func (n *near) learnEnds(ended []EndedSession) {
 // it. Each change is logged once.
 func (n *near) storeAway(ctx context.Context, err error) {
 	if ctx.Err() == context.Canceled {
-		return // Shutdown, not the store
+		return // Shutdown cancelled the poll; the store is not at fault
 	}
 	n.host.count(countFeedFailed, 1)
 	if !n.backend.down.Swap(true) {
-		n.host.log.LogAttrs(ctx, warn, "sessiontrack: store unreachable; cached sessions are served for a while", errAttr(err))
+		n.host.log.LogAttrs(ctx, warn, "sessiontrack: store is unreachable; cached sessions are served for StaleGrace",
+			errAttr(err))
 	}
 }
 
@@ -200,7 +200,7 @@ func (n *near) storeAway(ctx context.Context, err error) {
 // held meanwhile.
 func (n *near) storeBack(ctx context.Context) {
 	if n.backend.down.Swap(false) {
-		n.host.log.LogAttrs(ctx, info, "sessiontrack: store reachable again")
+		n.host.log.LogAttrs(ctx, info, "sessiontrack: store is reachable again")
 		n.touches.flushSoon()
 	}
 }

@@ -82,7 +82,7 @@ func (f *flight) isOtherCredential(create *NewSession) bool {
 	return f.entry.fenced() && create.shared()
 }
 
-// join returns the flight for h and whether the caller has to fly it.
+// join returns the flight for h, and whether the caller must run it.
 func (n *near) join(h handle) (*flight, bool) {
 	generation := n.cache.generation(h)
 	n.flights.mu.Lock()
@@ -95,7 +95,7 @@ func (n *near) join(h handle) (*flight, bool) {
 	return f, true
 }
 
-// fly reads on behalf of all who wait, and keeps what it read.
+// fly reads for all requests that wait, and caches the result.
 func (n *near) fly(ctx context.Context, f *flight, h handle, create *NewSession, missed bool) {
 	defer func() {
 		n.flights.mu.Lock()
@@ -116,7 +116,7 @@ func (n *near) fly(ctx context.Context, f *flight, h handle, create *NewSession,
 	case n.flights.slots <- struct{}{}:
 		defer func() { <-n.flights.slots }()
 	case <-ctx.Done():
-		f.err = fmt.Errorf("%w: too many reads under way", ErrUnavailable)
+		f.err = fmt.Errorf("%w: too many reads in progress", ErrUnavailable)
 		return
 	}
 	f.entry, f.err = n.readStore(ctx, h, create)
@@ -130,13 +130,13 @@ func (n *near) readFresh(ctx context.Context, h handle, create *NewSession) (*en
 	e, err := n.readAlone(ctx, h, create)
 	if err == nil {
 		if end := e.ending.Load(); end != nil {
-			n.cache.end(h, end) // what this process has answered once stays its answer
+			n.cache.end(h, end) // this process never contradicts its own earlier answer
 		}
 	}
 	return e, err
 }
 
-// readStore asks the store, within ctx.
+// readStore reads from the store, within ctx.
 func (n *near) readStore(ctx context.Context, h handle, create *NewSession) (*entry, error) {
 	n.host.count(countReads, 1)
 	readAt := n.clock.Local()
@@ -153,9 +153,9 @@ func (n *near) readStore(ctx context.Context, h handle, create *NewSession) (*en
 func (n *near) entryOf(r *Record, h handle, readAt int64) (*entry, error) {
 	e, ok := newEntry(r, readAt)
 	if !ok || e.handle != h {
-		return nil, fmt.Errorf("%w: the store answered with another session", ErrUnavailable)
+		return nil, fmt.Errorf("%w: the store returned another session", ErrUnavailable)
 	}
-	storeclock.Raise(&e.last, n.touches.buffer.latest(h)) // activity that the store has not been told yet
+	storeclock.Raise(&e.last, n.touches.buffer.latest(h)) // activity that is not written yet
 	return e, nil
 }
 

@@ -13,37 +13,35 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/problem"
 )
 
-// family is a set of endpoints below one prefix: what AdminHandler and UserHandler
-// have in common.
+// family is a set of endpoints below one prefix. AdminHandler and UserHandler share it.
 type family struct {
 	t         *Tracker
-	prefix    string // as in an escaped path; begins and ends with a slash
+	prefix    string // in escaped form; begins and ends with a slash
 	endpoints []endpoint
 	origins   []string // other sites whose pages may open a WebSocket
 	authorize func(*call) error
 }
 
-// endpoint is one path of a family with its one method. Of two that match the same
-// path the first counts.
+// endpoint is one path of a family with its one method. If two match a path, the first wins.
 type endpoint struct {
 	name   string // for UserOptions.Authorize
-	method string // GET stands for HEAD, too
+	method string // GET also covers HEAD
 	path   []string
 	query  []string // the parameters that it knows
-	// fresh has the caller's session read from the store: every decision about a
-	// role, and every change, must not rest on a cached one (OWASP ASVS 8.3.2).
+	// fresh reads the caller's session from the store. A decision about a role, and every change,
+	// must not rest on a cached session (OWASP ASVS 8.3.2).
 	fresh  bool
 	admin  bool
-	action string // AdminAction.Action where attempts are audited, else empty
+	action string // AdminAction.Action if attempts are audited, else empty
 	reason EndReason
-	stream bool // a stream of events: the endpoint decides and answers by itself
+	stream bool // a stream of events: the endpoint authorizes and answers itself
 	serve  func(*call) (any, error)
 }
 
-// anyID stands in an endpoint's path for one segment of any content but none.
+// anyID matches one segment of a path with any content except none.
 const anyID = "{id}"
 
-// maxSegments is more than any endpoint's path has.
+// maxSegments is more than the number of segments of any endpoint's path.
 const maxSegments = 4
 
 // call is one request to an endpoint.
@@ -54,8 +52,8 @@ type call struct {
 	id       string     // unescaped once; any bytes until checkID has looked
 	query    url.Values // of parameters that the endpoint knows, each once
 	caller   *tracked
-	until    time.Time // of a stream: the credential's own end
-	roles    *[]string // the caller's, once they have been asked
+	until    time.Time // for a stream: the credential's expiry
+	roles    *[]string // the caller's roles, after they have been asked for
 	action   AdminAction
 }
 
@@ -66,8 +64,8 @@ func (e *problemError) Error() string { return "sessiontrack: " + e.Code }
 
 var errForbidden error = &problemError{problemForbidden}
 
-// ServeHTTP answers a request: first what needs no caller (404, 405, 403 for another
-// site's), then who calls, then whether they may, then the endpoint's own.
+// ServeHTTP answers a request. First come the refusals that need no caller: 404, 405, and 403 for
+// another site. Then it identifies the caller, authorizes the call, and runs the endpoint.
 func (f *family) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e, id := f.find(r.URL)
 	if e == nil {
@@ -93,8 +91,8 @@ func (f *family) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// find returns the endpoint of a path, the first one that matches, and the id in the
-// path. Paths are split where they are escaped, so that no id can reach over a slash.
+// find returns the first endpoint that matches a path, and the id in the path. It splits the
+// escaped path, so that an id cannot contain a slash.
 func (f *family) find(u *url.URL) (*endpoint, string) {
 	path, below := strings.CutPrefix(u.EscapedPath(), f.prefix)
 	if !below {
@@ -130,7 +128,7 @@ func (e *endpoint) matches(segments []string) (id string, ok bool) {
 	return id, true
 }
 
-// allows reports whether the endpoint knows a method, and which it knows.
+// allows reports whether the endpoint accepts a method, and which methods it accepts.
 func (e *endpoint) allows(method string) (allow string, ok bool) {
 	if e.method == http.MethodGet {
 		return "GET, HEAD", method == http.MethodGet || method == http.MethodHead
@@ -138,7 +136,7 @@ func (e *endpoint) allows(method string) (allow string, ok bool) {
 	return e.method, method == e.method
 }
 
-// answer decides about a call and carries it out.
+// answer authorizes a call and runs it.
 func (f *family) answer(c *call) (any, error) {
 	if f.fromAnotherSite(c) {
 		return nil, errCrossOrigin
@@ -242,7 +240,7 @@ func (f *family) refusedBefore(r *http.Request, p problem.Problem) bool {
 	return true
 }
 
-// fail answers with what an error means.
+// fail writes the answer for an error.
 func (f *family) fail(c *call, err error) {
 	var refused *problemError
 	switch {
@@ -255,8 +253,8 @@ func (f *family) fail(c *call, err error) {
 	}
 }
 
-// audit records an attempt at an admin action, whatever came of it (OWASP ASVS
-// 16.3.2). Nothing of the path but ids that could be ours gets into it.
+// audit records an attempt at an admin action and its outcome (OWASP ASVS 16.3.2). From the path it
+// records only ids that could be valid.
 func (f *family) audit(c *call, err error) {
 	a := c.action
 	a.Action, a.Reason = c.endpoint.action, c.endpoint.reason
@@ -269,7 +267,7 @@ func (f *family) audit(c *call, err error) {
 			a.TargetSession = SessionID(c.id)
 		}
 	case actionForceLogoutUser:
-		// A token that was pasted in a user's place is a secret and nobody's name.
+		// A token that was pasted as a user id is a secret, so it is not recorded.
 		if _, secret := codec.ParseProof(c.id); !secret && validUserID(c.id) {
 			a.TargetUser = c.id
 		}
@@ -280,7 +278,7 @@ func (f *family) audit(c *call, err error) {
 	f.t.host.audit(c.r.Context(), a)
 }
 
-// The actions of an AdminAction.
+// These are the actions of an AdminAction.
 const (
 	actionForceLogout     = "force_logout"
 	actionForceLogoutUser = "force_logout_user"
@@ -307,7 +305,7 @@ func outcomeOf(err error) string {
 	return outcomeFailed
 }
 
-// rolesOf asks for the caller's roles anew, once for the call.
+// rolesOf returns the caller's roles. It asks for them once per call.
 func (f *family) rolesOf(c *call) ([]string, error) {
 	if c.roles == nil {
 		roles, err := f.t.roles(c.r.Context(), c.caller)
@@ -319,7 +317,7 @@ func (f *family) rolesOf(c *call) ([]string, error) {
 	return *c.roles, nil
 }
 
-// needRole refuses a caller that has none of the roles.
+// needRole refuses a caller without any of the roles.
 func (f *family) needRole(c *call, roles []string) error {
 	has, err := f.rolesOf(c)
 	if err != nil {
@@ -331,8 +329,8 @@ func (f *family) needRole(c *call, roles []string) error {
 	return nil
 }
 
-// mustHold panics with the first rule that does not hold: options of a handler that
-// cannot work are a mistake in the program.
+// mustHold panics with the first rule that does not hold: invalid options of a handler are a
+// mistake in the program.
 func mustHold(options string, needs []need) {
 	for _, n := range needs {
 		if !n.holds {
@@ -341,8 +339,8 @@ func mustHold(options string, needs []need) {
 	}
 }
 
-// mustPrefix returns a Prefix option in the escaped form that requests are matched
-// in, or panics.
+// mustPrefix returns a Prefix option in the escaped form that requests are compared with, or
+// panics.
 func mustPrefix(field, prefix, byDefault string) string {
 	if prefix == "" {
 		prefix = byDefault

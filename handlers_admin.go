@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// AdminOptions configure [Tracker.AdminHandler]. The zero value, or nil, gives the
-// defaults.
+// AdminOptions configures [Tracker.AdminHandler]. The zero value and nil mean the defaults.
 type AdminOptions struct {
 	// Prefix is where the handler is mounted: a path that begins and ends with a
 	// slash. It is cut from a request's path where it is there; a path without it is
@@ -16,15 +15,15 @@ type AdminOptions struct {
 	// middleware audits by it the attempts that it refuses itself. Default
 	// "/api/user-sessions/".
 	Prefix string
-	// Roles are those that may use the handler, compared exactly. Default "admin" and
-	// "superadmin"; an empty list that is not nil lets nobody in.
+	// Roles are the roles that may use the handler, compared exactly. Default "admin" and
+	// "superadmin". An empty list that is not nil admits nobody.
 	Roles []string
-	// SuperRoles protect who has one of them: somebody who has none does not end
-	// their sessions. It takes Options.Roles to know. Default "superadmin"; an empty
-	// list that is not nil protects nobody.
+	// SuperRoles protect the users who have one of them: a caller without such a role may not end
+	// their sessions. It needs Options.Roles. Default "superadmin". An empty list that is not nil
+	// protects nobody.
 	SuperRoles []string
-	// Online is how long ago the latest activity of a session that shows as online
-	// may be. Default Options.Online.
+	// Online is the window in which a session shows as online after its latest activity. Default
+	// Options.Online.
 	Online time.Duration
 }
 
@@ -34,8 +33,7 @@ type adminHandler struct {
 	opts AdminOptions
 }
 
-// AdminHandler returns the handler of the admin family, which lists everybody's
-// sessions and ends them:
+// AdminHandler returns the handler of the admin family. It lists all users' sessions and ends them:
 //
 //	GET  active-users               ?limit= &cursor= &within= &device= &q=
 //	GET  user/{userId}/sessions     ?limit= &cursor= &ended=true
@@ -43,17 +41,17 @@ type adminHandler struct {
 //	POST force-logout-user/{userId}
 //	POST cleanup-expired
 //
-// It works behind the middleware and without it. For each request the caller's
-// session is read from the store and the roles are asked anew of Options.Roles, so
-// that who has been signed out or demoted elsewhere is refused at once (OWASP ASVS
-// 8.3.2); without Options.Roles the credential's roles hold, and where no Identifier
-// brings any either, nobody is let in, which is logged. Each attempt at one of
-// the POSTs, refused and failed ones too, is one log record and one call of
-// Observer.AdminAction. An administrator who ends all sessions of their own user
-// ends the one that they are using, too.
+// It works with and without the middleware. For each request it reads the caller's session from the
+// store and asks Options.Roles for the roles, so that a caller who was signed out or demoted
+// elsewhere is refused at once (OWASP ASVS 8.3.2). Without Options.Roles it uses the credential's
+// roles. If no Identifier brings roles either, it refuses everyone and logs that.
 //
-// Options that cannot work are a mistake in the program: AdminHandler panics and
-// names the field, as [http.ServeMux.Handle] does.
+// Each attempt at a POST, also a refused or failed one, causes one log record and one call of
+// Observer.AdminAction. If an administrator ends all sessions of their own user, the session in use
+// ends too.
+//
+// Invalid options are a mistake in the program: AdminHandler panics and names the field, as
+// [http.ServeMux.Handle] does.
 func (t *Tracker) AdminHandler(o *AdminOptions) http.Handler {
 	h := &adminHandler{}
 	if o != nil {
@@ -135,10 +133,9 @@ func (h *adminHandler) activeUsers(c *call) (any, error) {
 	return h.answerPage(c, page), nil
 }
 
-// search lists the sessions of an address; where there are none, those of the user of
-// that id and of the users whom the directory finds under that name. An address is
-// never a name, and seldom an id: the two lists are in orders of their own and are
-// not mixed.
+// search lists the sessions of an address. If there are none, it lists the sessions of the user
+// with that id and of the users that the directory finds. The two lists have different orders and
+// are not mixed: an address is never a name and rarely an id.
 func (h *adminHandler) search(ctx context.Context, q Query, text string) (Page, error) {
 	if addr := searchedAddress(text, &h.t.describer.privacy); addr.IsValid() {
 		byAddress := q
@@ -221,10 +218,10 @@ func (h *adminHandler) forceLogoutUser(c *call) (any, error) {
 	return adminAnswer{Success: true, Message: message, Data: endedCount{c.action.Ended}}, nil
 }
 
-// reaches reports whether a user's sessions are to be ended, or why they may not be.
-// Somebody who never had one is signed out all the same: credentials that nobody has
-// presented yet are refused from then on. But the host's Roles need not know every name
-// that a path can hold, so what it fails to say about such a name is no outage.
+// reaches reports whether a user's sessions may be ended, or why they may not. A user who never had
+// a session is signed out too: credentials that were never used are refused from then on. But the
+// host's Roles need not know every id that a path can contain, so its error about an unknown id is
+// no reason for a 503.
 func (h *adminHandler) reaches(c *call) (bool, error) {
 	page, err := h.t.list(c.r.Context(), Query{UserID: c.id, Limit: 1})
 	if err != nil {
@@ -237,9 +234,9 @@ func (h *adminHandler) reaches(c *call) (bool, error) {
 	return err == nil, err
 }
 
-// maySignOut refuses to end the session of somebody protected, by somebody who is
-// not (OWASP ASVS 8.1.1). The owner of a session never changes, so that the answer
-// still holds when the session is ended.
+// maySignOut refuses to end the sessions of a protected user if the caller has no SuperRole (OWASP
+// ASVS 8.1.1). The owner of a session never changes, so the decision still holds when the session
+// ends.
 func (h *adminHandler) maySignOut(c *call, userID string) error {
 	if h.t.opts.Roles == nil || len(h.opts.SuperRoles) == 0 || userID == "" {
 		return nil
@@ -261,5 +258,6 @@ func (h *adminHandler) cleanup(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return adminAnswer{Success: true, Message: "Sessions past their limits have been ended.", Data: cleanedCount{cleaned}}, nil
+	return adminAnswer{Success: true, Message: "Sessions past their limits have been ended.", Data: cleanedCount{cleaned}},
+		nil
 }

@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	// heartbeat is how often a stream says that it is there when nothing happens.
+	// heartbeat is how often a stream sends a sign of life if there are no events.
 	heartbeat = 15 * time.Second
-	// guardEvery is how often a stream looks at its own session's limits.
+	// guardEvery is how often a stream checks the limits of its session.
 	guardEvery = time.Second
-	// visibleEvery is how often UserOptions.Visible is asked anew for a stream.
+	// visibleEvery is how often UserOptions.Visible is asked again for a stream.
 	visibleEvery = 30 * time.Second
 	// maxNamed bounds the users that a request may name.
 	maxNamed = 100
@@ -26,8 +26,8 @@ const (
 	streamBatch = 64
 )
 
-// routeAllEvents is what UserAccess.Route says where somebody wants to watch
-// everything; where that is refused, "events" is asked about.
+// routeAllEvents is UserAccess.Route for a caller who wants to watch everything. If it is refused,
+// "events" is asked.
 const routeAllEvents = "events-all"
 
 // eventStream is one client's stream.
@@ -36,13 +36,13 @@ type eventStream struct {
 	h     *userHandler
 	c     *call
 	all   bool     // everything, for administrators
-	named []string // users asked for; nil: none were named
+	named []string // the users in the request; nil means that it names none
 
 	checkedAt, allowedAt, visibleAt, wroteAt int64 // local times
 }
 
-// events answers with a stream: Server-Sent Events (WHATWG HTML §9.2), or the same by
-// WebSocket (RFC 6455) where the request asks for that.
+// events answers with Server-Sent Events (WHATWG HTML §9.2), or with a WebSocket (RFC 6455) if the
+// request asks for one.
 func (h *userHandler) events(c *call) (any, error) {
 	s := &eventStream{h: h, c: c}
 	after, err := s.read()
@@ -75,7 +75,7 @@ func (h *userHandler) events(c *call) (any, error) {
 		return nil, err
 	}
 	s.stream = &stream{Subscription: sub}
-	s.doubt.Store(true) // it may have ended before it was registered
+	s.doubt.Store(true) // the session may have ended before it was registered
 	h.t.events.hub.streams.add(c.caller.entry.handle, s.stream)
 	defer func() {
 		sub.Close()
@@ -84,10 +84,10 @@ func (h *userHandler) events(c *call) (any, error) {
 	return served{}, s.serve()
 }
 
-// read takes the request apart and decides what of it is allowed.
+// read parses the request and decides what the caller may watch.
 func (s *eventStream) read() (after string, err error) {
 	p := parametersOf(s.c)
-	after, _ = p.text("last_event_id") // for WebSocket, where a browser sets no headers
+	after, _ = p.text("last_event_id") // for WebSocket: browsers cannot set its headers
 	if values := s.c.r.Header.Values("Last-Event-ID"); len(values) == 1 {
 		after = values[0]
 	}
@@ -127,7 +127,7 @@ func (h *userHandler) watchesAll(c *call) (bool, error) {
 	return err == nil, err
 }
 
-// watch is the subscription for what is allowed.
+// watch returns the subscription that the caller may have.
 func (s *eventStream) watch(after string) SubscribeOptions {
 	w := SubscribeOptions{After: after, Users: s.named}
 	if s.all {
@@ -136,7 +136,7 @@ func (s *eventStream) watch(after string) SubscribeOptions {
 	w.Types = []EventType{EventOnline, EventOffline}
 	w.Users = []string{s.c.caller.entry.user}
 	if s.named != nil {
-		w.Users = []string{} // until Visible has been asked
+		w.Users = []string{} // until Visible has answered
 		s.visibleAt = 0
 	}
 	return w
@@ -156,14 +156,14 @@ func (s *eventStream) serve() error {
 	}
 	w, ctx, err := wire.NewWebSocket(s.c.w, s.c.r) // fromAnotherSite has looked at the origin
 	if err != nil {
-		return nil // it has answered
+		return nil // NewWebSocket has answered
 	}
 	defer w.CloseNow()
 	s.pump(ctx, w)
 	return nil
 }
 
-// see asks anew which of the named users the caller may see.
+// see asks the host which of the named users the caller may see.
 func (s *eventStream) see() error {
 	s.visibleAt = s.h.t.clock.Local()
 	if s.all || s.named == nil {
@@ -188,8 +188,8 @@ func (s *eventStream) see() error {
 	return nil
 }
 
-// pump writes events until the stream is over, and tells the client why, unless the client
-// has gone or does not read.
+// pump writes events until the stream closes. It then tells the client the reason, unless the
+// client has gone or does not read.
 func (s *eventStream) pump(ctx context.Context, w wire.Writer) {
 	why := s.run(ctx, w)
 	var over *streamOver
@@ -211,7 +211,7 @@ func (s *eventStream) pump(ctx context.Context, w wire.Writer) {
 	}
 }
 
-// run writes events, and says why it stopped.
+// run writes events and returns why it stopped.
 func (s *eventStream) run(ctx context.Context, w wire.Writer) error {
 	for {
 		if err := s.guard(ctx); err != nil {
@@ -236,7 +236,7 @@ func (s *eventStream) run(ctx context.Context, w wire.Writer) error {
 	}
 }
 
-// write sends an event and those that wait behind it, and flushes once.
+// write sends an event and the events that wait behind it, and flushes once.
 func (s *eventStream) write(w wire.Writer, r *logEntry) error {
 	for n := 0; r != nil; n++ {
 		data, err := s.h.frame(r)
@@ -254,7 +254,7 @@ func (s *eventStream) write(w wire.Writer, r *logEntry) error {
 	return w.Flush()
 }
 
-// served is the body of an answer that has been written already.
+// served is the result of an endpoint that has already written its answer.
 type served struct{}
 
 type eventView struct {
@@ -267,8 +267,8 @@ type eventView struct {
 	User      *onlineUserView   `json:"user,omitempty"`
 }
 
-// frame is an event's JSON, made once for all who get it. Logins and logouts go to
-// administrators only; what the others get has no device and no place.
+// frame returns an event's JSON. It is encoded once for all readers. Only administrators get logins
+// and logouts; the other events contain no device and no location.
 func (h *userHandler) frame(r *logEntry) ([]byte, error) {
 	var err error
 	r.once.Do(func() { r.json, err = json.Marshal(h.eventView(r)) })
@@ -290,13 +290,13 @@ func (f *family) eventView(r *logEntry) eventView {
 	return v
 }
 
-// sessionEvent is the session as lists show it to administrators, at the event's
-// moment.
+// sessionEvent returns the session as administrators see it in lists, at the event's time.
 func (f *family) sessionEvent(e *Event, user UserInfo) *adminSessionView {
 	s, began := e.Session, e.Type == EventLogin
 	v := &adminSessionView{
 		sessionView: sessionView{sessionJSON: s.toJSON(f.t.host.jsonUserID(s.UserID), began), Online: began},
-		User:        f.userView(s.UserID, UserInfo{FullName: user.fullName(), AvatarURL: user.AvatarURL}), // events carry no e-mail
+		// events contain no e-mail
+		User: f.userView(s.UserID, UserInfo{FullName: user.fullName(), AvatarURL: user.AvatarURL}),
 	}
 	if s.EndedBy != "" {
 		v.EndedBy = f.t.host.jsonUserID(s.EndedBy)

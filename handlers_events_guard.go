@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// guard looks whether the stream may go on: once a second at what this process knows,
-// and at an interval below MaxStaleness at what the host says of roles. Its own
-// session's end comes by itself, from the feed.
+// guard checks whether the stream may continue. Once a second it uses what this process knows. At
+// an interval below MaxStaleness it asks the host for the roles. The feed reports the end of the
+// stream's own session.
 func (s *eventStream) guard(ctx context.Context) error {
 	local := s.h.t.clock.Local()
 	if local-s.checkedAt < guardEvery.Microseconds() && !s.doubt.Load() {
@@ -29,14 +29,14 @@ func (s *eventStream) guard(ctx context.Context) error {
 	}
 	if s.named != nil && !s.all && local-s.visibleAt >= visibleEvery.Microseconds() {
 		if s.see() != nil {
-			s.watchUsers([]string{}) // nobody, until the host can say
+			s.watchUsers([]string{}) // no users until the host answers
 		}
 	}
 	return nil
 }
 
-// guardSession holds the session to its limits. The store is asked where an end may
-// have been missed, and before it is called idle.
+// guardSession checks the session's limits. It reads the store if an end may have been missed, and
+// before it calls the session idle.
 func (s *eventStream) guardSession(ctx context.Context, local int64) error {
 	t, e := s.h.t, s.h.t.near.known(s.c.caller.entry)
 	ask := s.doubt.Swap(false) || t.near.backend.feed == nil && !t.near.trusted(e, local)
@@ -65,7 +65,7 @@ func (s *eventStream) guardSession(ctx context.Context, local int64) error {
 	return nil
 }
 
-// tolerate lets the stream go on while the store is away, as requests may.
+// tolerate lets the stream continue while the store is unreachable, for as long as requests may.
 func (s *eventStream) tolerate(e *entry, local int64) error {
 	if !s.h.t.near.tolerated(e, local) {
 		return overUnavailable
@@ -73,11 +73,11 @@ func (s *eventStream) tolerate(e *entry, local int64) error {
 	return nil
 }
 
-// guardRight asks anew whether the caller may watch what the stream shows.
+// guardRight asks again whether the caller may watch what the stream shows.
 func (s *eventStream) guardRight(local int64) error {
 	t := s.h.t
 	if !s.all && s.h.opts.Authorize == nil {
-		return nil // being signed in is enough
+		return nil // every signed-in caller may
 	}
 	if local-s.allowedAt < (t.opts.MaxStaleness*4/5).Microseconds()-guardEvery.Microseconds() {
 		return nil
@@ -117,9 +117,9 @@ func (f *family) streamCaller(r *http.Request) (*tracked, time.Time, error) {
 	return &tracked{Context: r.Context(), entry: res.entry, by: f.t, roles: res.roles}, until, nil
 }
 
-// canStream refuses a request whose ResponseWriter cannot carry a stream, before anything is
-// written: an answer that begins well and ends at once has clients come back for ever. The
-// log names the type that stands in the way, once for each type.
+// canStream refuses a request whose ResponseWriter cannot stream, before anything is written. An
+// answer that begins well and ends at once would make clients reconnect for ever. The type of the
+// ResponseWriter is logged once.
 func (h *userHandler) canStream(c *call) error {
 	can, protocol := reaches[http.Flusher](c.w) || reaches[flusher](c.w), "Flush"
 	if isWebSocket(c.r) {
@@ -131,17 +131,18 @@ func (h *userHandler) canStream(c *call) error {
 	name := fmt.Sprintf("%T", c.w)
 	if _, told := h.unfit.LoadOrStore(name+protocol, true); !told {
 		h.t.opts.Logger.LogAttrs(c.r.Context(), slog.LevelError,
-			"sessiontrack: events: the ResponseWriter cannot stream; give it a method Unwrap, or mount the handler outside of what wraps it",
+			"sessiontrack: events: the ResponseWriter cannot stream; give it a method Unwrap, or mount the handler outside of "+
+				"what wraps it",
 			slog.String("writer", name), slog.String("lacks", protocol))
 	}
 	return &problemError{problemInternalError}
 }
 
-// flusher is what [http.ResponseController] prefers to http.Flusher.
+// flusher is the interface that [http.ResponseController] prefers to http.Flusher.
 type flusher interface{ FlushError() error }
 
-// reaches reports whether a ResponseWriter, or one that it wraps, has what T asks for. It
-// looks where [http.ResponseController] does.
+// reaches reports whether a ResponseWriter, or one that it wraps, implements T. It unwraps as
+// [http.ResponseController] does.
 func reaches[T any](w http.ResponseWriter) bool {
 	for {
 		if _, ok := w.(T); ok {

@@ -55,7 +55,7 @@ type shareView struct {
 	Count int    `json:"count"`
 }
 
-// history answers with series for plots, for administrators.
+// history answers with time series for charts, for administrators.
 func (h *userHandler) history(c *call) (any, error) {
 	p := parametersOf(c)
 	r := HistoryRange{From: p.moment("from"), To: p.moment("to"), Step: p.step(), Zone: p.zone("tz")}
@@ -74,8 +74,7 @@ func (h *userHandler) history(c *call) (any, error) {
 	return viewOf(&history), nil
 }
 
-// moment is a time of RFC 3339 between the years 1970 and 9999, zero where it is not
-// given.
+// moment parses an RFC 3339 time between the years 1970 and 9999. It is zero if absent.
 func (p *parameters) moment(name string) time.Time {
 	text, _ := p.text(name)
 	if text == "" {
@@ -94,8 +93,8 @@ func (p *parameters) step() StepSize {
 	return StepSize(text)
 }
 
-// zone is an IANA time zone, nil where none is given. "Local" is the server's own
-// business.
+// zone parses an IANA time zone; nil if absent. "Local" is refused, because it would reveal the
+// server's zone.
 func (p *parameters) zone(name string) *time.Location {
 	text, _ := p.text(name)
 	if text == "" {

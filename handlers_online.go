@@ -9,49 +9,46 @@ import (
 	"time"
 )
 
-// UserOptions configure [Tracker.UserHandler]. The zero value, or nil, gives the
-// defaults.
+// UserOptions configures [Tracker.UserHandler]. The zero value and nil mean the defaults.
 type UserOptions struct {
-	// Prefix is where the handler is mounted: a path that begins and ends with a
-	// slash. It is cut from a request's path where it is there; a path without it is
-	// taken as stripped already. Default "/api/v1/online/".
+	// Prefix is where the handler is mounted: a path that begins and ends with a slash. It is cut
+	// from a request's path. A path without the prefix is taken as already stripped. Default
+	// "/api/v1/online/".
 	Prefix string
-	// Visible narrows which users the list of online users shows to a viewer: it
-	// returns those of ids that the viewer may see. It is asked once a page, and not
-	// at all where the page is empty; an error means 503. Counts are of everybody;
-	// nothing else in an answer, cursors included, names who is hidden.
-	// Default: everybody is shown.
+	// Visible restricts which online users a viewer sees in the list: it returns those of ids that
+	// the viewer may see. It is called once per page, and not for an empty page. An error means
+	// 503. Counts include all users; no other part of an answer, including cursors, names a hidden
+	// user. Default: all users are visible.
 	Visible func(ctx context.Context, viewer string, ids []string) ([]string, error)
-	// Authorize decides, for every route, whether a signed-in caller may use it; an
-	// error means 503. With it, callers' sessions are read from the store for each
-	// request. Default: cleanup, history and all events take one of Roles, the others
-	// are for everybody who is signed in.
+	// Authorize decides for every route whether a signed-in caller may use it. An error means 503.
+	// If it is set, each request reads the caller's session from the store. Default: cleanup,
+	// history and all events need one of Roles, and every signed-in caller may use the others.
 	Authorize func(ctx context.Context, a UserAccess) (bool, error)
-	// Roles are those that may clean up, read the history and watch everything where
-	// Authorize is nil, compared exactly. Default "admin" and "superadmin"; an empty
-	// list that is not nil lets nobody.
+	// Roles are the roles that may clean up, read the history and watch everything if Authorize is
+	// nil. They are compared exactly. Default "admin" and "superadmin". An empty list that is not
+	// nil admits nobody.
 	Roles []string
 	// Origins are other sites whose pages may open events by WebSocket:
 	// "https://app.example.com". Those of Options.TrustedOrigins may too. Default: none.
 	Origins []string
-	// VeryActive, Online and RecentlyActive are the windows of stats and of a user's
-	// status, each longer than the one before, at most 24 h; Online is also the window
-	// of count and users where a request names none. Defaults: those of Options.
+	// VeryActive, Online and RecentlyActive are the windows of stats and of a user's status. Each
+	// is longer than the one before, and at most 24 h. Online is also the window of count and users
+	// if a request names none. Defaults: those of Options.
 	VeryActive, Online, RecentlyActive time.Duration
 }
 
-// UserAccess is what UserOptions.Authorize decides about.
+// UserAccess describes the call that UserOptions.Authorize decides about.
 type UserAccess struct {
-	// Route is "count", "users", "stats", "sessions", "end" (one of the caller's own
-	// sessions), "end-others", "cleanup", "history", "events-all" (to watch logins,
-	// logouts and figures) or "events" (to watch who comes and goes, asked where
-	// "events-all" is refused). A stream's snapshots carry what stats answers. Later
-	// versions add names: refuse those that you do not know.
+	// Route is "count", "users", "stats", "sessions", "end" (one of the caller's own sessions),
+	// "end-others", "cleanup", "history", "events-all" (watch logins, logouts and figures) or
+	// "events" (watch who comes online and goes offline; asked if "events-all" is refused). A
+	// stream's snapshots contain the figures of stats. Later versions may add names: refuse unknown
+	// ones.
 	Route string
-	// Session is the caller's.
+	// Session is the caller's session.
 	Session Session
-	// Roles are the caller's, asked anew of Options.Roles; without it, those of the
-	// verified credential.
+	// Roles are the caller's roles from Options.Roles, asked for this call. Without Options.Roles
+	// they are those of the verified credential.
 	Roles []string
 }
 
@@ -59,13 +56,12 @@ type UserAccess struct {
 type userHandler struct {
 	family
 	opts UserOptions
-	own  bool // windows of its own: stats are counted for them
-	// unfit are the types of ResponseWriters that cannot stream and that the log has named.
+	own  bool // the windows differ from Options', so stats are counted for them
+	// unfit has the types of ResponseWriters that cannot stream and were logged.
 	unfit sync.Map
 }
 
-// UserHandler returns the handler of the online family, for everybody who is signed
-// in:
+// UserHandler returns the handler of the online family, for every signed-in caller:
 //
 //	GET    count                  ?minutes=
 //	GET    users                  ?minutes= &limit= &cursor=
@@ -77,19 +73,18 @@ type userHandler struct {
 //	GET    history                ?from= &to= &step=1m|1h|1d &tz=, administrators only
 //	GET    events                 ?users= &last_event_id=, header Last-Event-ID
 //
-// Events are Server-Sent Events, or one text frame each by WebSocket. Administrators
-// (see Roles, Authorize) watch everything; others watch who comes and goes, of the at
-// most 100 users that they name and that Visible allows them, or only themselves.
-// A stream ends within MaxStaleness when its session ends or its right is lost. It
-// is no activity; its figures are by the windows of Options. Register
-// [Tracker.EndStreams] with the HTTP server, or its Shutdown waits for the streams.
+// Events are Server-Sent Events, or WebSocket messages with one text frame each. Administrators
+// (see Roles, Authorize) watch everything. Other callers watch who comes online and goes offline:
+// at most 100 users that they name and that Visible allows, or only themselves. A stream closes
+// within MaxStaleness after its session has ended or its right is lost. It does not count as
+// activity. Its figures use the windows of Options. Register [Tracker.EndStreams] with the HTTP
+// server; otherwise its Shutdown waits for the streams.
 //
-// It works behind the middleware and without it. What changes something, or takes a
-// role, has the caller's session read from the store. Each attempt to clean up is
-// audited as the admin family's are (see [Tracker.AdminHandler]).
+// It works with and without the middleware. Routes that change something or need a role read the
+// caller's session from the store. Each attempt to clean up is audited like the admin family's
+// actions (see [Tracker.AdminHandler]).
 //
-// Options that cannot work are a mistake in the program: UserHandler panics and
-// names the field.
+// Invalid options are a mistake in the program: UserHandler panics and names the field.
 func (t *Tracker) UserHandler(o *UserOptions) http.Handler {
 	h := &userHandler{}
 	if o != nil {
@@ -161,7 +156,7 @@ func (h *userHandler) mustWindows(t *Tracker) {
 	})
 }
 
-// mayUse asks the host's one function about a call, or goes by roles.
+// mayUse authorizes a call by Options' Authorize, or by roles.
 func (h *userHandler) mayUse(c *call) error {
 	if h.opts.Authorize == nil {
 		if !c.endpoint.admin {
@@ -175,7 +170,8 @@ func (h *userHandler) mayUse(c *call) error {
 	}
 	may := false
 	asked := h.t.host.contain("UserOptions.Authorize", func() {
-		may, err = h.opts.Authorize(c.caller, UserAccess{Route: c.endpoint.name, Session: c.caller.entry.session(), Roles: roles})
+		may, err = h.opts.Authorize(c.caller, UserAccess{Route: c.endpoint.name, Session: c.caller.entry.session(),
+			Roles: roles})
 	})
 	switch {
 	case !asked:
@@ -207,10 +203,10 @@ func (h *userHandler) count(c *call) (any, error) {
 	return countAnswer{counts[0], window.Minutes(), at}, nil
 }
 
-// maxMinutes is the largest window of a question: a day.
+// maxMinutes is the largest window in a request: one day.
 const maxMinutes = 24 * 60
 
-// window is what a request asks about.
+// window returns the window of a request.
 func (h *userHandler) window(p *parameters) time.Duration {
 	if n := p.number("minutes", maxMinutes); n != 0 {
 		return time.Duration(n) * time.Minute
@@ -271,8 +267,9 @@ func (f *family) windows() windows {
 func (h *userHandler) stats(c *call) (any, error) {
 	s, err := h.t.figures.onlineStats(c.r.Context())
 	if err == nil && h.own {
-		var counts []int // as fresh as the rest, or fresher: its own time is not told
-		counts, _, err = h.t.figures.countOnline(c.r.Context(), []time.Duration{h.opts.VeryActive, h.opts.Online, h.opts.RecentlyActive})
+		var counts []int // at least as fresh as the rest; its own time is not sent
+		counts, _, err = h.t.figures.countOnline(c.r.Context(), []time.Duration{h.opts.VeryActive, h.opts.Online,
+			h.opts.RecentlyActive})
 		if err == nil {
 			s.VeryActive, s.Online, s.RecentlyActive = counts[0], counts[1], counts[2]
 		}
@@ -318,8 +315,8 @@ func (h *userHandler) sessions(c *call) (any, error) {
 	return sessionsAnswer{views, len(views), page.Now, page.Next.String()}, nil
 }
 
-// end ends one of the caller's own sessions; anybody else's is as unknown as one that
-// does not exist (OWASP ASVS 8.2.2).
+// end ends one of the caller's own sessions. Another user's session gets the same answer as one
+// that does not exist (OWASP ASVS 8.2.2).
 func (h *userHandler) end(c *call) (any, error) {
 	s, err := h.t.get(c.r.Context(), SessionID(c.id))
 	if err != nil {

@@ -78,7 +78,7 @@ func (p *parameters) text(name string) (string, bool) {
 	return values[0], true
 }
 
-// number returns a whole number from 1 to highest, zero where it is not given.
+// number parses a whole number from 1 to highest. It is zero if absent.
 func (p *parameters) number(name string, highest int) int {
 	text, ok := p.text(name)
 	if !ok {
@@ -92,7 +92,7 @@ func (p *parameters) number(name string, highest int) int {
 	return int(n)
 }
 
-// limit is the size of a page.
+// limit parses the size of a page.
 func (p *parameters) limit(byDefault int) int {
 	if n := p.number("limit", maxPage); n != 0 {
 		return n
@@ -109,7 +109,7 @@ func (p *parameters) cursor() Cursor {
 	return c
 }
 
-// within is a duration from a minute to a day, zero where it is not given.
+// within parses a duration from a minute to a day. It is zero if absent.
 func (p *parameters) within() time.Duration {
 	text, _ := p.text("within")
 	if text == "" {
@@ -139,7 +139,7 @@ func (p *parameters) device() DeviceType {
 	return DeviceType(text)
 }
 
-// search is what somebody looks for: a user id, an address, a name.
+// search parses the search text: a user id, an address or a name.
 func (p *parameters) search() string {
 	text, _ := p.text("q")
 	if text != "" && !validUserID(text) {
@@ -149,7 +149,7 @@ func (p *parameters) search() string {
 	return text
 }
 
-// flag is "true" or "false", false where it is not given.
+// flag parses "true" or "false". It is false if absent.
 func (p *parameters) flag(name string) bool {
 	text, _ := p.text(name)
 	if text != "" && text != "true" && text != "false" {
@@ -158,9 +158,8 @@ func (p *parameters) flag(name string) bool {
 	return text == "true"
 }
 
-// searchedAddress reads a search as an address, in the form in which addresses are
-// kept; not valid where it is none, or none are kept. A pseudonym is searched as it is
-// shown.
+// searchedAddress parses a search text as an address in its stored form. The result is not valid if
+// the text is not an address, or if no addresses are kept. A pseudonym is searched as it is shown.
 func searchedAddress(text string, p *privacy) netip.Addr {
 	addr, err := netip.ParseAddr(text)
 	switch {

@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// sessionView is a session in a list: its one JSON form, with what only the handlers
-// know.
+// sessionView is the JSON form of a session in a list, with fields that only the handlers know.
 type sessionView struct {
 	sessionJSON
-	// EndedBy stands in for sessionJSON's: a user id is written as the host wants it.
+	// EndedBy replaces sessionJSON's: the user id has the form of jsonUserID.
 	EndedBy any `json:"endedBy"`
 	// Online says that the session is active and was used within the online window.
 	Online bool `json:"online"`
@@ -83,8 +82,8 @@ func userIDs(sessions []Session) []string {
 	return ids
 }
 
-// onlineUserView is a user in the list of who is online. It has no e-mail and no
-// address: everybody who is signed in may read it.
+// onlineUserView is a user in the list of online users. It has no e-mail and no address, because
+// every signed-in caller may read it.
 type onlineUserView struct {
 	UserID       any       `json:"user_id"`
 	Username     *string   `json:"username"`
@@ -113,7 +112,7 @@ func (h *userHandler) userViews(ctx context.Context, page OnlinePage) []onlineUs
 	return views
 }
 
-// status is the word for how long ago a user was last seen.
+// status returns the word for the time since a user's latest activity.
 func (h *userHandler) status(ago time.Duration) string {
 	return statusOf(ago, h.opts.VeryActive, h.opts.Online, h.opts.RecentlyActive)
 }
@@ -137,12 +136,12 @@ func textOrNil(s string) *string {
 	return &s
 }
 
-// maxVisiblePages bounds how many pages are looked through for one answer. A viewer
-// who may see few then gets a short page, with the cursor to go on from.
+// maxVisiblePages bounds how many pages one answer looks through. A viewer who may see few users
+// then gets a short page with a cursor to continue from.
 const maxVisiblePages = 10
 
-// visibleUsers is a page of those online users whom the caller may see: as many as
-// were asked for, unless the list ends or the bound is met.
+// visibleUsers returns a page of the online users whom the caller may see. It has as many users as
+// the request asks for, unless the list ends or maxVisiblePages is reached.
 func (h *userHandler) visibleUsers(c *call, q OnlineQuery) (OnlinePage, error) {
 	if h.opts.Visible == nil {
 		return h.t.figures.onlineUsers(c.r.Context(), q)
@@ -179,8 +178,8 @@ func maskCursor(after, next Cursor, shown []OnlineUser) Cursor {
 	case last != "" && last <= next.UserID:
 		next.UserID = last
 	case last == "" && next.At.Equal(after.At):
-		// More hidden users of one microsecond than are looked through at once: only the
-		// moment before it leads on.
+		// There are more hidden users at this microsecond than one answer looks through. The only
+		// way on is the microsecond before.
 		next = Cursor{At: next.At.Add(-time.Microsecond)}
 	default:
 		next.UserID = ""
@@ -188,9 +187,8 @@ func maskCursor(after, next Cursor, shown []OnlineUser) Cursor {
 	return next
 }
 
-// visiblePage is one page of the store's, narrowed, with no more than room users.
-// Where more are visible it asks again for fewer, because only the store knows the
-// cursor that belongs to a row.
+// visiblePage reads one page of the store and keeps the visible users, at most room. If more are
+// visible it reads a smaller page, because only the store knows the cursor of a row.
 func (h *userHandler) visiblePage(c *call, q OnlineQuery, room int) (OnlinePage, error) {
 	var visible map[string]struct{}
 	for {
@@ -216,11 +214,11 @@ func (h *userHandler) visiblePage(c *call, q OnlineQuery, room int) (OnlinePage,
 			page.Users = kept
 			return page, nil
 		}
-		q.Limit = last // smaller each time: at room it fits for certain
+		q.Limit = last // it gets smaller each time; at room it fits
 	}
 }
 
-// visibleTo asks the host, once for all users of a page.
+// visibleTo calls the host's Visible once for all users of a page.
 func (h *userHandler) visibleTo(ctx context.Context, viewer string, users []OnlineUser) (map[string]struct{}, error) {
 	visible := make(map[string]struct{}, len(users))
 	if len(users) == 0 {

@@ -10,79 +10,78 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/calendar"
 )
 
-// StepSize is how long the steps of a history are.
+// StepSize is the length of a history's steps.
 type StepSize string
 
-// The sizes of steps. Hours and days are those of the question's time zone: a day has
-// 23, 24 or 25 hours.
+// These are the sizes of steps. Hours and days are those of the query's time zone: a day has 23, 24
+// or 25 hours.
 const (
 	StepMinute StepSize = "1m"
 	StepHour   StepSize = "1h"
 	StepDay    StepSize = "1d"
 )
 
-// HistoryRange says which history is wanted.
+// HistoryRange selects a history.
 type HistoryRange struct {
-	// From and To are the range; it is widened to whole steps. Default: the 24 hours
-	// before the store's time.
+	// From and To are the range, which is widened to whole steps. Default: the 24 hours before the
+	// store's time.
 	From, To time.Time
-	// Step is the size of the steps. Default [StepHour]. At most 2,000 fit into a
-	// range.
+	// Step is the size of the steps. Default [StepHour]. A range has at most 2,000 steps.
 	Step StepSize
 	// Zone is where hours and days begin. Default: Options.TimeZone.
 	Zone *time.Location
 }
 
-// History is what happened over a range.
+// History is the history of a range.
 type History struct {
-	From, To time.Time // as asked
+	From, To time.Time // as requested
 	Step     StepSize
 	Zone     *time.Location
 	At       time.Time // the store's time of the answer
-	// Points are the steps of which there are samples.
+	// Points are the steps that have samples.
 	Points []HistoryPoint
-	// Peaks are the days of which there are samples, with the highest of them.
+	// Peaks are the days that have samples, each with its highest one.
 	Peaks []DayPeak
-	// Durations are of the sessions that ended in the range.
+	// Durations are those of the sessions that ended in the range.
 	Durations Durations
-	// SignIns are the sessions that began in the range by day of week, Monday first,
-	// and hour of day.
+	// SignIns are the sessions that began in the range, by day of week (Monday first) and hour of
+	// day.
 	SignIns [7][24]int
-	// Devices, Browsers, Systems and Countries are the sessions that began in the
-	// range, the most frequent first: at most 20 names, the rest as "other"; unknown
-	// is "unknown". Like Durations and SignIns they are kept by quarters of an hour:
-	// the range is widened to whole ones for them.
+	// Devices, Browsers, Systems and Countries are the sessions that began in the range, most
+	// frequent first: at most 20 names, and the rest as "other". An unknown value is "unknown".
+	// Like Durations and SignIns they are stored per quarter of an hour, so the range is widened to
+	// whole quarters for them.
 	Devices, Browsers, Systems, Countries []NameCount
 }
 
 // HistoryPoint is one step.
 type HistoryPoint struct {
 	At time.Time // its beginning
-	// OnlineUsers, ActiveSessions and Devices are means of its samples, one a minute,
-	// rounded; PeakOnlineUsers is the highest of them.
+	// OnlineUsers, ActiveSessions and Devices are the rounded means of the step's samples, one a
+	// minute. PeakOnlineUsers is the highest sample.
 	OnlineUsers, PeakOnlineUsers, ActiveSessions int
 	Devices                                      DeviceCounts
-	// Logins and Ends are the sessions that began and ended in it. The last two
-	// minutes are not counted yet.
+	// Logins and Ends are the sessions that began and ended in the step. The last two minutes are
+	// not counted yet.
 	Logins, Ends int
 }
 
-// DayPeak is the moment of a day at which most users were online.
+// DayPeak is the time of a day at which most users were online.
 type DayPeak struct {
 	Day   time.Time // its beginning in the zone
 	Users int
 	At    time.Time
 }
 
-// Durations sum up how long sessions lasted: from the sign-in to the end, or to the
-// latest activity where it ended as idle. Quantiles are known to within a fifth (see
-// [DurationBuckets]) and 0 where Count is.
+// Durations summarizes how long sessions lasted: from the login to the end, or to the latest
+// activity if they ended as idle. Quantiles are exact to a fifth (see [DurationBuckets]), and 0 if
+// Count is 0.
 type Durations struct {
 	Count       int
 	Median, P90 time.Duration
 }
 
-// NameCount is how many sessions have a name.
+// NameCount is the number of sessions with a name.
 type NameCount struct {
 	Name  string
 	Count int
@@ -130,7 +129,7 @@ func (f *figures) defaultRange(r *HistoryRange) {
 	}
 }
 
-// query lays the steps and days over the range.
+// query divides the range into steps and days.
 func (r *HistoryRange) query() (q HistoryQuery, err error) {
 	if !r.From.Before(r.To) {
 		return q, errHistoryRange
@@ -154,7 +153,8 @@ var (
 	errHistoryPoints = mistake("step: the range has more than %d of them", maxHistorySteps)
 )
 
-// bounds are the beginnings from that of from up to the first that is not before to.
+// bounds returns the starts of all steps from the one that contains from to the first one that is
+// not before to.
 func bounds(from, to time.Time, first, next func(time.Time) time.Time) ([]time.Time, error) {
 	out := []time.Time{first(from)}
 	for last := out[0]; last.Before(to); {
@@ -167,7 +167,7 @@ func bounds(from, to time.Time, first, next func(time.Time) time.Time) ([]time.T
 	return out, nil
 }
 
-// firstOf is the beginning of the step that holds at.
+// firstOf returns the start of the step that contains at.
 func (r *HistoryRange) firstOf(at time.Time) time.Time {
 	switch r.Step {
 	case StepMinute:
@@ -178,7 +178,7 @@ func (r *HistoryRange) firstOf(at time.Time) time.Time {
 	return calendar.Hour(at.In(r.Zone))
 }
 
-// nextOf is the beginning of the step behind the one that begins at at.
+// nextOf returns the start of the step after the one that starts at at.
 func (r *HistoryRange) nextOf(at time.Time) time.Time {
 	switch r.Step {
 	case StepMinute:
@@ -187,13 +187,13 @@ func (r *HistoryRange) nextOf(at time.Time) time.Time {
 		return calendar.NextDay(at, r.Zone)
 	}
 	next := calendar.Hour(at.Add(time.Hour).In(r.Zone))
-	if !next.After(at) { // clocks went back by less than an hour
+	if !next.After(at) { // the clocks went back by less than an hour
 		next = at.Add(time.Hour)
 	}
 	return next
 }
 
-// historyOf makes the answer of what the store has told.
+// historyOf builds the answer from the store's data.
 func (r *HistoryRange) historyOf(q *HistoryQuery, data *HistoryData) History {
 	h := History{From: r.From, To: r.To, Step: r.Step, Zone: r.Zone, At: data.Now}
 	for i := range data.Steps {
@@ -230,7 +230,7 @@ func (s *HistoryStep) point(at time.Time) HistoryPoint {
 	return p
 }
 
-// mean rounds half up.
+// mean divides and rounds half up.
 func mean(sum, n int) int {
 	if n == 0 {
 		return 0
@@ -238,7 +238,7 @@ func mean(sum, n int) int {
 	return (2*sum + n) / (2 * n)
 }
 
-// sum adds other's counts without a bound on the names: sharesOf has one.
+// sum adds other's counts. It does not bound the number of names; sharesOf does.
 func (c *HistoryCounts) sum(other *HistoryCounts) {
 	for _, kind := range []struct {
 		into *map[string]int
@@ -259,8 +259,8 @@ func (c *HistoryCounts) sum(other *HistoryCounts) {
 // maxShares bounds the names of one kind in an answer.
 const maxShares = 20
 
-// sharesOf sorts names by their count, and those of one count by name. "other" holds
-// what is left out, and comes last where it was made for that.
+// sharesOf sorts names by count, and equal counts by name. The names above maxShares are added up
+// as "other", which then comes last.
 func sharesOf(counts map[string]int) []NameCount {
 	all := make([]NameCount, 0, len(counts))
 	for name, n := range counts {
@@ -285,7 +285,7 @@ func sharesOf(counts map[string]int) []NameCount {
 	return append(kept, rest)
 }
 
-// durationsOf finds quantiles in buckets.
+// durationsOf computes quantiles from buckets.
 func durationsOf(buckets map[int]int) (d Durations) {
 	for _, n := range buckets {
 		d.Count += n
@@ -294,7 +294,7 @@ func durationsOf(buckets map[int]int) (d Durations) {
 	return d
 }
 
-// quantile is the middle, by ratio, of the bucket that holds the duration of that rank.
+// quantile returns the geometric middle of the bucket that contains the duration with that rank.
 func quantile(buckets map[int]int, count int, q float64) time.Duration {
 	rank := int(math.Ceil(q * float64(count)))
 	for i := 0; i <= len(durationBounds) && count > 0; i++ {

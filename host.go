@@ -51,7 +51,7 @@ func (h *host) init(o *Options, life *lifecycle.Runner, clock *storeclock.Clock)
 func (h *host) contain(name string, f func()) (ok bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			if name == observerCount { // which is not called about itself
+			if name == observerCount { // a panic of Count is not counted through Count
 				h.counters[countPanics].Add(1)
 			} else {
 				h.count(countPanics, 1)
@@ -87,7 +87,7 @@ func (h *host) ask(question func(*http.Request) bool, r *http.Request) (yes bool
 // hookQueue bounds the calls of hooks that wait. What does not fit is dropped and counted.
 const hookQueue = 1024
 
-// hookKey marks the context that a hook is called with.
+// hookKey marks the context of a hook's call.
 type hookKey struct{}
 
 // inHook reports whether ctx comes from a hook: Shutdown must not wait for the goroutine
@@ -144,7 +144,7 @@ func (h *host) address(r *http.Request) (found ClientAddress) {
 	return found
 }
 
-// locateTimeout bounds one question to the host's Locator.
+// locateTimeout bounds one call of the host's Locator.
 const locateTimeout = 2 * time.Second
 
 // locate asks where a public address is. Its answer is untrusted text.
@@ -183,10 +183,10 @@ func hostFailed(name string, err error) error {
 	return fmt.Errorf("%w: %s: %v", ErrUnavailable, name, err)
 }
 
-// maxPlaceName bounds each name of a place, in bytes.
+// maxPlaceName bounds each name of a location, in bytes.
 const maxPlaceName = 100
 
-// cleanLocation takes a host's words as the untrusted text they are.
+// cleanLocation cleans the host's texts, which are untrusted.
 func cleanLocation(l Location) Location {
 	for _, field := range [...]*string{&l.CountryCode, &l.Country, &l.Region, &l.City} {
 		if *field = text.Visible(*field, maxPlaceName+1); len(*field) > maxPlaceName {
@@ -211,12 +211,11 @@ func (h *host) users(ctx context.Context, ids []string) map[string]UserInfo {
 	return found
 }
 
-// maxJSONNumber is the largest whole number that every reader of JSON keeps as it is.
+// maxJSONNumber is the largest whole number that every JSON parser reads exactly.
 const maxJSONNumber = 1<<53 - 1
 
-// jsonUserID writes a user id as the host wants it: a number where
-// Options.NumericUserIDs is set, the id is the canonical form of one, and no reader
-// takes it for another.
+// jsonUserID returns a user id for JSON. It is a number if Options.NumericUserIDs is set and the id
+// is the canonical decimal form of a number up to maxJSONNumber.
 func (h *host) jsonUserID(id string) any {
 	if h.numericID {
 		n, err := strconv.ParseInt(id, 10, 64)
@@ -227,11 +226,11 @@ func (h *host) jsonUserID(id string) any {
 	return id
 }
 
-// maxFound is how many users a search by name may bring.
+// maxFound is the largest number of users that a search by name returns.
 const maxFound = 100
 
-// searchUsers asks the directory for people of a name, where it can search. That it
-// failed is not the answer "nobody".
+// searchUsers asks the directory for users with a name, if it can search. A failure is an error and
+// never an empty result.
 func (h *host) searchUsers(ctx context.Context, text string) (ids []string, err error) {
 	searcher, ok := h.directory.(UserSearcher)
 	if !ok {

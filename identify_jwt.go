@@ -19,88 +19,82 @@ const (
 	defaultTokenCacheFor = 5 * time.Minute
 )
 
-// JWTOptions says which JSON Web Tokens are genuine and what is read from them.
-// Exactly one of Secret and Keyfunc is required; the zero value of every other
-// field is its default.
+// JWTOptions configures which JSON Web Tokens are accepted and which claims are read. Exactly one
+// of Secret and Keyfunc is required. The zero value of every other field is its default.
 type JWTOptions struct {
-	// Secret verifies HS256, HS384 and HS512. It is random bytes, at least as many
-	// as the hash has: 32, 48, 64 (RFC 7518 §3.2). It is copied.
+	// Secret verifies HS256, HS384 and HS512. It has random bytes, at least as many as the hash:
+	// 32, 48 or 64 (RFC 7518 §3.2). It is copied.
 	Secret []byte
-	// Keyfunc finds the key by the token's header, for everything but a single
-	// secret: *rsa.PublicKey of 2048 bits or more, *ecdsa.PublicKey,
-	// ed25519.PublicKey, []byte, or a jwt.VerificationKeySet of them. It is
-	// called concurrently and for tokens that nobody signed, sees no claims, and
-	// should answer from memory: the request waits for it.
+	// Keyfunc returns the key for a token's header, for everything except a single secret. The key
+	// is an *rsa.PublicKey of 2048 bits or more, an *ecdsa.PublicKey, an ed25519.PublicKey, a
+	// []byte, or a jwt.VerificationKeySet of them. It is called concurrently and before the
+	// signature is verified, and it sees no claims. It should answer from memory, because the
+	// request waits.
 	//
-	// An error that wraps [ErrUnavailable] or context.DeadlineExceeded, or is a
-	// net.Error, means that the keys cannot be had now: 503. Every other error
-	// means that there is no such key: 401.
+	// An error that wraps [ErrUnavailable] or context.DeadlineExceeded, or is a net.Error, means
+	// that the keys cannot be reached now: 503. Every other error means that there is no such key:
+	// 401.
 	Keyfunc jwt.Keyfunc
-	// Algorithms are the accepted values of alg (RFC 8725 §3.1): HS256, HS384,
-	// HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA.
-	// Default: HS256 with Secret; required with Keyfunc. Symmetric ones do not mix
-	// with the others.
+	// Algorithms are the accepted values of alg (RFC 8725 §3.1): HS256, HS384, HS512, RS256, RS384,
+	// RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA. Default with Secret: HS256. Required
+	// with Keyfunc. Symmetric and asymmetric algorithms do not mix.
 	Algorithms []string
 
-	// Issuer must be the token's iss. Default: any.
+	// Issuer is the required iss. Default: any.
 	Issuer string
-	// Audience must be the token's aud or one of them. Set it wherever the issuer
-	// makes tokens for others too. Default: any.
+	// Audience is the required aud, or one of several. Set it if the issuer makes tokens for others
+	// too. Default: any.
 	Audience string
-	// Type must be the header's typ, such as "at+jwt" (RFC 9068). Default: typ is
-	// absent, JWT, JOSE or at+jwt, which keeps logout tokens and DPoP proofs out;
-	// ID tokens are told apart by Audience or Type only.
+	// Type is the required typ, such as "at+jwt" (RFC 9068). By default typ may be absent, JWT,
+	// JOSE or at+jwt, which excludes logout tokens and DPoP proofs. Only Audience or Type exclude
+	// ID tokens.
 	Type string
-	// Leeway is how far the issuer's clock may differ. Default 30 s, at most 60 s,
-	// negative for none.
+	// Leeway is the tolerated difference to the issuer's clock. Default 30 s, at most 60 s. A
+	// negative value means none.
 	Leeway time.Duration
 
-	// UserClaim names the user: a string, or a whole number that is not negative,
-	// which is read as its decimal digits. Default "sub".
+	// UserClaim is the claim with the user id: a string, or a non-negative whole number, which is
+	// read as its decimal digits. Default "sub".
 	UserClaim string
-	// RolesClaim holds the roles: an array of strings, or one string with spaces
-	// between them. Dots make it a path ("realm_access.roles"), unless it has a
-	// colon or a slash in it. Default "roles", "-" for none.
+	// RolesClaim is the claim with the roles: an array of strings, or one string with spaces
+	// between them. Dots make it a path ("realm_access.roles"), unless it contains a colon or a
+	// slash. Default "roles"; "-" means none.
 	RolesClaim string
-	// SessionClaim names the session: what Login has returned as Session.ID. A
-	// token that has the claim with anything else in it is refused; one without it
-	// is a derived session. Default "sid", "-" for none.
+	// SessionClaim is the claim with the session: the Session.ID that Login returned. A token whose
+	// claim has any other value is refused. A token without the claim has a derived session.
+	// Default "sid"; "-" means none.
 	SessionClaim string
-	// IssuerSessions says that SessionClaim is the identity provider's session,
-	// not ours, as with OpenID Connect. Its tokens, refreshed ones too, are one
-	// session, which ends when it is ended here, until the user signs in at the
-	// provider anew.
+	// IssuerSessions says that SessionClaim names the identity provider's session and not ours, as
+	// in OpenID Connect. All tokens of a provider's session, also refreshed ones, share one session
+	// here. After it has ended here, the user must sign in at the provider again.
 	IssuerSessions bool
 
-	// IgnoreKeyHeaders accepts tokens whose header has jku, x5u, jwk or x5c, as
-	// some issuers' have. They are never used, nor shown to Keyfunc. Default: such
-	// tokens are refused.
+	// IgnoreKeyHeaders accepts tokens with jku, x5u, jwk or x5c in the header, which some issuers
+	// add. They are never used and not passed to Keyfunc. By default such tokens are refused.
 	IgnoreKeyHeaders bool
 
-	// CacheSize is how many verified tokens are remembered, so that a token costs
-	// its signature's verification once and not with each request. Default 16384,
-	// about 1 KiB each, at most 100,000,000; negative for none.
+	// CacheSize is how many verified tokens are cached, so that a signature is verified once and
+	// not in each request. Default 16384, about 1 KiB each, at most 100,000,000. A negative value
+	// means none.
 	CacheSize int
-	// CacheFor is for how long at most, within the token's own validity: so long
-	// may a token outlive its key where nobody calls [JWTIdentifier.Reset].
-	// Default 5 min.
+	// CacheFor is how long a verified token is cached at most, within its own validity. A token may
+	// stay accepted for that long after its key was withdrawn, unless the host calls
+	// [JWTIdentifier.Reset]. Default 5 min.
 	CacheFor time.Duration
 }
 
-// JWTIdentifier is an [Identifier] for JSON Web Tokens in the Authorization
-// header (RFC 6750 §2.1). Build it with [NewJWTIdentifier]. It is safe for
-// concurrent use.
+// JWTIdentifier is an [Identifier] for JSON Web Tokens in the Authorization header (RFC 6750 §2.1).
+// Create it with [NewJWTIdentifier]. It is safe for concurrent use.
 //
-// Tokens should have iat: one without counts as issued before every end of all its
-// user's sessions, so that it is refused after one where it begins a session.
+// Tokens should have iat. A token without it counts as issued before every end of all its user's
+// sessions. So after such an end it is refused if it would begin a session.
 type JWTIdentifier struct {
 	verifier       *jwtverify.Verifier
 	cache          *tokencache.Cache[Identity]
 	issuerSessions bool
 }
 
-// NewJWTIdentifier returns an identifier for the tokens that options describe,
-// or an error that names the field that cannot work.
+// NewJWTIdentifier returns an identifier. Its error names the invalid field.
 func NewJWTIdentifier(options JWTOptions) (*JWTIdentifier, error) {
 	config := jwtverify.Config{
 		Algorithms: options.Algorithms, Keyfunc: options.Keyfunc, IgnoreKeyHeaders: options.IgnoreKeyHeaders,
@@ -110,7 +104,7 @@ func NewJWTIdentifier(options JWTOptions) (*JWTIdentifier, error) {
 		SessionClaim: claimName(options.SessionClaim, "sid"),
 	}
 	if (options.Secret == nil) == (options.Keyfunc == nil) {
-		return nil, errors.New("sessiontrack: JWTOptions: exactly one of Secret and Keyfunc is required")
+		return nil, errors.New("sessiontrack: JWTOptions: Secret and Keyfunc are both set or both empty: want exactly one")
 	}
 	if options.Secret != nil {
 		config.Key = options.Secret
@@ -123,13 +117,13 @@ func NewJWTIdentifier(options JWTOptions) (*JWTIdentifier, error) {
 		return nil, optionError(err)
 	}
 	if options.CacheFor < 0 {
-		return nil, fmt.Errorf("sessiontrack: JWTOptions.CacheFor: is negative: %v", options.CacheFor)
+		return nil, fmt.Errorf("sessiontrack: JWTOptions.CacheFor is %v: want 0 or more", options.CacheFor)
 	}
 	if options.CacheSize > maxCache {
-		return nil, fmt.Errorf("sessiontrack: JWTOptions.CacheSize: is %d, the most is %d", options.CacheSize, maxCache)
+		return nil, fmt.Errorf("sessiontrack: JWTOptions.CacheSize is %d: want at most %d", options.CacheSize, maxCache)
 	}
 	if options.IssuerSessions && config.SessionClaim == "" {
-		return nil, errors.New("sessiontrack: JWTOptions.IssuerSessions: needs SessionClaim, which is switched off")
+		return nil, errors.New("sessiontrack: JWTOptions.IssuerSessions is set and SessionClaim is \"-\": want a SessionClaim")
 	}
 	j := &JWTIdentifier{verifier: verifier, issuerSessions: options.IssuerSessions}
 	if options.CacheSize >= 0 {
@@ -139,7 +133,7 @@ func NewJWTIdentifier(options JWTOptions) (*JWTIdentifier, error) {
 	return j, nil
 }
 
-// claimName applies a default, and "-" for none.
+// claimName applies the default, and converts "-" to none.
 func claimName(name, otherwise string) string {
 	switch name {
 	case "":
@@ -158,7 +152,7 @@ func orDefault[T comparable](value, otherwise T) T {
 	return value
 }
 
-// optionError names a field as the options do.
+// optionError translates an error of jwtverify to the names of JWTOptions' fields.
 func optionError(err error) error {
 	var problem *jwtverify.ConfigError
 	if !errors.As(err, &problem) {
@@ -168,13 +162,13 @@ func optionError(err error) error {
 	if field == "Key" {
 		field = "Secret"
 	}
-	return fmt.Errorf("sessiontrack: JWTOptions.%s: %s", field, problem.Problem)
+	return fmt.Errorf("sessiontrack: JWTOptions.%s %s", field, problem.Problem)
 }
 
-// Identify reads and verifies the bearer token of a request. A request without
-// one, or with another scheme, has no credential; two Authorization lines, or
-// one that is empty or not exactly "Bearer" with one space and a token, are an
-// invalid one. Roles of the result are shared: they must not be modified.
+// Identify reads and verifies the bearer token of a request. A request without one, or with another
+// scheme, has no credential. Two Authorization lines are an invalid credential, and so is a line
+// that is empty or not exactly "Bearer", one space and a token. The result's Roles are shared and
+// must not be modified.
 func (j *JWTIdentifier) Identify(r *http.Request) (Identity, error) {
 	identity, err := j.identifyAt(r, time.Now())
 	if err != nil {
@@ -183,8 +177,8 @@ func (j *JWTIdentifier) Identify(r *http.Request) (Identity, error) {
 	return *identity, nil
 }
 
-// remembered returns what the cache holds of a request's token, nil where it has to
-// be verified.
+// remembered returns the cached identity of a request's token, or nil if the token must be
+// verified.
 func (j *JWTIdentifier) remembered(r *http.Request, now time.Time) *Identity {
 	token, err := bearer(r.Header["Authorization"])
 	if err != nil {
@@ -193,8 +187,7 @@ func (j *JWTIdentifier) remembered(r *http.Request, now time.Time) *Identity {
 	return j.cache.Get(token, now)
 }
 
-// identifyAt is Identify at a moment that the caller has read. What it returns is
-// shared with the cache.
+// identifyAt is Identify at a time that the caller has read. The cache shares its result.
 func (j *JWTIdentifier) identifyAt(r *http.Request, now time.Time) (*Identity, error) {
 	token, err := bearer(r.Header["Authorization"])
 	if err != nil {
@@ -215,17 +208,17 @@ func (j *JWTIdentifier) identifyAt(r *http.Request, now time.Time) (*Identity, e
 	if !identity.valid() {
 		return nil, ErrInvalidCredential
 	}
-	// The leeway is not used up: a token past its exp is verified each time.
+	// The cache does not use the leeway: a token past its exp is verified each time.
 	j.cache.Put(token, identity, now, identity.ExpiresAt, era)
 	return &identity, nil
 }
 
-// Reset forgets every verified token. Call it when a key is withdrawn: without
-// it, tokens of that key are good for up to CacheFor longer.
+// Reset clears the cache of verified tokens. Call it when a key is withdrawn: otherwise tokens of
+// that key stay accepted for up to CacheFor.
 func (j *JWTIdentifier) Reset() { j.cache.Reset() }
 
-// bearer finds the token in the lines of the Authorization header. It allocates
-// nothing, and looks at no more of a line than its length and first bytes.
+// bearer returns the token in the lines of the Authorization header. It allocates nothing and
+// checks only the length and the first bytes of a line.
 func bearer(lines []string) (string, error) {
 	const scheme = "Bearer"
 	switch len(lines) {
@@ -244,7 +237,7 @@ func bearer(lines []string) (string, error) {
 	}
 	line = line[len(scheme):]
 	if line != "" && isTokenByte(line[0]) {
-		return "", ErrNoCredential // a scheme whose name begins alike
+		return "", ErrNoCredential // another scheme whose name begins with "bearer"
 	}
 	if len(line) < 2 || line[0] != ' ' || len(line)-1 > jwtverify.DefaultMaxBytes {
 		return "", ErrInvalidCredential
@@ -254,15 +247,17 @@ func bearer(lines []string) (string, error) {
 
 // isTokenByte reports whether c may be part of a scheme's name (RFC 9110 §5.6.2).
 func isTokenByte(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || strings.IndexByte("!#$%&'*+-.^_`|~",
+		c) >= 0
 }
 
-// identity makes of claims what the middleware needs. A token without a session
-// of ours brings the handle of its derived session along.
+// identity converts claims to an Identity. For a token without a session of ours it sets the handle
+// of the derived session.
 func (j *JWTIdentifier) identity(token string, claims jwtverify.Claims) (Identity, error) {
-	identity := Identity{UserID: claims.User, Roles: claims.Roles, ExpiresAt: claims.ExpiresAt, Issuer: claims.Issuer, IssuedAt: claims.IssuedAt}
+	identity := Identity{UserID: claims.User, Roles: claims.Roles, ExpiresAt: claims.ExpiresAt, Issuer: claims.Issuer,
+		IssuedAt: claims.IssuedAt}
 	if identity.IssuedAt.IsZero() {
-		identity.IssuedAt = time.Unix(0, 0).UTC() // unknown: before every fence
+		identity.IssuedAt = time.Unix(0, 0).UTC() // unknown, so before every fence
 	}
 	switch {
 	case claims.Session != "" && j.issuerSessions:
@@ -278,15 +273,15 @@ func (j *JWTIdentifier) identity(token string, claims jwtverify.Claims) (Identit
 	case claims.TokenID != "":
 		identity.derived = deriveHandle(claims.Issuer, claims.User, claims.TokenID)
 	default:
-		// Never the signature: ES256 has two for one message, and any signer can make
-		// more, so that an ended token could come back under another handle.
+		// The handle never depends on the signature. ES256 has two signatures for one message and
+		// any signer can make more, so an ended token could come back under another handle.
 		identity.derived = deriveHandle(claims.Issuer, claims.User, token[:strings.LastIndexByte(token, '.')])
 	}
 	return identity, nil
 }
 
-// credentialError translates a verdict. The reason is kept as text for the log
-// only, so that no error of a Keyfunc can pass for one of ours.
+// credentialError translates an error of jwtverify. It keeps the reason only as text, for the log,
+// so that errors.Is finds no error that a Keyfunc wrapped.
 func credentialError(err error) error {
 	switch {
 	case errors.Is(err, jwtverify.ErrExpired):
@@ -297,7 +292,7 @@ func credentialError(err error) error {
 	return fmt.Errorf("%w: %s", ErrUnavailable, err.Error())
 }
 
-// unreachable reports whether a Keyfunc's error says nothing about the key.
+// unreachable reports whether a Keyfunc's error means that its keys cannot be reached.
 func unreachable(err error) bool {
 	var network net.Error
 	return errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network)

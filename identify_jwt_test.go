@@ -67,13 +67,13 @@ func TestJWTOptionsRefused(t *testing.T) {
 	}{
 		{JWTOptions{}, "Secret and Keyfunc"},
 		{JWTOptions{Secret: jwtSecret, Keyfunc: keyfunc}, "Secret and Keyfunc"},
-		{JWTOptions{Secret: []byte("8 bytes!")}, "JWTOptions.Secret: HS256 is a secret of 8 bytes: want at least 32"},
+		{JWTOptions{Secret: []byte("8 bytes!")}, "JWTOptions.Secret for HS256 is a secret of 8 bytes: want at least 32"},
 		{JWTOptions{Secret: []byte{}}, "JWTOptions.Secret"},
 		{JWTOptions{Secret: jwtSecret, Algorithms: []string{"HS512"}}, "at least 64"},
 		{JWTOptions{Secret: jwtSecret, Algorithms: []string{"RS256"}}, "JWTOptions.Secret"},
 		{JWTOptions{Secret: jwtSecret, Algorithms: []string{"none"}}, "JWTOptions.Algorithms"},
-		{JWTOptions{Keyfunc: keyfunc}, "JWTOptions.Algorithms: is empty"},
-		{JWTOptions{Secret: jwtSecret, Leeway: 2 * time.Minute}, "JWTOptions.Leeway: is 2m0s: want at most 1m0s"},
+		{JWTOptions{Keyfunc: keyfunc}, "JWTOptions.Algorithms is empty"},
+		{JWTOptions{Secret: jwtSecret, Leeway: 2 * time.Minute}, "JWTOptions.Leeway is 2m0s: want at most 1m0s"},
 		{JWTOptions{Secret: jwtSecret, UserClaim: "-"}, "JWTOptions.UserClaim"},
 		{JWTOptions{Secret: jwtSecret, RolesClaim: "a."}, "JWTOptions.RolesClaim"},
 		{JWTOptions{Secret: jwtSecret, CacheFor: -1}, "JWTOptions.CacheFor"},
@@ -164,7 +164,8 @@ func TestJWTIdentity(t *testing.T) {
 		"other names": {func(o *JWTOptions) {
 			o.UserClaim, o.RolesClaim, o.SessionClaim = "uid", "realm_access.roles", "session"
 		},
-			jwt.MapClaims{"sub": "service", "uid": "42", "session": jwtSession, "realm_access": map[string]any{"roles": []string{"user"}}},
+			jwt.MapClaims{"sub": "service", "uid": "42", "session": jwtSession,
+				"realm_access": map[string]any{"roles": []string{"user"}}},
 			func(string) Identity { return Identity{UserID: "42", Roles: []string{"user"}, SessionID: jwtSession} }},
 	} {
 		j := newJWT(t, test.change)
@@ -184,14 +185,16 @@ func TestJWTIdentity(t *testing.T) {
 func TestJWTForeignSession(t *testing.T) {
 	t.Parallel()
 	j := newJWT(t, nil)
-	for _, sid := range []any{"0b9c0a7e-5b1d-4c6e-9d53-3c1c3c4d5e6f", jwtSession[:21], jwtSession[:21] + "B", jwtSession + "A", "", 5, nil,
+	for _, sid := range []any{"0b9c0a7e-5b1d-4c6e-9d53-3c1c3c4d5e6f", jwtSession[:21], jwtSession[:21] + "B",
+		jwtSession + "A", "", 5, nil,
 		jwtSession + "." + strings.Repeat("A", 43), strings.Repeat("/", 22)} {
 		_, err := j.Identify(authorized("Bearer " + jwtWith(t, jwt.MapClaims{"sub": "42", "sid": sid})))
 		assert.ErrorIs(t, err, ErrInvalidCredential, "%v", sid)
 	}
 }
 
-// TestJWTOtherSignature makes the second signature that every ES256 token has. Both are good, and name one derived session.
+// TestJWTOtherSignature makes the second signature that every ES256 token has. Both are good, and
+// name one derived session.
 func TestJWTOtherSignature(t *testing.T) {
 	t.Parallel()
 	pair, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -8,20 +8,19 @@ import (
 	"time"
 )
 
-// Login makes a session for a user whom the application has just authenticated. Hand
-// token.Reveal() to the client, or let Options.Cookie do it; the session's ID goes
-// into a JWT as its sid claim. The session that the request itself proved, whoever's
-// it was, ends as [ReasonReplacement] in the same step (OWASP ASVS 7.2.4); nothing that
-// the client sent becomes part of the new one. The answer is marked no-store.
+// Login creates a session for a user whom the application has just authenticated. Send
+// token.Reveal() to the client, or let Options.Cookie do it. The session's ID is the sid claim of a
+// JWT. The session that the request proved, of whichever user, ends as [ReasonReplacement] in the
+// same step (OWASP ASVS 7.2.4). No value from the client becomes part of the new session. The
+// answer gets Cache-Control: no-store.
 //
-// A sign-in carries no session yet, so the cross-origin check of session cookies does not
-// cover it. Where Options.Cookie is set, put the handler behind
-// [http.CrossOriginProtection], or another site can sign a browser in as somebody else.
+// A login request has no session yet, so the cross-origin check of session cookies does not cover
+// it. If Options.Cookie is set, wrap the handler in [http.CrossOriginProtection]. Otherwise another
+// site can sign a browser in as another user.
 //
-// It returns [ErrLimit] where Options.MaxSessions denies another session; then nothing
-// has changed. With [ErrUnavailable] nothing is acknowledged, but a store whose answer was
-// lost may have done it: a session that nobody has the token of then counts towards
-// MaxSessions until one of its limits ends it.
+// The error is [ErrLimit] if Options.MaxSessions denies another session; then nothing has changed.
+// After [ErrUnavailable] the outcome is unknown: if only the store's answer was lost, the session
+// exists. Nobody has its token, and it counts towards MaxSessions until a time limit ends it.
 func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (Session, Token, error) {
 	if !validUserID(userID) {
 		return Session{}, Token{}, wrapped("Login", mistake(
@@ -47,7 +46,7 @@ func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (
 	return created.Session, token, nil
 }
 
-// proved returns the handle of the live session that a request proved to be its own.
+// proved returns the handle of the live session that the request proved.
 func (t *Tracker) proved(r *http.Request) SessionID {
 	if known := t.knows(r); known != nil {
 		return known.entry.handle.id()
@@ -59,12 +58,11 @@ func (t *Tracker) proved(r *http.Request) SessionID {
 	return res.entry.handle.id()
 }
 
-// Logout is a handler that ends the caller's session, clears the cookie and answers
-// 204; also where there is no session to end, or one that has ended. It works behind the
-// middleware and without it; the middleware refuses a session that has ended first,
-// unless Options.SessionOptional names the path. Safe methods get 405 wherever it
-// is mounted: a link or a picture of another site must sign nobody out (RFC 9110 §9.2.1,
-// OWASP ASVS 3.5.3).
+// Logout is a handler that ends the caller's session, clears the cookie and answers 204. It also
+// does so if there is no session or the session has ended. It works with and without the
+// middleware. The middleware refuses an ended session first, unless Options.SessionOptional names
+// the path. Safe methods get 405: a link or an image of another site must not sign a user out (RFC
+// 9110 §9.2.1, OWASP ASVS 3.5.3).
 func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	switch r.Method {
@@ -75,7 +73,7 @@ func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
 	}
 	e, dead, err := t.leaving(r)
 	if err == nil && dead && t.opts.Cookie != nil && t.gate.crossOrigin.Check(r) != nil {
-		err = errCrossOrigin // a form of another site comes without the cookie, and could still have it cleared
+		err = errCrossOrigin // a form of another site comes without the cookie, but could have it cleared
 	}
 	if err == nil && e != nil && e.ending.Load() == nil {
 		_, err = t.end(r.Context(), IDs(e.handle.id()), Ending{Reason: ReasonLogout, Actor: e.user})
@@ -88,9 +86,9 @@ func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// leaving returns the session that a request proved to be its own, nil for none, and
-// whether it is no good any more. One that is past a limit of time may yet have to be
-// ended: to another replica it may be good.
+// leaving returns the session that a request proved, or nil, and whether it is no longer good. A
+// session past a time limit may still have to be ended, because another replica may have seen later
+// activity.
 func (t *Tracker) leaving(r *http.Request) (e *entry, dead bool, err error) {
 	if known := t.knows(r); known != nil {
 		return known.entry, false, nil
@@ -128,7 +126,7 @@ func (t *Tracker) clearCookie(w http.ResponseWriter) {
 	http.SetCookie(w, c)
 }
 
-// dropCookie takes back what was said of a cookie before: one answer sets a name once
+// dropCookie removes earlier Set-Cookie lines for a cookie: an answer sets each name at most once
 // (RFC 6265 §4.1.1).
 func dropCookie(h http.Header, name string) {
 	if lines := h["Set-Cookie"]; len(lines) > 0 {
@@ -138,5 +136,6 @@ func dropCookie(h http.Header, name string) {
 
 func (t *Tracker) cookie(value string) *http.Cookie {
 	o := t.opts.Cookie
-	return &http.Cookie{Name: o.Name, Value: value, Path: "/", Secure: !o.InsecureHTTP, HttpOnly: true, SameSite: o.SameSite}
+	return &http.Cookie{Name: o.Name, Value: value, Path: "/", Secure: !o.InsecureHTTP, HttpOnly: true,
+		SameSite: o.SameSite}
 }

@@ -20,7 +20,8 @@ func TestLoginReplacesWhatItProved(t *testing.T) {
 	assert.Contains(t, f.get(oldToken).Body.String(), `"reason":"replaced"`)
 	assert.Equal(t, 200, f.get(bystander).Code)
 	assert.Equal(t, 200, f.get(token).Code)
-	for _, forged := range []string{newToken().Reveal(), string(bystander.ID()), string(bystander.ID()) + newToken().Reveal()[22:]} {
+	for _, forged := range []string{newToken().Reveal(), string(bystander.ID()), string(bystander.ID()) +
+		newToken().Reveal()[22:]} {
 		s, _ := f.login(t, "1", headerName, forged)
 		assert.NotContains(t, forged, string(s.ID), "nothing the client sent is adopted")
 	}
@@ -117,5 +118,5 @@ func TestLogout(t *testing.T) {
 	assert.Equal(t, 403, logout("Cookie", "__Host-session="+again.Reveal(), "Sec-Fetch-Site", "cross-site").Code)
 	f.store.down.Store(true)
 	w = logout(headerName, again.Reveal())
-	assert.Equal(t, 503, w.Code, "what was not done is not acknowledged")
+	assert.Equal(t, 503, w.Code, "an operation that did not happen is not acknowledged")
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/problem"
 )
 
-// tracked is the context of a request whose session is known: one allocation beside
-// the request's own copy.
+// tracked is the context of a request with a session: one allocation besides the copy of the
+// request.
 type tracked struct {
 	context.Context
 	entry *entry
@@ -24,7 +24,7 @@ type tracked struct {
 
 type contextKey struct{}
 
-// Value gives itself to FromContext and asks its parent for everything else.
+// Value returns c itself for FromContext and asks its parent for every other key.
 func (c *tracked) Value(key any) any {
 	if _, ok := key.(contextKey); ok {
 		return c
@@ -32,10 +32,10 @@ func (c *tracked) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// FromContext returns the session of a request that passed the middleware, and
-// whether there is one. The Session is a value: safe to keep. Where several Trackers'
-// middlewares lie around each other it is that of the innermost one that found any:
-// wrap a handler in the [Tracker.Require] of the Tracker whose session it needs.
+// FromContext returns the session of a request that passed the middleware, and whether there is
+// one. The Session is a value and may be kept. With the middlewares of several Trackers it is the
+// session of the innermost one that found one. So wrap a handler in the [Tracker.Require] of the
+// Tracker whose session it needs.
 func FromContext(ctx context.Context) (Session, bool) {
 	c, ok := ctx.Value(contextKey{}).(*tracked)
 	if !ok {
@@ -44,8 +44,8 @@ func FromContext(ctx context.Context) (Session, bool) {
 	return c.entry.session(), true
 }
 
-// RolesFromContext returns the roles that the request's credential grants, as its
-// Identifier told them. The slice must not be modified.
+// RolesFromContext returns the roles in the request's credential, as its Identifier returned them.
+// The slice must not be modified.
 func RolesFromContext(ctx context.Context) []string {
 	if c, ok := ctx.Value(contextKey{}).(*tracked); ok {
 		return c.roles
@@ -53,12 +53,11 @@ func RolesFromContext(ctx context.Context) []string {
 	return nil
 }
 
-// Middleware finds the session of each request before next sees it. A request
-// without a credential passes untracked; one whose credential is not good is
-// answered with 401, 403 or 503 (see the table in the package documentation) and
-// never reaches next. The ResponseWriter is handed on as it came, so that streaming,
-// hijacking and [http.ResponseController] keep working. Put around a handler twice, it
-// does its work once. It panics where next is nil.
+// Middleware finds the session of each request before next runs. A request without a credential
+// passes untracked. A request with an invalid credential gets 401, 403 or 503 (see the table in the
+// package documentation) and does not reach next. The ResponseWriter is passed on unchanged, so
+// streaming, hijacking and [http.ResponseController] work. A second layer of it around a handler
+// does nothing. It panics if next is nil.
 func (t *Tracker) Middleware(next http.Handler) http.Handler {
 	mustHandler("Middleware", next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -98,8 +97,7 @@ func handBack(outer, inner *http.Request) {
 	outer.Pattern = inner.Pattern
 }
 
-// pass decides about a request without a good session: it passes untracked, or it is
-// refused.
+// pass handles a request without a good session: it passes untracked or is refused.
 func (t *Tracker) pass(w http.ResponseWriter, r *http.Request, next http.Handler, res resolution, err error) {
 	unavailable := false
 	switch {
@@ -136,8 +134,8 @@ func navigates(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
-// refusal reports whether an error says something about the credential, in place of
-// saying that nothing can be said.
+// refusal reports whether an error says something about the credential. Other errors mean that the
+// credential could not be checked.
 func refusal(err error) bool {
 	return errors.Is(err, ErrInvalidCredential) || errors.Is(err, ErrEnded)
 }
@@ -167,11 +165,11 @@ func (t *Tracker) touch(r *http.Request, res *resolution) {
 	}
 }
 
-// Authenticate finds the session of a request and decides again whether it is good, behind
-// the middleware too: for protocols that take over the connection, or hosts with a
-// middleware of their own. It records the activity. Its errors are [ErrNoCredential], [ErrInvalidCredential],
-// [ErrExpiredCredential], [EndedError], [ErrLimit] and [ErrUnavailable]; an unsafe
-// cross-origin request whose session came by cookie is refused, too.
+// Authenticate finds the session of a request and decides again whether it is good, behind the
+// middleware too: for protocols that take over the connection, or hosts with a middleware of their
+// own. It records the activity. Its errors are [ErrNoCredential], [ErrInvalidCredential],
+// [ErrExpiredCredential], [EndedError], [ErrLimit] and [ErrUnavailable]; an unsafe cross-origin
+// request whose session came by cookie is refused, too.
 func (t *Tracker) Authenticate(r *http.Request) (Session, error) {
 	res, err := t.gate.resolve(r, false)
 	if err != nil {
@@ -199,8 +197,7 @@ func (t *Tracker) caller(r *http.Request, fresh, passive bool) (*tracked, error)
 	return &tracked{Context: r.Context(), entry: res.entry, by: t, roles: res.roles}, nil
 }
 
-// Require refuses requests without a session: 401. It works behind the middleware
-// and without it.
+// Require refuses requests without a session with 401. It works with and without the middleware.
 func (t *Tracker) Require(next http.Handler) http.Handler {
 	mustHandler("Require", next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -217,9 +214,9 @@ func (t *Tracker) Require(next http.Handler) http.Handler {
 	})
 }
 
-// RequireRole refuses requests without a session, 401, and those whose user has none
-// of the roles, 403. Roles are asked anew of Options.Roles; without it those of the
-// verified credential hold. Names of roles are compared exactly.
+// RequireRole refuses requests without a session with 401, and requests whose user has none of the
+// roles with 403. It asks Options.Roles in each request; without it, it uses the roles of the
+// verified credential. Names of roles are compared exactly.
 func (t *Tracker) RequireRole(next http.Handler, roles ...string) http.Handler {
 	mustHandler("RequireRole", next)
 	return t.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -245,8 +242,8 @@ func (t *Tracker) roles(ctx context.Context, caller *tracked) ([]string, error) 
 	return t.host.rolesOf(ctx, caller.entry.user)
 }
 
-// mustHandler panics where there is no handler to wrap, as [http.ServeMux.Handle] does:
-// at the start, and not at the first request.
+// mustHandler panics if there is no handler to wrap, as [http.ServeMux.Handle] does. So the mistake
+// shows at the start and not in the first request.
 func mustHandler(name string, next http.Handler) {
 	if next == nil || isNil(next) {
 		panic("sessiontrack: " + name + ": the handler is nil")

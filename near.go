@@ -27,7 +27,7 @@ type near struct {
 
 	cache        *cache
 	flights      flights
-	freshness    freshness    // of the goroutine that reads the feed
+	freshness    freshness    // used only by the goroutine that polls the feed
 	changed      changePlace  // likewise
 	trustedUntil atomic.Int64 // local time
 	kick         chan struct{}
@@ -63,7 +63,7 @@ func (n *near) known(e *entry) *entry {
 	return e
 }
 
-// trusted reports whether a cached entry may be served without asking the store.
+// trusted reports whether a cached entry may be served without a read of the store.
 func (n *near) trusted(e *entry, local int64) bool {
 	if n.backend.feed == nil {
 		return local < e.readAt+n.trust.staleness

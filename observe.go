@@ -12,13 +12,12 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
-// Log keys follow OpenTelemetry's semantic conventions; a session is logged by its
-// handle only.
+// sessionAttr logs a session by its handle. Log keys follow OpenTelemetry's semantic conventions.
 func sessionAttr(h handle) slog.Attr { return slog.String("session.id", string(h.id())) }
 func countAttr(n int) slog.Attr      { return slog.Int("count", n) }
 
-// errAttr logs an error as it is, for handlers that look into it, but for characters
-// that no terminal may act upon.
+// errAttr logs an error as a value, so that log handlers can inspect it, but without characters
+// that a terminal interprets.
 func errAttr(err error) slog.Attr {
 	if message := err.Error(); text.Printable(message) != message {
 		err = printableError{err}
@@ -38,7 +37,7 @@ const (
 	warn = slog.LevelWarn
 )
 
-// counter names what a Tracker counts.
+// counter is the index of one of the Tracker's counters.
 type counter int
 
 const (
@@ -89,7 +88,7 @@ var counterNames = [counterCount]string{
 // counters count since the Tracker was made.
 type counters [counterCount]atomic.Int64
 
-// count adds to a counter and tells the observer.
+// count adds to a counter and calls the observer.
 func (h *host) count(c counter, n int) {
 	if n == 0 {
 		return
@@ -111,7 +110,7 @@ func (h *host) counted() map[string]int64 {
 	return out
 }
 
-// logOutage logs why requests get 503, once a second: an outage must not fill the log at
+// logOutage logs why requests get 503, at most once a second: an outage must not fill the log at
 // the rate of the requests.
 func (h *host) logOutage(ctx context.Context, err error) {
 	local, last := h.clock.Local(), h.outageLogged.Load()
@@ -121,14 +120,15 @@ func (h *host) logOutage(ctx context.Context, err error) {
 	h.log.LogAttrs(ctx, warn, "sessiontrack: requests cannot be answered", errAttr(err))
 }
 
-// audit logs an admin action and tells the observer: one record per attempt.
+// audit logs an admin action and calls the observer: one record per attempt.
 func (h *host) audit(ctx context.Context, a AdminAction) {
 	level := info
 	if a.Outcome == outcomeForbidden || a.Outcome == outcomeUnauthenticated {
 		level = warn
 	}
 	h.log.LogAttrs(ctx, level, "sessiontrack: admin action",
-		slog.String("action", a.Action), textAttr("actor.id", a.Actor), slog.String("actor.session.id", string(a.ActorSession)),
+		slog.String("action", a.Action), textAttr("actor.id", a.Actor), slog.String("actor.session.id",
+			string(a.ActorSession)),
 		slog.String("session.id", string(a.TargetSession)), textAttr("user.id", a.TargetUser),
 		slog.String("reason", string(a.Reason)), slog.String("outcome", a.Outcome), slog.Int("ended", a.Ended))
 	if observe := h.observer.AdminAction; observe != nil {
@@ -136,7 +136,7 @@ func (h *host) audit(ctx context.Context, a AdminAction) {
 	}
 }
 
-// The outcomes of an AdminAction.
+// These are the outcomes of an AdminAction.
 const (
 	outcomeDone            = "done"
 	outcomeAlreadyEnded    = "already_ended"
@@ -168,7 +168,8 @@ func (h *host) noticeForwarded(r *http.Request) {
 		}
 		h.notices.forwarded.Do(func() {
 			h.log.LogAttrs(r.Context(), warn, "sessiontrack: requests carry a forwarding header and "+
-				"Options.ClientIP trusts nobody: behind a proxy every session has the proxy's address; name the proxies with TrustedProxies",
+				"Options.ClientIP trusts nobody: behind a proxy every session has the proxy's address; name the proxies with "+
+				"TrustedProxies",
 				slog.String("header", name), textAttr("peer", r.RemoteAddr))
 		})
 		return
@@ -188,7 +189,8 @@ func (h *host) noticePlainCookie(r *http.Request) {
 	}
 	h.notices.plainCookie.Do(func() {
 		h.log.LogAttrs(r.Context(), warn, "sessiontrack: a Secure cookie was sent over plain HTTP: "+
-			"unless a proxy in front ends TLS, browsers drop it; for development without TLS set CookieOptions.InsecureHTTP", textAttr("host", r.Host))
+			"unless a proxy in front ends TLS, browsers drop it; for development without TLS set CookieOptions.InsecureHTTP",
+			textAttr("host", r.Host))
 	})
 }
 
@@ -206,7 +208,8 @@ func (h *host) noticeCrossOrigin(r *http.Request) {
 	if isWebSocket(r) {
 		option += " or UserOptions.Origins"
 	}
-	h.log.LogAttrs(r.Context(), warn, "sessiontrack: a request from another site was refused; to allow its origin, name it",
+	h.log.LogAttrs(r.Context(), warn,
+		"sessiontrack: a request from another site was refused; to allow its origin, name it",
 		textAttr("origin", r.Header.Get("Origin")), slog.String("option", option), textAttr("host", r.Host),
 		textAttr("sec-fetch-site", r.Header.Get("Sec-Fetch-Site")), textAttr("path", r.URL.Path))
 }

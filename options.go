@@ -12,23 +12,23 @@ import (
 	"time"
 )
 
-// Options configure a Tracker. The zero value, or nil, gives sessions made by
-// Login and carried by the x-session-id header. Every duration of zero means its
-// default and a negative one switches off what it governs, where that is
-// possible. The others are at least 1 ms, because less is a number that lacks its
-// unit. New copies the struct; later changes to it have no effect. The host's functions are called from many goroutines at once.
+// Options configures a Tracker. With the zero value or nil, Login creates the sessions and the
+// x-session-id header carries them.
+//
+// A zero duration means its default. A negative one switches its function off, where the field says
+// so. All others are at least 1 ms, because a smaller value is a number without its unit. New
+// copies the struct, so later changes have no effect. The host's functions are called concurrently.
 type Options struct {
-	// Identifier verifies the application's own credential, such as a JWT (see
-	// [NewJWTIdentifier]). Default: none, the session token alone authenticates.
+	// Identifier verifies the application's own credential, such as a JWT (see [NewJWTIdentifier]).
+	// Default: none; only the session token authenticates.
 	Identifier Identifier
-	// SessionAlone lets the header or cookie authenticate without the Identifier's
-	// credential. Default false; without an Identifier it is always so.
+	// SessionAlone lets the header or cookie authenticate without the Identifier's credential.
+	// Default false; always so without an Identifier.
 	SessionAlone bool
-	// ExplicitOnly refuses credentials that name no session made by Login, in
-	// place of tracking them as derived sessions. Default false.
+	// ExplicitOnly refuses credentials that name no session made by Login. Default false: they get
+	// derived sessions.
 	ExplicitOnly bool
-	// Cookie, where not nil, makes Login set a session cookie and the middleware
-	// read it.
+	// Cookie, if not nil, makes Login set a session cookie and the middleware read it.
 	Cookie *CookieOptions
 	// TrustedOrigins may send unsafe cross-origin requests: to the handlers by any carrier,
 	// to the application where the session comes by cookie. They may open events by
@@ -37,78 +37,78 @@ type Options struct {
 	// scheme's own port. Default: none.
 	TrustedOrigins []string
 
-	// IdleTimeout ends a session that has been without activity for so long.
-	// Default 24 h, negative: never (OWASP ASVS 7.3.1).
+	// IdleTimeout ends a session that has been without activity for this long. Default 24 h; a
+	// negative value means never (OWASP ASVS 7.3.1).
 	IdleTimeout time.Duration
-	// Lifetime ends a session so long after its sign-in. Default 30 days,
-	// negative: never (OWASP ASVS 7.3.2).
+	// Lifetime ends a session this long after its login. Default 30 days; a negative value means
+	// never (OWASP ASVS 7.3.2).
 	Lifetime time.Duration
-	// MaxSessions is how many sessions a user may hold at once. Default 0: any
-	// number (OWASP ASVS 7.1.2). One that has become idle counts for TouchInterval +
-	// FlushInterval + 1 s longer, because its latest activity may be on its way.
+	// MaxSessions is how many sessions a user may have at once. Default 0: any number (OWASP ASVS
+	// 7.1.2). An idle session counts for TouchInterval + FlushInterval + 1 s longer, because its
+	// latest activity may not be written yet.
 	MaxSessions int
-	// LimitPolicy says what a sign-in at MaxSessions does. Default [EndOldest].
+	// LimitPolicy says what a login above MaxSessions does. Default [EndOldest].
 	LimitPolicy LimitPolicy
 
-	// TouchInterval is how often a session's activity is queued for the store at
-	// most. Default 15 s, less than half of VeryActive; negative: at every request.
+	// TouchInterval is the shortest time between two touches of a session. Default 15 s, less than
+	// half of VeryActive. A negative value means every request.
 	TouchInterval time.Duration
-	// FlushInterval is how often queued activity is written. Default 2 s, less than half
-	// of VeryActive.
+	// FlushInterval is how often buffered touches are written. Default 2 s, less than half of
+	// VeryActive.
 	FlushInterval time.Duration
-	// PresenceStep is how coarsely a user's presence moves in the store. Default
-	// 30 s, less than half of VeryActive; negative: with every touch.
+	// PresenceStep is the step in which a user's presence moves in the store. Default 30 s, less
+	// than half of VeryActive. A negative value means every touch.
 	PresenceStep time.Duration
-	// FeedInterval is how often the feed of ended sessions is read. Default 1 s, at most
-	// half of MaxStaleness.
+	// FeedInterval is how often the feed of ended sessions is polled. Default 1 s, at most half of
+	// MaxStaleness.
 	FeedInterval time.Duration
-	// MaxStaleness is how long this process may accept a session after its end was
-	// acknowledged by another, while the store is reachable. Default 5 s, at most 1 min.
+	// MaxStaleness is how long this process may accept a session after another process acknowledged
+	// its end, while the store is reachable. Default 5 s, at most 1 min.
 	MaxStaleness time.Duration
-	// StaleGrace is added to MaxStaleness while the store cannot be reached, before
-	// requests get 503. Default 30 s, at most 1 h, negative: none.
+	// StaleGrace is added to MaxStaleness while the store is unreachable, before requests get 503.
+	// Default 30 s, at most 1 h. A negative value means none.
 	StaleGrace time.Duration
-	// SampleInterval is how often a sample for peaks and history is tried; one a
-	// minute is kept. Default 1 min, which is also the most; negative: never.
+	// SampleInterval is how often this process tries to take a sample for peaks and history; one
+	// per minute is kept. Default and maximum 1 min. A negative value means never.
 	SampleInterval time.Duration
-	// CleanupInterval is how often sessions past their limits are ended and old
-	// ones purged. Default 10 min, negative: never (call Cleanup).
+	// CleanupInterval is how often sessions past their limits are ended and old ones are purged.
+	// Default 10 min. A negative value means never (call Cleanup).
 	CleanupInterval time.Duration
-	// Retention is how long an ended session is kept. Default 180 days, at least 1 min,
-	// negative: for ever (OWASP ASVS 14.2.7).
+	// Retention is how long an ended session is kept. Default 180 days, at least 1 min. A negative
+	// value means for ever (OWASP ASVS 14.2.7).
 	Retention time.Duration
-	// KeepEnded is how long the end of a derived session is remembered where its
-	// credential's own end cannot be known. Default 400 days, at least Retention.
+	// KeepEnded is how long the end of a derived session is remembered if the expiry of its
+	// credential is unknown. Default 400 days, at least Retention.
 	KeepEnded time.Duration
-	// HistoryRetention is how long samples and counts for history are kept; they name
-	// nobody. Default 400 days, at least 2; a MemoryStore keeps 31 days at the most.
+	// HistoryRetention is how long samples and counts for the history are kept. They contain no
+	// names. Default 400 days, at least 2 days. A MemoryStore keeps at most 31 days.
 	HistoryRetention time.Duration
-	// StoreTimeout bounds each call of the store that a request waits for. Default
-	// 500 ms, at most MaxStaleness. Calls that write more than one row get four times as
-	// long.
+	// StoreTimeout bounds each call of the store that a request waits for. Default 500 ms, at most
+	// MaxStaleness. Calls that write more than one row get four times as long.
 	StoreTimeout time.Duration
 
-	// VeryActive, Online and RecentlyActive are the three online windows, each
-	// longer than the one before, at most 24 h. Defaults 5, 15 and 60 min.
+	// VeryActive, Online and RecentlyActive are the three online windows. Each is longer than the
+	// one before, and at most 24 h. Defaults 5, 15 and 60 min.
 	VeryActive, Online, RecentlyActive time.Duration
-	// TimeZone is the IANA name of the zone whose midnight begins "today" in peaks.
-	// Default "UTC". "Local" is refused: every machine has another one.
+	// TimeZone is the IANA name of the zone whose midnight begins "today" in peaks. Default "UTC".
+	// "Local" is refused, because it differs between machines.
 	TimeZone string
 
-	// CacheSize is how many sessions are cached. Default 100,000, at about 256
-	// bytes each, at most 100,000,000; negative: none, every request reads the store.
+	// CacheSize is how many sessions are cached. Default 100,000, at about 256 bytes each, at most
+	// 100,000,000. A negative value means none: every request reads the store.
 	CacheSize int
 
-	// MaxSubscribers is how many may watch the events at once, by Subscribe and by
-	// HTTP together; a user who may not watch everything holds a quarter of the places
-	// by HTTP at the most, though never fewer than 16. Default 10,000, negative: nobody.
+	// MaxSubscribers is how many readers of events there may be, by Subscribe and by HTTP together.
+	// A user who may not watch everything gets at most a quarter of the places by HTTP, and at
+	// least
+	// 16. Default 10,000. A negative value means none.
 	MaxSubscribers int
 
-	// Skip names requests that pass untracked; what it names is not protected
-	// either. Default: none. See [SkipPrefixes].
+	// Skip selects requests that pass untracked and are not protected either. Default: none. See
+	// [SkipPrefixes].
 	Skip func(*http.Request) bool
-	// SessionOptional names requests that must work for everybody, such as the sign-in page:
-	// a credential that is not good counts as none there. Default: none.
+	// SessionOptional selects requests that must work for everyone, such as the login page: an
+	// invalid credential counts as none there. Default: none.
 	SessionOptional func(*http.Request) bool
 	// Passive names requests that must not count as activity, such as polling by a
 	// page that nobody looks at. A stream of events of [Tracker.UserHandler] never does.
@@ -116,67 +116,65 @@ type Options struct {
 	// second. Default: none.
 	Passive func(*http.Request) bool
 
-	// Directory brings users' names and pictures. Default: none, ids only.
+	// Directory returns users' names and pictures. Default: none; lists have only ids.
 	Directory UserDirectory
-	// NumericUserIDs writes user ids as JSON numbers where they are whole numbers
-	// below 2⁵³. Larger ones stay strings: most readers, browsers among them, would
-	// round them to another user's (RFC 7493 §2.2). Default false: strings.
+	// NumericUserIDs writes user ids as JSON numbers if they are whole numbers below 2⁵³. Larger
+	// ones stay strings: most JSON parsers, including browsers, would round them to another user's
+	// id (RFC 7493 §2.2). Default false: strings.
 	NumericUserIDs bool
-	// Roles tells a user's roles anew for each admin decision. Default: the roles
-	// of the verified credential, so that a demotion needs the sessions ended too.
-	// ErrNotFound says that there is no such user, who then has no roles; any other
-	// error, or a panic, is an outage: 503.
+	// Roles returns a user's roles for each admin decision. Default: the roles of the verified
+	// credential; then a demotion takes effect only when the user's sessions end. ErrNotFound means
+	// that there is no such user, who then has no roles. After any other error, or a panic, the
+	// request gets 503.
 	Roles func(ctx context.Context, userID string) ([]string, error)
-	// ClientIP tells the client's address. Default [RemoteAddr].
+	// ClientIP determines the client's address. Default [RemoteAddr].
 	ClientIP ClientIP
-	// Locator tells the place of an address. Default: none.
+	// Locator finds the location of an address. Default: none.
 	Locator Locator
-	// Classifier names browsers and systems. Default: one with the definitions
-	// that are built in.
+	// Classifier names browsers and systems. Default: one with the embedded definitions.
 	Classifier *Classifier
 	// AddressMode is how much of an address is kept. Default [AddressFull].
 	AddressMode AddressMode
-	// AddressKey is the secret of [AddressHashed], 32 bytes or more, the same on every
-	// replica: whoever has it can find addresses by trying them all. With another key
-	// the same address has another pseudonym. Default: none.
+	// AddressKey is the secret of [AddressHashed]: 32 bytes or more, the same on every replica.
+	// With it, anyone can find the addresses by trying all of them. With another key the same
+	// address gets another pseudonym. Default: none.
 	AddressKey []byte
 	// UserAgentMode is how much of the user agent is kept. Default [UserAgentFull].
 	UserAgentMode UserAgentMode
 
-	// Hooks are told of logins, ends and new devices.
+	// Hooks are called after logins, ends and logins from new devices.
 	Hooks Hooks
-	// Observer is told of counts and admin actions, for metrics and audit.
+	// Observer receives counts and admin actions, for metrics and audit.
 	Observer Observer
 	// Logger receives what an operator should know. Default [slog.Default].
 	Logger *slog.Logger
 
-	// InsecureFailOpen lets requests pass without a session while the store cannot
-	// say, for hosts that want tracking only; Require still refuses them. Each is
-	// counted as "request.failed_open". Default false: 503.
+	// InsecureFailOpen lets requests pass without a session while the store cannot answer, for
+	// hosts that only track. Require still refuses them. Each is counted as "request.failed_open".
+	// Default false: 503.
 	InsecureFailOpen bool
 }
 
-// CookieOptions configure the session cookie: Secure, HttpOnly, Path=/, without a
-// Domain, with the __Host- prefix (RFC 6265bis §4.1.3.2, OWASP ASVS 3.3).
+// CookieOptions configures the session cookie: Secure, HttpOnly, Path=/, without a Domain, with the
+// __Host- prefix (RFC 6265bis §4.1.3.2, OWASP ASVS 3.3).
 type CookieOptions struct {
 	// Name begins with "__Host-". Default "__Host-session".
 	Name string
 	// SameSite is Lax or Strict. Default Lax.
 	SameSite http.SameSite
-	// MaxAge keeps the cookie over restarts of the browser, for so long. Default 0:
-	// until the browser closes; at least 1 s. The session's own limits hold regardless.
+	// MaxAge keeps the cookie for this long, also over restarts of the browser. Default 0: until
+	// the browser closes; otherwise at least 1 s. The session's own limits hold in any case.
 	MaxAge time.Duration
-	// InsecureHTTP drops Secure and the __Host- prefix, for plain-HTTP development.
+	// InsecureHTTP omits Secure and the __Host- prefix, for development over plain HTTP.
 	InsecureHTTP bool
 }
 
-// defaulted returns a copy of o with its defaults, or an error that names the
-// field and its bound.
+// defaulted returns a copy of o with its defaults. Its error names the field and the bound.
 func (o *Options) defaulted() (Options, error) {
 	var c Options
 	if o != nil {
 		c = *o
-		c.AddressKey = bytes.Clone(o.AddressKey) // the host may wipe its own
+		c.AddressKey = bytes.Clone(o.AddressKey) // the host may erase its own copy
 	}
 	c.defaultDurations()
 	if c.TimeZone == "" {
@@ -223,28 +221,27 @@ func (o *Options) defaultDurations() {
 		}
 	}
 	for _, d := range []*time.Duration{&o.IdleTimeout, &o.Lifetime, &o.TouchInterval, &o.PresenceStep, &o.StaleGrace} {
-		*d = max(*d, 0) // negative: off, which is zero from here on
+		*d = max(*d, 0) // a negative value means off, which is zero from here on
 	}
 	if o.Retention > o.KeepEnded && o.KeepEnded == 400*day {
 		o.KeepEnded = o.Retention
 	}
 }
 
-// SkipPrefixes matches requests by their path, for Skip, SessionOptional and Passive. A
-// prefix matches at segment borders only: "/docs" is /docs and /docs/x, not
-// /docsecret; "/static/" is everything below; "/" is the root page alone. A path
-// that a router might read as another one (with "//", "/./", "/../" or a
-// backslash, escaped or not) never matches, so that nothing protected can be
-// reached in the name of a skipped path.
+// SkipPrefixes matches requests by their path, for Skip, SessionOptional and Passive. A prefix
+// matches only at the borders of segments: "/docs" matches /docs and /docs/x, and not /docsecret;
+// "/static/" matches everything below; "/" matches only the root page. A path that a router might
+// read as another one (with "//", "/./", "/../" or a backslash, escaped or not) never matches, so
+// that a protected path cannot be reached as a skipped one.
 //
-// A prefix that could match nothing, or too much, is a mistake in the program:
-// SkipPrefixes panics where one does not begin with a slash, is empty, or has such
-// parts itself.
+// A prefix that could match nothing, or too much, is a mistake in the program: SkipPrefixes panics
+// if one does not begin with a slash, is empty, or contains such parts.
 func SkipPrefixes(prefixes ...string) func(*http.Request) bool {
 	prefixes = slices.Clone(prefixes)
 	for _, prefix := range prefixes {
 		if !plainPath(prefix) {
-			panic(fmt.Sprintf("sessiontrack: SkipPrefixes: %q: want a path that begins with a slash, without //, /./, /../ and backslash", prefix))
+			panic(fmt.Sprintf("sessiontrack: SkipPrefixes: %q: want a path that begins with a slash, without //, /./, /../ "+
+				"and backslash", prefix))
 		}
 	}
 	return func(r *http.Request) bool {
@@ -273,13 +270,12 @@ func plainPath(path string) bool {
 		!strings.Contains(path+"/", "/./") && !strings.Contains(path+"/", "/../")
 }
 
-// AAL2 returns o with the limits that NIST SP 800-63B asks of authenticator assurance
-// level 2: 30 minutes of inactivity and 12 hours in all, where the defaults of 24 hours
-// and 30 days suit level 1. Shorter ones that o has stay. It also takes back the grace
-// during which cached sessions are served while the store is away: what cannot be
-// checked within MaxStaleness is then refused with 503.
+// AAL2 returns o with the limits of NIST SP 800-63B for authenticator assurance level 2: 30 minutes
+// of inactivity and 12 hours in total. The defaults of 24 hours and 30 days suit level
+// 1. Shorter limits of o stay. It also switches off StaleGrace: a session that cannot be checked
+// within MaxStaleness gets 503.
 //
-// (Revision 3 says 30 minutes and 12 hours, §4.2.3; revision 4 allows 1 hour and 24.)
+// (Revision 3 says 30 minutes and 12 hours, §4.2.3; revision 4 allows 1 hour and 24 hours.)
 func (o Options) AAL2() Options {
 	o.IdleTimeout = shorter(o.IdleTimeout, 30*time.Minute)
 	o.Lifetime = shorter(o.Lifetime, 12*time.Hour)
@@ -288,7 +284,7 @@ func (o Options) AAL2() Options {
 	return o
 }
 
-// shorter keeps a limit that is set and at most bound.
+// shorter returns limit if it is set and at most bound, and bound otherwise.
 func shorter(limit, bound time.Duration) time.Duration {
 	if limit > 0 && limit < bound {
 		return limit

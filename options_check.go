@@ -12,17 +12,16 @@ import (
 )
 
 const (
-	// leastDuration is the least that an interval may be: what is below is a number without
-	// its unit, such as FlushInterval: 2 for two nanoseconds.
+	// leastDuration is the shortest interval. A smaller value is a number without its unit, such as
+	// FlushInterval: 2 for two nanoseconds.
 	leastDuration = time.Millisecond
-	// mostDuration is no bound: whoever means "never" may say so with the longest there is.
+	// mostDuration means "no upper bound".
 	mostDuration = time.Duration(math.MaxInt64)
-	// maxCache bounds the caches, at some hundred bytes to 1 KiB an entry.
+	// maxCache bounds the caches. An entry has some hundred bytes to 1 KiB.
 	maxCache = 100_000_000
 )
 
-// need is one rule about a field: it holds, or the message says what the field
-// must be.
+// need is one rule about a field: whether it holds, and the message if it does not.
 type need struct {
 	holds bool
 	field string
@@ -39,11 +38,11 @@ func check(needs []need) error {
 	return nil
 }
 
-// lag is how long activity may be on its way to the store, and what clocks may differ.
+// lag is how long activity may be unwritten, plus one second for differences between clocks.
 func (o *Options) lag() time.Duration { return o.TouchInterval + o.FlushInterval + time.Second }
 
-// idleFor is when the store may take a session for idle: activity on its way would bring
-// it back before. Zero means never.
+// idleFor returns when the store may end a session as idle: IdleTimeout plus lag, because unwritten
+// activity would keep the session alive. Zero means never.
 func (o *Options) idleFor() time.Duration {
 	if o.IdleTimeout == 0 {
 		return 0
@@ -51,14 +50,14 @@ func (o *Options) idleFor() time.Duration {
 	return o.IdleTimeout + min(o.lag(), mostDuration-o.IdleTimeout)
 }
 
-// checkDurations holds each duration to the bounds that it has by itself. Those that
-// can be switched off by a negative value are zero here where they are.
+// checkDurations checks each duration against its own bounds. A duration that was switched off by a
+// negative value is zero here.
 func (o *Options) checkDurations() error {
 	var needs []need
 	for _, d := range []struct {
 		field string
 		value time.Duration
-		off   string // how to switch it off, empty where that is not possible
+		off   string // what a negative value means; empty if it is not allowed
 		least time.Duration
 		most  time.Duration
 	}{
@@ -93,14 +92,16 @@ func (o *Options) checkDurations() error {
 	return check(needs)
 }
 
-// checkRelations holds the durations against each other.
+// checkRelations checks the durations against each other.
 func (o *Options) checkRelations() error {
 	lag, half := o.lag(), o.VeryActive/2
 	smallest := fmt.Sprintf("less than half of VeryActive (%v), the smallest online window", o.VeryActive)
 	beyond := fmt.Sprintf("more than TouchInterval + FlushInterval + 1s (%v), or negative: none", lag)
 	return check([]need{
-		{o.FeedInterval <= o.MaxStaleness/2, "MaxStaleness", o.MaxStaleness, fmt.Sprintf("at least twice FeedInterval (%v)", o.FeedInterval)},
-		{o.StoreTimeout <= o.MaxStaleness, "StoreTimeout", o.StoreTimeout, fmt.Sprintf("at most MaxStaleness (%v)", o.MaxStaleness)},
+		{o.FeedInterval <= o.MaxStaleness/2, "MaxStaleness", o.MaxStaleness, fmt.Sprintf("at least twice FeedInterval (%v)",
+			o.FeedInterval)},
+		{o.StoreTimeout <= o.MaxStaleness, "StoreTimeout", o.StoreTimeout, fmt.Sprintf("at most MaxStaleness (%v)",
+			o.MaxStaleness)},
 		{o.Online > o.VeryActive, "Online", o.Online, fmt.Sprintf("more than VeryActive (%v)", o.VeryActive)},
 		{o.RecentlyActive > o.Online, "RecentlyActive", o.RecentlyActive, fmt.Sprintf("more than Online (%v)", o.Online)},
 		{o.FlushInterval < half, "FlushInterval", o.FlushInterval, smallest},
@@ -121,12 +122,12 @@ func (o *Options) checkOther() error {
 		o.AddressMode.validate(o.AddressKey), o.UserAgentMode.validate(), validateClientIP(o.ClientIP))
 }
 
-// zone refuses "Local", too: it is another zone on another machine, and no program that
-// reads an answer knows it.
+// zone loads Options.TimeZone. It refuses "Local", which differs between machines and is unknown to
+// the programs that read the answers.
 func (o *Options) zone() (*time.Location, error) {
 	zone, err := time.LoadLocation(o.TimeZone)
 	if err == nil && o.TimeZone == "Local" {
-		err = errors.New("every machine has another one")
+		err = errors.New("it differs between machines")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sessiontrack: Options.TimeZone is %q: want an IANA time zone such as \"Asia/Jakarta\" "+
@@ -135,21 +136,22 @@ func (o *Options) zone() (*time.Location, error) {
 	return zone, nil
 }
 
-// checkOrigins refuses what is no origin as browsers send it (RFC 6454 §6.2), because
-// it would never match: with a path, a wildcard, capitals or the scheme's own port.
+// checkOrigins refuses an origin that is not in the form of RFC 6454 §6.2, in which browsers send
+// it. With a path, a wildcard, capitals or the scheme's default port it would never match.
 func checkOrigins(field string, origins []string) error {
 	for _, origin := range origins {
 		u, err := url.Parse(origin)
 		if err != nil || u.Host == "" || origin != strings.ToLower(u.Scheme+"://"+u.Host) || strings.Contains(origin, "*") ||
 			u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
-			return fmt.Errorf("sessiontrack: %s has %q: want scheme://host[:port] as browsers send it: lower case, no path, no wildcard, no default port", field, origin)
+			return fmt.Errorf("sessiontrack: %s has %q: want scheme://host[:port] as browsers send it: lower case, no path, "+
+				"no wildcard, no default port", field, origin)
 		}
 	}
 	return nil
 }
 
-// checkNil refuses what is set to nothing: a nil pointer in an interface is not nil,
-// and comes of an error that nobody looked at.
+// checkNil refuses nil pointers in interfaces. Such an interface is not nil; usually the host
+// ignored an error.
 func (o *Options) checkNil() error {
 	for _, v := range []struct {
 		field string
@@ -158,7 +160,8 @@ func (o *Options) checkNil() error {
 		{"Identifier", o.Identifier}, {"ClientIP", o.ClientIP}, {"Locator", o.Locator}, {"Directory", o.Directory},
 	} {
 		if isNil(v.value) {
-			return fmt.Errorf("sessiontrack: Options.%s is a nil %T: want one that its constructor made, or none", v.field, v.value)
+			return fmt.Errorf("sessiontrack: Options.%s is a nil %T: want one that its constructor made, or none", v.field,
+				v.value)
 		}
 	}
 	if j, ok := o.Identifier.(*JWTIdentifier); ok && j.verifier == nil {
@@ -167,18 +170,18 @@ func (o *Options) checkNil() error {
 	return nil
 }
 
-// isNil reports a nil pointer or function inside an interface.
+// isNil reports whether an interface holds a nil pointer or function.
 func isNil(v any) bool {
 	r := reflect.ValueOf(v)
 	return (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil()
 }
 
-// checkStore does the same for a store.
+// checkStore refuses a nil store, also as a nil pointer in the interface.
 func checkStore(store Store) error {
 	zero := false
 	switch s := store.(type) {
 	case nil:
-		return errors.New("sessiontrack: New: the store is nil")
+		return errors.New("sessiontrack: New: the store is nil: want one that its constructor made")
 	case *MemoryStore:
 		zero = s != nil && s.rows == nil
 	case *BunStore:
@@ -208,9 +211,12 @@ func (o *Options) defaultCookie() error {
 	probe := http.Cookie{Name: c.Name, Value: "x"}
 	return check([]need{
 		{probe.Valid() == nil && len(c.Name) <= 64, "Cookie.Name", c.Name, "a cookie name of at most 64 characters"},
-		{c.InsecureHTTP || strings.HasPrefix(c.Name, "__Host-"), "Cookie.Name", c.Name, "a name that begins with __Host-, or Cookie.InsecureHTTP"},
-		{!c.InsecureHTTP || !strings.HasPrefix(c.Name, "__"), "Cookie.Name", c.Name, "a name without __Host- or __Secure- where Cookie.InsecureHTTP is set"},
-		{c.SameSite == http.SameSiteLaxMode || c.SameSite == http.SameSiteStrictMode, "Cookie.SameSite", int(c.SameSite), "http.SameSiteLaxMode or http.SameSiteStrictMode"},
+		{c.InsecureHTTP || strings.HasPrefix(c.Name, "__Host-"), "Cookie.Name", c.Name,
+			"a name that begins with __Host-, or Cookie.InsecureHTTP"},
+		{!c.InsecureHTTP || !strings.HasPrefix(c.Name, "__"), "Cookie.Name", c.Name,
+			"a name without __Host- or __Secure- where Cookie.InsecureHTTP is set"},
+		{c.SameSite == http.SameSiteLaxMode || c.SameSite == http.SameSiteStrictMode, "Cookie.SameSite", int(c.SameSite),
+			"http.SameSiteLaxMode or http.SameSiteStrictMode"},
 		{c.MaxAge == 0 || c.MaxAge >= time.Second, "Cookie.MaxAge", c.MaxAge, "0, or at least 1s"},
 	})
 }

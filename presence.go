@@ -11,25 +11,24 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
-// OnlineStats is who is here, and how many.
+// OnlineStats are the figures of online users and active sessions.
 type OnlineStats struct {
-	// At is the moment that the figures hold for.
+	// At is the time of the figures.
 	At time.Time
-	// VeryActive, Online and RecentlyActive are users with a session that has not
-	// ended and activity within Options.VeryActive, .Online and .RecentlyActive. Each
-	// contains the one before; a user counts once.
+	// VeryActive, Online and RecentlyActive are the users with a session that has not ended and
+	// activity within Options.VeryActive, .Online and .RecentlyActive. Each contains the one
+	// before. A user counts once.
 	VeryActive, Online, RecentlyActive int
-	// ActiveSessions are sessions that have not ended, inside both limits: the
-	// latest sample's exact count, plus what has begun and minus what has been ended
-	// since.
+	// ActiveSessions are the sessions that have not ended and are within both time limits: the
+	// exact count of the latest sample, plus begun and minus ended sessions since then.
 	ActiveSessions int
-	// PeakUsers is the highest sample of Online since midnight in Options.TimeZone,
-	// and PeakHour its hour there, 0 to 23; 0 and -1 before the day's first sample.
+	// PeakUsers is the highest sample of Online since midnight in Options.TimeZone, and PeakHour
+	// its hour there, 0 to 23. They are 0 and -1 before the day's first sample.
 	PeakUsers int
 	PeakHour  int
 }
 
-// statsFor is how long one answer of OnlineStats serves all who ask.
+// statsFor is how long one answer of OnlineStats is reused.
 const statsFor = time.Second
 
 // figures answers who is online, how many, and how it was. It walks all sessions where the
@@ -56,7 +55,7 @@ func (f *figures) init(o *Options, zone *time.Location, u *touches) {
 	f.backend, f.touches, f.host, f.life, f.clock = u.backend, u, u.host, u.life, u.clock
 }
 
-// countOnline counts for several windows at one moment.
+// countOnline counts for several windows at one time.
 func (f *figures) countOnline(ctx context.Context, windows []time.Duration) ([]int, time.Time, error) {
 	f.touches.flushBeforeRead(ctx)
 	if f.backend.online != nil {
@@ -140,7 +139,7 @@ func sortedUsers(users map[string]*OnlineUser) []OnlineUser {
 	return list
 }
 
-// pageOf cuts a page out of all users.
+// pageOf returns one page of all users.
 func pageOf(users []OnlineUser, q OnlineQuery, now time.Time) OnlinePage {
 	if !q.After.IsZero() {
 		users = slices.DeleteFunc(users, func(u OnlineUser) bool {

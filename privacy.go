@@ -9,29 +9,33 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/clientip"
 )
 
-// AddressMode says how much of a client's address is kept. An address is personal data (CJEU C-582/14); the mode holds
-// before anything is stored, logged, sent as an event or handed to a [Locator].
+// AddressMode says how much of a client's address is kept. An address is personal data (CJEU
+// C-582/14). The mode is applied before the address is stored, logged, sent as an event or passed
+// to a [Locator].
 type AddressMode uint8
 
 const (
-	// AddressFull keeps the address as it is. It is the default: people tell a thief's session by it.
+	// AddressFull keeps the address unchanged. It is the default: users recognise a thief's session
+	// by it.
 	AddressFull AddressMode = iota
 
-	// AddressTruncated keeps the network: the first 24 bits of an IPv4 address, the first 48 of an IPv6 one. A 6to4
-	// address (2002::/16) keeps 40, because its first 48 bits hold the whole of an IPv4 address (RFC 3056).
+	// AddressTruncated keeps the network: the first 24 bits of an IPv4 address, the first 48 bits
+	// of an IPv6 address. It keeps 40 bits of a 6to4 address (2002::/16), because the first 48 bits
+	// contain a whole IPv4 address (RFC 3056).
 	AddressTruncated
 
-	// AddressNone keeps nothing of it.
+	// AddressNone keeps no address.
 	AddressNone
 
-	// AddressHashed keeps a pseudonym in its place (GDPR article 4 (5)): the first 64 bits of HMAC-SHA256 under
-	// [Options.AddressKey], written as an address in 100::/64, which no client can have (RFC 6666). The same address has
-	// the same pseudonym, so that a search for it finds its sessions; a [Locator] is not asked, because a pseudonym is
-	// in no place.
+	// AddressHashed replaces the address by a pseudonym (GDPR article 4 (5)): the first 64 bits of
+	// HMAC-SHA256 under [Options.AddressKey], written as an address in 100::/64, which no client
+	// can have (RFC 6666). The same address has the same pseudonym, so a search for it finds its
+	// sessions. The [Locator] is not called, because a pseudonym has no location.
 	AddressHashed
 )
 
-// leastAddressKey is the bytes of the hash: a shorter key is the weaker part of the two (RFC 2104 §3).
+// leastAddressKey is the size of the hash: a shorter key would be weaker than the hash (RFC 2104
+// §3).
 const leastAddressKey = sha256.Size
 
 // String returns "full", "truncated", "none" or "hashed".
@@ -49,32 +53,34 @@ func (m AddressMode) String() string {
 	return fmt.Sprintf("AddressMode(%d)", uint8(m))
 }
 
-// validate checks the mode and the key that belongs to it. The key itself is not told.
+// validate checks the mode and its key. The error does not contain the key.
 func (m AddressMode) validate(key []byte) error {
 	switch {
 	case m > AddressHashed:
-		return fmt.Errorf("sessiontrack: Options.AddressMode is %v: it must be AddressFull, AddressTruncated, AddressNone or AddressHashed", m)
+		return fmt.Errorf("sessiontrack: Options.AddressMode is %v: want AddressFull, AddressTruncated, AddressNone or "+
+			"AddressHashed", m)
 	case m == AddressHashed && len(key) < leastAddressKey:
 		return fmt.Errorf("sessiontrack: Options.AddressKey has %d bytes: want %d or more", len(key), leastAddressKey)
 	case m != AddressHashed && len(key) > 0:
-		return fmt.Errorf("sessiontrack: Options.AddressKey is set, but AddressMode is %v: it must be AddressHashed", m)
+		return fmt.Errorf("sessiontrack: Options.AddressMode is %v and AddressKey is set: want AddressHashed", m)
 	}
 	return nil
 }
 
-// UserAgentMode says how much of a client's User-Agent is kept. It holds before anything is stored, logged or sent as an event.
+// UserAgentMode says how much of a client's User-Agent is kept. It is applied before the User-Agent
+// is stored, logged or sent as an event.
 type UserAgentMode uint8
 
 const (
-	// UserAgentFull keeps the User-Agent, cut to 512 bytes and cleaned. It is the default: a better classifier can
-	// label a session again.
+	// UserAgentFull keeps the User-Agent, cut to 512 bytes and cleaned. It is the default: a better
+	// classifier can name the device again.
 	UserAgentFull UserAgentMode = iota
 
-	// UserAgentFamily keeps no User-Agent, and of the device it tells what has no version and no model: its type, browser
-	// and operating system, as in "Chrome on Android".
+	// UserAgentFamily keeps no User-Agent. Of the device it keeps the type, the browser and the
+	// operating system without versions and model, as in "Chrome on Android".
 	UserAgentFamily
 
-	// UserAgentNone keeps the type of the device alone.
+	// UserAgentNone keeps only the type of the device.
 	UserAgentNone
 )
 
@@ -93,15 +99,16 @@ func (m UserAgentMode) String() string {
 
 func (m UserAgentMode) validate() error {
 	if m > UserAgentNone {
-		return fmt.Errorf("sessiontrack: Options.UserAgentMode is %v: it must be UserAgentFull, UserAgentFamily or UserAgentNone", m)
+		return fmt.Errorf("sessiontrack: Options.UserAgentMode is %v: want UserAgentFull, UserAgentFamily or UserAgentNone",
+			m)
 	}
 	return nil
 }
 
-// sixToFour addresses carry an IPv4 address in bits 16 to 47.
+// sixToFour is the prefix of addresses that contain an IPv4 address in bits 16 to 47.
 var sixToFour = netip.MustParsePrefix("2002::/16")
 
-// pseudonyms is the discard-only prefix, in which no packet comes from anywhere.
+// pseudonyms is the discard-only prefix. No packet has a source address in it.
 var pseudonyms = netip.MustParsePrefix("100::/64")
 
 // privacy says what is kept of a client.
@@ -139,7 +146,7 @@ func (p *privacy) keptAgent(o observation) (agent, hints string) {
 	return o.userAgent, o.hints
 }
 
-// hashAddress returns the pseudonym of addr under key, the zero Addr for the zero Addr.
+// hashAddress returns the pseudonym of addr under key. The zero Addr stays the zero Addr.
 func hashAddress(addr netip.Addr, key []byte) netip.Addr {
 	if !addr.IsValid() {
 		return netip.Addr{}
@@ -151,7 +158,8 @@ func hashAddress(addr netip.Addr, key []byte) netip.Addr {
 	return netip.AddrFrom16(pseudonym)
 }
 
-// maskAddress returns the part of addr that mode keeps: the zero Addr when that is nothing, and for a mode that keeps no part.
+// maskAddress returns the part of addr that mode keeps. It returns the zero Addr if the mode keeps
+// no part.
 func maskAddress(addr netip.Addr, mode AddressMode) netip.Addr {
 	if !addr.IsValid() {
 		return netip.Addr{}
@@ -173,11 +181,12 @@ func maskAddress(addr netip.Addr, mode AddressMode) netip.Addr {
 	return netip.Addr{}
 }
 
-// sharedAddresses are those behind carrier-grade NAT (RFC 6598), as good as private.
+// sharedAddresses are the addresses behind carrier-grade NAT (RFC 6598), which are private too.
 var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
 
-// isPublic reports whether addr can be somewhere: private, shared, loopback, link-local, multicast and unspecified
-// addresses and pseudonyms are in no place, and no Locator is asked about them.
+// isPublic reports whether addr can have a location. Private, shared, loopback, link-local,
+// multicast and unspecified addresses have none, and pseudonyms have none. The Locator is not
+// called for them.
 func isPublic(addr netip.Addr) bool {
 	addr = clientip.Plain(addr)
 	return addr.IsGlobalUnicast() && !addr.IsPrivate() && !sharedAddresses.Contains(addr) && !pseudonyms.Contains(addr)

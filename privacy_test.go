@@ -34,7 +34,8 @@ func TestMaskAddress(t *testing.T) {
 			assert.Equal(t, netip.Addr{}, maskAddress(addr, AddressMode(4)), "an unknown mode keeps nothing")
 			hashed := hashAddress(addr, []byte("key"))
 			assert.True(t, pseudonyms.Contains(hashed), hashed)
-			assert.Equal(t, hashed, hashAddress(netip.MustParseAddr(tt.full), []byte("key")), "one address, however it is written")
+			assert.Equal(t, hashed, hashAddress(netip.MustParseAddr(tt.full), []byte("key")),
+				"one address, however it is written")
 			assert.NotEqual(t, hashed, hashAddress(addr, []byte("another")))
 			assert.NotEqual(t, hashed, hashAddress(addr.Next(), []byte("key")))
 		})
@@ -75,12 +76,14 @@ func FuzzTruncatedAddressesOfANetworkAreEqual(f *testing.F) {
 
 func TestIsPublic(t *testing.T) {
 	t.Parallel()
-	for _, addr := range []string{"8.8.8.8", "100.63.255.255", "100.128.0.0", "172.32.0.1", "2001:4860::8888", "::ffff:8.8.8.8"} {
+	for _, addr := range []string{"8.8.8.8", "100.63.255.255", "100.128.0.0", "172.32.0.1", "2001:4860::8888",
+		"::ffff:8.8.8.8"} {
 		assert.True(t, isPublic(netip.MustParseAddr(addr)), addr)
 	}
 	for _, addr := range []string{
 		"10.0.0.1", "172.16.0.1", "192.168.1.1", "127.0.0.1", "169.254.1.1", "100.64.0.1", "100.127.255.255", "0.0.0.0",
-		"224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fe80::1%eth0", "fd00::1", "100::2f0f:c218:811f:4c81", "ff02::1", "::ffff:10.0.0.1", "::ffff:100.64.0.1",
+		"224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fe80::1%eth0", "fd00::1", "100::2f0f:c218:811f:4c81",
+		"ff02::1", "::ffff:10.0.0.1", "::ffff:100.64.0.1",
 	} {
 		assert.False(t, isPublic(netip.MustParseAddr(addr)), addr)
 	}
@@ -96,16 +99,18 @@ func TestPrivacyModeNames(t *testing.T) {
 	for mode := range UserAgentMode(4) {
 		names = append(names, mode.String())
 	}
-	assert.Equal(t, []string{"full", "truncated", "none", "hashed", "AddressMode(4)", "full", "family", "none", "UserAgentMode(3)"}, names)
+	assert.Equal(t, []string{"full", "truncated", "none", "hashed", "AddressMode(4)", "full", "family", "none",
+		"UserAgentMode(3)"}, names)
 
 	require.NoError(t, AddressNone.validate(nil))
 	require.NoError(t, AddressHashed.validate(make([]byte, 32)))
 	require.NoError(t, UserAgentNone.validate())
 	assert.EqualError(t, AddressMode(4).validate(nil),
-		"sessiontrack: Options.AddressMode is AddressMode(4): it must be AddressFull, AddressTruncated, AddressNone or AddressHashed")
-	assert.EqualError(t, AddressHashed.validate(make([]byte, 31)), "sessiontrack: Options.AddressKey has 31 bytes: want 32 or more")
+		"sessiontrack: Options.AddressMode is AddressMode(4): want AddressFull, AddressTruncated, AddressNone or AddressHashed")
+	assert.EqualError(t, AddressHashed.validate(make([]byte, 31)),
+		"sessiontrack: Options.AddressKey has 31 bytes: want 32 or more")
 	assert.EqualError(t, AddressTruncated.validate([]byte("key")),
-		"sessiontrack: Options.AddressKey is set, but AddressMode is truncated: it must be AddressHashed")
+		"sessiontrack: Options.AddressMode is truncated and AddressKey is set: want AddressHashed")
 	assert.EqualError(t, UserAgentMode(3).validate(),
-		"sessiontrack: Options.UserAgentMode is UserAgentMode(3): it must be UserAgentFull, UserAgentFamily or UserAgentNone")
+		"sessiontrack: Options.UserAgentMode is UserAgentMode(3): want UserAgentFull, UserAgentFamily or UserAgentNone")
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/problem"
 )
 
-// The problems that this package answers with, by their code. The package documentation and
-// docs/http.md explain each.
+// These are the problems that this package answers with, by their code. The package documentation
+// and docs/http.md explain each.
 var (
 	problemInvalid      = problem.New(http.StatusUnauthorized, "session_invalid", "The credential is not good.")
 	problemEnded        = problem.New(http.StatusUnauthorized, "session_ended", "The session has ended. Sign in again.")
@@ -29,14 +29,14 @@ var (
 	problemInternalError = problem.New(http.StatusInternalServerError, "internal", "Something went wrong.")
 )
 
-// writeJSON answers with session data, which no cache may keep (OWASP ASVS 14.2.2).
+// writeJSON writes session data, which no cache may keep (OWASP ASVS 14.2.2).
 func writeJSON(w http.ResponseWriter, body any) {
 	if problem.WriteJSON(w, body) != nil {
 		problemInternalError.Write(w)
 	}
 }
 
-// problemOf is what a client is told of an error.
+// problemOf returns the problem that a client gets for an error.
 func problemOf(err error) problem.Problem {
 	var ended *EndedError
 	switch {

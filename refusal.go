@@ -29,10 +29,9 @@ func (c *carriers) refusalKey(h handle) (key handle) {
 	return key
 }
 
-// notGenuine refuses a credential that does not prove the session it names. It costs
-// what an unknown handle costs, one read of the store and then a place in the memory
-// of what was refused, so that nobody can tell by the time, or by the answer during an
-// outage, which handles exist.
+// notGenuine refuses a credential that does not prove the session it names. It costs as much as an
+// unknown handle: one read of the store, and then a slot in the cache of refused credentials. So
+// neither the time nor the answer during an outage reveals which handles exist.
 func (g *gate) notGenuine(ctx context.Context, h handle, c *carriers, hit bool) error {
 	key := c.refusalKey(h)
 	if hit && !g.refused.has(key, g.clock.Local()) {
@@ -56,7 +55,7 @@ func (g *gate) remember(key handle) {
 	}
 	if n := g.alarm.add(local); n > 0 {
 		g.host.count(countGuessing, 1)
-		g.host.log.LogAttrs(context.Background(), warn, "sessiontrack: somebody may be guessing session ids", countAttr(n))
+		g.host.log.LogAttrs(context.Background(), warn, "sessiontrack: a client may be guessing session ids", countAttr(n))
 	}
 }
 
@@ -70,7 +69,7 @@ type refusedCache struct {
 }
 
 const (
-	maxUnknown = 8192 // a generation; at most two are kept
+	maxUnknown = 8192 // per generation; at most two generations are kept
 	unknownFor = int64(time.Second / time.Microsecond)
 )
 
@@ -90,7 +89,7 @@ func (u *refusedCache) has(h handle, local int64) bool {
 	return young || old
 }
 
-// turn forgets what is older than one generation.
+// turn drops the older generation after its time.
 func (u *refusedCache) turn(local int64) {
 	if u.young != nil && local-u.turnedAt < unknownFor && len(u.young) < maxUnknown {
 		return
@@ -112,8 +111,8 @@ type guessAlarm struct {
 // asks for defence against guessing). 256 random bits bear any number of attempts.
 const guessesAlert = 1000
 
-// add counts one more, and returns the number at the moment when it is to be reported:
-// once a minute at the most.
+// add counts one credential. It returns the count when it should be logged, at most once a minute,
+// and 0 otherwise.
 func (a *guessAlarm) add(local int64) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()

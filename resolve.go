@@ -40,7 +40,8 @@ func (g *gate) leeway() time.Duration {
 }
 
 func (g *gate) init(o *Options, d *describer) error {
-	g.identifier, g.alone, g.explicitOnly, g.idle = o.Identifier, o.SessionAlone, o.ExplicitOnly, o.IdleTimeout.Microseconds()
+	g.identifier, g.alone, g.explicitOnly, g.idle = o.Identifier, o.SessionAlone, o.ExplicitOnly,
+		o.IdleTimeout.Microseconds()
 	g.jwt, _ = o.Identifier.(*JWTIdentifier)
 	if o.Cookie != nil {
 		g.cookie = o.Cookie.Name
@@ -55,25 +56,25 @@ func (g *gate) init(o *Options, d *describer) error {
 	return nil
 }
 
-// resolution is what a request was found to be.
+// resolution is the result of resolving a request.
 type resolution struct {
 	entry *entry
 	roles []string
-	// until is the credential's own end, zero where there is none.
+	// until is the credential's expiry; zero if there is none.
 	until time.Time
 	// deadCookie says that the session cookie can never work again, and that it was not a
 	// sign-in or a sign-out that ended it: those set or cleared the cookie themselves.
 	deadCookie bool
 	byCookie   bool
-	// local is the moment of the request by the process's clock: reading the clock
-	// is a good part of what a request costs, so it is read once.
+	// local is the time of the request by the process's clock. Reading the clock is a large part of
+	// a request's cost, so it is read once.
 	local int64
 }
 
-// resolve finds the live session of a request. fresh reads the store even where the
-// cache could answer, for decisions that must not be stale. The errors are
-// ErrNoCredential, ErrInvalidCredential, ErrExpiredCredential, *EndedError, ErrLimit,
-// errCrossOrigin, and anything else for "cannot say".
+// resolve finds the live session of a request. fresh reads the store even if the cache could
+// answer, for decisions that must not use a stale session. The errors are ErrNoCredential,
+// ErrInvalidCredential, ErrExpiredCredential, *EndedError, ErrLimit and errCrossOrigin. Every other
+// error means that the credential could not be checked.
 func (g *gate) resolve(r *http.Request, fresh bool) (res resolution, err error) {
 	now := time.Now()
 	res.local = g.clock.LocalAt(now)
@@ -120,8 +121,8 @@ func clearable(err error) bool {
 	return errors.As(err, &ended) && ended.Reason != ReasonReplacement && ended.Reason != ReasonLogout
 }
 
-// refusedBy turns the store's answer for an unknown handle into the one refusal that
-// all credentials share which are not good (OWASP ASVS 16.5.1).
+// refusedBy turns the store's "not found" into the one refusal that all invalid credentials share
+// (OWASP ASVS 16.5.1).
 func (g *gate) refusedBy(res resolution, err error, c *carriers) (resolution, error) {
 	if !errors.Is(err, ErrNotFound) {
 		return res, err
@@ -130,9 +131,8 @@ func (g *gate) refusedBy(res resolution, err error, c *carriers) (resolution, er
 	return res, ErrInvalidCredential
 }
 
-// genuine reports whether the session is what the carriers prove: the secret is
-// right, the user is the credential's, and neither kind of session stands in for the
-// other.
+// genuine reports whether the carriers prove the session. The secret must be right, the user must
+// be the credential's, and a derived session needs a credential that names none of ours.
 func genuine(e *entry, c *carriers, derived bool) bool {
 	if e.derived != derived {
 		return false
@@ -141,12 +141,12 @@ func genuine(e *entry, c *carriers, derived bool) bool {
 		return false
 	}
 	if derived && e.user == "" {
-		return true // blanked after its retention: the handle itself was made of the user
+		return true // blanked after its retention; the handle itself was derived from the user
 	}
 	return !c.verified || e.user == c.identity().UserID
 }
 
-// miss reads the store. While the store is known to be away nobody waits for it.
+// miss reads the store. While the store is known to be unreachable it fails at once.
 func (g *gate) miss(r *http.Request, h handle, derived bool, c *carriers, fresh bool) (*entry, error) {
 	id, key := c.identity(), handle{}
 	if g.backend.away() {
@@ -176,8 +176,8 @@ func (g *gate) miss(r *http.Request, h handle, derived bool, c *carriers, fresh 
 	return nil, err
 }
 
-// fetch reads the store: by itself where the answer must not be older than the question,
-// else together with the other requests that miss this session.
+// fetch reads the store. A fresh read runs alone, because its answer must not be older than the
+// request. Other reads share a single flight per session.
 func (g *gate) fetch(ctx context.Context, h handle, create *NewSession, fresh bool) (*entry, error) {
 	if fresh {
 		return g.near.readFresh(ctx, h, create)
@@ -185,8 +185,8 @@ func (g *gate) fetch(ctx context.Context, h handle, create *NewSession, fresh bo
 	return g.near.read(ctx, h, create, true)
 }
 
-// judge decides whether a session is good at a moment of the store's time. Before it
-// is called idle the store is asked: another replica may have seen it since.
+// judge decides whether a session is good at a time of the store's clock. It reads the store before
+// it calls the session idle, because another replica may have seen later activity.
 func (g *gate) judge(ctx context.Context, e *entry, now int64) (*entry, error) {
 	reason := g.endedBy(e, now)
 	if reason == ReasonIdle {
@@ -202,8 +202,8 @@ func (g *gate) judge(ctx context.Context, e *entry, now int64) (*entry, error) {
 	return e, nil
 }
 
-// endedBy returns why a session is not good at that moment, empty where it is. The
-// limits hold whether or not the cleanup has run (OWASP ASVS 7.3).
+// endedBy returns why a session is not good at that time, or "". The limits hold even if the
+// cleanup has not run (OWASP ASVS 7.3).
 func (g *gate) endedBy(e *entry, now int64) EndReason {
 	if end := e.ending.Load(); end != nil {
 		return end.reason
@@ -217,14 +217,14 @@ func (g *gate) endedBy(e *entry, now int64) EndReason {
 	return ""
 }
 
-// reread gets a cached session anew, where it was read before this request.
+// reread reads a cached session again if it was read before this request.
 func (g *gate) reread(ctx context.Context, e *entry) (*entry, error) {
 	if g.backend.away() {
 		return nil, errAway
 	}
 	fresh, err := g.near.read(ctx, e.handle, nil, false)
 	if errors.Is(err, ErrNotFound) {
-		return e, nil // purged meanwhile: as idle as it was
+		return e, nil // purged meanwhile, so it stays idle
 	}
 	return fresh, err
 }

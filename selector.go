@@ -22,17 +22,17 @@ type Selector struct {
 // Criteria is a Selector as a [Store] reads it. Exactly one of IDs, UserID, IdleFor and
 // Expired is set, and the other fields narrow it.
 type Criteria struct {
-	// IDs selects by handle; never empty where it is the one that is set.
+	// IDs selects sessions by handle. It is not empty if it is the field that is set.
 	IDs []SessionID
 	// Owner, where it is not empty, leaves out those of IDs that are another user's. The
 	// fence of the user does not move.
 	Owner string
-	// UserID selects a user's sessions, all but Except.
+	// UserID selects a user's sessions, without those in Except.
 	UserID string
 	Except []SessionID
 	// IdleFor selects sessions whose LastActivity is this long ago or longer.
 	IdleFor time.Duration
-	// Expired selects sessions whose ExpiresAt has come.
+	// Expired selects sessions whose ExpiresAt has passed.
 	Expired bool
 
 	// Walk, where positive, looks at no more than that many rows, those with a Serial
@@ -59,10 +59,10 @@ func User(id string) Selector { return Selector{criteria: Criteria{UserID: id}} 
 // session.
 func Idle(d time.Duration) Selector { return Selector{criteria: Criteria{IdleFor: d}} }
 
-// Expired selects sessions whose ExpiresAt has come, by the store's clock.
+// Expired selects sessions whose ExpiresAt has passed, by the store's clock.
 func Expired() Selector { return Selector{criteria: Criteria{Expired: true}} }
 
-// Except leaves sessions out of a user's.
+// Except leaves some sessions out of a user's sessions.
 func (s Selector) Except(ids ...SessionID) Selector {
 	s.criteria.Except = append(slices.Clone(s.criteria.Except), ids...)
 	return s
@@ -78,15 +78,15 @@ func (s Selector) Only(ids ...SessionID) Selector {
 	return s
 }
 
-// Walk bounds the selection to the next rows rows behind after, by Serial: how a large
-// table is worked through in small transactions, without an index.
+// Walk limits the selection to the next rows rows behind after, by Serial. With it a large table
+// can be processed in small transactions, without an index.
 func (s Selector) Walk(after int64, rows int) Selector {
 	s.criteria.After, s.criteria.Walk = after, rows
 	return s
 }
 
-// Criteria returns what the selector says, for a Store to carry out. It errs where the
-// selector says nothing, or too much.
+// Criteria returns the selector's criteria, for a Store. It fails if the selector selects nothing,
+// or several kinds of sessions.
 func (s Selector) Criteria() (Criteria, error) {
 	c, kinds := s.criteria, 0
 	for _, set := range [...]bool{len(c.IDs) > 0, c.UserID != "", c.IdleFor != 0, c.Expired} {
@@ -101,11 +101,11 @@ func (s Selector) Criteria() (Criteria, error) {
 		return Criteria{}, mistake("selector: names %d kinds of sessions, "+
 			"want one of IDs, User, Idle, Expired (empty ones do not count)", kinds)
 	case c.IdleFor < 0:
-		return Criteria{}, mistake("selector: Idle(%v): want more than 0", c.IdleFor)
+		return Criteria{}, mistake("selector: Idle is %v: want more than 0", c.IdleFor)
 	case len(c.Except) > 0 && c.UserID == "":
-		return Criteria{}, mistake("selector: Except goes with User only")
+		return Criteria{}, mistake("selector: Except is set without User: want both")
 	case c.Walk < 0 || c.After < 0:
-		return Criteria{}, mistake("selector: Walk(%d, %d): want 0 or more", c.After, c.Walk)
+		return Criteria{}, mistake("selector: Walk is (%d, %d): want 0 or more", c.After, c.Walk)
 	}
 	return c, nil
 }
@@ -114,21 +114,21 @@ func (s Selector) Criteria() (Criteria, error) {
 func (s Selector) check() error {
 	c, err := s.Criteria()
 	if err == nil && c.IdleFor > 0 && c.IdleFor < minIdle {
-		err = mistake("selector: Idle(%v): want at least %v; was the unit forgotten?", c.IdleFor, minIdle)
+		err = mistake("selector: Idle is %v: want at least %v; was the unit forgotten?", c.IdleFor, minIdle)
 	}
 	return err
 }
 
-// Cursor is a place in an ordered list: the key of the last row of a page. Its
-// text form is opaque to clients, carries no secret and no authority.
+// Cursor is a position in an ordered list: the key of the last row of a page. Its text form is
+// opaque to clients. It contains no secret and grants no access.
 type Cursor struct {
-	At     time.Time // the row's time in the list's order: a sign-in, or a user's latest activity
-	UserID string    // where the list is ordered by users
-	Serial int64     // where its rows are sessions
+	At     time.Time // the row's time in the list's order: a login, or a user's latest activity
+	UserID string    // if the list is ordered by users
+	Serial int64     // if the list's rows are sessions
 }
 
-// maxCursor bounds a cursor's text form: a user id, of whose bytes JSON may write each
-// with six, and two numbers, in base64.
+// maxCursor bounds a cursor's text form: base64 of two numbers and a user id, each byte of which
+// JSON may write with six.
 const maxCursor = (6*maxUserID + 64) * 4 / 3
 
 // cursorText is a Cursor's wire form.
@@ -138,7 +138,7 @@ type cursorText struct {
 	Serial int64  `json:"s,omitempty"`
 }
 
-// IsZero reports whether the cursor stands for "from the start" or "no more".
+// IsZero reports whether the cursor means "from the start" or "no more".
 func (c Cursor) IsZero() bool { return c.At.IsZero() }
 
 // String returns the text form: base64url, empty for the zero Cursor.
@@ -147,27 +147,28 @@ func (c Cursor) String() string {
 		return ""
 	}
 	text, err := json.Marshal(cursorText{c.At.UnixMicro(), c.UserID, c.Serial})
-	if err != nil { // cannot happen: two numbers and a string
+	if err != nil { // cannot happen for two numbers and a string
 		return ""
 	}
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// ParseCursor reads what String wrote; the empty string is the zero Cursor.
+// ParseCursor parses the result of String. The empty string is the zero Cursor.
 func ParseCursor(s string) (Cursor, error) {
 	if s == "" {
 		return Cursor{}, nil
 	}
 	if len(s) > maxCursor {
-		return Cursor{}, mistake("cursor: longer than %d characters", maxCursor)
+		return Cursor{}, mistake("the cursor is too long: want at most %d characters", maxCursor)
 	}
 	raw, err := codec.Encoding.DecodeString(s)
 	if err != nil {
-		return Cursor{}, mistake("cursor: not base64url")
+		return Cursor{}, mistake("the cursor is not base64url: want the result of Cursor.String")
 	}
 	var wire cursorText
-	if err := json.Unmarshal(raw, &wire); err != nil || wire.Micros <= 0 || wire.Micros > maxMicros || wire.Serial < 0 || len(wire.UserID) > maxUserID || !text.Valid(wire.UserID) {
-		return Cursor{}, mistake("cursor: not one of ours")
+	if err := json.Unmarshal(raw, &wire); err != nil || wire.Micros <= 0 || wire.Micros > maxMicros || wire.Serial < 0 ||
+		len(wire.UserID) > maxUserID || !text.Valid(wire.UserID) {
+		return Cursor{}, mistake("the cursor has other content: want the result of Cursor.String")
 	}
 	return Cursor{At: time.UnixMicro(wire.Micros).UTC(), UserID: wire.UserID, Serial: wire.Serial}, nil
 }

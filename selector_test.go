@@ -31,9 +31,9 @@ func TestSelectorCriteria(t *testing.T) {
 		{"only some of the idle", Idle(time.Hour).Only(a), Criteria{}, "Only goes with User only"},
 		{"only and except", User("7").Only(a).Except(b), Criteria{}, "without Except"},
 		{"except and only", User("7").Except(b).Only(a), Criteria{}, "without Except"},
-		{"the idle but some", Idle(time.Hour).Except(a), Criteria{}, "Except goes with User only"},
-		{"idle since the future", Idle(-time.Hour), Criteria{}, "Idle(-1h0m0s): want more than 0"},
-		{"a walk backwards", Expired().Walk(-1, 5), Criteria{}, "Walk(-1, 5): want 0 or more"},
+		{"the idle but some", Idle(time.Hour).Except(a), Criteria{}, "Except is set without User"},
+		{"idle since the future", Idle(-time.Hour), Criteria{}, "Idle is -1h0m0s: want more than 0"},
+		{"a walk backwards", Expired().Walk(-1, 5), Criteria{}, "Walk is (-1, 5): want 0 or more"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

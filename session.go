@@ -8,72 +8,71 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
-// Session is one sign-in of one user on one device, as the store knows it. It is
-// a plain value: safe to keep, to copy and to compare. Times are UTC, whole
-// microseconds, by the store's clock; a zero time means "none".
+// Session is one login of one user on one device, as the store has it. It is a plain value that may
+// be kept, copied and compared. Times are UTC in whole microseconds, by the store's clock. A zero
+// time means "none".
 type Session struct {
-	// Serial is the row's number in the store; it orders sessions and stands as
-	// "id" in JSON. It names nothing to a caller.
+	// Serial is the row's number in the store, and "id" in JSON. Sessions are ordered by it. It
+	// does not identify a session to callers; ID does.
 	Serial int64
-	// ID is the handle.
+	// ID is the handle, and "sessionId" in JSON.
 	ID SessionID
 	// UserID is the owner. It never changes.
 	UserID string
-	// Derived says that the session was made from a credential that named no
-	// session of ours; it has no secret.
+	// Derived says that the session was created from a credential that named no session of ours. It
+	// has no secret.
 	Derived bool
 
-	// Address is the latest address the session was used from, as far as
-	// Options.AddressMode keeps it, and AddressSource says what it was read from.
-	// The zero Addr means unknown.
+	// Address is the latest address that used the session, as far as Options.AddressMode keeps it.
+	// AddressSource says what it was read from. The zero Addr means unknown.
 	Address       netip.Addr
 	AddressSource string
-	// Location is where Address is, as told by Options.Locator.
+	// Location is the location of Address, from Options.Locator.
 	Location Location
-	// LoginAddress and LoginAddressSource are the same for the sign-in; they
-	// never change.
+	// LoginAddress and LoginAddressSource are the address and source at the login. They never
+	// change.
 	LoginAddress       netip.Addr
 	LoginAddressSource string
 
-	// UserAgent is the agent at sign-in: at most 512 bytes, valid UTF-8, without
-	// control characters. ClientHints is the compact form of the hints sent along.
+	// UserAgent is the user agent at the login: at most 512 bytes, valid UTF-8, without control
+	// characters. ClientHints is the compact form of its client hints.
 	UserAgent   string
 	ClientHints string
-	// Device is what the two were taken for. Its Type is known at sign-in, the
-	// names follow a moment later (Device.Source is empty until then).
+	// Device is the device that UserAgent and ClientHints describe. Its Type is known at the login.
+	// The names follow shortly after; until then Device.Source is empty.
 	Device Device
 
-	// LoginAt is the moment of sign-in, LastActivity that of the latest request
-	// that counted, late by at most TouchInterval + FlushInterval.
+	// LoginAt is the time of the login. LastActivity is the time of the latest request that counts
+	// as activity; it lags by at most TouchInterval + FlushInterval.
 	LoginAt      time.Time
 	LastActivity time.Time
-	// ExpiresAt is LoginAt + Lifetime and never moves; zero where Lifetime is off.
+	// ExpiresAt is LoginAt + Lifetime and never moves. It is zero if Lifetime is off.
 	ExpiresAt time.Time
-	// CredentialUntil is the latest end seen of the credentials that a derived
-	// session was made from; zero where that end cannot be known.
+	// CredentialUntil is the latest known expiry of the credentials that a derived session was
+	// created from. It is zero if no expiry is known.
 	CredentialUntil time.Time
 
-	// LogoutAt, EndReason and EndedBy are set once, together, when the session
-	// ends. EndedBy is the user id of who did it, empty for the system.
+	// LogoutAt, EndReason and EndedBy are set once, together, when the session ends. EndedBy is the
+	// user id of the actor, empty for the system.
 	LogoutAt  time.Time
 	EndReason EndReason
 	EndedBy   string
 }
 
-// Ended reports whether the session has been ended. A session may be past a
-// limit of time without having been ended yet: see [Tracker.WithinLimits].
+// Ended reports whether the session has been ended. A session past a time limit may not have been
+// ended yet: see [Tracker.WithinLimits].
 func (s Session) Ended() bool { return !s.LogoutAt.IsZero() }
 
-// Record is a session as the store keeps it, with the hash of its secret. It is
-// the only type that carries the hash, and the hash authenticates nobody.
+// Record is a session as the store keeps it, with the hash of its secret. It is the only type that
+// contains the hash. The hash does not authenticate.
 type Record struct {
 	Session
 	// SecretHash is SHA-256 of the secret; all zero for a derived session.
 	SecretHash [32]byte
 }
 
-// Location is a place, as precise as the host's [Locator] tells it. Every field
-// may be empty. It is comparable.
+// Location is a place, as precise as the host's [Locator] returns it. Every field may be empty. It
+// is comparable.
 type Location struct {
 	// CountryCode is ISO 3166-1 alpha-2, upper case.
 	CountryCode string `json:"countryCode,omitempty"`
@@ -82,10 +81,10 @@ type Location struct {
 	City        string `json:"city,omitempty"`
 }
 
-// IsZero reports whether nothing is known.
+// IsZero reports whether every field is empty.
 func (l Location) IsZero() bool { return l == Location{} }
 
-// String returns "City, Region, Country" with what is known, in that order.
+// String returns "City, Region, Country" without the unknown parts.
 func (l Location) String() string {
 	country := l.Country
 	if country == "" {
@@ -104,29 +103,29 @@ func (l Location) String() string {
 	return text
 }
 
-// EndReason says why a session ended. Hosts may use words of their own: 1 to 32
-// characters of a-z, 0-9, '_' and '-'.
+// EndReason says why a session ended. Hosts may use their own words: 1 to 32 characters of a-z,
+// 0-9, '_' and '-'.
 type EndReason string
 
-// The reasons that this package gives by itself, and those that hosts commonly
-// need. ReasonIdle, ReasonLifetime, ReasonLimit and ReasonReplacement belong to the Tracker.
+// These are the reasons that this package sets itself, and those that hosts commonly need. Only the
+// Tracker sets ReasonIdle, ReasonLifetime, ReasonLimit and ReasonReplacement.
 const (
 	ReasonLogout      EndReason = "logout"   // the user signed out
 	ReasonUser        EndReason = "user"     // the user ended it from another session
 	ReasonAdmin       EndReason = "admin"    // an administrator ended it
 	ReasonIdle        EndReason = "idle"     // no activity for IdleTimeout
 	ReasonLifetime    EndReason = "lifetime" // older than Lifetime
-	ReasonLimit       EndReason = "limit"    // a newer one took its place under MaxSessions
-	ReasonReplacement EndReason = "replaced" // a new sign-in carried it
+	ReasonLimit       EndReason = "limit"    // a newer session replaced it under MaxSessions
+	ReasonReplacement EndReason = "replaced" // a login request carried it
 	ReasonPassword    EndReason = "password" // the password was changed
 	ReasonDeletion    EndReason = "deleted"  // the account was disabled or deleted
 )
 
-// byLimit reports whether a limit of time ended the session, which requests refused before
-// anybody did so.
+// byLimit reports whether a time limit ended the session. Requests refuse such a session even
+// before it is ended.
 func (r EndReason) byLimit() bool { return r == ReasonIdle || r == ReasonLifetime }
 
-// valid keeps reasons fit for a column, a log line and JSON.
+// valid reports whether a reason fits a column, a log line and JSON.
 func (r EndReason) valid() bool {
 	if len(r) == 0 || len(r) > 32 {
 		return false
@@ -140,8 +139,7 @@ func (r EndReason) valid() bool {
 	return true
 }
 
-// sessionJSON is the one JSON form of a session; the handlers add to it what
-// only they know.
+// sessionJSON is the JSON form of a session. The handlers add fields that only they know.
 type sessionJSON struct {
 	ID           int64      `json:"id"`
 	UserID       any        `json:"userId"`
@@ -194,8 +192,8 @@ func (s Session) toJSON(userID any, active bool) sessionJSON {
 	return out
 }
 
-// MarshalJSON writes the session as the HTTP API does, with isActive true while
-// the session has not been ended. It holds nothing that authenticates.
+// MarshalJSON writes the session as the HTTP API does. isActive is true until the session has been
+// ended. The result contains no credential.
 func (s Session) MarshalJSON() ([]byte, error) {
 	return json.Marshal(s.toJSON(s.UserID, !s.Ended()))
 }
@@ -221,7 +219,7 @@ func micros(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-// fromMicros is the reverse of micros, in UTC.
+// fromMicros is the inverse of micros, in UTC.
 func fromMicros(us int64) time.Time {
 	if us == 0 {
 		return time.Time{}

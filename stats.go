@@ -13,11 +13,11 @@ import (
 // store among all who ask while it is under way.
 type sharedStats struct {
 	mu     sync.Mutex
-	latest *statsReply // the last good one
-	asked  *statsReply // the one that is awaited
+	latest *statsReply // the latest successful answer
+	asked  *statsReply // the answer that callers wait for
 }
 
-// statsReply is complete once done is closed.
+// statsReply is complete after done is closed.
 type statsReply struct {
 	done  chan struct{}
 	at    int64 // local microseconds
@@ -46,7 +46,7 @@ func (f *figures) onlineStats(ctx context.Context) (OnlineStats, error) {
 	}
 }
 
-// join returns the answer to wait for, and whether the caller has to see to it.
+// join returns the answer to wait for, and whether the caller must fetch it.
 func (m *sharedStats) join(local int64) (*statsReply, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -60,7 +60,7 @@ func (m *sharedStats) join(local int64) (*statsReply, bool) {
 	return m.asked, true
 }
 
-// answerStats asks the store for all who wait.
+// answerStats asks the store on behalf of all callers that wait.
 func (f *figures) answerStats(ctx context.Context, a *statsReply) {
 	f.touches.flushBeforeRead(ctx)
 	counts, err := f.countStats(detached(ctx))
@@ -77,7 +77,7 @@ func (m *sharedStats) answered(a *statsReply) {
 	close(a.done)
 }
 
-// last returns the latest figures that were told, as of whenever that was.
+// last returns the latest figures, however old.
 func (m *sharedStats) last() OnlineStats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -145,10 +145,10 @@ func (f *figures) gatherStats(ctx context.Context) (c StatsCounts, err error) {
 	return c, nil
 }
 
-// sampleMemory keeps a day's samples for stores that keep none.
+// sampleMemory keeps samples in memory, for stores without Sampler.
 type sampleMemory struct {
 	mu      sync.Mutex
-	samples []Sample // by At, at most two days' worth
+	samples []Sample // by At, at most two days
 }
 
 const samplesKept = 2 * 24 * 60
@@ -165,7 +165,7 @@ func (m *sampleMemory) add(s Sample) {
 	m.samples = append(m.samples, s)
 }
 
-// peak is the first of the highest samples of now's day in zone.
+// peak returns the first of the highest samples of now's day in zone.
 func (m *sampleMemory) peak(now time.Time, zone *time.Location) (peak Sample) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -178,7 +178,7 @@ func (m *sampleMemory) peak(now time.Time, zone *time.Location) (peak Sample) {
 	return peak
 }
 
-// sample takes this minute's sample where no other replica has.
+// sample takes this minute's sample unless another replica has taken it.
 func (f *figures) sample(ctx context.Context) {
 	if f.backend.away() {
 		return
@@ -193,7 +193,7 @@ func (f *figures) sample(ctx context.Context) {
 		err = f.backend.rollUp(ctx, f.retention) // on the replica that took the sample
 	}
 	if err != nil && ctx.Err() == nil {
-		f.host.log.LogAttrs(ctx, warn, "sessiontrack: no sample taken", errAttr(err))
+		f.host.log.LogAttrs(ctx, warn, "sessiontrack: the sample was not taken", errAttr(err))
 	}
 }
 

@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// transactionTimeout bounds every transaction of ours from its beginning to
-	// its COMMIT. The feed of ended sessions reads an overlap of 3 s anew, so an end
-	// must be visible sooner than that after its stamp.
+	// transactionTimeout bounds each of our transactions from BEGIN to COMMIT. The feed of ended
+	// sessions reads again the last 3 s, so an end must become visible sooner than that after its
+	// stamp.
 	transactionTimeout = 2 * time.Second
 
 	defaultTouchBatch = 2_000
@@ -35,25 +35,25 @@ type BunOptions struct {
 	// 1 to 10,000; zero means 2,000.
 	TouchBatch int
 
-	// Schema is where the tables lie, and where [BunStore.Migrate] makes them, and the
-	// schema itself if it is missing. 1 to 63 letters, digits and underscores, no digit
-	// first; upper and lower case differ. Empty means where the role's search_path leads to.
+	// Schema is the schema of the tables. [BunStore.Migrate] creates it and them if they are
+	// missing. It has 1 to 63 letters, digits and underscores, and does not begin with a digit.
+	// Upper and lower case differ. Empty means the schema that the role's search_path finds.
 	Schema string
 
 	// Logger receives the warnings of [BunStore.Check]. Nil means [slog.Default].
 	Logger *slog.Logger
 }
 
-// BunStore is a [Store] over the host's *bun.DB, on PostgreSQL 13 or later. It
-// has every optional capability. Its tables are made by [BunStore.Migrate].
+// BunStore is a [Store] over the host's *bun.DB, on PostgreSQL 13 or later. It has every optional
+// capability. [BunStore.Migrate] creates its tables.
 //
-// It takes the host's pool as it is and closes nothing. With pgx under Bun, set
-// default_query_exec_mode=exec: the default prepares every distinct statement
-// text, and Bun writes arguments into the text.
+// It uses the host's pool unchanged and never closes it. With pgx under Bun, set
+// default_query_exec_mode=exec: by default pgx prepares every distinct statement, and Bun writes
+// arguments into the statement.
 //
-// Every transaction runs in READ COMMITTED, whatever the host's default, and
-// ends within two seconds or not at all. Rows are locked in one order, sessions
-// before users, so that replicas do not deadlock. The clock is the database's.
+// Every transaction runs in READ COMMITTED, whatever the host's default, and commits within two
+// seconds or not at all. It locks rows in one order, sessions before users, so that replicas do not
+// deadlock. The clock is the database's.
 type BunStore struct {
 	db         postgres.DB
 	touchBatch int
@@ -62,15 +62,15 @@ type BunStore struct {
 	swept atomic.Value // the user id, a string, at which the last sweep of presence stopped
 }
 
-// NewBunStore returns a store over db. It connects to nothing. It errs where the
-// dialect is not PostgreSQL's: MySQL, for one, has no UPDATE … RETURNING, and
-// through Bun that reads like an update that changed nothing.
+// NewBunStore returns a store over db. It does not connect. It fails if the dialect is not
+// PostgreSQL's: MySQL, for example, has no UPDATE … RETURNING, and through Bun that looks like an
+// update that changed nothing.
 func NewBunStore(db *bun.DB, opts *BunOptions) (*BunStore, error) {
 	if db == nil {
 		return nil, errors.New("sessiontrack: NewBunStore: db is nil")
 	}
 	if name := db.Dialect().Name(); name != dialect.PG {
-		return nil, fmt.Errorf("sessiontrack: NewBunStore: dialect %q is not supported, want %q", name, dialect.PG)
+		return nil, fmt.Errorf("sessiontrack: NewBunStore: dialect is %q: want %q", name, dialect.PG)
 	}
 	o := BunOptions{}
 	if opts != nil {
@@ -78,21 +78,20 @@ func NewBunStore(db *bun.DB, opts *BunOptions) (*BunStore, error) {
 	}
 	o.TouchBatch, o.Logger = cmp.Or(o.TouchBatch, defaultTouchBatch), cmp.Or(o.Logger, slog.Default())
 	if o.TouchBatch < 1 || o.TouchBatch > maxTouchBatch {
-		return nil, fmt.Errorf("sessiontrack: NewBunStore: TouchBatch is %d, want 1 to %d", o.TouchBatch, maxTouchBatch)
+		return nil, fmt.Errorf("sessiontrack: NewBunStore: TouchBatch is %d: want 1 to %d", o.TouchBatch, maxTouchBatch)
 	}
 	if o.Schema != "" && !schemaName.MatchString(o.Schema) {
-		return nil, fmt.Errorf("sessiontrack: NewBunStore: Schema is %q, "+
+		return nil, fmt.Errorf("sessiontrack: NewBunStore: Schema is %q: "+
 			"want 1 to 63 letters, digits and underscores, no digit first", o.Schema)
 	}
 	return &BunStore{db: postgres.New(db, o.Schema), touchBatch: o.TouchBatch, logger: o.Logger}, nil
 }
 
-// schemaName is narrower than what PostgreSQL allows, so that a name needs no care
-// anywhere.
+// schemaName is stricter than PostgreSQL, so that a name never needs quoting.
 var schemaName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
 
-// bunFailed names the verb and keeps the sentinels and permanent faults apart from all else,
-// which means that the call could not be carried out or that its outcome is unknown.
+// bunFailed adds the verb to an error. It keeps sentinels and permanent faults. Every other error
+// means that the call failed or that its outcome is unknown.
 func bunFailed(verb string, err error) error {
 	switch {
 	case err == nil:
@@ -108,21 +107,19 @@ func bunFailed(verb string, err error) error {
 	return unavailable(verb, err)
 }
 
-// Migrate brings the tables to the version of this library: it applies what is
-// missing of package migrations, all in one transaction, and writes down what it
-// applied in sessiontrack_migrations. It may run at every start and on several
-// replicas at once: one works, the others wait and find nothing left to do. A
-// database that is ahead, as during a rolling update, is left as it is.
+// Migrate brings the tables to the version of this library. It applies the missing files of package
+// migrations in one transaction, and records them in sessiontrack_migrations. It may run at every
+// start and on several replicas at once: one works, and the others wait and find nothing to do. It
+// does not change a database with a newer version, as during a rolling update.
 //
-// The tables are those of BunOptions.Schema or else of the first schema of search_path.
-// Where something is to be applied, it needs the right to create tables and functions
-// there, and owns what it makes; where nothing is, reading sessiontrack_migrations is
-// enough. It waits at most ten seconds for each lock on a table, because everything else
-// on that table waits behind it; then it errs, and may be called again. There is no way
-// back but a backup.
+// The tables are in BunOptions.Schema, or else in the first schema of search_path. To apply a file,
+// the role needs the right to create tables and functions there, and it owns what it creates. If no
+// file is missing, reading sessiontrack_migrations is enough. It waits at most ten seconds for each
+// lock on a table, because everything else on that table waits behind it. Then it fails and may be
+// called again. The only way back is a backup.
 //
-// It refuses with [ErrStoreFault] a schema that has another user_sessions, and a first
-// schema without the tables where a later one of search_path has them.
+// It returns [ErrStoreFault] for a schema with another application's user_sessions, and for a first
+// schema without the tables if a later schema of search_path has them.
 func (s *BunStore) Migrate(ctx context.Context) error {
 	return bunFailed("migrate", s.db.Migrate(ctx, migrations.FS, "postgres", bunTables))
 }
@@ -131,7 +128,8 @@ func (s *BunStore) Migrate(ctx context.Context) error {
 var bunTables = []postgres.Table{
 	{
 		Name: "user_sessions", Rights: "SELECT,INSERT,UPDATE,DELETE",
-		Columns: []string{"session_id", "user_id", "secret_hash", "derived", "last_activity", "login_at", "logout_at", "end_reason"},
+		Columns: []string{"session_id", "user_id", "secret_hash", "derived", "last_activity", "login_at", "logout_at",
+			"end_reason"},
 	},
 	{Name: "user_presence", Rights: "SELECT,INSERT,UPDATE,DELETE"},
 	{Name: "user_fences", Rights: "SELECT,INSERT,UPDATE,DELETE"},
@@ -141,10 +139,9 @@ var bunTables = []postgres.Table{
 	{Name: "session_quarters", Rights: "SELECT,INSERT,UPDATE,DELETE"},
 }
 
-// Check implements [Checker]: it names what of the server, its settings or the role's
-// rights keeps the store from doing its work, before the first sign-in would. It also
-// logs a warning with the names of other roles that may write the tables: who can insert
-// a session can be anybody.
+// Check implements [Checker]: it names what is wrong with the server, its settings or the role's
+// rights before the first login fails. It also logs a warning with the names of other roles that
+// may write the tables, because a role that can insert a session can impersonate any user.
 func (s *BunStore) Check(ctx context.Context) error {
 	if err := s.db.Check(ctx, bunTables); err != nil {
 		return bunFailed("check the database", err)
@@ -166,11 +163,12 @@ func (s *BunStore) Check(ctx context.Context) error {
 // maxJob bounds the name of a job, in bytes.
 const maxJob = 64
 
-// Lease implements [Leaser]. Of two callers at once the second waits for the first one's
-// statement, and is told no.
+// Lease implements [Leaser]. Of two concurrent callers the second waits for the first one's
+// statement and then does not get the lease.
 func (s *BunStore) Lease(ctx context.Context, job string, d time.Duration) (bool, error) {
 	if job == "" || len(job) > maxJob || !text.Valid(job) {
-		return false, fmt.Errorf("sessiontrack: lease: job has %d bytes, want 1 to %d without control characters", len(job), maxJob)
+		return false, fmt.Errorf("sessiontrack: lease: job has %d bytes: want 1 to %d without control characters", len(job),
+			maxJob)
 	}
 	if err := notNegative("lease", span{"d", d}); err != nil {
 		return false, err

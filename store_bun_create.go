@@ -33,7 +33,7 @@ func (s *BunStore) Create(ctx context.Context, n NewSession) (CreateResult, erro
 		return CreateResult{}, err
 	}
 	document, err := json.Marshal(newBunColumns(&n))
-	if err != nil { // cannot happen: texts, flags and times of four-digit years
+	if err != nil { // cannot happen for texts, flags and times of four-digit years
 		return CreateResult{}, bunFailed("create", err)
 	}
 	var issued *time.Time
@@ -157,7 +157,7 @@ func newBunColumns(n *NewSession) bunColumns {
 	return c
 }
 
-// sessionsBySerial sorts and converts: RETURNING has no order.
+// sessionsBySerial sorts and converts the rows, because RETURNING has no order.
 func sessionsBySerial(rows []bunRow) []Session {
 	slices.SortFunc(rows, func(a, b bunRow) int { return cmp.Compare(a.Serial, b.Serial) })
 	return sessionsOf(rows)
@@ -187,12 +187,14 @@ func setOffline(ctx context.Context, tx bun.Tx, users []string) error {
 	if len(users) == 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, "SELECT 1 FROM ?(schema)user_presence WHERE user_id IN (?) ORDER BY user_id FOR UPDATE", bun.List(users))
+	_, err := tx.ExecContext(ctx, "SELECT 1 FROM ?(schema)user_presence WHERE user_id IN (?) ORDER BY user_id FOR UPDATE",
+		bun.List(users))
 	if err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, "DELETE FROM ?(schema)user_presence AS p WHERE p.user_id IN (?) AND "+
-		"(SELECT 1 FROM ?(schema)user_sessions AS s WHERE s.user_id >= p.user_id AND s.user_id <= p.user_id AND s.logout_at IS NULL "+
+		"(SELECT 1 FROM ?(schema)user_sessions AS s WHERE s.user_id >= p.user_id AND s.user_id <= p.user_id AND "+
+		"s.logout_at IS NULL "+
 		"ORDER BY s.user_id, s.id LIMIT 1) IS NULL", bun.List(users))
 	return err
 }

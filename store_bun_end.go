@@ -51,50 +51,50 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, 
 	return out, nil
 }
 
-// raiseFence moves the user's fence to now. It takes the user's turn first, as
-// Create does for a derived session: one that is being created either commits before,
-// and is ended with the others, or sees the fence.
+// raiseFence moves the user's fence to now. It first takes the user's advisory lock, as Create does
+// for a derived session. So a concurrent Create either commits before, and its session is ended
+// with the others, or it sees the fence.
 func raiseFence(ctx context.Context, tx bun.Tx, userID string, reason EndReason) error {
 	if err := postgres.LockID(ctx, tx, userID); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, "INSERT INTO ?(schema)user_fences AS f (user_id, at, reason) VALUES (?, clock_timestamp(), ?) "+
-		"ON CONFLICT (user_id) DO UPDATE SET at = greatest(f.at, excluded.at), reason = excluded.reason", userID, string(reason))
+	_, err := tx.ExecContext(ctx, "INSERT INTO ?(schema)user_fences AS f (user_id, at, reason) VALUES (?, "+
+		"clock_timestamp(), ?) "+
+		"ON CONFLICT (user_id) DO UPDATE SET at = greatest(f.at, excluded.at), reason = excluded.reason", userID,
+		string(reason))
 	return err
 }
 
-// NotifyChannel is the PostgreSQL channel on which [BunStore] notifies, without a
-// payload, in each transaction that ends sessions, but for those past their limits: what
-// package pglisten listens to, or a host with a listener of its own, to call
-// [Tracker.PollNow].
+// NotifyChannel is the PostgreSQL channel on which [BunStore] notifies, without a payload, in each
+// transaction that ends sessions for another reason than a time limit. Package pglisten listens on
+// it. A host with its own listener does the same and calls [Tracker.PollNow].
 const NotifyChannel = "sessiontrack_ended"
 
-// notify tells listeners when the transaction commits. It comes last, and only
-// where sessions have ended: commits that notify take their turns in the whole cluster,
-// which would cost touches most of their throughput. Sessions past their limits are
-// refused without it: the feed tells of those within its interval, and a cleanup makes
-// nobody read it for each of its steps.
+// notify notifies listeners when the transaction commits. It runs last, and only if sessions have
+// ended: commits that notify are serialised in the whole cluster, which would cost touches most of
+// their throughput. Sessions past a time limit are refused without a notification, and the feed
+// reports them within its interval. So a cleanup does not cause a poll after each step.
 func notify(ctx context.Context, tx bun.Tx) error {
 	_, err := tx.ExecContext(ctx, "SELECT pg_notify(?, '')", NotifyChannel)
 	return err
 }
 
-// bunCriteria are Criteria with the moment that limits of time are held against,
-// and a walk's range of the primary key.
+// bunCriteria are Criteria with the time for comparisons with limits, and a walk's range of the
+// primary key.
 type bunCriteria struct {
 	Criteria
 	now      time.Time
 	ids      []string
 	upTo     int64 // the last row of the walk
-	next     int64 // where the walk goes on
-	walkDone bool  // there is nothing behind After
+	next     int64 // where the walk continues
+	walkDone bool  // there is no row behind After
 }
 
 func (c *bunCriteria) empty() bool {
 	return c.walkDone || len(c.IDs) > 0 && len(c.ids) == 0 || !text.Valid(c.UserID) || !text.Valid(c.Owner)
 }
 
-// timed reports whether a limit of time selects, rather than a name.
+// timed reports whether the selection is by a time limit and not by a name.
 func (c *bunCriteria) timed() bool { return c.IdleFor > 0 || c.Expired }
 
 // bound finds the range of a walk.
@@ -105,7 +105,8 @@ func bound(ctx context.Context, tx bun.Tx, c Criteria, now time.Time) (*bunCrite
 	}
 	var rows int
 	err := tx.NewRaw("SELECT coalesce(max(w.id), 0), count(*) FROM "+
-		"(SELECT s.id FROM ?(schema)user_sessions AS s WHERE s.id > ? ORDER BY s.id LIMIT ?) AS w", c.After, c.Walk).Scan(ctx, &b.upTo, &rows)
+		"(SELECT s.id FROM ?(schema)user_sessions AS s WHERE s.id > ? ORDER BY s.id LIMIT ?) AS w", c.After,
+		c.Walk).Scan(ctx, &b.upTo, &rows)
 	b.walkDone = rows == 0
 	if rows == c.Walk {
 		b.next = b.upTo
@@ -113,10 +114,10 @@ func bound(ctx context.Context, tx bun.Tx, c Criteria, now time.Time) (*bunCrite
 	return b, err
 }
 
-// narrow adds the conditions that say who is meant.
+// narrow adds the conditions on names.
 func (c *bunCriteria) narrow(q bun.QueryBuilder) bun.QueryBuilder {
 	live := "s.logout_at IS NULL"
-	if len(c.ids) > 0 || c.Walk > 0 { // by an index of the names or of the range only: see touchSQL
+	if len(c.ids) > 0 || c.Walk > 0 { // see touchSQL: only an index of the names or of the range
 		live = "s.is_active"
 	}
 	q = c.narrowTime(q.Where(live))
@@ -140,7 +141,7 @@ func (c *bunCriteria) narrowRange(q bun.QueryBuilder) bun.QueryBuilder {
 	return q
 }
 
-// narrowTime adds the conditions that a touch may have changed meanwhile.
+// narrowTime adds the conditions that a concurrent touch may have changed.
 func (c *bunCriteria) narrowTime(q bun.QueryBuilder) bun.QueryBuilder {
 	if c.IdleFor > 0 {
 		q = q.Where("s.last_activity <= ?", columnTime(c.now.Add(-c.IdleFor)))
@@ -151,10 +152,9 @@ func (c *bunCriteria) narrowTime(q bun.QueryBuilder) bun.QueryBuilder {
 	return q
 }
 
-// endSelected locks the rows in the order of their ids and then ends them, with
-// the conditions looked at again in each row's latest version. The stamp is taken
-// when all locks are held, so that waiting for them does not age it; where a limit
-// of time decides, it is the moment that the limit was held against.
+// endSelected locks the rows in the order of their ids and then ends them. It checks the conditions
+// again in each row's latest version. The stamp is taken after all locks, so that waiting for them
+// does not age it. For a time limit the stamp is the time that the limit was compared with.
 func endSelected(ctx context.Context, tx bun.Tx, c *bunCriteria, e Ending) ([]bunRow, error) {
 	target := tx.NewSelect().TableExpr("?(schema)user_sessions AS s").ColumnExpr("s.id").
 		ApplyQueryBuilder(c.narrow).OrderExpr("s.id").For("NO KEY UPDATE OF s")

@@ -18,7 +18,7 @@ import (
 // EndedSince implements [EndedFeed].
 func (s *BunStore) EndedSince(ctx context.Context, since time.Time, limit int) (EndedPage, error) {
 	if limit < 1 {
-		return EndedPage{}, fmt.Errorf("sessiontrack: ended since: limit is %d, want 1 or more", limit)
+		return EndedPage{}, fmt.Errorf("sessiontrack: ended since: limit is %d: want 1 or more", limit)
 	}
 	if since.IsZero() {
 		now, err := s.db.Now(ctx)
@@ -55,8 +55,8 @@ func (s *BunStore) readEnds(ctx context.Context, read func(bun.Conn) (standby bo
 	})
 }
 
-// endedSQL gathers what ended in one moment, as what one call ends does, into one row:
-// thousands of rows cost the replica that reads them several times as much.
+// endedSQL puts sessions that ended at one time, as one call of End does, into one row. Thousands
+// of rows would cost the replica that reads them several times as much.
 const endedSQL = `SELECT statement_timestamp() AS now, pg_is_in_recovery() AS standby, g.* FROM (SELECT 1) AS one LEFT JOIN (
 	SELECT e.logout_at, e.end_reason, e.ended_by, string_agg(e.session_id, ' ' ORDER BY e.id) AS ids
 	FROM (
@@ -65,7 +65,7 @@ const endedSQL = `SELECT statement_timestamp() AS now, pg_is_in_recovery() AS st
 	) AS e GROUP BY e.logout_at, e.end_reason, e.ended_by
 ) AS g ON true ORDER BY g.logout_at`
 
-// endedGroup is a row of endedSQL: the only one is empty where nothing has ended.
+// endedGroup is a row of endedSQL. If nothing has ended, there is one empty row.
 type endedGroup struct {
 	Now     time.Time `bun:"now"`
 	Standby bool      `bun:"standby"`
@@ -73,7 +73,7 @@ type endedGroup struct {
 	LogoutAt  time.Time `bun:"logout_at"`
 	EndReason string    `bun:"end_reason"`
 	EndedBy   string    `bun:"ended_by"`
-	IDs       string    `bun:"ids"` // handles, which have no spaces
+	IDs       string    `bun:"ids"` // handles separated by spaces
 }
 
 func endedOf(groups []endedGroup) (ended []EndedSession) {
@@ -82,7 +82,7 @@ func endedOf(groups []endedGroup) (ended []EndedSession) {
 			continue
 		}
 		s := EndedSession{LogoutAt: utc(g.LogoutAt), EndReason: EndReason(g.EndReason), EndedBy: g.EndedBy}
-		for id := range strings.SplitSeq(g.IDs, " ") { // no fewer than there were rows: a cut must show
+		for id := range strings.SplitSeq(g.IDs, " ") { // all of them: the caller must see that the limit was exceeded
 			s.ID = SessionID(id)
 			ended = append(ended, s)
 		}
@@ -90,7 +90,7 @@ func endedOf(groups []endedGroup) (ended []EndedSession) {
 	return ended
 }
 
-// The parts of an answer, as a column.
+// These are the parts of an answer, as values of a column.
 const (
 	partEnded = iota + 1
 	partBegun
@@ -114,7 +114,7 @@ NULL AS browser, NULL AS browser_version, NULL AS os, NULL AS os_version, NULL A
 NULL::timestamptz AS login_at, u.last_activity, NULL::timestamptz AS expires_at, NULL::timestamptz AS credential_until,
 NULL::timestamptz AS logout_at, NULL AS end_reason, NULL AS ended_by`
 
-// ChangesSince implements [ChangeFeed]: one statement, each part an index's range.
+// ChangesSince implements [ChangeFeed] with one statement. Each part reads a range of an index.
 func (s *BunStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, error) {
 	if err := q.Check(); err != nil {
 		return Changes{}, err
@@ -141,7 +141,7 @@ func (s *BunStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, er
 	return changesOf(rows, q.Limit), nil
 }
 
-// changeParts returns a query for each part that is asked for.
+// changeParts returns a query for each requested part.
 func (s *BunStore) changeParts(q *ChangeQuery) (parts []*bun.SelectQuery) {
 	sessions := func(part int, column string, since time.Time) {
 		parts = append(parts, s.db.NewSelect().TableExpr("?(schema)user_sessions AS s").
@@ -162,13 +162,15 @@ func (s *BunStore) changeParts(q *ChangeQuery) (parts []*bun.SelectQuery) {
 			OrderExpr("u.last_activity DESC, u.user_id").Limit(int64(q.Limit))
 		if b := q.Before; !b.IsZero() {
 			at := columnTime(b.At)
-			seen = seen.Where("u.last_activity <= ?", at).Where("(u.last_activity < ? OR u.user_id > ?)", at, shortColumn(b.UserID))
+			seen = seen.Where("u.last_activity <= ?", at).Where("(u.last_activity < ? OR u.user_id > ?)", at,
+				shortColumn(b.UserID))
 		}
 		parts = append(parts, seen)
 	}
 	if users := slices.DeleteFunc(slices.Clone(q.Users), func(id string) bool { return !text.Valid(id) }); len(users) > 0 {
 		parts = append(parts, s.db.NewSelect().TableExpr("?(schema)user_presence AS u").
-			ColumnExpr("? AS part, (SELECT count(*) FROM ?(schema)user_sessions AS s WHERE s.user_id = u.user_id AND s.logout_at IS NULL) AS sessions, "+noSession, partUsers).
+			ColumnExpr("? AS part, (SELECT count(*) FROM ?(schema)user_sessions AS s WHERE s.user_id = u.user_id AND "+
+				"s.logout_at IS NULL) AS sessions, "+noSession, partUsers).
 			Where("u.user_id = ANY(?::text[])", pgdialect.Array(users)))
 	}
 	return parts
@@ -199,8 +201,7 @@ func changesOf(rows []bunChange, limit int) (c Changes) {
 	return c
 }
 
-// cut sorts sessions by a time and takes off what is over the limit: a UNION promises
-// no order.
+// cut sorts sessions by a time and removes those above the limit. A UNION has no order.
 func cut(sessions []Session, limit int, at func(*Session) time.Time) ([]Session, bool) {
 	slices.SortFunc(sessions, func(a, b Session) int {
 		return cmp.Or(at(&a).Compare(at(&b)), cmp.Compare(a.Serial, b.Serial))

@@ -10,12 +10,12 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
-// rolledSQL tells the first minute that has not been added up; where none has, the
-// latest that can be.
+// rolledSQL returns the first minute that has not been rolled up. If none has been, it returns the
+// latest minute that can be.
 const rolledSQL = `SELECT coalesce((SELECT max(at) + interval '1 minute' FROM ?(schema)session_minutes), u.until - interval '1 minute') AS rolled, u.until
 FROM (SELECT date_trunc('minute', statement_timestamp() - ? * interval '1 microsecond', 'UTC')) AS u(until)`
 
-// minutesSQL adds up minutes; its arguments are the first and the end.
+// minutesSQL rolls up minutes. Its arguments are the first minute and the end.
 const minutesSQL = `INSERT INTO ?(schema)session_minutes (at, logins, ends)
 SELECT m.at, coalesce(b.n, 0), coalesce(e.n, 0)
 FROM generate_series(?0::timestamptz, ?1::timestamptz - interval '1 minute', interval '1 minute') AS m(at)
@@ -47,8 +47,8 @@ type bunQuarter struct {
 	N       int       `bun:"n"`
 }
 
-// RollUp implements [Historian]. After a pause it adds up an hour in each
-// transaction, a day in each call.
+// RollUp implements [Historian]. After a pause it rolls up an hour per transaction and a day per
+// call.
 func (s *BunStore) RollUp(ctx context.Context, keep time.Duration) error {
 	if err := notNegative("roll up", span{"keep", keep}); err != nil {
 		return err
@@ -67,7 +67,8 @@ func (s *BunStore) RollUp(ctx context.Context, keep time.Duration) error {
 		}
 	}
 	for _, table := range []string{"online_samples", "session_minutes", "session_quarters"} {
-		_, err := s.db.ExecContext(ctx, "DELETE FROM ?(schema)?0 WHERE at IN (SELECT at FROM ?(schema)?0 WHERE at < statement_timestamp() - ?1 * interval '1 microsecond' ORDER BY at LIMIT 10000)",
+		_, err := s.db.ExecContext(ctx, "DELETE FROM ?(schema)?0 WHERE at IN (SELECT at FROM ?(schema)?0 WHERE at < "+
+			"statement_timestamp() - ?1 * interval '1 microsecond' ORDER BY at LIMIT 10000)",
 			bun.Ident(table), postgres.Micros(keep))
 		if err != nil {
 			return bunFailed("roll up", err)
@@ -76,7 +77,7 @@ func (s *BunStore) RollUp(ctx context.Context, keep time.Duration) error {
 	return nil
 }
 
-// rollUp adds up one span of minutes and reports whether there is another.
+// rollUp rolls up one span of minutes and reports whether there is another.
 func rollUp(ctx context.Context, tx bun.Tx) (more bool, err error) {
 	mine, err := postgres.TryWork(ctx, tx, "rollup")
 	if err != nil || !mine {
@@ -99,7 +100,7 @@ func rollUp(ctx context.Context, tx bun.Tx) (more bool, err error) {
 	return more, rollUpMinutes(ctx, tx, from, until)
 }
 
-// rollUpMinutes adds up the minutes of [from, until).
+// rollUpMinutes rolls up the minutes of [from, until).
 func rollUpMinutes(ctx context.Context, tx bun.Tx, from, until time.Time) error {
 	if _, err := tx.NewRaw(minutesSQL, from, until).Exec(ctx); err != nil {
 		return err
@@ -110,11 +111,12 @@ func rollUpMinutes(ctx context.Context, tx bun.Tx, from, until time.Time) error 
 	}
 	for _, q := range quarters {
 		counts, err := json.Marshal(q.Counts)
-		if err != nil { // cannot happen: names and numbers
+		if err != nil { // cannot happen for names and numbers
 			return err
 		}
 		_, err = tx.NewRaw("INSERT INTO ?(schema)session_quarters AS q (at, logins, counts) VALUES (?, ?, ?::jsonb) "+
-			"ON CONFLICT (at) DO UPDATE SET logins = excluded.logins, counts = excluded.counts", q.At, q.Logins, string(counts)).Exec(ctx)
+			"ON CONFLICT (at) DO UPDATE SET logins = excluded.logins, counts = excluded.counts", q.At, q.Logins,
+			string(counts)).Exec(ctx)
 		if err != nil {
 			return err
 		}
@@ -122,17 +124,18 @@ func rollUpMinutes(ctx context.Context, tx bun.Tx, from, until time.Time) error 
 	return nil
 }
 
-// quartersOf returns the quarters of an hour that [from, until) changes, with what was
-// there before.
+// quartersOf returns the quarters of an hour that [from, until) changes, with their stored counts.
 func quartersOf(ctx context.Context, tx bun.Tx, from, until time.Time) (map[int64]*HistoryQuarter, error) {
 	var known, begun, ended []bunQuarter
-	if err := tx.NewRaw("SELECT at, logins, counts FROM ?(schema)session_quarters WHERE at >= ? AND at < ?", from.Truncate(quarter), until).Scan(ctx, &known); err != nil {
+	if err := tx.NewRaw("SELECT at, logins, counts FROM ?(schema)session_quarters WHERE at >= ? AND at < ?",
+		from.Truncate(quarter), until).Scan(ctx, &known); err != nil {
 		return nil, err
 	}
 	if err := tx.NewRaw(begunByQuarterSQL, from, until).Scan(ctx, &begun); err != nil {
 		return nil, err
 	}
-	if err := tx.NewRaw(endedByQuarterSQL, from, until, string(ReasonIdle), pgdialect.Array(durationBounds[:])).Scan(ctx, &ended); err != nil {
+	if err := tx.NewRaw(endedByQuarterSQL, from, until, string(ReasonIdle), pgdialect.Array(durationBounds[:])).Scan(ctx,
+		&ended); err != nil {
 		return nil, err
 	}
 	quarters := make(map[int64]*HistoryQuarter)
@@ -210,9 +213,11 @@ func (s *BunStore) readHistory(ctx context.Context, q HistoryQuery) (out History
 		into   any
 	}{
 		{stepsSQL, q.Steps, from, &steps}, {stepMinutesSQL, q.Steps, from, &minutes}, {dayPeaksSQL, q.Days, from, &peaks},
-		{"SELECT at, logins, counts FROM ?(schema)session_quarters WHERE at >= ?1 AND at < ?2 ORDER BY at", q.Days, from.Truncate(quarter), &quarters},
+		{"SELECT at, logins, counts FROM ?(schema)session_quarters WHERE at >= ?1 AND at < ?2 ORDER BY at", q.Days,
+			from.Truncate(quarter), &quarters},
 	} {
-		if err := s.db.NewRaw(ask.sql, pgdialect.Array(utcAll(ask.bounds)), ask.from.UTC(), to.UTC()).Scan(ctx, ask.into); err != nil {
+		if err := s.db.NewRaw(ask.sql, pgdialect.Array(utcAll(ask.bounds)), ask.from.UTC(), to.UTC()).Scan(ctx,
+			ask.into); err != nil {
 			return HistoryData{}, err
 		}
 	}

@@ -12,17 +12,18 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
-// Reads take their time from statement_timestamp(), which an index can be
-// searched with, and which comes before the statement's snapshot.
+// Reads take their time from statement_timestamp(), which can be used to search an index and which
+// precedes the statement's snapshot.
 //
-// What is later than a moment is also earlier than infinity: of a range, a planner
-// without statistics expects one row in 200, of a lower bound alone one in three, and
-// then reads the whole table once a second.
+// A condition "later than" comes with "earlier than infinity". Without statistics a planner expects
+// a range to match one row in 200, and a lower bound alone to match one in three. It would then
+// read the whole table once a second.
 
 // getSQL returns one row whether or not there is the session, and whether row level security
 // filters the table: a handle that is unknown costs what one that is known costs, so that
 // nobody can tell by the time which handles exist.
-const getSQL = "SELECT row_security_active(to_regclass('?(schema)user_sessions')) AS secured, " + sessionColumns + ", s.secret_hash " +
+const getSQL = "SELECT row_security_active(to_regclass('?(schema)user_sessions')) AS secured, " + sessionColumns +
+	", s.secret_hash " +
 	"FROM (SELECT 1) AS one LEFT JOIN ?(schema)user_sessions AS s ON s.session_id = ?"
 
 // Get implements [Store].
@@ -37,7 +38,7 @@ func (s *BunStore) Get(ctx context.Context, id SessionID) (Record, error) {
 	err := s.db.NewRaw(getSQL, string(id)).Scan(ctx, &row)
 	if err == nil && row.ID == "" {
 		err = ErrNotFound
-		if row.Secured { // a row that is hidden is not one that is missing
+		if row.Secured { // a hidden row is not a missing row
 			err = cmp.Or(s.db.CheckVisible(ctx, bunTables[0]), err)
 		}
 	}
@@ -71,7 +72,7 @@ func (s *BunStore) List(ctx context.Context, q Query) (Page, error) {
 	return page, nil
 }
 
-// cursor is the place of a row in the query's order.
+// cursor returns the position of a row in the query's order.
 func (q *Query) cursor(row *bunRow) Cursor {
 	if q.UserID != "" {
 		return Cursor{At: utc(row.LoginAt), Serial: row.Serial}
@@ -79,7 +80,7 @@ func (q *Query) cursor(row *bunRow) Cursor {
 	return Cursor{At: utc(row.Seen), UserID: row.UserID, Serial: row.Serial}
 }
 
-// listQuery returns the query without its limit, or nil where nothing can match.
+// listQuery returns the query without its limit, or nil if nothing can match.
 func (s *BunStore) listQuery(q Query) *bun.SelectQuery {
 	list := s.db.NewSelect().ColumnExpr(sessionColumns).ColumnExpr("statement_timestamp() AS now")
 	if q.UserID != "" {
@@ -103,14 +104,15 @@ func (s *BunStore) listQuery(q Query) *bun.SelectQuery {
 	return list
 }
 
-// userList selects one user's sessions by sign-in, latest first.
+// userList selects one user's sessions by login, latest first.
 func userList(list *bun.SelectQuery, q Query) *bun.SelectQuery {
 	list = list.Where("s.user_id = ?", q.UserID).OrderExpr("s.login_at DESC, s.id DESC")
 	if q.Live {
 		list = whereActive(list, q.IdleTimeout)
 	}
 	if q.Within > 0 {
-		list = list.Where("EXISTS (SELECT 1 FROM ?(schema)user_presence AS p WHERE p.user_id = s.user_id AND p.last_activity > statement_timestamp() - ? * interval '1 microsecond')", postgres.Micros(q.Within))
+		list = list.Where("EXISTS (SELECT 1 FROM ?(schema)user_presence AS p WHERE p.user_id = s.user_id AND "+
+			"p.last_activity > statement_timestamp() - ? * interval '1 microsecond')", postgres.Micros(q.Within))
 	}
 	if c := q.After; !c.IsZero() {
 		list = list.Where("(s.login_at, s.id) < (?, ?)", columnTime(c.At), c.Serial)
@@ -118,15 +120,16 @@ func userList(list *bun.SelectQuery, q Query) *bun.SelectQuery {
 	return list
 }
 
-// activityList selects live sessions by their user's presence, latest first. Where no
-// other index could find them sooner, it goes from user to user, whatever the planner
-// thinks of the tables: OFFSET 0 keeps it from joining all before it sorts.
+// activityList selects live sessions by their user's presence, latest first. If no other index is
+// faster, it reads user by user. OFFSET 0 stops the planner from joining everything before it
+// sorts.
 func activityList(list *bun.SelectQuery, q Query, users []string) *bun.SelectQuery {
 	if q.Device != "" || q.Address.IsValid() {
 		list = list.TableExpr("?(schema)user_sessions AS s").Join("JOIN ?(schema)user_presence AS p ON p.user_id = s.user_id")
 	} else {
-		list = list.TableExpr("?(schema)user_presence AS p").Join("CROSS JOIN LATERAL (SELECT * FROM ?(schema)user_sessions AS u " +
-			"WHERE u.user_id = p.user_id AND u.logout_at IS NULL OFFSET 0) AS s")
+		list = list.TableExpr("?(schema)user_presence AS p").Join(
+			"CROSS JOIN LATERAL (SELECT * FROM ?(schema)user_sessions AS u " +
+				"WHERE u.user_id = p.user_id AND u.logout_at IS NULL OFFSET 0) AS s")
 	}
 	list = whereActive(list, q.IdleTimeout).ColumnExpr("p.last_activity AS seen").
 		OrderExpr("p.last_activity DESC, p.user_id, s.id DESC")
@@ -144,7 +147,7 @@ func activityList(list *bun.SelectQuery, q Query, users []string) *bun.SelectQue
 	return list
 }
 
-// whereActive leaves out what has ended or is past a limit of time.
+// whereActive leaves out ended sessions and sessions past a time limit.
 func whereActive(list *bun.SelectQuery, idle time.Duration) *bun.SelectQuery {
 	list = list.Where("s.logout_at IS NULL").Where("(s.expires_at IS NULL OR s.expires_at > statement_timestamp())")
 	if idle > 0 {
@@ -167,8 +170,10 @@ func (s *BunStore) CountOnline(ctx context.Context, windows []time.Duration) ([]
 		Users int       `bun:"users"`
 	}
 	err := s.db.NewRaw("SELECT statement_timestamp() AS now, (SELECT count(*) FROM ?(schema)user_presence AS p "+
-		"WHERE p.last_activity > statement_timestamp() - w.span * interval '1 microsecond' AND p.last_activity < 'infinity') AS users "+
-		"FROM unnest(?::bigint[]) WITH ORDINALITY AS w(span, place) ORDER BY w.place", pgdialect.Array(spans)).Scan(ctx, &rows)
+		"WHERE p.last_activity > statement_timestamp() - w.span * interval '1 microsecond' AND p.last_activity < "+
+		"'infinity') AS users "+
+		"FROM unnest(?::bigint[]) WITH ORDINALITY AS w(span, place) ORDER BY w.place", pgdialect.Array(spans)).Scan(ctx,
+		&rows)
 	if err != nil {
 		return nil, time.Time{}, bunFailed("count online", err)
 	}
@@ -183,8 +188,8 @@ func (s *BunStore) CountOnline(ctx context.Context, windows []time.Duration) ([]
 	return counts, utc(rows[0].Now), nil
 }
 
-// ListOnline implements [OnlineReader]. The order is that of presence, which
-// moves in steps; the latest activity is that of the sessions.
+// ListOnline implements [OnlineReader]. The order is by presence, which moves in steps. The latest
+// activity is that of the sessions.
 func (s *BunStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage, error) {
 	if err := q.Check(); err != nil {
 		return OnlinePage{}, err
@@ -206,7 +211,8 @@ func (s *BunStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage, e
 	}
 	err := s.db.NewSelect().TableExpr("(?) AS p", users).
 		ColumnExpr("statement_timestamp() AS now, p.user_id, p.last_activity AS seen, l.latest, l.sessions").
-		Join("CROSS JOIN LATERAL (SELECT count(*) AS sessions, max(s.last_activity) AS latest FROM ?(schema)user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL) AS l").
+		Join("CROSS JOIN LATERAL (SELECT count(*) AS sessions, max(s.last_activity) AS latest FROM ?(schema)user_sessions "+
+			"AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL) AS l").
 		OrderExpr("p.last_activity DESC, p.user_id").Scan(ctx, &rows)
 	if err != nil {
 		return OnlinePage{}, bunFailed("list online", err)

@@ -10,8 +10,8 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
-// purgeSQL takes ended rows past their retention, those that ended first. A
-// derived session's handle is remembered while its credential may be good.
+// purgeSQL processes ended rows past their retention, in the order of their ends. A derived
+// session's handle is remembered while its credential may be valid.
 const purgeSQL = `WITH due AS MATERIALIZED (
 	SELECT s.id, s.derived AND statement_timestamp() < coalesce(s.credential_until,
 		s.logout_at + greatest(?, ?) * interval '1 microsecond') AS remember
@@ -31,9 +31,9 @@ const purgeSQL = `WITH due AS MATERIALIZED (
 	WHERE s.id = ANY(ARRAY(SELECT id FROM due WHERE remember)) RETURNING 1
 ) SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM blank)`
 
-// forgetSQL deletes what is left of derived sessions once nothing can present their
-// credentials any more: those whose end is known by that, and then the others, each by
-// index. A credential may live for years, and what waits for it is not looked at.
+// forgetSQL deletes the rest of derived sessions whose credentials have expired: first those with a
+// known expiry and then the others, each by index. A credential may be valid for years; rows that
+// wait for it are not read.
 const forgetSQL = `WITH ended AS MATERIALIZED (
 	SELECT s.id FROM ?(schema)user_sessions AS s
 	WHERE s.user_id = '' AND s.credential_until <= statement_timestamp()
@@ -49,8 +49,8 @@ const forgetSQL = `WITH ended AS MATERIALIZED (
 	WHERE s.id = ANY(ARRAY(SELECT id FROM (TABLE ended UNION ALL TABLE kept) AS due LIMIT ?2)) RETURNING 1
 ) SELECT count(*) FROM gone`
 
-// unfenceSQL deletes fences that every credential from before them has outlived, some at
-// a time: ending everybody's sessions makes one for each user.
+// unfenceSQL deletes fences that are older than every valid credential, some per call: ending all
+// users' sessions creates one fence per user.
 const unfenceSQL = `DELETE FROM ?(schema)user_fences WHERE user_id IN (
 	SELECT user_id FROM ?(schema)user_fences WHERE at < statement_timestamp() - ? * interval '1 microsecond'
 	ORDER BY at LIMIT 2000 FOR UPDATE SKIP LOCKED)`
@@ -64,7 +64,8 @@ func (s *BunStore) Purge(ctx context.Context, p PurgeOptions) (int, error) {
 	retention, keep := postgres.Micros(p.Retention), postgres.Micros(p.KeepEnded)
 	changed := 0
 	err := s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
-		if err := tx.NewRaw(purgeSQL, keep, retention, retention, p.Limit).Scan(ctx, &changed); err != nil || changed == p.Limit {
+		if err := tx.NewRaw(purgeSQL, keep, retention, retention, p.Limit).Scan(ctx, &changed); err != nil ||
+			changed == p.Limit {
 			return err
 		}
 		forgotten := 0

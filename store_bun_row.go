@@ -14,15 +14,15 @@ const (
 	maxColumnText = 255  // bytes of any other text
 )
 
-// sessionColumns are what a Session is made of, with user_sessions as s.
+// sessionColumns are the columns of a Session. user_sessions must be called s.
 const sessionColumns = `s.id, s.session_id, s.user_id, s.derived, s.ip_address, s.ip_source,
 s.country_code, s.country, s.region, s.city, s.login_ip_address, s.login_ip_source,
 s.user_agent, s.client_hints, s.device_type, s.device_source, s.device_ambiguous,
 s.browser, s.browser_version, s.os, s.os_version, s.brand, s.model,
 s.login_at, s.last_activity, s.expires_at, s.credential_until, s.logout_at, s.end_reason, s.ended_by`
 
-// bunRow is a row of user_sessions, with what some questions ask beside it. NULL
-// reads as the zero value.
+// bunRow is a row of user_sessions, with columns that some queries add. NULL is read as the zero
+// value.
 type bunRow struct {
 	Serial     int64  `bun:"id"`
 	ID         string `bun:"session_id"`
@@ -60,7 +60,7 @@ type bunRow struct {
 	EndedBy         string    `bun:"ended_by"`
 
 	Now     time.Time `bun:"now"`     // the store's time
-	Standby bool      `bun:"standby"` // the server is one, and must not be asked
+	Standby bool      `bun:"standby"` // the server is a standby and must not be used
 	Seen    time.Time `bun:"seen"`    // the user's presence
 	Counts  bool      `bun:"counts"`  // whether it counts towards a limit
 }
@@ -101,7 +101,7 @@ func sessionsOf(rows []bunRow) []Session {
 	return sessions
 }
 
-// utc keeps the zero time what it is: some drivers return times in the local zone.
+// utc converts a time to UTC, because some drivers return local times. It keeps the zero time.
 func utc(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Time{}
@@ -109,12 +109,12 @@ func utc(t time.Time) time.Time {
 	return t.UTC()
 }
 
-// columnTime brings t into what a column can hold: years 1970 to 9999.
+// columnTime clamps t to the range of a column: years 1970 to 9999.
 func columnTime(t time.Time) time.Time {
 	return time.UnixMicro(min(max(t.UnixMicro(), 0), maxMicros)).UTC()
 }
 
-// columnTimeOrNull is nil, which becomes NULL, for the zero time.
+// columnTimeOrNull returns nil (NULL) for the zero time.
 func columnTimeOrNull(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -123,8 +123,8 @@ func columnTimeOrNull(t time.Time) *time.Time {
 	return &t
 }
 
-// column makes a text fit for a column: what PostgreSQL refuses is removed, and
-// what is too long is cut between two characters.
+// column makes a text fit a column. It removes what PostgreSQL refuses, and cuts a long text
+// between two characters.
 func column(s string, limit int) string {
 	s = text.Storable(s)
 	if len(s) <= limit {
@@ -138,7 +138,7 @@ func column(s string, limit int) string {
 
 func shortColumn[T ~string](s T) string { return column(string(s), maxColumnText) }
 
-// addressColumn is the empty text for no address.
+// addressColumn returns the text of an address, empty for no address.
 func addressColumn(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""
@@ -146,13 +146,13 @@ func addressColumn(a netip.Addr) string {
 	return shortColumn(a.String())
 }
 
-// parseAddress is the zero Addr for anything but an address.
+// parseAddress returns the zero Addr for anything but an address.
 func parseAddress(s string) netip.Addr {
 	a, _ := netip.ParseAddr(s)
 	return a
 }
 
-// handles returns the canonical ones; nothing else can be a session's.
+// handles returns the canonical handles; others cannot belong to a session.
 func handles(ids []SessionID) []string {
 	valid := make([]string, 0, len(ids))
 	for _, id := range ids {

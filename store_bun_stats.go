@@ -10,42 +10,42 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
-// sampleTimeout bounds the exact count of active sessions, which looks at every
-// live row once a minute. It ends nothing, so the feed does not depend on it.
+// sampleTimeout bounds the exact count of active sessions, which reads every live row once a
+// minute. It ends no session, so the feed does not depend on it.
 const sampleTimeout = 30 * time.Second
 
-// onlineColumns count the users of three windows, in microseconds: the first three
-// arguments.
+// onlineColumns count the users of three windows. The first three arguments are the windows in
+// microseconds.
 const (
 	onlineUsers = `SELECT count(*) FROM ?(schema)user_presence WHERE last_activity < 'infinity' AND last_activity > statement_timestamp() - interval '1 microsecond' * `
 
-	onlineColumns = `(` + onlineUsers + `?0) AS very_active, (` + onlineUsers + `?1) AS online, (` + onlineUsers + `?2) AS recently_active`
+	onlineColumns = `(` + onlineUsers + `?0) AS very_active, (` + onlineUsers + `?1) AS online, (` + onlineUsers +
+		`?2) AS recently_active`
 )
 
-// activeColumn counts the active sessions exactly; the fourth argument is the idle
-// timeout.
+// activeColumn counts the active sessions exactly. The fourth argument is the idle timeout.
 const activeColumn = `(SELECT count(*) FROM ?(schema)user_sessions WHERE logout_at IS NULL
 	AND (expires_at IS NULL OR expires_at > statement_timestamp())
 	AND (?3 = 0 OR last_activity > statement_timestamp() - ?3 * interval '1 microsecond')) AS sessions`
 
-// latestSQL returns the latest sample with the store's time, which it tells
-// without a sample too.
+// latestSQL returns the latest sample and the store's time. It returns the time also without a
+// sample.
 const latestSQL = `SELECT statement_timestamp() AS now, l.at, l.taken_at, l.sessions FROM (SELECT 1) AS one
 LEFT JOIN (SELECT at, taken_at, sessions FROM ?(schema)online_samples ORDER BY at DESC LIMIT 1) AS l ON true`
 
-// sinceColumn is how the number of active sessions has moved since a moment: what
-// has begun is added, what has ended is subtracted, but for what had passed a
-// limit of time before it was ended and so was no active session any more. The
-// moment is an argument, not a subquery: the planner then knows how near it is.
+// sinceColumn is the change of the number of active sessions since a time: begun minus ended
+// sessions. A session that a time limit ended is not subtracted, because it was no longer active
+// when it was ended. The time is an argument and not a subquery, so that the planner knows how
+// recent it is.
 const sinceColumn = `(SELECT count(*) FROM ?(schema)user_sessions WHERE login_at > ?3 AND login_at < 'infinity')
 	- (SELECT count(*) FROM ?(schema)user_sessions WHERE logout_at > ?3 AND logout_at < 'infinity' AND end_reason NOT IN (?4, ?5)) AS sessions`
 
 const peakSQL = `SELECT ` + sampleColumns + ` FROM ?(schema)online_samples
 WHERE at >= ? ORDER BY online DESC, at LIMIT 1`
 
-// sampleSQL counts at most once a minute: where the minute has its sample, no count
-// is made. Live sessions are looked at once for the total and the device types, whose
-// names are the last argument, in the order of [DeviceCounts].
+// sampleSQL counts at most once a minute: if the minute has a sample, it does not count. It reads
+// live sessions once for the total and the device types. The last argument has the names of the
+// types in the order of [DeviceCounts].
 const sampleSQL = `WITH live AS MATERIALIZED (
 	SELECT CASE WHEN device_type = '' THEN 'unknown' WHEN device_type = ANY(?4::text[]) THEN device_type ELSE 'other' END AS kind, count(*) AS n
 	FROM ?(schema)user_sessions WHERE logout_at IS NULL AND (expires_at IS NULL OR expires_at > statement_timestamp())
@@ -74,7 +74,8 @@ type bunCounts struct {
 }
 
 func (c *bunCounts) sample() Sample {
-	sample := Sample{At: utc(c.At), VeryActive: c.VeryActive, Online: c.Online, RecentlyActive: c.RecentlyActive, Sessions: c.Sessions}
+	sample := Sample{At: utc(c.At), VeryActive: c.VeryActive, Online: c.Online, RecentlyActive: c.RecentlyActive,
+		Sessions: c.Sessions}
 	for i := range min(len(c.Devices), len(sample.Devices)) {
 		sample.Devices[i] = int(c.Devices[i])
 	}
@@ -96,7 +97,8 @@ func (s *BunStore) countStats(ctx context.Context, q StatsQuery) (StatsCounts, e
 		return StatsCounts{}, err
 	}
 	w := q.Windows
-	sessions, args := sinceColumn, []any{postgres.Micros(w[0]), postgres.Micros(w[1]), postgres.Micros(w[2]), latest.TakenAt, string(ReasonIdle), string(ReasonLifetime)}
+	sessions, args := sinceColumn, []any{postgres.Micros(w[0]), postgres.Micros(w[1]), postgres.Micros(w[2]),
+		latest.TakenAt, string(ReasonIdle), string(ReasonLifetime)}
 	if latest.At.IsZero() {
 		sessions, args = activeColumn, append(args[:3], postgres.Micros(q.IdleTimeout))
 	}
@@ -109,7 +111,8 @@ func (s *BunStore) countStats(ctx context.Context, q StatsQuery) (StatsCounts, e
 		return StatsCounts{}, err
 	}
 	out := StatsCounts{
-		Online: [3]int{c.VeryActive, c.Online, c.RecentlyActive}, Sessions: max(0, latest.Sessions+c.Sessions), Now: utc(c.Now),
+		Online: [3]int{c.VeryActive, c.Online, c.RecentlyActive}, Sessions: max(0, latest.Sessions+c.Sessions),
+		Now: utc(c.Now),
 	}
 	if len(peak) > 0 {
 		out.Peak = peak[0].sample()
@@ -117,8 +120,8 @@ func (s *BunStore) countStats(ctx context.Context, q StatsQuery) (StatsCounts, e
 	return out, nil
 }
 
-// Sample implements [Sampler]. Where another replica is counting at this moment,
-// it returns at once and a zero Sample.
+// Sample implements [Sampler]. If another replica is counting now, it returns at once with a zero
+// Sample.
 func (s *BunStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, error) {
 	if err := q.Check(); err != nil {
 		return Sample{}, false, err
@@ -139,11 +142,12 @@ func (s *BunStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, erro
 	return sample, taken, nil
 }
 
-// takeSample counts, or returns the sample that the minute has.
+// takeSample counts, or returns the sample of this minute.
 func takeSample(ctx context.Context, tx bun.Tx, q StatsQuery) (Sample, bool, error) {
 	w, idle := q.Windows, postgres.Micros(q.IdleTimeout)
 	var rows []bunCounts
-	err := tx.NewRaw(sampleSQL, postgres.Micros(w[0]), postgres.Micros(w[1]), postgres.Micros(w[2]), idle, pgdialect.Array(deviceTypes[:])).Scan(ctx, &rows)
+	err := tx.NewRaw(sampleSQL, postgres.Micros(w[0]), postgres.Micros(w[1]), postgres.Micros(w[2]), idle,
+		pgdialect.Array(deviceTypes[:])).Scan(ctx, &rows)
 	if err == nil && len(rows) > 0 {
 		return rows[0].sample(), true, nil
 	}

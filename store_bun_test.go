@@ -78,7 +78,8 @@ func load(t testing.TB, s *BunStore, sessions, users int) []SessionID {
 		FROM user_sessions WHERE logout_at IS NULL GROUP BY user_id`)
 	require.NoError(t, err)
 	var ids []SessionID
-	require.NoError(t, s.db.NewRaw("SELECT session_id FROM user_sessions WHERE logout_at IS NULL ORDER BY id").Scan(t.Context(), &ids))
+	require.NoError(t, s.db.NewRaw(
+		"SELECT session_id FROM user_sessions WHERE logout_at IS NULL ORDER BY id").Scan(t.Context(), &ids))
 	return ids
 }
 
@@ -133,9 +134,9 @@ func TestNewBunStoreRefusesWhatCannotWork(t *testing.T) {
 		want string
 	}{
 		"no database": {nil, nil, "db is nil"},
-		"MySQL":       {over(dialect.MySQL), nil, `dialect "mysql" is not supported`},
-		"SQLite":      {over(dialect.SQLite), nil, `dialect "sqlite" is not supported`},
-		"negative":    {over(dialect.PG), &BunOptions{TouchBatch: -1}, "TouchBatch is -1, want 1 to 10000"},
+		"MySQL":       {over(dialect.MySQL), nil, `dialect is "mysql": want "pg"`},
+		"SQLite":      {over(dialect.SQLite), nil, `dialect is "sqlite": want "pg"`},
+		"negative":    {over(dialect.PG), &BunOptions{TouchBatch: -1}, "TouchBatch is -1: want 1 to 10000"},
 		"too large":   {over(dialect.PG), &BunOptions{TouchBatch: 10_001}, "TouchBatch is 10001"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -176,7 +177,8 @@ func TestBunStoreKeepsHostileTextFromSpoilingABatch(t *testing.T) {
 
 	require.NoError(t, s.Describe(ctx, []SessionUpdate{
 		{ID: hostile, Device: &device},
-		{ID: row.ID, Device: &device, Network: &ClientNetwork{Source: hostile}, CredentialUntil: time.Date(300_000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		{ID: row.ID, Device: &device, Network: &ClientNetwork{Source: hostile}, CredentialUntil: time.Date(300_000, 1, 1, 0,
+			0, 0, 0, time.UTC)},
 		{ID: neighbour.ID, Device: &Device{Type: DeviceTV}},
 	}))
 	described, err := s.Get(ctx, neighbour.ID)
@@ -354,7 +356,8 @@ func sampleMost(t *testing.T, s *BunStore, user string) (stop func(), most *int)
 	done, finished := make(chan struct{}), make(chan struct{})
 	count := func() {
 		var n int
-		err := s.db.NewRaw("SELECT count(*) FROM user_sessions WHERE user_id = ? AND logout_at IS NULL", user).Scan(t.Context(), &n)
+		err := s.db.NewRaw("SELECT count(*) FROM user_sessions WHERE user_id = ? AND logout_at IS NULL",
+			user).Scan(t.Context(), &n)
 		assert.NoError(t, err)
 		*most = max(*most, n)
 	}

@@ -12,14 +12,13 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
-// touchSQL locks the live rows of a batch in the order of their ids, so that
-// overlapping batches do not deadlock, and moves them forward, never past the
-// clock. What has ended is not locked, not changed and not returned. A handle
-// comes once: which of two rows an UPDATE takes is not defined.
+// touchSQL locks the live rows of a batch in the order of their ids, so that overlapping batches do
+// not deadlock. It moves them forward, but never past the clock. Ended rows are not locked, changed
+// or returned. Each handle occurs once, because an UPDATE may use either of two rows.
 //
-// Rows that are named ask for is_active, not for logout_at IS NULL: no index has that
-// predicate, so that the handles' own is the only one. A planner without statistics
-// takes one row in 200 for live, and would read all of them for a batch.
+// Queries by name use is_active and not logout_at IS NULL. No index has that predicate, so the
+// index of handles is the only candidate. Without statistics a planner expects that one row in 200
+// is live, and would read all of them for a batch.
 const touchSQL = `WITH l AS (
 	SELECT s.id, v.at FROM ?(schema)user_sessions AS s
 	JOIN unnest(?::text[], ?::timestamptz[]) AS v(session_id, at) ON v.session_id = s.session_id
@@ -29,11 +28,11 @@ UPDATE ?(schema)user_sessions AS s SET last_activity = greatest(s.last_activity,
 FROM l WHERE s.id = l.id AND s.is_active
 RETURNING s.session_id, s.user_id, s.last_activity`
 
-// presenceSQL moves the users of touched sessions forward, in their order. Those
-// that are not behind by a step are left out beforehand: a conflict that changes
-// nothing would still lock and write the row. They are asked for one by one, because
-// a join makes the planner read the whole table for a batch of some thousand users.
-// A user without a row has just gone offline or is a hole that somebody else has made; either way this session lives.
+// presenceSQL moves the users of touched sessions forward, in their order. It first leaves out
+// users who are not behind by a step, because a conflict that changes nothing would still lock and
+// write the row. It looks users up one by one, because for a join the planner reads the whole table
+// for a batch of some thousand users. A user without a row has just gone offline, or another
+// program deleted the row. In both cases this session lives, so the row is inserted.
 const presenceSQL = `INSERT INTO ?(schema)user_presence AS p (user_id, last_activity)
 SELECT v.user_id, v.at FROM unnest(?::text[], ?::timestamptz[]) AS v(user_id, at)
 WHERE coalesce((SELECT o.last_activity < v.at AND o.last_activity <= v.at - ? * interval '1 microsecond'
@@ -41,8 +40,8 @@ WHERE coalesce((SELECT o.last_activity < v.at AND o.last_activity <= v.at - ? * 
 ORDER BY v.user_id COLLATE "C"
 ON CONFLICT (user_id) DO UPDATE SET last_activity = greatest(p.last_activity, excluded.last_activity)`
 
-// Touch implements [Store]. A batch above [BunOptions.TouchBatch] is written in
-// several transactions; when one fails, those before it stay.
+// Touch implements [Store]. A batch above [BunOptions.TouchBatch] is written in several
+// transactions. If one fails, the earlier ones stay.
 func (s *BunStore) Touch(ctx context.Context, batch []TouchRecord, presenceStep time.Duration) ([]SessionID, error) {
 	if err := notNegative("touch", span{"presenceStep", presenceStep}); err != nil {
 		return nil, err
@@ -50,14 +49,14 @@ func (s *BunStore) Touch(ctx context.Context, batch []TouchRecord, presenceStep 
 	latest := make(map[SessionID]TouchRecord, len(batch))
 	for _, t := range batch {
 		if _, ok := parseHandle(t.ID); !ok {
-			continue // cannot be a session's, and must not spoil the batch
+			continue // not a valid handle; it must not make the batch fail
 		}
 		if known, again := latest[t.ID]; !again || t.At.After(known.At) {
 			latest[t.ID] = t
 		}
 	}
-	// Rows are laid down by Serial: in that order a transaction visits few pages, each
-	// once, and each visit of a page writes a log record to tidy it.
+	// Rows are stored by Serial. In that order a transaction visits few pages, each once; each
+	// visit of a page writes a log record to prune it.
 	ordered := slices.SortedFunc(maps.Values(latest), bySerials)
 	alive := make([]SessionID, 0, len(latest))
 	for touches := range slices.Chunk(ordered, s.touchBatch) {
@@ -137,7 +136,7 @@ UPDATE ?(schema)user_sessions AS s SET
 	updated_at = clock_timestamp()
 FROM l WHERE s.id = l.row_id AND s.is_active`
 
-// bunFacts are updates as describeSQL reads them.
+// bunFacts are updates in the form that describeSQL reads.
 type bunFacts struct {
 	ID             string     `json:"session_id"`
 	HasDevice      bool       `json:"has_device"`
@@ -160,7 +159,7 @@ type bunFacts struct {
 	Until          *time.Time `json:"until"`
 }
 
-// add takes over what f says; the later of two facts counts.
+// add copies the fields that f sets. The later of two values counts.
 func (b *bunFacts) add(f SessionUpdate) {
 	if d := f.Device; d != nil {
 		b.HasDevice, b.Ambiguous = true, d.Ambiguous
@@ -193,7 +192,7 @@ func (s *BunStore) Describe(ctx context.Context, batch []SessionUpdate) error {
 	}
 	for facts := range slices.Chunk(slices.Collect(maps.Values(merged)), s.touchBatch) {
 		document, err := json.Marshal(facts)
-		if err != nil { // cannot happen: texts, flags and times of four-digit years
+		if err != nil { // cannot happen for texts, flags and times of four-digit years
 			return bunFailed("describe", err)
 		}
 		err = s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {

@@ -9,24 +9,23 @@ import (
 // them by type assertion, once, in New: a store that wraps another one must have the
 // methods that it wants to be found. backend.go lists what each built-in store can do.
 
-// Checker tells whether the store can do its work at all.
+// Checker checks whether the store can work.
 type Checker interface {
-	// Check returns an error that names what is wrong and what to do about it: a missing
-	// table or right, a setting that cannot work, a server that only reads.
-	// [Tracker.Start] calls it first, and fails where it does.
+	// Check returns an error that names what is wrong and how to fix it: a missing table or right,
+	// a wrong setting, a read-only server. [Tracker.Start] calls it first, and fails if it fails.
 	Check(ctx context.Context) error
 }
 
-// EndedFeed tells what has ended lately, whoever ended it. Without it a Tracker
-// caches a session for at most MaxStaleness and then reads it anew.
+// EndedFeed reports recent ends, whoever ended the sessions. Without it a Tracker caches a session
+// for at most MaxStaleness and then reads it again.
 type EndedFeed interface {
-	// EndedSince returns the sessions with LogoutAt later than since, by LogoutAt and,
-	// where one call ended them, by Serial; limit at the most. Each replica asks every
-	// FeedInterval for the latest seconds. A zero since asks for the time only.
+	// EndedSince returns the sessions with LogoutAt later than since, ordered by LogoutAt, and by
+	// Serial if one call ended them; at most limit. Each replica calls it every FeedInterval for
+	// the last seconds. A zero since asks only for the time.
 	EndedSince(ctx context.Context, since time.Time, limit int) (EndedPage, error)
 }
 
-// EndedSession is what the feed tells of a session that has ended.
+// EndedSession is the feed's data about an ended session.
 type EndedSession struct {
 	ID        SessionID
 	LogoutAt  time.Time
@@ -38,17 +37,17 @@ func endedSession(s Session) EndedSession {
 	return EndedSession{ID: s.ID, LogoutAt: s.LogoutAt, EndReason: s.EndReason, EndedBy: s.EndedBy}
 }
 
-// EndedPage is an answer of the feed.
+// EndedPage is one page of the feed.
 type EndedPage struct {
 	Ended []EndedSession
-	// Now is the store's time from before it looked.
+	// Now is the store's time before it read the rows.
 	Now time.Time
 	// More says that limit cut the answer.
 	More bool
 }
 
-// OnlineReader counts and lists online users. Without it a Tracker walks all live
-// sessions for each question.
+// OnlineReader counts and lists online users. Without it a Tracker lists all live sessions for each
+// question.
 type OnlineReader interface {
 	// CountOnline returns, for each window, how many users were active within it,
 	// and the store's time.
@@ -60,7 +59,7 @@ type OnlineReader interface {
 
 // OnlineQuery selects a page of online users.
 type OnlineQuery struct {
-	// Window is how long ago the latest activity may be.
+	// Window is the time since the latest activity, at most.
 	Window time.Duration
 	After  Cursor // Serial is not used
 	Limit  int    // 1 to 100
@@ -82,16 +81,15 @@ type OnlinePage struct {
 	Now   time.Time
 }
 
-// Sampler takes one sample a minute and answers what [OnlineStats] is made of: today's
-// peak is one of the samples. Without it a Tracker walks all live sessions for both, and
-// keeps the samples of its own process in memory.
+// Sampler takes one sample a minute and returns the data of [OnlineStats]. Today's peak is one of
+// the samples. Without it a Tracker lists all live sessions for both, and keeps the samples of its
+// own process in memory.
 type Sampler interface {
-	// CountStats answers q as of one moment.
+	// CountStats answers q for one point in time.
 	CountStats(ctx context.Context, q StatsQuery) (StatsCounts, error)
 
-	// Sample records a sample for the store's current minute, unless there is one,
-	// and reports whether this call took it. Of several callers in one minute one
-	// takes it, whichever comes first.
+	// Sample takes a sample for the store's current minute, unless there is one, and reports
+	// whether this call took it. Of several calls in one minute exactly one takes it.
 	Sample(ctx context.Context, q StatsQuery) (Sample, bool, error)
 }
 
@@ -99,10 +97,10 @@ type Sampler interface {
 type StatsQuery struct {
 	// Windows are the three online windows, smallest first.
 	Windows [3]time.Duration
-	// IdleTimeout bounds what counts as an active session; zero: no bound.
+	// IdleTimeout limits what counts as an active session; zero means no limit.
 	IdleTimeout time.Duration
-	// Zone is the time zone in which "today" begins; nil is UTC. On a day whose midnight
-	// clocks skip it begins after the gap.
+	// Zone is the time zone of "today"; nil means UTC. On a day without a midnight, "today" begins
+	// after the gap.
 	Zone *time.Location
 }
 
@@ -110,39 +108,38 @@ type StatsQuery struct {
 type StatsCounts struct {
 	// Online counts users for each of the windows.
 	Online [3]int
-	// Sessions is the number of active sessions: the latest sample's exact count,
-	// plus what has begun and minus what has ended since, idle and lifetime ends
-	// apart; counted where there is no sample.
+	// Sessions is the number of active sessions: the exact count of the latest sample, plus begun
+	// and minus ended sessions since then, without idle and lifetime ends. Without a sample they
+	// are counted.
 	Sessions int
-	// Peak is today's sample with the most online users, the earliest of equals;
-	// its At is zero before today's first.
+	// Peak is today's sample with the most online users, the earliest of equals. Its At is zero
+	// before today's first sample.
 	Peak Sample
 	Now  time.Time
 }
 
-// Leaser lets one replica at a time do a periodic job. Without it every replica does
-// it, which is safe and costs more.
+// Leaser makes one replica at a time run a periodic job. Without it every replica runs the job,
+// which is safe but costs more.
 type Leaser interface {
-	// Lease reports whether the caller may do the job now: nobody was given it within
-	// the last d, by the store's clock. It is never given back early.
+	// Lease gives the job's lease to the caller, and reports whether it did. It does not if the
+	// lease was given within the last d, by the store's clock. A lease is never returned early.
 	Lease(ctx context.Context, job string, d time.Duration) (bool, error)
 }
 
-// Sample is what was counted at a full minute.
+// Sample is the result of a count at a full minute.
 type Sample struct {
 	At             time.Time // truncated to the minute, UTC
 	VeryActive     int       // users within the first window
 	Online         int       // users within the second
 	RecentlyActive int       // users within the third
 	Sessions       int       // active sessions, exactly
-	// Devices are the active sessions by device type; all zero where that is not told.
+	// Devices are the active sessions by device type; all zero if unknown.
 	Devices DeviceCounts
 }
 
-// ChangeFeed is an [EndedFeed] that also tells what has lately begun and moved, in one
-// question: what live events are made of. A Tracker that somebody watches asks
-// ChangesSince in place of EndedSince, once every FeedInterval. Without it events tell of
-// the Tracker's own process only.
+// ChangeFeed is an [EndedFeed] that also reports new sessions and presence, in one call. Live
+// events are built from it. While a Tracker has readers of events it calls ChangesSince instead of
+// EndedSince, every FeedInterval. Without it only the Tracker's own process causes events.
 type ChangeFeed interface {
 	EndedFeed
 
@@ -150,47 +147,47 @@ type ChangeFeed interface {
 	ChangesSince(ctx context.Context, q ChangeQuery) (Changes, error)
 }
 
-// ChangeQuery asks for changes. A part whose time is zero is not asked for.
+// ChangeQuery selects changes. A part with a zero time is not requested.
 type ChangeQuery struct {
-	// Ended asks for the sessions with LogoutAt later than this, Begun for those with
-	// LoginAt later, ended or not.
+	// Ended selects the sessions with a later LogoutAt. Begun selects the sessions with a later
+	// LoginAt, ended or not.
 	Ended, Begun time.Time
-	// Seen asks for the users whose presence is later than this, latest first, then
-	// by id; Before, where not zero, for those behind that place.
+	// Seen selects the users with a later presence, latest first, then by id. Before, if not zero,
+	// selects those behind that position.
 	Seen   time.Time
 	Before Cursor
-	// Users asks for the presence of these, at most 1,000.
+	// Users selects the presence of these users, at most 1,000.
 	Users []string
-	// Limit bounds each part but Users: 1 to 10,000.
+	// Limit bounds each part except Users: 1 to 10,000.
 	Limit int
 }
 
 // maxChangeUsers bounds ChangeQuery.Users.
 const maxChangeUsers = 1000
 
-// Check reports a limit outside of 1 to 10,000, or more than 1,000 users.
+// Check returns an error for a limit outside of 1 to 10,000, or more than 1,000 users.
 func (q *ChangeQuery) Check() error {
 	if q.Limit < 1 || q.Limit > feedLimit {
-		return mistake("changes since: Limit is %d, want 1 to %d", q.Limit, feedLimit)
+		return mistake("changes since: Limit is %d: want 1 to %d", q.Limit, feedLimit)
 	}
 	if len(q.Users) > maxChangeUsers {
-		return mistake("changes since: %d Users, want at most %d", len(q.Users), maxChangeUsers)
+		return mistake("changes since: Users has %d: want at most %d", len(q.Users), maxChangeUsers)
 	}
 	return nil
 }
 
 // Changes is the answer to a [ChangeQuery].
 type Changes struct {
-	// Ended and Begun are sessions in full, by LogoutAt or LoginAt, then Serial.
+	// Ended and Begun are complete sessions, by LogoutAt or LoginAt, then Serial.
 	Ended, Begun []Session
 	// MoreEnded and MoreBegun say that the limit cut them.
 	MoreEnded, MoreBegun bool
-	// Seen are users with their presence as LastActivity, which moves in steps, and
-	// no count of sessions.
+	// Seen are users with their presence as LastActivity, which moves in steps. They have no count
+	// of sessions.
 	Seen []OnlineUser
-	// Users are those of ChangeQuery.Users that have presence, in any order, with the
-	// count of their sessions that have not ended. Who is left out is offline.
+	// Users are those of ChangeQuery.Users that have presence, in any order, with the number of
+	// their sessions that have not ended. A missing user is offline.
 	Users []OnlineUser
-	// Now is the store's time from before it looked.
+	// Now is the store's time before it read the rows.
 	Now time.Time
 }

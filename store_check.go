@@ -8,15 +8,15 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
-// The bounds of the Store contract. Both built-in stores call the Check methods first, and
-// so should every other one: a caller's mistake is then the same error everywhere. Each
-// error names the field and its bound, and never wraps [ErrUnavailable].
+// These are the bounds of the Store contract. Both built-in stores call the Check methods first,
+// and other stores should do the same, so that a caller's mistake causes the same error everywhere.
+// Each error names the field and its bound, and never wraps [ErrUnavailable].
 
 const (
 	// maxPage is the largest page of a list.
 	maxPage = 100
-	// feedLimit is the most that one reading of a feed returns of each kind. With more
-	// ends than that it is cheaper for a Tracker to empty its cache.
+	// feedLimit is the most that one poll of a feed returns of each kind. With more ends than that
+	// it is cheaper for a Tracker to empty its cache.
 	feedLimit = 10_000
 )
 
@@ -25,7 +25,7 @@ func unavailable(verb string, cause error) error {
 	return wrapped(verb, fmt.Errorf("%w: %w", ErrUnavailable, cause))
 }
 
-// canceled reports a context that is over before the work has begun.
+// canceled returns an error if the context has ended before the work began.
 func canceled(ctx context.Context, verb string) error {
 	if err := ctx.Err(); err != nil {
 		return unavailable(verb, err)
@@ -33,7 +33,7 @@ func canceled(ctx context.Context, verb string) error {
 	return nil
 }
 
-// span is a duration under its field's name.
+// span is a duration with its field's name.
 type span struct {
 	name string
 	d    time.Duration
@@ -42,7 +42,7 @@ type span struct {
 func notNegative(verb string, spans ...span) error {
 	for _, s := range spans {
 		if s.d < 0 {
-			return mistake("%s: %s is %v, want 0 or more", verb, s.name, s.d)
+			return mistake("%s: %s is %v: want 0 or more", verb, s.name, s.d)
 		}
 	}
 	return nil
@@ -51,7 +51,7 @@ func notNegative(verb string, spans ...span) error {
 func checkWindows(verb string, windows []time.Duration) error {
 	for _, w := range windows {
 		if w <= 0 {
-			return mistake("%s: window is %v, want more than 0", verb, w)
+			return mistake("%s: window is %v: want more than 0", verb, w)
 		}
 	}
 	return nil
@@ -59,13 +59,13 @@ func checkWindows(verb string, windows []time.Duration) error {
 
 func checkLimit(verb string, n int) error {
 	if n < 1 || n > maxPage {
-		return mistake("%s: Limit is %d, want 1 to %d", verb, n, maxPage)
+		return mistake("%s: Limit is %d: want 1 to %d", verb, n, maxPage)
 	}
 	return nil
 }
 
-// Check reports what of n no store may insert: a handle that is not canonical, a user id
-// that is empty, too long or holds control characters, or a negative number.
+// Check returns an error for values that no store may insert: a handle that is not canonical, a
+// user id that is empty, too long or contains control characters, or a negative number.
 func (n *NewSession) Check() error {
 	if _, ok := parseHandle(n.Session.ID); !ok {
 		return mistake("create: Session.ID is not %d characters of canonical base64url", idChars)
@@ -75,18 +75,18 @@ func (n *NewSession) Check() error {
 			"want 1 to %d bytes of valid UTF-8 without control characters", maxUserID)
 	}
 	if n.Limit < 0 {
-		return mistake("create: Limit is %d, want 0 or more", n.Limit)
+		return mistake("create: Limit is %d: want 0 or more", n.Limit)
 	}
 	if n.Policy != EndOldest && n.Policy != DenyNew {
-		return mistake("create: Policy is %d, want EndOldest or DenyNew", n.Policy)
+		return mistake("create: Policy is %d: want EndOldest or DenyNew", n.Policy)
 	}
 	return notNegative("create", span{"Lifetime", n.Lifetime}, span{"IdleTimeout", n.IdleTimeout})
 }
 
-// Check reports a reason or an actor that no store may write down.
+// Check returns an error for a reason or an actor that no store may write.
 func (e Ending) Check() error {
 	if !e.Reason.valid() {
-		return mistake("end: Ending.Reason is %.40q, "+
+		return mistake("end: Ending.Reason is %.40q: "+
 			"want 1 to 32 characters of a-z, 0-9, '_' and '-'", string(e.Reason))
 	}
 	if e.Actor != "" && !validUserID(e.Actor) {
@@ -96,15 +96,15 @@ func (e Ending) Check() error {
 	return nil
 }
 
-// Check reports a limit below 1 or a negative duration.
+// Check returns an error for a limit below 1 or a negative duration.
 func (p PurgeOptions) Check() error {
 	if p.Limit < 1 {
-		return mistake("purge: Limit is %d, want 1 or more", p.Limit)
+		return mistake("purge: Limit is %d: want 1 or more", p.Limit)
 	}
 	return notNegative("purge", span{"Retention", p.Retention}, span{"KeepEnded", p.KeepEnded})
 }
 
-// Check reports a limit outside of 1 to 100, a negative duration, or both of UserID and
+// Check returns an error for a limit outside of 1 to 100, a negative duration, or both UserID and
 // UserIDs.
 func (q Query) Check() error {
 	if q.UserID != "" && len(q.UserIDs) > 0 {
@@ -116,7 +116,7 @@ func (q Query) Check() error {
 	return notNegative("list", span{"IdleTimeout", q.IdleTimeout}, span{"Within", q.Within})
 }
 
-// Check reports a limit outside of 1 to 100, or a window that is not positive.
+// Check returns an error for a limit outside of 1 to 100, or a window that is not positive.
 func (q OnlineQuery) Check() error {
 	if err := checkLimit("list online", q.Limit); err != nil {
 		return err
@@ -124,7 +124,7 @@ func (q OnlineQuery) Check() error {
 	return checkWindows("list online", []time.Duration{q.Window})
 }
 
-// Check reports a window that is not positive, or a negative idle timeout.
+// Check returns an error for a window that is not positive, or a negative idle timeout.
 func (q StatsQuery) Check() error {
 	if err := checkWindows("stats", q.Windows[:]); err != nil {
 		return err

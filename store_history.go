@@ -12,22 +12,21 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/useragent"
 )
 
-// Historian is a [Sampler] that also adds up what began and ended, minute by minute, so
-// that history never looks at sessions. Without it history consists of the samples in a
-// Tracker's own memory.
+// Historian is a [Sampler] that also rolls up logins and ends, minute by minute, so that the
+// history never reads sessions. Without it the history is the samples in a Tracker's own memory.
 type Historian interface {
 	Sampler
 
-	// RollUp adds up the minutes that are over, at least ten seconds ago, and have not
-	// been, each exactly once whoever calls, and forgets what is older than keep.
+	// RollUp rolls up the minutes that ended at least ten seconds ago and have not been rolled up,
+	// each exactly once, whoever calls. It deletes what is older than keep.
 	RollUp(ctx context.Context, keep time.Duration) error
 
-	// ReadHistory returns what lies in q's steps and days, as [HistoryData] says.
+	// ReadHistory returns the data of q's steps and days; see [HistoryData].
 	ReadHistory(ctx context.Context, q HistoryQuery) (HistoryData, error)
 }
 
-// HistoryQuery asks for history. Bounds ascend; n+1 of them make n spans, each with
-// its beginning and without its end.
+// HistoryQuery selects a history. Its bounds ascend. n+1 bounds make n spans; each span includes
+// its start and excludes its end.
 type HistoryQuery struct {
 	Steps []time.Time // 2 to 2,001, at full minutes
 	Days  []time.Time // 2 to 2,002, around the steps
@@ -35,21 +34,21 @@ type HistoryQuery struct {
 
 // HistoryData is the answer to a [HistoryQuery].
 type HistoryData struct {
-	// Steps has an element for each of the query's.
+	// Steps has one element for each step of the query.
 	Steps []HistoryStep
-	// Peaks has the sample with the most online users of each day, the earliest of
-	// equals; its At is zero where there is none. Only samples within Steps count.
+	// Peaks has, for each day, the sample with the most online users, the earliest of equals. Its
+	// At is zero if there is none. Only samples within Steps count.
 	Peaks []Sample
-	// Quarters are the quarters of an hour that overlap Steps and in which anything
-	// began or ended, in order.
+	// Quarters are the quarters of an hour that overlap Steps and in which sessions began or ended,
+	// in order.
 	Quarters []HistoryQuarter
 	Now      time.Time
 }
 
-// HistoryStep is what lies in one step.
+// HistoryStep is the data of one step.
 type HistoryStep struct {
-	// Samples is how many there are; Online, Sessions and Devices are their sums,
-	// PeakOnline the highest of Online. DeviceSamples of them tell Devices.
+	// Samples is the number of samples. Online, Sessions and Devices are their sums, and PeakOnline
+	// is the highest Online. DeviceSamples is the number of samples that have Devices.
 	Samples, DeviceSamples int
 	Online, Sessions       int
 	PeakOnline             int
@@ -58,17 +57,16 @@ type HistoryStep struct {
 	Logins, Ends int
 }
 
-// HistoryQuarter is a quarter of an hour, in which every time zone's days and hours
-// begin.
+// HistoryQuarter is a quarter of an hour: in every time zone days and hours begin at a quarter.
 type HistoryQuarter struct {
 	At     time.Time
 	Logins int
 	Counts HistoryCounts
 }
 
-// HistoryCounts are how many sessions began, by what; unknown is the empty name. Each
-// has at most 101 names, what is more is under "other". Durations are the sessions
-// that ended, by the number of their bucket (see [DurationBuckets]).
+// HistoryCounts are the numbers of begun sessions by device type, browser, system and country; an
+// unknown name is empty. Each has at most 101 names; further names count as "other". Durations are
+// the ended sessions by the number of their bucket (see [DurationBuckets]).
 type HistoryCounts struct {
 	Device    map[string]int `json:"device,omitempty"`
 	Browser   map[string]int `json:"browser,omitempty"`
@@ -79,21 +77,21 @@ type HistoryCounts struct {
 
 const (
 	quarter = 15 * time.Minute
-	// rollUpLag is how long after its end a minute is added up: what began in it is
-	// committed within two seconds, and its browser named within a few.
+	// rollUpLag is how long after its end a minute is rolled up: its logins are committed within
+	// two seconds, and their browsers named within a few.
 	rollUpLag = 10 * time.Second
-	// rollUpSpan is how many minutes one transaction adds up after a pause.
+	// rollUpSpan is how many minutes one transaction rolls up after a pause.
 	rollUpSpan = time.Hour
-	// maxHistorySteps bounds a question.
+	// maxHistorySteps bounds the steps of a query.
 	maxHistorySteps = 2000
 	// maxQuarterNames bounds the names of a kind in one quarter.
 	maxQuarterNames = 100
-	// otherName stands for the names that are left out.
+	// otherName replaces the names that are left out.
 	otherName = "other"
 )
 
-// durationBounds are the bounds of durations in microseconds: from a second to 48
-// days, four to each doubling, so that a duration is known to within a fifth.
+// durationBounds are the bounds of durations in microseconds, from a second to 48 days. There are
+// four per doubling, so that a duration is known to a fifth.
 var durationBounds = func() (bounds [4*22 + 1]int64) {
 	for i := range bounds {
 		bounds[i] = int64(math.Round(1e6 * math.Pow(2, float64(i)/4)))
@@ -101,9 +99,9 @@ var durationBounds = func() (bounds [4*22 + 1]int64) {
 	return bounds
 }()
 
-// DurationBuckets returns the bounds of the buckets that durations are counted in:
-// bucket i holds what is at least the bound i-1 and less than the bound i; the first
-// has no lower bound, the last no upper one.
+// DurationBuckets returns the bounds of the buckets in which durations are counted. Bucket i
+// contains durations of at least bound i-1 and less than bound i. The first bucket has no lower
+// bound, the last no upper bound.
 func DurationBuckets() []time.Duration {
 	out := make([]time.Duration, len(durationBounds))
 	for i, us := range durationBounds {
@@ -112,14 +110,14 @@ func DurationBuckets() []time.Duration {
 	return out
 }
 
-// durationBucket is the number of a duration's bucket.
+// durationBucket returns the number of a duration's bucket.
 func durationBucket(d time.Duration) int {
 	us := d.Microseconds()
 	return sort.Search(len(durationBounds), func(i int) bool { return durationBounds[i] > us })
 }
 
-// SessionDuration is how long an ended session lasted: to its latest activity where it
-// ended as idle, else to its end.
+// sessionDuration returns how long an ended session lasted: until its latest activity if it ended
+// as idle, else until its end.
 func sessionDuration(s *Session) time.Duration {
 	if s.EndReason == ReasonIdle {
 		return s.LastActivity.Sub(s.LoginAt)
@@ -127,8 +125,8 @@ func sessionDuration(s *Session) time.Duration {
 	return s.LogoutAt.Sub(s.LoginAt)
 }
 
-// AddSignIns counts n sessions that began alike. An unknown name is the empty text. A
-// name beyond the first 100 of its kind is counted as "other". Stores use it for RollUp.
+// AddSignIns counts n begun sessions of one kind. An unknown name is empty. Names after the first
+// 100 of their kind count as "other". Stores use it for RollUp.
 func (c *HistoryCounts) AddSignIns(device DeviceType, browser, os, country string, n int) {
 	countName(&c.Device, string(deviceTypes[deviceIndex(device)]), n)
 	countName(&c.Browser, useragent.Readable(browser), n)
@@ -136,7 +134,7 @@ func (c *HistoryCounts) AddSignIns(device DeviceType, browser, os, country strin
 	countName(&c.Country, country, n)
 }
 
-// countName adds to a name, or to "other" where there are too many.
+// countName adds n to a name, or to "other" if there are too many names.
 func countName(names *map[string]int, name string, n int) {
 	if *names == nil {
 		*names = make(map[string]int)
@@ -147,8 +145,8 @@ func countName(names *map[string]int, name string, n int) {
 	(*names)[name] += n
 }
 
-// AddDuration counts one ended session by how long it lasted, in the bucket that
-// [DurationBuckets] gives. Stores use it for RollUp.
+// AddDuration counts one ended session in the bucket of its duration (see [DurationBuckets]).
+// Stores use it for RollUp.
 func (c *HistoryCounts) AddDuration(d time.Duration) { c.addDuration(durationBucket(d), 1) }
 
 func (c *HistoryCounts) addDuration(bucket, n int) {
@@ -173,7 +171,7 @@ func (c *HistoryCounts) merge(other *HistoryCounts) {
 	}
 }
 
-// Check reports bounds that do not ascend, too few of them or too many.
+// Check returns an error for bounds that do not ascend, and for too few or too many of them.
 func (q *HistoryQuery) Check() error {
 	for _, bounds := range []struct {
 		name  string
@@ -181,7 +179,7 @@ func (q *HistoryQuery) Check() error {
 		most  int
 	}{{"Steps", q.Steps, maxHistorySteps + 1}, {"Days", q.Days, maxHistorySteps + 2}} {
 		if n := len(bounds.times); n < 2 || n > bounds.most {
-			return mistake("read history: %d bounds of %s, want 2 to %d", n, bounds.name, bounds.most)
+			return mistake("read history: %s has %d bounds: want 2 to %d", bounds.name, n, bounds.most)
 		}
 		for i := 1; i < len(bounds.times); i++ {
 			if !bounds.times[i-1].Before(bounds.times[i]) {
@@ -192,17 +190,17 @@ func (q *HistoryQuery) Check() error {
 	return nil
 }
 
-// span is the whole of a query's steps.
+// span returns the start of a query's first step and the end of its last.
 func (q *HistoryQuery) span() (from, to time.Time) { return q.Steps[0], q.Steps[len(q.Steps)-1] }
 
-// spanOf returns the index of the span that holds at; false outside of all.
+// spanOf returns the index of the span that contains at; false if there is none.
 func spanOf(bounds []time.Time, at time.Time) (int, bool) {
 	i := sort.Search(len(bounds), func(i int) bool { return bounds[i].After(at) })
 	return i - 1, i > 0 && i < len(bounds)
 }
 
-// Gather answers the steps and the peaks of q from samples in the order of time; minutes and
-// quarters are left to the store. Stores that keep samples use it for ReadHistory.
+// Gather computes the steps and the peaks of q from samples in the order of time. The store adds
+// minutes and quarters. Stores that keep samples use it for ReadHistory.
 func (q *HistoryQuery) Gather(samples []Sample) HistoryData {
 	h := HistoryData{Steps: make([]HistoryStep, len(q.Steps)-1), Peaks: make([]Sample, len(q.Days)-1)}
 	for _, sample := range samples {
@@ -226,7 +224,7 @@ func (s *HistoryStep) add(sample *Sample) {
 	s.PeakOnline = max(s.PeakOnline, sample.Online)
 	s.Sessions += sample.Sessions
 	if sample.Devices == (DeviceCounts{}) && sample.Sessions > 0 {
-		return // one that does not tell
+		return // a sample without device types
 	}
 	s.DeviceSamples++
 	for i, n := range sample.Devices {

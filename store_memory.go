@@ -43,11 +43,11 @@ const (
 type MemoryStore struct {
 	maxEnded int
 
-	// clock is the latest time handed out, fed the latest that the feed of ended
-	// sessions gave as its Now; both in microseconds.
+	// clock is the latest time that was handed out. fed is the latest Now of the feed of ended
+	// sessions. Both are in microseconds.
 	clock, fed atomic.Int64
 
-	// mu guards all below. It is never held while anything of the caller's runs.
+	// mu guards the fields below. It is never held while code of the caller runs.
 	mu     sync.RWMutex
 	serial int64
 	batch  uint64
@@ -63,14 +63,14 @@ type MemoryStore struct {
 	fences  map[string]fence
 }
 
-// fence is when all of a user's sessions were ended last, and why.
+// fence is the latest time at which all of a user's sessions ended, and the reason.
 type fence struct {
 	at     time.Time
 	reason EndReason
 }
 
-// refuses reports whether a credential of that time came before the fence, whose
-// second is part of what is before.
+// refuses reports whether a credential was issued before the fence. The fence's own second counts
+// as before.
 func (f fence) refuses(issuedAt time.Time) bool {
 	return !issuedAt.IsZero() && !issuedAt.Truncate(time.Second).After(f.at)
 }
@@ -80,19 +80,18 @@ type memoryRow struct {
 	Record
 	key   handle
 	user  *memoryUser
-	batch uint64 // the Touch that has answered with it last
+	batch uint64 // the latest Touch that returned it
 }
 
-// memoryUser is a user with at least one row. Both lists are by Serial, which is
-// also the order of LoginAt, since serials are given under the lock and the clock
-// does not go back.
+// memoryUser is a user with at least one row. Both lists are ordered by Serial. That is also the
+// order of LoginAt, because serials are assigned under the lock and the clock never goes back.
 type memoryUser struct {
 	id    string
-	seen  int64 // presence in microseconds; zero where offline and not on the list
+	seen  int64 // presence in microseconds; zero if offline and not on the list
 	live  []*memoryRow
 	ended []*memoryRow
-	// leaving says that live holds rows that have just ended; never so between
-	// two calls.
+	// leaving says that live contains rows that have just ended. It is never true between two
+	// calls.
 	leaving bool
 }
 
@@ -115,7 +114,7 @@ func byActivity(a, b *memoryUser) int {
 	return cmp.Or(cmp.Compare(b.seen, a.seen), cmp.Compare(a.id, b.id))
 }
 
-// wholeMicros cuts t to what the store keeps: UTC and whole microseconds.
+// wholeMicros converts t to UTC and cuts it to whole microseconds.
 func wholeMicros(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Time{}
@@ -123,14 +122,14 @@ func wholeMicros(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Microsecond)
 }
 
-// now is the store's time.
+// now returns the store's time.
 func (s *MemoryStore) now() time.Time {
 	return fromMicros(storeclock.Raise(&s.clock, time.Now().UnixMicro()))
 }
 
-// tick is the time for an end: later than every Now that the feed has answered
-// with, so that who asks for what ended after that Now is told. The caller holds
-// the lock for writing, which keeps the feed from answering meanwhile.
+// tick returns the time of an end. It is later than every Now of the feed, so that a reader of the
+// feed that asks for later ends gets this one. The caller holds the write lock, so the feed cannot
+// answer meanwhile.
 func (s *MemoryStore) tick() time.Time {
 	return fromMicros(storeclock.Raise(&s.clock, max(time.Now().UnixMicro(), s.fed.Load()+1)))
 }
@@ -183,7 +182,7 @@ func (s *MemoryStore) Create(ctx context.Context, n NewSession) (CreateResult, e
 	return CreateResult{Session: row.Session, Ended: ended}, nil
 }
 
-// known reports whether a handle is taken, by whatever is left of a session.
+// known reports whether a handle is in use by a session, an ended session or a tombstone.
 func (s *MemoryStore) known(key handle) bool {
 	if _, ok := s.rows[key]; ok {
 		return true
@@ -192,7 +191,7 @@ func (s *MemoryStore) known(key handle) bool {
 	return ok
 }
 
-// makeRoom says what Create has to end before it inserts, and changes nothing.
+// makeRoom returns what Create must end before it inserts. It changes nothing.
 func (s *MemoryStore) makeRoom(n *NewSession, now time.Time) (replaced, over []*memoryRow, err error) {
 	key, _ := parseHandle(n.Replaces)
 	if row := s.rows[key]; n.Replaces != "" && row != nil && !row.Ended() {
@@ -218,7 +217,7 @@ func (s *MemoryStore) makeRoom(n *NewSession, now time.Time) (replaced, over []*
 	return replaced, active[:excess], nil
 }
 
-// active reports whether the row is inside both limits of time.
+// active reports whether the row is within both time limits.
 func (r *memoryRow) active(now time.Time, idle time.Duration) bool {
 	return !r.expired(now) && (idle == 0 || now.Sub(r.LastActivity) < idle)
 }
@@ -227,7 +226,7 @@ func (r *memoryRow) expired(now time.Time) bool {
 	return !r.ExpiresAt.IsZero() && !now.Before(r.ExpiresAt)
 }
 
-// insert adds the row of n, whose handle is free.
+// insert adds the row of n. The handle must be free.
 func (s *MemoryStore) insert(key handle, n *NewSession, now time.Time) *memoryRow {
 	s.serial++
 	row := &memoryRow{key: key, Record: Record{Session: n.Session, SecretHash: n.SecretHash}}
@@ -240,7 +239,7 @@ func (s *MemoryStore) insert(key handle, n *NewSession, now time.Time) *memoryRo
 	row.ID = key.id()
 	row.clean()
 	row.user = s.user(row.UserID)
-	row.UserID = row.user.id // one copy for all of a user's sessions
+	row.UserID = row.user.id // one copy for all sessions of the user
 	s.rows[key] = row
 	s.live.Insert(row)
 	row.user.live = append(row.user.live, row)
@@ -249,8 +248,8 @@ func (s *MemoryStore) insert(key handle, n *NewSession, now time.Time) *memoryRo
 	return row
 }
 
-// clean makes the texts of a row fit for every store, and copies them: a user
-// agent may be a piece of something large.
+// clean makes the texts of a row fit every store, and copies them: a user agent may be part of a
+// large string.
 func (r *memoryRow) clean() {
 	r.UserAgent = strings.Clone(text.Storable(r.UserAgent))
 	r.ClientHints = strings.Clone(text.Storable(r.ClientHints))
@@ -258,7 +257,7 @@ func (r *memoryRow) clean() {
 	r.Location, r.Device = r.Location.storable(), r.Device.storable()
 }
 
-// user returns the entry of a user, made where it is missing.
+// user returns the entry of a user, and creates it if it is missing.
 func (s *MemoryStore) user(id string) *memoryUser {
 	u, ok := s.users[id]
 	if !ok {
@@ -268,7 +267,7 @@ func (s *MemoryStore) user(id string) *memoryUser {
 	return u
 }
 
-// see moves a user's presence forward to at, or begins it.
+// see moves a user's presence forward to at, or creates it.
 func (s *MemoryStore) see(u *memoryUser, at time.Time) {
 	seen := at.UnixMicro()
 	if seen <= u.seen {

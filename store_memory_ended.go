@@ -12,12 +12,12 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
-// tombstone is what is left of an ended derived session whose credential may
-// still be genuine: enough to refuse it, and nothing personal.
+// tombstone is the rest of an ended derived session whose credential may still be valid: enough to
+// refuse it, without personal data.
 type tombstone struct {
 	serial  int64
-	endedAt int64 // microseconds, as until
-	until   int64 // the credential's end; zero where it is not known
+	endedAt int64 // in microseconds, like until
+	until   int64 // the credential's expiry; zero if unknown
 	reason  EndReason
 }
 
@@ -29,8 +29,8 @@ func (t tombstone) session(key handle) Session {
 	return s
 }
 
-// endedRef is a place in the order of ends. Its row or tombstone may be gone: the
-// handle is then free, or taken by another serial.
+// endedRef is a position in the order of ends. Its row or tombstone may be gone. The handle is then
+// free, or belongs to another serial.
 type endedRef struct {
 	at, serial int64
 	key        handle
@@ -40,20 +40,18 @@ func (a endedRef) compare(b endedRef) int {
 	return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.serial, b.serial))
 }
 
-// endedRows remembers the ended sessions in the order of their ends.
+// endedRows holds the ended sessions in the order of their ends.
 type endedRows struct {
 	refs   []endedRef
-	gone   int // refs without anything left
-	full   int // ended rows kept in full
-	oldest int // no row before this ref is kept in full
+	gone   int // refs without a row or tombstone
+	full   int // complete ended rows
+	oldest int // no ref before this one has a complete row
 	tombs  map[handle]tombstone
-	// next is where Purge goes on: a run of bounded calls does not look at the
-	// same refs each time.
+	// next is where Purge continues, so that several bounded calls do not look at the same refs.
 	next int
 }
 
-// add appends a row that has just ended. Rows of one microsecond are put in the
-// order of their serials.
+// add appends a row that has just ended. Rows of one microsecond are ordered by their serials.
 func (e *endedRows) add(row *memoryRow) {
 	e.refs = append(e.refs, endedRef{row.LogoutAt.UnixMicro(), row.Serial, row.key})
 	e.full++
@@ -67,7 +65,7 @@ func (e *endedRows) after(at int64) int {
 	return sort.Search(len(e.refs), func(i int) bool { return e.refs[i].at > at })
 }
 
-// compact drops the refs of what is gone once they are the larger part.
+// compact drops refs without a row or tombstone when they are the majority.
 func (s *MemoryStore) compact() {
 	e := &s.ended
 	if e.gone < s.maxEnded/64 || e.gone <= len(e.refs)/2 {
@@ -92,8 +90,7 @@ func (s *MemoryStore) compact() {
 	e.refs, e.gone, e.oldest, e.next = kept, 0, oldest, next
 }
 
-// lookup returns what is left of an ended session: its row, a tombstone, or
-// neither.
+// lookup returns the rest of an ended session: its row, a tombstone, or neither.
 func (s *MemoryStore) lookup(ref endedRef) (row *memoryRow, tomb bool) {
 	if row := s.rows[ref.key]; row != nil && row.Serial == ref.serial {
 		return row, false
@@ -101,8 +98,8 @@ func (s *MemoryStore) lookup(ref endedRef) (row *memoryRow, tomb bool) {
 	return nil, s.ended.tombs[ref.key].serial == ref.serial
 }
 
-// forgetOldest drops the row that ended first of those kept in full, to a
-// tombstone where it must be remembered.
+// forgetOldest drops the complete row that ended first. It leaves a tombstone if the handle must be
+// remembered.
 func (s *MemoryStore) forgetOldest() {
 	e := &s.ended
 	for ; e.oldest < len(e.refs); e.oldest++ {
@@ -127,7 +124,7 @@ func (s *MemoryStore) forgetOldestOf(u *memoryUser) {
 	s.compact()
 }
 
-// forget drops an ended row, and leaves a tombstone where asked.
+// forget drops an ended row, and leaves a tombstone if remember is true.
 func (s *MemoryStore) forget(row *memoryRow, remember bool) {
 	delete(s.rows, row.key)
 	u := row.user
@@ -171,13 +168,13 @@ func (s *MemoryStore) Purge(ctx context.Context, p PurgeOptions) (int, error) {
 	}
 	e.next = 0
 	s.compact()
-	// Once in a run of calls, for it looks at every fence.
+	// This runs once per round of calls, because it scans every fence.
 	maps.DeleteFunc(s.fences, func(_ string, f fence) bool { return now-micros(f.at) > p.KeepEnded.Microseconds() })
 	return changed, nil
 }
 
-// purge deletes or blanks one ended session that is past its retention, and
-// reports whether there was anything to do.
+// purge deletes or blanks one ended session past its retention, and reports whether it changed
+// anything.
 func (s *MemoryStore) purge(ref endedRef, p PurgeOptions, now int64) bool {
 	row, tomb := s.lookup(ref)
 	switch {
@@ -196,8 +193,8 @@ func (s *MemoryStore) purge(ref endedRef, p PurgeOptions, now int64) bool {
 	return false
 }
 
-// keepUntil is the time, in microseconds, until which the handle of a derived
-// session that ended at endedAt is remembered; it is past its retention.
+// keepUntil returns the time, in microseconds, until which the handle of a derived session is
+// remembered. The session ended at endedAt and is past its retention.
 func (p PurgeOptions) keepUntil(endedAt, until int64) int64 {
 	if until != 0 {
 		return until
@@ -211,7 +208,7 @@ func (s *MemoryStore) EndedSince(ctx context.Context, since time.Time, limit int
 		return EndedPage{}, err
 	}
 	if limit < 1 {
-		return EndedPage{}, fmt.Errorf("sessiontrack: ended since: limit is %d, want 1 or more", limit)
+		return EndedPage{}, fmt.Errorf("sessiontrack: ended since: limit is %d: want 1 or more", limit)
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -288,8 +285,8 @@ func (s *MemoryStore) endedSince(q ChangeQuery) (ended []Session, more bool) {
 	return ended, false
 }
 
-// begunSince takes live sessions from the end of their order, and those of the
-// sessions ended since that also began since. Serials are in the order of LoginAt.
+// begunSince returns live sessions from the end of their order, and sessions that ended since and
+// also began since. Serials are in the order of LoginAt.
 func (s *MemoryStore) begunSince(q ChangeQuery) (begun []Session, more bool) {
 	for row := range s.live.Backward() {
 		if !row.LoginAt.After(q.Begun) {

@@ -12,14 +12,14 @@ import (
 // memoryKeep bounds the history of a MemoryStore.
 const memoryKeep = 31 * 24 * time.Hour
 
-// rolledUp is what a MemoryStore has added up, in the order of time.
+// rolledUp is the rolled-up history of a MemoryStore, in the order of time.
 type rolledUp struct {
-	until    time.Time // the first minute that has not been added up; zero: none has
+	until    time.Time // the first minute that was not rolled up; zero if none was
 	minutes  []memoryMinute
 	quarters []HistoryQuarter
 }
 
-// memoryMinute is a minute in which something began or ended.
+// memoryMinute is a minute in which sessions began or ended.
 type memoryMinute struct {
 	at           int64 // microseconds
 	logins, ends int32
@@ -49,7 +49,7 @@ func (s *MemoryStore) RollUp(ctx context.Context, keep time.Duration) error {
 	return nil
 }
 
-// rollUp adds up the minutes of [from, until).
+// rollUp rolls up the minutes of [from, until).
 func (s *MemoryStore) rollUp(from, until time.Time) {
 	h, minutes := &s.history, make(map[int64]*memoryMinute)
 	minute := func(at time.Time) *memoryMinute {
@@ -86,10 +86,12 @@ func (s *MemoryStore) rollUp(from, until time.Time) {
 	h.minutes = append(h.minutes, added...)
 }
 
-// quarter returns the quarter of an hour around at, made where it is missing.
+// quarter returns the quarter of an hour that contains at, and creates it if it is missing.
 func (h *rolledUp) quarter(at time.Time) *HistoryQuarter {
 	at = at.Truncate(quarter)
-	i, found := slices.BinarySearchFunc(h.quarters, at, func(q HistoryQuarter, at time.Time) int { return q.At.Compare(at) })
+	i, found := slices.BinarySearchFunc(h.quarters, at, func(q HistoryQuarter, at time.Time) int {
+		return q.At.Compare(at)
+	})
 	if !found {
 		h.quarters = slices.Insert(h.quarters, i, HistoryQuarter{At: at})
 	}
@@ -129,7 +131,7 @@ func (s *MemoryStore) ReadHistory(ctx context.Context, q HistoryQuery) (HistoryD
 	from, to := q.span()
 	for _, stored := range s.history.quarters {
 		if !stored.At.Before(from.Truncate(quarter)) && stored.At.Before(to) {
-			own := HistoryQuarter{At: stored.At, Logins: stored.Logins} // the maps are the store's
+			own := HistoryQuarter{At: stored.At, Logins: stored.Logins} // the maps belong to the store
 			own.Counts.merge(&stored.Counts)
 			out.Quarters = append(out.Quarters, own)
 		}
@@ -137,12 +139,11 @@ func (s *MemoryStore) ReadHistory(ctx context.Context, q HistoryQuery) (HistoryD
 	return out, nil
 }
 
-// maxSamples bounds the samples that a MemoryStore keeps: a month of minutes, at
-// about 130 bytes each.
+// maxSamples bounds the samples of a MemoryStore: a month of minutes, at about 130 bytes each.
 const maxSamples = int(memoryKeep / time.Minute)
 
-// memoryCounts keeps the samples, and how the number of active sessions has moved
-// since the latest.
+// memoryCounts holds the samples, and the change of the number of active sessions since the latest
+// one.
 type memoryCounts struct {
 	samples []Sample
 	moved   int
@@ -150,8 +151,8 @@ type memoryCounts struct {
 
 func (c *memoryCounts) begun() { c.moved++ }
 
-// finished counts an end. Those that a limit of time ended were not active any
-// more when the cleanup found them.
+// finished counts an end. A session that a time limit ended was no longer active when the cleanup
+// ended it.
 func (c *memoryCounts) finished(reason EndReason) {
 	if !reason.byLimit() {
 		c.moved--
@@ -165,8 +166,7 @@ func (c *memoryCounts) latest() (Sample, bool) {
 	return c.samples[len(c.samples)-1], true
 }
 
-// peak returns the sample since a moment with the most online users, the earliest of
-// equals.
+// peak returns the sample with the most online users since a time, the earliest of equals.
 func (c *memoryCounts) peak(since time.Time) (peak Sample) {
 	for _, sample := range slices.Backward(c.samples) {
 		if sample.At.Before(since) {
@@ -202,7 +202,7 @@ func (s *MemoryStore) CountStats(ctx context.Context, q StatsQuery) (StatsCounts
 	return out, nil
 }
 
-// activeSessions counts the sessions inside both limits of time.
+// activeSessions counts the sessions within both time limits.
 func (s *MemoryStore) activeSessions(now time.Time, idle time.Duration) (n int) {
 	for row := range s.live.All() {
 		if row.active(now, idle) {
@@ -212,7 +212,7 @@ func (s *MemoryStore) activeSessions(now time.Time, idle time.Duration) (n int) 
 	return n
 }
 
-// activeDevices counts them by device type.
+// activeDevices counts the sessions within both time limits by device type.
 func (s *MemoryStore) activeDevices(now time.Time, idle time.Duration) (c DeviceCounts) {
 	for row := range s.live.All() {
 		if row.active(now, idle) {

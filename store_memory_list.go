@@ -27,7 +27,7 @@ func (s *MemoryStore) List(ctx context.Context, q Query) (Page, error) {
 	return p.page(), nil
 }
 
-// memoryPage gathers a page, and one row more to know whether another follows.
+// memoryPage collects a page, plus one row to know whether another page follows.
 type memoryPage struct {
 	query Query
 	now   time.Time
@@ -53,7 +53,7 @@ func (p *memoryPage) page() Page {
 	return out
 }
 
-// add takes a row where the query wants it, and reports whether to go on.
+// add adds a row if the query selects it, and reports whether to continue.
 func (p *memoryPage) add(row *memoryRow) bool {
 	q := &p.query
 	if (q.Live || q.UserID == "") && (row.Ended() || !row.active(p.now, q.IdleTimeout)) ||
@@ -70,8 +70,8 @@ func (p *memoryPage) within(u *memoryUser) bool {
 	return p.query.Within == 0 || u.seen > p.now.Add(-p.query.Within).UnixMicro()
 }
 
-// fillFromUser takes one user's sessions, the latest sign-in first: two lists by
-// Serial, merged from their ends. u may be nil.
+// fillFromUser adds one user's sessions, latest login first. It merges two lists by Serial from
+// their ends. u may be nil.
 func (p *memoryPage) fillFromUser(u *memoryUser) {
 	if u == nil || !p.within(u) {
 		return
@@ -94,8 +94,7 @@ func (p *memoryPage) fillFromUser(u *memoryUser) {
 	}
 }
 
-// before returns the rows of a list by Serial that are in front of a user page's
-// cursor.
+// before returns the rows of a list by Serial that come before a user page's cursor.
 func before(list []*memoryRow, c Cursor) []*memoryRow {
 	at, _ := slices.BinarySearchFunc(list, c, func(row *memoryRow, c Cursor) int {
 		return cmp.Or(row.LoginAt.Compare(c.At), cmp.Compare(row.Serial, c.Serial))
@@ -103,7 +102,7 @@ func before(list []*memoryRow, c Cursor) []*memoryRow {
 	return list[:at]
 }
 
-// fillFromUsers takes the live sessions of users that come by activity.
+// fillFromUsers adds the live sessions of users, who come in the order of activity.
 func (p *memoryPage) fillFromUsers(users iter.Seq[*memoryUser]) {
 	after := p.query.After
 	for u := range users {
@@ -122,8 +121,8 @@ func (p *memoryPage) fillFromUsers(users iter.Seq[*memoryUser]) {
 	}
 }
 
-// usersFrom yields the online users that q selects from its cursor on, the one of
-// the cursor included.
+// usersFrom yields the online users that q selects, from its cursor on and including the cursor's
+// user.
 func (s *MemoryStore) usersFrom(q Query) iter.Seq[*memoryUser] {
 	first := firstUser(q.After)
 	if len(q.UserIDs) == 0 {
@@ -177,8 +176,8 @@ func (s *MemoryStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage
 	return page, nil
 }
 
-// entry describes an online user: presence moves in steps, so the latest activity
-// is that of the sessions.
+// entry describes an online user. Presence moves in steps, so the latest activity comes from the
+// sessions.
 func (u *memoryUser) entry() OnlineUser {
 	out := OnlineUser{UserID: u.id, Sessions: len(u.live)}
 	for _, row := range u.live {

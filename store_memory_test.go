@@ -66,12 +66,12 @@ func TestMemoryStoreRefusesWhatIsOutOfBounds(t *testing.T) {
 		"a short handle":      {create(func(n *NewSession) { n.Session.ID = "short" }), "Session.ID is not 22"},
 		"no user":             {create(func(n *NewSession) { n.Session.UserID = "" }), "Session.UserID: want 1 to 255"},
 		"a user with NUL":     {create(func(n *NewSession) { n.Session.UserID = "a\x00b" }), "Session.UserID"},
-		"a negative lifetime": {create(func(n *NewSession) { n.Lifetime = -1 }), "Lifetime is -1ns, want 0 or more"},
+		"a negative lifetime": {create(func(n *NewSession) { n.Lifetime = -1 }), "Lifetime is -1ns: want 0 or more"},
 		"a negative idle":     {create(func(n *NewSession) { n.IdleTimeout = -1 }), "IdleTimeout is -1ns"},
-		"a negative limit":    {create(func(n *NewSession) { n.Limit = -1 }), "Limit is -1, want 0 or more"},
+		"a negative limit":    {create(func(n *NewSession) { n.Limit = -1 }), "Limit is -1: want 0 or more"},
 		"a foreign policy":    {create(func(n *NewSession) { n.Policy = 7 }), "Policy is 7"},
-		"a page of none":      {list(Query{}), "Limit is 0, want 1 to 100"},
-		"a page of 101":       {list(Query{Limit: 101}), "Limit is 101, want 1 to 100"},
+		"a page of none":      {list(Query{}), "Limit is 0: want 1 to 100"},
+		"a page of 101":       {list(Query{Limit: 101}), "Limit is 101: want 1 to 100"},
 		"both kinds of users": {list(Query{Limit: 1, UserID: "1", UserIDs: []string{"1"}}), "UserID and UserIDs"},
 		"a negative within":   {list(Query{Limit: 1, Within: -1}), "Within is -1ns"},
 		"a negative idle in a list": {
@@ -81,14 +81,14 @@ func TestMemoryStoreRefusesWhatIsOutOfBounds(t *testing.T) {
 		"no reason":          {end(User("1"), Ending{}), "Reason"},
 		"a shouted reason":   {end(User("1"), Ending{Reason: "ADMIN"}), "Ending.Reason is \"ADMIN\""},
 		"an ender with NUL":  {end(User("1"), Ending{Reason: ReasonAdmin, Actor: "\x00"}), "Ending.Actor: want"},
-		"no purge limit":     {purge(PurgeOptions{}), "Limit is 0, want 1 or more"},
+		"no purge limit":     {purge(PurgeOptions{}), "Limit is 0: want 1 or more"},
 		"negative retention": {purge(PurgeOptions{Limit: 1, Retention: -1}), "Retention is -1ns"},
 		"negative keeping":   {purge(PurgeOptions{Limit: 1, KeepEnded: -1}), "KeepEnded is -1ns"},
 		"a negative presence step": {
 			func(s *MemoryStore) error { _, err := s.Touch(ctx, nil, -1); return err }, "presenceStep is -1ns",
 		},
 		"a feed of none": {
-			func(s *MemoryStore) error { _, err := s.EndedSince(ctx, time.Now(), 0); return err }, "limit is 0, want 1 or more",
+			func(s *MemoryStore) error { _, err := s.EndedSince(ctx, time.Now(), 0); return err }, "limit is 0: want 1 or more",
 		},
 		"an empty window": {
 			func(s *MemoryStore) error { _, _, err := s.CountOnline(ctx, []time.Duration{0}); return err }, "window is 0s",
@@ -97,7 +97,8 @@ func TestMemoryStoreRefusesWhatIsOutOfBounds(t *testing.T) {
 			func(s *MemoryStore) error { _, err := s.ListOnline(ctx, OnlineQuery{Limit: 1}); return err }, "window is 0s",
 		},
 		"an online page of none": {
-			func(s *MemoryStore) error { _, err := s.ListOnline(ctx, OnlineQuery{Window: 1}); return err }, "Limit is 0, want 1 to 100",
+			func(s *MemoryStore) error { _, err := s.ListOnline(ctx, OnlineQuery{Window: 1}); return err },
+			"Limit is 0: want 1 to 100",
 		},
 		"stats with a negative idle": {
 			func(s *MemoryStore) error { _, err := s.CountStats(ctx, stats); return err }, "IdleTimeout is -1ns",
@@ -218,7 +219,8 @@ func TestMemoryStorePeakIsTheEarliestOfEquals(t *testing.T) {
 	t.Parallel()
 	day := time.Date(2026, 3, 29, 0, 0, 0, 0, time.UTC)
 	c := memoryCounts{samples: []Sample{
-		{At: day.Add(-time.Minute), Online: 9}, {At: day, Online: 3}, {At: day.Add(time.Hour), Online: 7}, {At: day.Add(2 * time.Hour), Online: 7},
+		{At: day.Add(-time.Minute), Online: 9}, {At: day, Online: 3}, {At: day.Add(time.Hour), Online: 7},
+		{At: day.Add(2 * time.Hour), Online: 7},
 	}}
 	assert.Equal(t, day.Add(time.Hour), c.peak(day).At)
 	assert.True(t, c.peak(day.Add(24*time.Hour)).At.IsZero())

@@ -46,7 +46,7 @@ func (s *MemoryStore) touch(row *memoryRow, at int64, step time.Duration) {
 	}
 }
 
-// liveRow returns the row of that handle where it has not ended, else nil.
+// liveRow returns the live row with that handle, or nil.
 func (s *MemoryStore) liveRow(id SessionID) *memoryRow {
 	key, ok := parseHandle(id)
 	if !ok {
@@ -109,8 +109,7 @@ func (s *MemoryStore) End(ctx context.Context, sel Selector, e Ending) (EndResul
 	return EndResult{Sessions: s.endRows(rows, now, e), At: now, Next: next}, nil
 }
 
-// selected returns the live rows that c selects, by Serial, and where a walk goes
-// on.
+// selected returns the live rows that c selects, by Serial, and where a walk continues.
 func (s *MemoryStore) selected(c Criteria, now time.Time) (rows []*memoryRow, next int64) {
 	switch {
 	case c.Walk > 0:
@@ -154,7 +153,7 @@ func (s *MemoryStore) walk(c Criteria, now time.Time) (rows []*memoryRow, next i
 	return rows, 0
 }
 
-// selects reports whether c, its walk apart, is about the live row r.
+// selects reports whether c, without its walk, selects the live row r.
 func (c *Criteria) selects(r *memoryRow, now time.Time) bool {
 	switch {
 	case len(c.IDs) > 0:
@@ -167,7 +166,7 @@ func (c *Criteria) selects(r *memoryRow, now time.Time) bool {
 	return now.Sub(r.LastActivity) >= c.IdleFor
 }
 
-// endRows ends live rows and returns them as they now are. now is from tick.
+// endRows ends live rows and returns them as they are now. now comes from tick.
 func (s *MemoryStore) endRows(rows []*memoryRow, now time.Time, e Ending) []Session {
 	if len(rows) == 0 {
 		return nil

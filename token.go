@@ -8,16 +8,17 @@ import (
 	codec "github.com/sessiontrack/sessiontrack/internal/handle"
 )
 
-// SessionID is a session's handle: 128 random bits as 22 characters of base64url
-// (RFC 4648 §5, canonical). It names a session in lists, paths, logs, events and
-// a JWT's sid claim, and it authenticates nobody.
+// SessionID is a session's handle: 128 random bits as 22 characters of canonical base64url (RFC
+// 4648 §5). It names a session in lists, paths, logs, events and a JWT's sid claim. It does not
+// authenticate.
 type SessionID string
 
-// ParseSessionID returns s as a handle, or [ErrInvalidCredential] where s is not
-// 22 characters of canonical base64url.
+// ParseSessionID returns s as a handle, or [ErrInvalidCredential] if s is not 22 characters of
+// canonical base64url.
 func ParseSessionID(s string) (SessionID, error) {
 	if _, ok := parseHandle(s); !ok {
-		return "", fmt.Errorf("%w: a session id is %d characters of canonical base64url", ErrInvalidCredential, idChars)
+		return "", fmt.Errorf("%w: the session id is malformed: want %d characters of canonical base64url",
+			ErrInvalidCredential, idChars)
 	}
 	return SessionID(s), nil
 }
@@ -28,7 +29,7 @@ const (
 	idChars = codec.Chars
 )
 
-// handle is a SessionID's bytes: what the process keys its maps by.
+// handle holds a SessionID's bytes. The process's maps are keyed by it.
 type handle codec.ID
 
 // parseHandle decodes the canonical spelling of a handle without allocating.
@@ -41,17 +42,15 @@ func (h handle) id() SessionID { return SessionID(codec.ID(h).String()) }
 
 func newHandle() handle { return handle(codec.New()) }
 
-// deriveHandle names the session of a credential that carries no handle of ours.
+// deriveHandle returns the handle of the session of a credential without a handle of ours.
 func deriveHandle(issuer, user, key string) handle { return handle(codec.Derive(issuer, user, key)) }
 
-// Token is what the client of a session holds: the handle and the secret that
-// proves it. It prints, logs and marshals as its handle, also inside a struct of
-// the host's; only [Token.Reveal] gives the secret away.
+// Token is what a client holds: the handle and the secret that proves it. It prints, logs and
+// marshals as its handle, also inside a struct of the host. Only [Token.Reveal] returns the secret.
 type Token struct {
 	handle handle
-	// hidden is the secret. Package fmt calls no method of a value in an unexported
-	// field and would print the bytes; it follows one pointer where a verb does not
-	// fit, and never two.
+	// hidden is the secret. Package fmt calls no method of a value in an unexported field and would
+	// print the bytes. If a verb does not fit, fmt follows one pointer but never two.
 	hidden **[codec.SecretBytes]byte
 }
 
@@ -61,7 +60,7 @@ func newToken() Token {
 	return Token{newHandle(), &secret}
 }
 
-// proof is what the client will carry; the zero Token's proves nothing.
+// proof returns the credential that the client will send. The zero Token's proof proves nothing.
 func (t Token) proof() codec.Proof {
 	p := codec.Proof{Handle: codec.ID(t.handle)}
 	if t.hidden != nil {
@@ -73,8 +72,8 @@ func (t Token) proof() codec.Proof {
 // ID returns the token's handle.
 func (t Token) ID() SessionID { return t.handle.id() }
 
-// Reveal returns the whole token, "handle.secret", to be given to the client and
-// to nobody else: whoever holds it is the session.
+// Reveal returns the whole token, "handle.secret". Send it only to the client: whoever has it can
+// use the session.
 func (t Token) Reveal() string {
 	p := t.proof()
 	return p.Handle.String() + "." + codec.Encoding.EncodeToString(p.Secret[:])
@@ -86,7 +85,7 @@ func (t Token) String() string { return string(t.ID()) }
 // GoString returns the handle.
 func (t Token) GoString() string { return "sessiontrack.Token(" + t.String() + ")" }
 
-// Format prints the handle, whatever the verb, so that no verb reaches the bytes.
+// Format prints the handle for every verb, so that no verb prints the secret.
 func (t Token) Format(f fmt.State, verb rune) {
 	if verb == 'v' && f.Flag('#') {
 		_, _ = f.Write([]byte(t.GoString()))

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// touchBatch is how many touches one call of the store gets: where rows per second
-	// level off, and short of the 2 s that a transaction may last.
+	// touchBatch is how many touches one call of the store gets. More do not raise the rows per
+	// second, and a transaction must end within 2 s.
 	touchBatch = 5000
-	// maxFlushBackOff bounds the wait between attempts while the store is away, so that
+	// maxFlushBackOff bounds the wait between attempts while the store is unreachable, so that
 	// activity is written within seconds of its return.
 	maxFlushBackOff = 4 * time.Second
 )
@@ -35,7 +35,7 @@ type touches struct {
 	clock   *storeclock.Clock
 
 	buffer    touchBuffer
-	flushing  chan struct{} // holds the one flush under way
+	flushing  chan struct{} // taken by the flush in progress
 	flushedAt atomic.Int64  // local time
 	soon      chan struct{}
 }
@@ -47,11 +47,11 @@ func (u *touches) init(o *Options, gone func(handle), b *backend, h *host, life 
 	u.flushing, u.soon = make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
-// touch records that a session was used at a moment of the store's time. It never
-// waits for the store once Start has run, and at most StoreTimeout before.
+// touch records that a session was used at a time of the store's clock. After Start it never waits
+// for the store; before Start it waits at most StoreTimeout.
 //
-// It reports whether the touch was queued, which happens once in TouchInterval: the
-// moment to look at what else may have changed.
+// It reports whether the touch was queued, which happens once per TouchInterval. That is the time
+// to check for other changes.
 func (u *touches) touch(ctx context.Context, e *entry, now int64) bool {
 	storeclock.Raise(&e.last, now)
 	queued := e.queued.Load()
@@ -80,12 +80,12 @@ func (u *touches) touchNow(ctx context.Context, e *entry, now int64) {
 	_, err := u.backend.touch(ctx, []TouchRecord{{e.handle.id(), fromMicros(now), e.serial}}, u.step)
 	if err != nil {
 		u.host.count(countTouchDropped, 1)
-		u.host.log.LogAttrs(ctx, warn, "sessiontrack: activity not recorded", sessionAttr(e.handle), errAttr(err))
+		u.host.log.LogAttrs(ctx, warn, "sessiontrack: activity was not recorded", sessionAttr(e.handle), errAttr(err))
 	}
 }
 
-// flush writes what the buffer holds. It returns the number of touches that are
-// still unwritten, with the store's error. Flushes run one at a time.
+// flush writes the buffer. It returns the number of touches that are still unwritten, and the
+// store's error. Flushes run one at a time.
 func (u *touches) flush(ctx context.Context) (int, error) {
 	if !acquire(ctx, u.flushing) { // a flush that waits for the store delays nobody past ctx
 		return u.buffer.len(), ctx.Err()
@@ -112,8 +112,7 @@ func (u *touches) flush(ctx context.Context) (int, error) {
 	return len(batch) - written, err
 }
 
-// acquire takes the place in a channel of one, and reports false where ctx is done
-// before it is free.
+// acquire takes the place in a channel of one. It returns false if ctx is done first.
 func acquire(ctx context.Context, place chan struct{}) bool {
 	select {
 	case place <- struct{}{}:
@@ -165,7 +164,7 @@ func (u *touches) flushBeforeRead(ctx context.Context) {
 	ctx, cancel := u.backend.long(detached(ctx))
 	defer cancel()
 	if _, err := u.flush(ctx); err != nil {
-		u.host.log.LogAttrs(ctx, warn, "sessiontrack: flush before an online question failed", errAttr(err))
+		u.host.log.LogAttrs(ctx, warn, "sessiontrack: the flush before an online question failed", errAttr(err))
 	}
 }
 
@@ -203,20 +202,20 @@ func (u *touches) run(ctx context.Context) {
 			return
 		}
 		if wait == 0 {
-			u.host.log.LogAttrs(ctx, warn, "sessiontrack: touches not written, will be tried again", countAttr(left), errAttr(err))
+			u.host.log.LogAttrs(ctx, warn, "sessiontrack: touches were not written and will be retried", countAttr(left),
+				errAttr(err))
 		}
 		wait = min(max(2*wait, u.interval), maxFlushBackOff)
 		retryAt = now + wait
 	}
 }
 
-// touchBuffer holds activity until it is written: one time per session, however
-// many requests, so that an outage cannot make it grow beyond the sessions that are
-// being used.
+// touchBuffer holds activity until it is written. It has one time per session, however many
+// requests, so that during an outage it cannot outgrow the number of sessions in use.
 type touchBuffer struct {
 	mu      sync.Mutex
 	pending map[handle]activity
-	writing map[handle]activity // what the flush under way has taken
+	writing map[handle]activity // taken by the flush in progress
 	limit   int
 }
 
@@ -225,7 +224,7 @@ type activity struct{ at, serial int64 }
 
 func (b *touchBuffer) init(limit int) { b.pending, b.limit = make(map[handle]activity), limit }
 
-// add records activity; false means that the buffer is full and it was dropped.
+// add records activity. It returns false if the buffer is full and the activity was dropped.
 func (b *touchBuffer) add(h handle, a activity) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -237,15 +236,15 @@ func (b *touchBuffer) add(h handle, a activity) bool {
 	return true
 }
 
-// latest returns the activity of a session that the store may not have yet.
+// latest returns activity of a session that may not be written yet.
 func (b *touchBuffer) latest(h handle) int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return max(b.pending[h].at, b.writing[h].at)
 }
 
-// take empties the buffer into the caller's hands, who gives back what it could not
-// write. Calls are serialised by the flusher.
+// take empties the buffer. The caller must pass to done what it could not write. Only the flusher
+// calls it.
 func (b *touchBuffer) take() map[handle]activity {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -253,7 +252,7 @@ func (b *touchBuffer) take() map[handle]activity {
 	return b.writing
 }
 
-// done ends the flush that take began; what is unwritten goes back.
+// done ends the flush that take began, and puts unwritten activity back.
 func (b *touchBuffer) done(unwritten []TouchRecord) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,9 +9,9 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
-// Tracker knows the sessions of one application: it finds the session of each
-// request, records activity, and ends sessions. Its methods may be called from any
-// number of goroutines. Several Trackers, in as many processes, share one Store.
+// Tracker tracks the sessions of one application: it finds the session of each request, records
+// activity, and ends sessions. It is safe for concurrent use. Several Trackers, in one process
+// each, share one Store.
 type Tracker struct {
 	opts  Options
 	clock storeclock.Clock
@@ -31,10 +31,9 @@ type Tracker struct {
 	attempts attempts
 }
 
-// New makes a Tracker over a store. opts may be nil; what it gets wrong is named in
-// the error, with its bound. Nothing is started and the store is not asked: until
-// [Tracker.Start] nothing is cached and activity is written as it comes, which is
-// all that a unit test needs.
+// New returns a Tracker over a store. opts may be nil. The error names the wrong option and its
+// bound. New starts nothing and does not call the store. Until [Tracker.Start] nothing is cached
+// and each activity is written at once, which is enough for a unit test.
 func New(store Store, opts *Options) (*Tracker, error) {
 	if err := checkStore(store); err != nil {
 		return nil, err
@@ -63,12 +62,11 @@ func New(store Store, opts *Options) (*Tracker, error) {
 	return t, nil
 }
 
-// Start begins the work in the background: writing activity, reading the feed of
-// ended sessions, samples, cleanup, names of devices. It first asks the store once,
-// and starts nothing where that fails, so that a wrong address, a missing table or, with
-// a [BunStore], a missing right or a setting that cannot work is seen at once; it may
-// then be called again. Where an earlier Shutdown has not seen the end of its work, Start
-// waits for that as long as ctx allows; called from a hook it fails instead.
+// Start starts the background work: it writes activity, polls the feed of ended sessions, takes
+// samples, cleans up and names devices. It first checks the store and starts nothing if that fails.
+// So it shows at once a wrong address, a missing table and, with a [BunStore], a missing right or a
+// wrong setting. It may then be called again. If the work of an earlier run has not ended yet,
+// Start waits for that until ctx is done; called from a hook it fails instead.
 //
 // ctx bounds the start only: the work lasts until Shutdown.
 func (t *Tracker) Start(ctx context.Context) error {
@@ -111,7 +109,7 @@ func (t *Tracker) probeStore(ctx context.Context) (prepare func(), err error) {
 		}, err
 	}
 	page, err := t.backend.endedSince(ctx, time.Time{}, 1)
-	if err == nil { // the time alone would not show that a table is missing
+	if err == nil { // the time alone would not show a missing table
 		_, err = t.backend.endedSince(ctx, page.Now, 1)
 	}
 	return func() {
@@ -121,7 +119,7 @@ func (t *Tracker) probeStore(ctx context.Context) (prepare func(), err error) {
 	}, err
 }
 
-// every returns a loop that calls f each interval until its context is done.
+// every returns a loop that calls f once per interval until its context is done.
 func every(interval time.Duration, f func(context.Context)) func(context.Context) {
 	return func(ctx context.Context) {
 		ticker := time.NewTicker(interval)
@@ -137,10 +135,10 @@ func every(interval time.Duration, f func(context.Context)) func(context.Context
 	}
 }
 
-// Shutdown ends the work in the background and writes the activity that is still
-// held; it waits for both until ctx is done, and says how many touches were lost.
-// Call it after the HTTP server's own Shutdown. It may come twice, before Start, or
-// without it. Requests that come later are served without a cache.
+// Shutdown stops the background work and writes the buffered activity. It waits for both until ctx
+// is done, and its error says how many touches were lost. Call it after the HTTP server's own
+// Shutdown. It may be called twice, before Start, or without Start. Later requests are served
+// without a cache.
 func (t *Tracker) Shutdown(ctx context.Context) error {
 	waited := t.life.Stop(ctx, inHook(ctx))
 	left, err := t.drain(ctx)
@@ -161,12 +159,12 @@ func (t *Tracker) drain(ctx context.Context) (int, error) {
 	return left, err
 }
 
-// End ends the live sessions that sel selects, on every replica: here at once,
-// elsewhere within MaxStaleness. It returns those that this call ended, as they now
-// are; one that had ended before is not among them. e.Reason is required.
+// End ends the live sessions that sel selects, on every replica: here at once, elsewhere within
+// MaxStaleness. It returns the sessions that this call ended, as they are now; a session that had
+// ended before is not among them. e.Reason is required.
 //
-// An error means that nothing was acknowledged, though the store may have carried it
-// out; ending again does no harm.
+// After an error nothing is acknowledged, but the store may have ended the sessions. A repeated
+// call does no harm.
 func (t *Tracker) End(ctx context.Context, sel Selector, e Ending) ([]Session, error) {
 	if err := e.Check(); err != nil {
 		return nil, wrapped("End", err)
@@ -192,7 +190,7 @@ func (t *Tracker) end(ctx context.Context, sel Selector, e Ending) (EndResult, e
 	return ended, nil
 }
 
-// ended takes sessions out of service here and tells the hook.
+// ended takes sessions out of service here and calls the hook.
 func (t *Tracker) ended(ctx context.Context, sessions []Session) {
 	t.host.count(countEnded, len(sessions))
 	t.events.publishLocal(nil, sessions)
@@ -206,7 +204,7 @@ func (t *Tracker) ended(ctx context.Context, sessions []Session) {
 	}
 }
 
-// created is what follows a Create, by Login or from a credential.
+// created does what follows each Create, by Login or from a credential.
 func (t *Tracker) created(ctx context.Context, n *NewSession, c CreateResult) {
 	t.host.count(countLogins, 1)
 	t.ended(ctx, c.Ended)
@@ -217,20 +215,20 @@ func (t *Tracker) created(ctx context.Context, n *NewSession, c CreateResult) {
 	}
 }
 
-// Cleanup ends the sessions that are past their limits and purges ended ones that
-// are past their retention, in small steps with rests between them: after the first
-// thousand it ends some 800 a second with the defaults. It returns how many sessions it
-// ended; several at once, on one process or many, count each session once. Idle ones are
-// ended no earlier than IdleTimeout + TouchInterval + FlushInterval + 1 s after their
-// latest activity, because that much of it may not have been written yet; requests are
-// refused from IdleTimeout on regardless.
+// Cleanup ends the sessions that are past their limits, and purges ended sessions that are past
+// their retention. It works in small steps with pauses between them: after the first thousand it
+// ends about 800 sessions a second with the defaults. It returns how many sessions it ended.
+// Several cleanups at once, in one process or many, count each session once.
+//
+// Idle sessions end no earlier than IdleTimeout + TouchInterval + FlushInterval + 1 s after their
+// latest activity, because activity may be unwritten for that long. Requests are refused from
+// IdleTimeout on.
 func (t *Tracker) Cleanup(ctx context.Context) (int, error) {
 	ended, err := t.janitor.cleanup(ctx, func() {})
 	return ended, wrapped("Cleanup", err)
 }
 
-// PollNow makes the feed of ended sessions be read at once: what a listener such as
-// package pglisten calls when it is told of an end, has reconnected or has any
-// doubt. It never blocks and may be called at any rate. The feed is read every
-// FeedInterval regardless.
+// PollNow polls the feed of ended sessions at once. A listener such as package pglisten calls it
+// when it hears of an end, after it has reconnected, and in any doubt. It never blocks and may be
+// called at any rate. The feed is also polled every FeedInterval.
 func (t *Tracker) PollNow() { t.near.pollNow() }

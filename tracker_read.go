@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Get returns a session by its handle, ended or not, from the store itself, or
-// [ErrNotFound].
+// Get returns a session by its handle, ended or not, or [ErrNotFound]. It reads the store itself.
 func (t *Tracker) Get(ctx context.Context, id SessionID) (Session, error) {
 	s, err := t.get(ctx, id)
 	return s, wrapped("Get", err)
@@ -40,12 +39,11 @@ func (t *Tracker) list(ctx context.Context, q Query) (Page, error) {
 	return t.backend.list(detached(ctx), q)
 }
 
-// WithinLimits reports whether a session is good now: not ended and inside both limits.
+// WithinLimits reports whether a session is good now: not ended and within both limits.
 func (t *Tracker) WithinLimits(s Session) bool { return t.gate.withinLimits(s, t.clock.Now()) }
 
-// CountOnline returns how many users were active within the window, 1 minute to 24
-// hours, and the moment that the figure holds for. Activity that this process holds is
-// written first, at most once a second.
+// CountOnline returns how many users were active within the window, 1 minute to 24 hours, and the
+// time of the figure. Activity in this process's buffer is written first, at most once a second.
 func (t *Tracker) CountOnline(ctx context.Context, window time.Duration) (int, time.Time, error) {
 	if err := checkWindow(window); err != nil {
 		return 0, time.Time{}, wrapped("CountOnline", err)
@@ -57,8 +55,8 @@ func (t *Tracker) CountOnline(ctx context.Context, window time.Duration) (int, t
 	return counts[0], now, nil
 }
 
-// OnlineUsers returns a page of the users active within q.Window, latest first. Limit
-// of 0 means 50, more than 100 is refused.
+// OnlineUsers returns a page of the users active within q.Window, latest first. A Limit of 0 means
+// 50; more than 100 is refused.
 func (t *Tracker) OnlineUsers(ctx context.Context, q OnlineQuery) (OnlinePage, error) {
 	if err := checkWindow(q.Window); err != nil {
 		return OnlinePage{}, wrapped("OnlineUsers", err)
@@ -73,19 +71,19 @@ func (t *Tracker) OnlineUsers(ctx context.Context, q OnlineQuery) (OnlinePage, e
 	return page, wrapped("OnlineUsers", err)
 }
 
-// OnlineStats returns the figures of this moment; they may be up to a second old, as
-// At says. It waits for the store, and no longer than ctx.
+// OnlineStats returns the present figures. They may be up to a second old; At is their time. It
+// waits for the store until ctx is done.
 func (t *Tracker) OnlineStats(ctx context.Context) (OnlineStats, error) {
 	stats, err := t.figures.onlineStats(ctx)
 	return stats, wrapped("OnlineStats", err)
 }
 
-// History returns what happened over a range: online users and active sessions as they
-// were sampled once a minute, and what began and ended as it was added up then. It
-// goes back to Options.HistoryRetention at most. Sessions are not looked at.
+// History returns the history of a range: online users and active sessions from the samples of each
+// minute, and the counts of logins and ends, which are rolled up each minute. It goes back at most
+// Options.HistoryRetention. It does not read sessions.
 //
-// Over a store without [Historian] only this process's own samples of the last two
-// days are told.
+// If the store is not a [Historian], it returns only this process's own samples of the last two
+// days.
 func (t *Tracker) History(ctx context.Context, r HistoryRange) (History, error) {
 	history, err := t.figures.history(ctx, r)
 	return history, wrapped("History", err)
@@ -112,9 +110,8 @@ func (t *Tracker) Subscribe(ctx context.Context, o SubscribeOptions) (*Subscript
 	return s, wrapped("Subscribe", err)
 }
 
-// EndStreams ends the streams of events by HTTP, so that http.Server.Shutdown, which
-// waits for them, can come to its end: register it with
-// (*http.Server).RegisterOnShutdown. Clients connect again by themselves.
+// EndStreams closes the HTTP streams of events. http.Server.Shutdown waits for them, so register it
+// with (*http.Server).RegisterOnShutdown. Clients reconnect automatically.
 func (t *Tracker) EndStreams() {
 	for _, s := range t.events.hub.streams.of(nil) {
 		s.Subscription.end(overShutDown)

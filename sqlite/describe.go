@@ -25,7 +25,7 @@ func (s *Store) Describe(ctx context.Context, batch []sessiontrack.SessionUpdate
 	return s.transaction(ctx, "describe", func(t *transaction) error {
 		for i := range batch {
 			if _, err := sessiontrack.ParseSessionID(string(batch[i].ID)); err != nil {
-				continue // cannot be a session's, and must not spoil the batch
+				continue // not a valid handle; it must not make the batch fail
 			}
 			if err := t.describe(&batch[i]); err != nil {
 				return err

@@ -78,7 +78,8 @@ func (b *builder) where(condition string, args ...any) {
 }
 
 func (b *builder) String() string {
-	return fmt.Sprintf("SELECT %s FROM %s WHERE true%s ORDER BY %s LIMIT %d", sessionColumns+", "+b.seen(), b.from, b.conditions, b.order, b.limit)
+	return fmt.Sprintf("SELECT %s FROM %s WHERE true%s ORDER BY %s LIMIT %d", sessionColumns+", "+b.seen(), b.from,
+		b.conditions, b.order, b.limit)
 }
 
 // seen is the column of the user's presence, 0 where the order is by sign-in.
@@ -118,7 +119,7 @@ func listQuery(q *sessiontrack.Query, now int64) *builder {
 	return b
 }
 
-// userList selects one user's sessions by sign-in, latest first.
+// userList selects one user's sessions by login, latest first.
 func userList(b *builder, q *sessiontrack.Query, now int64) {
 	b.from, b.order = "user_sessions AS s", userOrder
 	b.where("s.user_id = ?", q.UserID)
@@ -126,7 +127,8 @@ func userList(b *builder, q *sessiontrack.Query, now int64) {
 		b.active(q, now)
 	}
 	if q.Within > 0 {
-		b.where("EXISTS (SELECT 1 FROM user_presence AS p WHERE p.user_id = s.user_id AND p.last_activity > ?)", now-span(q.Within))
+		b.where("EXISTS (SELECT 1 FROM user_presence AS p WHERE p.user_id = s.user_id AND p.last_activity > ?)",
+			now-span(q.Within))
 	}
 	if c := q.After; !c.IsZero() {
 		b.where("(s.login_at, s.id) < (?, ?)", column(c.At), c.Serial)
@@ -140,9 +142,11 @@ func activityList(b *builder, q *sessiontrack.Query, users []string, now int64) 
 	b.from, b.order = "user_presence AS p CROSS JOIN user_sessions AS s ON s.user_id = p.user_id", activityOrder
 	switch {
 	case q.Address.IsValid():
-		b.from = "user_sessions AS s INDEXED BY user_sessions_live_ip_address CROSS JOIN user_presence AS p ON s.user_id = p.user_id"
+		b.from = "user_sessions AS s INDEXED BY user_sessions_live_ip_address CROSS JOIN user_presence AS p ON s.user_id = " +
+			"p.user_id"
 	case q.Device != "":
-		b.from = "user_sessions AS s INDEXED BY user_sessions_live_device_type CROSS JOIN user_presence AS p ON s.user_id = p.user_id"
+		b.from = "user_sessions AS s INDEXED BY user_sessions_live_device_type CROSS JOIN user_presence AS p ON s.user_id " +
+			"= p.user_id"
 	}
 	b.active(q, now)
 	if len(users) > 0 {

@@ -52,13 +52,13 @@ func timeOrZero(us sql.NullInt64) time.Time {
 	return timeOf(us.Int64)
 }
 
-// parseAddress is the zero Addr for anything but an address.
+// parseAddress returns the zero Addr for anything but an address.
 func parseAddress(s string) netip.Addr {
 	a, _ := netip.ParseAddr(s)
 	return a
 }
 
-// addressColumn is the empty text for no address.
+// addressColumn returns the text of an address, empty for no address.
 func addressColumn(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""

@@ -51,7 +51,7 @@ func (r refusal) Is(target error) bool { return target == ErrInvalid }
 // ConfigError says which field of a [Config] is wrong, and why.
 type ConfigError struct{ Field, Problem string }
 
-func (e *ConfigError) Error() string { return "jwtverify: " + e.Field + ": " + e.Problem }
+func (e *ConfigError) Error() string { return "jwtverify: " + e.Field + " " + e.Problem }
 
 func wrong(field, format string, args ...any) error {
 	return &ConfigError{Field: field, Problem: fmt.Sprintf(format, args...)}
@@ -165,7 +165,7 @@ func (v *Verifier) setKey() error {
 	}
 	for name, a := range v.algorithms {
 		if err := a.check(v.config.Key); err != nil {
-			return wrong("Key", "%s %v", name, err)
+			return wrong("Key", "for %s %v", name, err)
 		}
 	}
 	if secret, ok := v.config.Key.([]byte); ok {

@@ -6,9 +6,9 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
-// checkSearchPath refuses to make a second set of tables in the first schema of
-// search_path where a later one has a set: statements would lead to the new, empty one,
-// and everybody would be signed out.
+// checkSearchPath refuses to create a second set of tables in the first schema of search_path if a
+// later schema has a set. Statements would use the new, empty tables, and every user would be
+// signed out.
 func (m *migration) checkSearchPath(ctx context.Context) error {
 	var schemas []string
 	first := m.tables[0]
@@ -19,20 +19,21 @@ ORDER BY p.place LIMIT 1`, first.Name, pgdialect.Array(first.Columns)).Scan(ctx,
 	if err != nil || len(schemas) == 0 || schemas[0] == m.target {
 		return err
 	}
-	return faultf("search_path leads to schema %s first, which has no tables of this library, and then to schema %s, which has: "+
+	return faultf("search_path leads to schema %s first, which has no tables of this library, and then to schema %s, "+
+		"which has: "+
 		"name the one that is meant, BunOptions.Schema", m.target, schemas[0])
 }
 
-// foreignSQL returns the tables of these names that are there, with the first column that
-// they lack, or an empty text where they lack none.
+// foreignSQL returns the existing tables with these names, with the first column that they lack, or
+// an empty text.
 const foreignSQL = `SELECT t.name, coalesce((SELECT w.name FROM unnest(string_to_array(t.columns, ',')) WITH ORDINALITY AS w(name, place)
 	WHERE NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = w.name AND NOT a.attisdropped)
 	ORDER BY w.place LIMIT 1), '') AS lacks
 FROM unnest(?::text[], ?::text[]) WITH ORDINALITY AS t(name, columns, place)
 JOIN pg_class AS c ON c.relname = t.name AND c.relnamespace = to_regnamespace(quote_ident(?)) ORDER BY t.place LIMIT 1`
 
-// checkForeign refuses a schema that has a table of one of our names before anything was
-// applied: it is another application's, or was made by another tool.
+// checkForeign refuses a schema that has a table with one of our names before a migration was
+// applied: another application or another tool created it.
 func (m *migration) checkForeign(ctx context.Context) error {
 	names, columns := make([]string, len(m.tables)), make([]string, len(m.tables))
 	for i, t := range m.tables {
@@ -53,20 +54,23 @@ func (m *migration) checkForeign(ctx context.Context) error {
 	case err != nil || len(rows) == 0:
 		return err
 	case rows[0].Lacks != "":
-		return faultf("table %s of schema %s is not this library's: it has no column %s. "+twoWaysOut, rows[0].Name, m.target, rows[0].Lacks)
+		return faultf("table %s of schema %s is not this library's: it has no column %s. "+twoWaysOut, rows[0].Name, m.target,
+			rows[0].Lacks)
 	}
-	return faultf("table %s is in schema %s, and Migrate has not made it: if another tool applies the files of package migrations, "+
+	return faultf("table %s is in schema %s, and Migrate has not made it: if another tool applies the files of package "+
+		"migrations, "+
 		"leave the rest to it. If the table is not this library's: "+twoWaysOut, rows[0].Name, m.target)
 }
 
-const twoWaysOut = "rename it, with its indexes and constraints, or give the tables of this library a schema of their own: BunOptions.Schema"
+const twoWaysOut = "rename it, with its indexes and constraints, or give the tables of this library a schema of " +
+	"their own: BunOptions.Schema"
 
-// takenStates are the SQLSTATEs of a name that is taken: by a table or an index, by a
-// constraint or trigger, by a function, by a type.
+// takenStates are the SQLSTATEs for a name that exists already: of a table or index, of a
+// constraint or trigger, of a function, of a type.
 var takenStates = map[string]bool{"42P07": true, "42710": true, "42723": true}
 
-// explainTaken says what to do where a migration has met a name that is taken: a table that
-// was renamed keeps the names of its indexes and constraints.
+// explainTaken adds a remedy to the error of a migration that met an existing name. A renamed table
+// keeps the names of its indexes and constraints.
 func (db DB) explainTaken(ctx context.Context, target string, err error) error {
 	if !takenStates[sqlState(err)] {
 		return err
@@ -74,10 +78,12 @@ func (db DB) explainTaken(ctx context.Context, target string, err error) error {
 	var owners []string
 	found := db.NewRaw("SELECT t.relname || ' has ' || string_agg(i.relname, ', ' ORDER BY i.relname) FROM pg_class AS i "+
 		"JOIN pg_index AS x ON x.indexrelid = i.oid JOIN pg_class AS t ON t.oid = x.indrelid "+
-		"WHERE i.relnamespace = to_regnamespace(quote_ident(?)) AND i.relname LIKE 'user\\_sessions%' GROUP BY t.relname ORDER BY 1",
+		"WHERE i.relnamespace = to_regnamespace(quote_ident(?)) AND i.relname LIKE 'user\\_sessions%' GROUP BY t.relname "+
+		"ORDER BY 1",
 		target).Scan(ctx, &owners)
 	if found != nil || len(owners) == 0 {
 		return faultf("%w: a name is taken in schema %s by what is not this library's: %s", err, target, twoWaysOut)
 	}
-	return faultf("%w: a name is taken in schema %s by what is not this library's (%s): %s", err, target, joined(owners), twoWaysOut)
+	return faultf("%w: a name is taken in schema %s by what is not this library's (%s): %s", err, target, joined(owners),
+		twoWaysOut)
 }

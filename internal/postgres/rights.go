@@ -7,9 +7,8 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
-// rightsSQL returns the tables that are not there, with an empty right, and the rights
-// that are missing on the others. A right on some columns counts: whoever granted it so
-// knows which.
+// rightsSQL returns the missing tables, with an empty right, and the missing rights on the other
+// tables. A right on some columns counts as a right: whoever granted it chose the columns.
 const rightsSQL = `SELECT t.name, CASE WHEN o.oid IS NULL THEN '' ELSE string_agg(u.what, ', ') END AS what
 FROM unnest(?::text[], ?::text[]) AS t(name, rights), to_regclass('?(schema)' || t.name) AS o(oid),
 	unnest(string_to_array(t.rights, ',')) AS u(what)
@@ -26,7 +25,7 @@ func namesAndRights(tables []Table) (names, rights any) {
 	return pgdialect.Array(n), pgdialect.Array(r)
 }
 
-// checkRights names the tables and rights that are missing.
+// checkRights names the missing tables and rights.
 func checkRights(ctx context.Context, conn bun.Conn, role string, tables []Table) error {
 	var rows []struct {
 		Name string `bun:"name"`
@@ -49,7 +48,8 @@ func checkRights(ctx context.Context, conn bun.Conn, role string, tables []Table
 // CheckFunction returns an error where a function is missing or the role may not call it.
 func (db DB) CheckFunction(ctx context.Context, name string) error {
 	var may []bool
-	err := db.NewRaw("SELECT has_function_privilege(p.oid, 'EXECUTE') FROM to_regproc('?(schema)' || ?) AS p(oid) WHERE p.oid IS NOT NULL", name).
+	err := db.NewRaw("SELECT has_function_privilege(p.oid, 'EXECUTE') FROM to_regproc('?(schema)' || ?) AS p(oid) WHERE "+
+		"p.oid IS NOT NULL", name).
 		Scan(ctx, &may)
 	switch {
 	case err != nil:
@@ -62,12 +62,13 @@ func (db DB) CheckFunction(ctx context.Context, name string) error {
 	return nil
 }
 
-// checkPlace refuses tables that lie in several schemas: some are then another
-// application's, or of an earlier installation.
+// checkPlace refuses tables in several schemas: some belong to another application or an earlier
+// installation.
 func checkPlace(ctx context.Context, conn bun.Conn, tables []Table) error {
 	var schemas []string
 	names, _ := namesAndRights(tables)
-	err := conn.NewRaw("SELECT n.nspname || ' has ' || string_agg(t.name, ', ' ORDER BY t.name) FROM unnest(?::text[]) AS t(name) "+
+	err := conn.NewRaw("SELECT n.nspname || ' has ' || string_agg(t.name, ', ' ORDER BY t.name) FROM unnest(?::text[]) "+
+		"AS t(name) "+
 		"JOIN pg_class AS c ON c.oid = to_regclass('?(schema)' || t.name) JOIN pg_namespace AS n ON n.oid = c.relnamespace "+
 		"GROUP BY n.nspname ORDER BY n.nspname", names).Scan(ctx, &schemas)
 	if err != nil || len(schemas) < 2 {
@@ -76,8 +77,8 @@ func checkPlace(ctx context.Context, conn bun.Conn, tables []Table) error {
 	return faultf("the tables lie in several schemas: %s. Name the right one: BunOptions.Schema", joined(schemas))
 }
 
-// hiddenSQL returns the tables whose rows row level security hides from the role, with the
-// commands for which no policy lets anything pass.
+// hiddenSQL returns the tables whose rows row level security hides from the role, with the commands
+// that no policy allows.
 const hiddenSQL = `SELECT t.name, string_agg(u.what, ', ') AS what
 FROM unnest(?::text[], ?::text[]) AS t(name, rights), to_regclass('?(schema)' || t.name) AS o(oid),
 	unnest(string_to_array(t.rights, ',')) AS u(what)
@@ -87,8 +88,8 @@ WHERE row_security_active(o.oid) AND NOT EXISTS (
 		AND EXISTS (SELECT FROM unnest(p.polroles) AS r(oid) WHERE r.oid = 0 OR pg_has_role(r.oid, 'USAGE')))
 GROUP BY t.name ORDER BY t.name`
 
-// checkVisible names the tables that row level security closes to the role: live sessions
-// would look as if they were not there.
+// checkVisible names the tables that row level security hides from the role. Live sessions would
+// seem not to exist.
 func checkVisible(ctx context.Context, conn bun.IDB, role string, tables []Table) error {
 	var rows []struct {
 		Name string `bun:"name"`
@@ -105,13 +106,13 @@ func checkVisible(ctx context.Context, conn bun.IDB, role string, tables []Table
 	return faultf("%s: make the role their owner, give it BYPASSRLS, or a policy USING (true)", joined(hidden))
 }
 
-// CheckVisible returns an error where row level security hides the rows of a table.
+// CheckVisible returns an error if row level security hides the rows of a table.
 func (db DB) CheckVisible(ctx context.Context, table Table) error {
 	return checkVisible(ctx, db.DB, "current_user", []Table{table})
 }
 
-// writersSQL returns the roles that may write a table and are neither superusers, nor the
-// current role, nor the table's owner, nor members of these.
+// writersSQL returns the roles that may write a table, except superusers, the current role, the
+// table's owner, and members of these.
 const writersSQL = `SELECT r.rolname || ' may write ' || string_agg(t.name, ', ' ORDER BY t.name)
 FROM unnest(?::text[]) AS t(name) JOIN pg_class AS c ON c.oid = to_regclass('?(schema)' || t.name), pg_roles AS r
 WHERE NOT r.rolsuper AND r.rolname NOT LIKE 'pg\_%'
@@ -120,15 +121,15 @@ WHERE NOT r.rolsuper AND r.rolname NOT LIKE 'pg\_%'
 	AND (has_any_column_privilege(r.oid, c.oid, 'INSERT, UPDATE') OR has_table_privilege(r.oid, c.oid, 'DELETE, TRUNCATE'))
 GROUP BY r.rolname ORDER BY r.rolname LIMIT 10`
 
-// OtherWriters names roles beside the current one and the owner that may write the
-// tables, each with the tables: "anon may write user_sessions".
+// OtherWriters returns the roles besides the current one and the owner that may write the tables,
+// each with its tables: "anon may write user_sessions".
 func (db DB) OtherWriters(ctx context.Context, tables []Table) (writers []string, err error) {
 	names, _ := namesAndRights(tables)
 	err = db.NewRaw(writersSQL, names).Scan(ctx, &writers)
 	return writers, err
 }
 
-// joined makes one sentence of several findings.
+// joined joins several findings to one sentence.
 func joined(findings []string) (text string) {
 	for i, finding := range findings {
 		if i > 0 {

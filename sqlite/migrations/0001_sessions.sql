@@ -47,8 +47,8 @@ CREATE TABLE user_sessions (
         OR (user_id <> '' AND last_activity IS NOT NULL AND login_at IS NOT NULL))
 ) STRICT;
 
--- A user's sessions by sign-in; a user's live ones; the feed of ended sessions; what has
--- begun since a sample; what the lists filter by.
+-- The indexes serve, in this order: a user's sessions by login; a user's live sessions; the feed of
+-- ended sessions; the sessions that began since a sample; the filters of the lists.
 CREATE INDEX user_sessions_user_id ON user_sessions (user_id, login_at, id);
 CREATE INDEX user_sessions_live_user_id ON user_sessions (user_id, id) WHERE logout_at IS NULL;
 CREATE INDEX user_sessions_logout_at ON user_sessions (logout_at, id) WHERE logout_at IS NOT NULL;
@@ -98,8 +98,8 @@ BEGIN
     SELECT RAISE(ABORT, 'the session has ended and cannot change');
 END;
 
--- One row per user with a session that has not ended: who is online is answered here. It
--- moves in steps, so its index may follow it.
+-- One row per user with a session that has not ended. It answers who is online. It moves in steps,
+-- so an index on it is cheap.
 CREATE TABLE user_presence (
     user_id        TEXT PRIMARY KEY,
     last_activity  INTEGER NOT NULL
@@ -107,8 +107,8 @@ CREATE TABLE user_presence (
 
 CREATE INDEX user_presence_last_activity ON user_presence (last_activity DESC, user_id);
 
--- One row per user whose sessions were all ended: credentials of theirs that were issued
--- until then, and have not been seen yet, begin no session.
+-- One row per user whose sessions were all ended. A credential of that user that was issued before,
+-- and was never used, begins no session.
 CREATE TABLE user_fences (
     user_id  TEXT PRIMARY KEY,
     at       INTEGER NOT NULL,
@@ -130,7 +130,7 @@ CREATE TABLE online_samples (
     devices          TEXT NOT NULL
 ) STRICT;
 
--- One row for each minute that has been added up: how many sessions began and ended.
+-- One row per minute that was rolled up: the numbers of sessions that began and ended.
 CREATE TABLE session_minutes (
     at      INTEGER PRIMARY KEY,
     logins  INTEGER NOT NULL,
