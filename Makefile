@@ -7,7 +7,7 @@ BROWSER ?= 1
 RACE ?= -race
 # DEVICES are the labelled sets of user agents that make devices scores.
 DEVICES ?= internal/useragent/testdata/agents.jsonl
-TEST_TIMEOUT ?= 8m
+TEST_TIMEOUT ?= 20m
 FUZZTIME ?= 10s
 SOAK ?= 30m
 
