@@ -47,6 +47,7 @@ const (
 	countFailedOpen
 	countUnknown
 	countGuessing
+	countIssuerAhead
 	countReads
 	countTouches
 	countTouchDropped
@@ -70,6 +71,7 @@ var counterNames = [counterCount]string{
 	countFailedOpen:      "request.failed_open",
 	countUnknown:         "request.unknown_session",
 	countGuessing:        "request.guessing",
+	countIssuerAhead:     "request.issuer_ahead",
 	countReads:           "store.reads",
 	countTouches:         "touch.written",
 	countTouchDropped:    "touch.dropped",

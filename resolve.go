@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/sessiontrack/sessiontrack/internal/issuers"
 	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
@@ -28,6 +29,16 @@ type gate struct {
 
 	refused refusedCache
 	alarm   guessAlarm
+	issuers issuers.Clocks
+}
+
+// leeway is how long after its ExpiresAt a credential is still accepted. Of an Identifier of
+// the application's own that is not known, and taken to be the longest.
+func (g *gate) leeway() time.Duration {
+	if g.jwt != nil {
+		return g.jwt.verifier.Leeway()
+	}
+	return credentialLeeway
 }
 
 // leeway is how long after its ExpiresAt a credential is still accepted. Of an Identifier of
@@ -155,7 +166,7 @@ func (g *gate) miss(r *http.Request, h handle, derived bool, c *carriers, fresh 
 	var create *NewSession
 	if derived {
 		n := g.describer.newSession(r, id.UserID, h)
-		n.Session.Derived, n.IssuedAt, n.oneToken = true, id.IssuedAt, id.Key == "" && id.derived != handle{}
+		n.Session.Derived, n.IssuedAt, n.oneToken = true, g.issuedAt(id), id.Key == "" && id.derived != handle{}
 		if n.oneToken && !id.ExpiresAt.IsZero() {
 			n.Session.CredentialUntil = id.ExpiresAt.Add(credentialLeeway).UTC().Truncate(time.Microsecond)
 		}
@@ -174,6 +185,18 @@ func (g *gate) miss(r *http.Request, h handle, derived bool, c *carriers, fresh 
 		return known, nil
 	}
 	return nil, err
+}
+
+// issuedAt is when a credential was issued, at the latest, by the store's time: what its
+// user's fence is held against. A verifier accepts an iat as far in the future as its leeway.
+// The issuer's clock may then be so far ahead that a credential from before the fence names a
+// time after it: the leeway is taken off where the issuer is known to be ahead.
+func (g *gate) issuedAt(id *Identity) time.Time {
+	if id.IssuedAt.IsZero() || !g.issuers.Ahead(id.Issuer, id.IssuedAt, fromMicros(g.clock.Now())) {
+		return id.IssuedAt
+	}
+	g.host.count(countIssuerAhead, 1)
+	return id.IssuedAt.Add(-g.leeway())
 }
 
 // fetch reads the store. A fresh read runs alone, because its answer must not be older than the
