@@ -27,6 +27,7 @@ type backend struct {
 	clock   *storeclock.Clock
 	timeout time.Duration
 	down    atomic.Bool // the latest reading of the feed failed
+	busy    atomic.Bool // it found no connection: the store may be well
 }
 
 // What each built-in store can do.
@@ -71,6 +72,20 @@ func (b *backend) init(store Store, timeout time.Duration, host *host, clock *st
 
 // away reports whether the store is known to be away. Then no request waits for it.
 func (b *backend) away() bool { return b.down.Load() }
+
+// strained reports whether the store is away or has no connection to spare. Then cached
+// sessions are served without asking it.
+func (b *backend) strained() bool { return b.down.Load() || b.busy.Load() }
+
+// forgive forgets what the latest reading of the feed said of the store.
+func (b *backend) forgive() {
+	b.down.Store(false)
+	b.busy.Store(false)
+}
+
+// errBusy says that the store could not be asked, because the host's own work holds every
+// connection. It is no outage of the store: others still wait for a connection.
+var errBusy = fmt.Errorf("%w: the store was not asked", ErrUnavailable)
 
 // errAway refuses what would wait for a store that is known to be away.
 var errAway = fmt.Errorf("%w: known to be unreachable", ErrUnavailable)

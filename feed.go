@@ -2,6 +2,7 @@ package sessiontrack
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/storeclock"
@@ -190,6 +191,14 @@ func (n *near) storeAway(ctx context.Context, err error) {
 		return // Shutdown cancelled the poll; the store is not at fault
 	}
 	n.host.count(countFeedFailed, 1)
+	if errors.Is(err, errBusy) {
+		n.host.count(countPoolBusy, 1)
+		if !n.backend.busy.Swap(true) {
+			n.host.log.LogAttrs(ctx, warn, "sessiontrack: no free connection to read the ends of sessions; "+
+				"cached sessions are served for a while; give the pool more connections or hold them for less time", errAttr(err))
+		}
+		return
+	}
 	if !n.backend.down.Swap(true) {
 		n.host.log.LogAttrs(ctx, warn, "sessiontrack: store is unreachable; cached sessions are served for StaleGrace",
 			errAttr(err))
@@ -199,6 +208,7 @@ func (n *near) storeAway(ctx context.Context, err error) {
 // storeBack notes that the store can be reached, and has the activity written that was
 // held meanwhile.
 func (n *near) storeBack(ctx context.Context) {
+	n.backend.busy.Store(false)
 	if n.backend.down.Swap(false) {
 		n.host.log.LogAttrs(ctx, info, "sessiontrack: store is reachable again")
 		n.touches.flushSoon()

@@ -232,6 +232,12 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
+func (l *lockedWriter) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.String()
+}
+
 // testDirectory knows people by "user<id>", and everything about them but for user 2,
 // whom it does not know.
 type testDirectory struct {

@@ -49,7 +49,7 @@ func (n *near) init(o *Options, created func(context.Context, *NewSession, Creat
 // is tolerated because the store is known to be away.
 func (n *near) cached(h handle, local int64) *entry {
 	e := n.cache.get(h)
-	if e == nil || n.trusted(e, local) || n.backend.away() && n.tolerated(e, local) {
+	if e == nil || n.trusted(e, local) || n.backend.strained() && n.tolerated(e, local) {
 		return e
 	}
 	return nil

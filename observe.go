@@ -53,6 +53,7 @@ const (
 	countTouchDropped
 	countFlushFailed
 	countFeedFailed
+	countPoolBusy
 	countDescribeDropped
 	countHookDropped
 	countPanics
@@ -77,6 +78,7 @@ var counterNames = [counterCount]string{
 	countTouchDropped:    "touch.dropped",
 	countFlushFailed:     "touch.flush_failed",
 	countFeedFailed:      "feed.failed",
+	countPoolBusy:        "feed.no_connection",
 	countDescribeDropped: "describe.dropped",
 	countHookDropped:     "hook.dropped",
 	countPanics:          "callback.panics",

@@ -101,6 +101,9 @@ func bunFailed(verb string, err error) error {
 	case errors.Is(err, ErrExists), errors.Is(err, ErrLimit), errors.Is(err, ErrNotFound), errors.Is(err, ErrEnded):
 		return wrapped(verb, err)
 	}
+	if errors.Is(err, postgres.ErrPoolBusy) {
+		return fmt.Errorf("sessiontrack: %s: %w: %w", verb, errBusy, err)
+	}
 	if postgres.IsFault(err) {
 		return fmt.Errorf("sessiontrack: %s: %w: %w", verb, ErrStoreFault, err)
 	}

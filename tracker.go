@@ -114,7 +114,7 @@ func (t *Tracker) probeStore(ctx context.Context) (prepare func(), err error) {
 	}
 	return func() {
 		t.near.trustFrom(before, page.Now)
-		t.backend.down.Store(false)
+		t.backend.forgive()
 		t.events.hub.setOpen(true)
 	}, err
 }
@@ -153,7 +153,7 @@ func (t *Tracker) Shutdown(ctx context.Context) error {
 
 // drain brings a Tracker whose work has ended to where it was before Start.
 func (t *Tracker) drain(ctx context.Context) (int, error) {
-	t.backend.down.Store(false)
+	t.backend.forgive()
 	left, err := t.touches.flush(ctx)
 	t.near.cache.clear()
 	return left, err

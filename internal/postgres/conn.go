@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 
 	"github.com/uptrace/bun"
 )
@@ -20,7 +21,7 @@ func (db DB) OnConn(ctx context.Context, f func(bun.Conn) error) error {
 	for tries := 0; ; tries++ {
 		conn, err := db.Conn(ctx)
 		if err != nil {
-			return err
+			return db.unserved(err)
 		}
 		err = f(conn)
 		if wrongServer(err) {
@@ -31,6 +32,16 @@ func (db DB) OnConn(ctx context.Context, f func(bun.Conn) error) error {
 			return err
 		}
 	}
+}
+
+// unserved says so where an error comes of waiting for a connection while all that the pool
+// may have are in use: the server may be well, and others of the host hold the connections.
+func (db DB) unserved(err error) error {
+	stats := db.Stats()
+	if errors.Is(err, context.DeadlineExceeded) && stats.MaxOpenConnections > 0 && stats.InUse >= stats.MaxOpenConnections {
+		return fmt.Errorf("%w: %d of %d: %w", ErrPoolBusy, stats.InUse, stats.MaxOpenConnections, err)
+	}
+	return err
 }
 
 // noRetry marks an error after which OnConn must not try another connection, because the

@@ -10,6 +10,9 @@ var (
 	// have reached it.
 	ErrStandby = errors.New("the server is a standby")
 
+	// ErrPoolBusy says that no connection came free in time: all are in use.
+	ErrPoolBusy = errors.New("every connection of the pool is in use")
+
 	// errReadOnly refuses a server on which nobody could sign in or out.
 	errReadOnly = errors.New("transactions are read only: " +
 		"the server is a standby, or default_transaction_read_only is on")
