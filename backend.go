@@ -83,10 +83,6 @@ func (b *backend) forgive() {
 	b.busy.Store(false)
 }
 
-// errBusy says that the store could not be asked, because the host's own work holds every
-// connection. It is no outage of the store: others still wait for a connection.
-var errBusy = fmt.Errorf("%w: the store was not asked", ErrUnavailable)
-
 // errAway refuses what would wait for a store that is known to be away.
 var errAway = fmt.Errorf("%w: known to be unreachable", ErrUnavailable)
 

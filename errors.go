@@ -54,6 +54,10 @@ var (
 	// The request is refused with 401 and the code token_expired. It wraps [ErrInvalidCredential].
 	ErrExpiredCredential error = expiredCredential{}
 
+	// errBusy says that the store could not be asked, because the host's own work holds
+	// every connection. It is no outage of the store: others still wait for a connection.
+	errBusy = fmt.Errorf("%w: the store was not asked", ErrUnavailable)
+
 	// errCrossOrigin refuses an unsafe cross-origin request whose session came by cookie.
 	errCrossOrigin = errors.New("sessiontrack: cross-origin request")
 )
