@@ -4,7 +4,9 @@ SHELL := bash
 
 # BROWSER=0 does without Chromium: tests that drive a page are then skipped.
 BROWSER ?= 1
-RACE ?= -race
+# The SQLite drivers are C translated to Go. The race detector would make them many times
+# slower and has nothing to find in them.
+RACE ?= -race -gcflags=modernc.org/...=-race=false -gcflags=github.com/ncruces/...=-race=false
 # DEVICES are the labelled sets of user agents that make devices scores.
 DEVICES ?= internal/useragent/testdata/agents.jsonl
 TEST_TIMEOUT ?= 20m
