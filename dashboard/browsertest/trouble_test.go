@@ -141,10 +141,10 @@ func TestAHiddenPageRests(t *testing.T) {
 	require.Eventually(t, func() bool { return f.watchers() == 0 }, patience, 20*time.Millisecond, "nor does it keep its stream")
 	eval[bool](p, "hide('visible')")
 	p.says("#connection-text", "Live")
-	s := f.session(7)
-	s["sessionId"] = fmt.Sprintf("n%021d", 1)
-	f.publish("login", map[string]any{"session": s})
-	p.says(".list-count", "51 sessions so far")
+	figures := f.figures()
+	figures["online_users"] = 4321
+	f.publish("stats", map[string]any{"stats": figures})
+	p.says(".is-online .tile-value", "4,321")
 	p.clean()
 }
 
