@@ -41,15 +41,6 @@ func (g *gate) leeway() time.Duration {
 	return credentialLeeway
 }
 
-// leeway is how long after its ExpiresAt a credential is still accepted. Of an Identifier of
-// the application's own that is not known, and taken to be the longest.
-func (g *gate) leeway() time.Duration {
-	if g.jwt != nil {
-		return g.jwt.verifier.Leeway()
-	}
-	return credentialLeeway
-}
-
 func (g *gate) init(o *Options, d *describer) error {
 	g.identifier, g.alone, g.explicitOnly, g.idle = o.Identifier, o.SessionAlone, o.ExplicitOnly,
 		o.IdleTimeout.Microseconds()
