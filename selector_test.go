@@ -59,7 +59,7 @@ func TestEndRefusesIdleWithoutItsUnit(t *testing.T) {
 	require.NoError(t, err)
 	for _, d := range []time.Duration{30, time.Millisecond, time.Second - 1} {
 		_, err = tracker.End(t.Context(), Idle(d), Ending{Reason: ReasonAdmin})
-		require.ErrorContains(t, err, "Idle("+d.String()+"): want at least 1s")
+		require.ErrorContains(t, err, "Idle is "+d.String()+": want at least 1s")
 	}
 	_, err = tracker.End(t.Context(), Idle(time.Second), Ending{Reason: ReasonAdmin})
 	require.NoError(t, err)
