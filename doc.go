@@ -3,9 +3,10 @@
 //
 // A [Tracker] sits as middleware in front of the application's handlers. It finds the
 // session of each request, in memory where it can. It refuses what has ended, and records
-// activity without a write for each request. A [Store] keeps the sessions: [MemoryStore]
-// is for tests and for applications of one process, [BunStore] for PostgreSQL and any
-// number of processes.
+// activity without a write for each request. A [Store] keeps the sessions. [MemoryStore]
+// is for tests and for applications of one process. [BunStore] is for PostgreSQL and any
+// number of processes. Module sqlite has a store in one file, for a few processes on one
+// machine.
 //
 // # A session
 //
@@ -43,17 +44,17 @@
 // method_not_allowed (405), too_many_streams (503) and internal (500). The repository's
 // docs/http.md has every route and field.
 //
-// A refusal of a page clears a cookie that can never work again. The middleware refuses on
-// every path, the sign-in too: name those that must work with a session that has ended in
-// [Options.SessionOptional].
+// A refusal of a request for a page clears a cookie that can never work again. The
+// middleware refuses on every path, also on the sign-in's. [Options.SessionOptional] names
+// the paths that must work with a session that has ended.
 //
 // # Several processes
 //
 // Each process caches sessions, and reads the store's feed of ended ones every second. A
 // session that has ended is refused everywhere within [Options.MaxStaleness] (5 s), and
 // usually within one second; package pglisten makes that milliseconds. While the store
-// cannot be reached, cached sessions are served for [Options.StaleGrace] longer. A session
-// that cannot be checked is 503, never 401.
+// cannot be reached, or has no free connection, cached sessions are served for
+// [Options.StaleGrace] longer. A session that cannot be checked is 503, never 401.
 //
 // # In which order to read this
 //
