@@ -148,7 +148,8 @@ func AcceptClientHints(next http.Handler) http.Handler {
 
 // deviceTypes are in the order of the counts that are stored: it never changes.
 var deviceTypes = [...]DeviceType{
-	DeviceDesktop, DeviceMobile, DeviceTablet, DeviceBot, DeviceTV, DeviceConsole, DeviceWearable, DeviceOther, DeviceUnknown,
+	DeviceDesktop, DeviceMobile, DeviceTablet, DeviceBot, DeviceTV, DeviceConsole,
+	DeviceWearable, DeviceOther, DeviceUnknown,
 }
 
 // DeviceCounts are numbers by device type, in the order desktop, mobile, tablet, bot,

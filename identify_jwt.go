@@ -123,7 +123,9 @@ func NewJWTIdentifier(options JWTOptions) (*JWTIdentifier, error) {
 		return nil, fmt.Errorf("sessiontrack: JWTOptions.CacheSize is %d: want at most %d", options.CacheSize, maxCache)
 	}
 	if options.IssuerSessions && config.SessionClaim == "" {
-		return nil, errors.New("sessiontrack: JWTOptions.IssuerSessions is set and SessionClaim is \"-\": want a SessionClaim")
+		return nil, errors.New(
+			"sessiontrack: JWTOptions.IssuerSessions is set and SessionClaim is \"-\": want a SessionClaim",
+		)
 	}
 	j := &JWTIdentifier{verifier: verifier, issuerSessions: options.IssuerSessions}
 	if options.CacheSize >= 0 {

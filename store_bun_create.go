@@ -15,7 +15,8 @@ import (
 
 // createSQL calls the function of migration 0005, which does it all in one round trip.
 const createSQL = `SELECT c.outcome, c.reason, ` + sessionColumns + `
-FROM ?(schema)sessiontrack_create(?0::jsonb, ?1, ?2, ?3, ?4, ?5, ?6::timestamptz, ?7, ` + postgres.LockKey + `?9), ?8) AS c,
+FROM ?(schema)sessiontrack_create(?0::jsonb, ?1, ?2, ?3, ?4, ?5, ?6::timestamptz, ?7, ` + postgres.LockKey + `?9),
+	?8) AS c,
 	LATERAL jsonb_populate_record(NULL::?(schema)user_sessions, c.session) AS s`
 
 // bunCreated is a row of createSQL's answer. The columns of a session are NULL where there

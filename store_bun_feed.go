@@ -57,7 +57,8 @@ func (s *BunStore) readEnds(ctx context.Context, read func(bun.Conn) (standby bo
 
 // endedSQL puts sessions that ended at one time, as one call of End does, into one row. Thousands
 // of rows would cost the replica that reads them several times as much.
-const endedSQL = `SELECT statement_timestamp() AS now, pg_is_in_recovery() AS standby, g.* FROM (SELECT 1) AS one LEFT JOIN (
+const endedSQL = `SELECT statement_timestamp() AS now, pg_is_in_recovery() AS standby, g.* FROM (SELECT 1) AS one
+	LEFT JOIN (
 	SELECT e.logout_at, e.end_reason, e.ended_by, string_agg(e.session_id, ' ' ORDER BY e.id) AS ids
 	FROM (
 		SELECT s.id, s.session_id, s.logout_at, s.end_reason, s.ended_by FROM ?(schema)user_sessions AS s
@@ -107,11 +108,14 @@ type bunChange struct {
 }
 
 // noSession fills a session's columns in the rows of users.
-const noSession = `NULL::bigint AS id, NULL AS session_id, u.user_id, false AS derived, NULL AS ip_address, NULL AS ip_source,
-NULL AS country_code, NULL AS country, NULL AS region, NULL AS city, NULL AS login_ip_address, NULL AS login_ip_source,
+const noSession = `NULL::bigint AS id, NULL AS session_id, u.user_id, false AS derived, NULL AS ip_address,
+	NULL AS ip_source,
+NULL AS country_code, NULL AS country, NULL AS region, NULL AS city, NULL AS login_ip_address,
+	NULL AS login_ip_source,
 NULL AS user_agent, NULL AS client_hints, NULL AS device_type, NULL AS device_source, false AS device_ambiguous,
 NULL AS browser, NULL AS browser_version, NULL AS os, NULL AS os_version, NULL AS brand, NULL AS model,
-NULL::timestamptz AS login_at, u.last_activity, NULL::timestamptz AS expires_at, NULL::timestamptz AS credential_until,
+NULL::timestamptz AS login_at, u.last_activity, NULL::timestamptz AS expires_at,
+	NULL::timestamptz AS credential_until,
 NULL::timestamptz AS logout_at, NULL AS end_reason, NULL AS ended_by`
 
 // ChangesSince implements [ChangeFeed] with one statement. Each part reads a range of an index.

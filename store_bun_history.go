@@ -12,7 +12,8 @@ import (
 
 // rolledSQL returns the first minute that has not been rolled up. If none has been, it returns the
 // latest minute that can be.
-const rolledSQL = `SELECT coalesce((SELECT max(at) + interval '1 minute' FROM ?(schema)session_minutes), u.until - interval '1 minute') AS rolled, u.until
+const rolledSQL = `SELECT coalesce((SELECT max(at) + interval '1 minute'
+	FROM ?(schema)session_minutes), u.until - interval '1 minute') AS rolled, u.until
 FROM (SELECT date_trunc('minute', statement_timestamp() - ? * interval '1 microsecond', 'UTC')) AS u(until)`
 
 // minutesSQL rolls up minutes. Its arguments are the first minute and the end.
@@ -27,10 +28,12 @@ ON CONFLICT (at) DO NOTHING`
 
 const begunByQuarterSQL = `SELECT to_timestamp(floor(extract(epoch FROM login_at) / 900) * 900) AS at,
 	device_type, browser, os, country_code, count(*) AS n
-FROM ?(schema)user_sessions WHERE login_at >= ?0 AND login_at < ?1 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 6 DESC, 2, 3, 4, 5`
+FROM ?(schema)user_sessions WHERE login_at >= ?0 AND login_at < ?1 GROUP BY 1, 2, 3, 4, 5
+	ORDER BY 1, 6 DESC, 2, 3, 4, 5`
 
 const endedByQuarterSQL = `SELECT to_timestamp(floor(extract(epoch FROM logout_at) / 900) * 900) AS at,
-	width_bucket(round(extract(epoch FROM CASE WHEN end_reason = ?2 THEN last_activity ELSE logout_at END - login_at) * 1000000)::bigint, ?3::bigint[]) AS bucket,
+	width_bucket(round(extract(epoch FROM CASE WHEN end_reason = ?2 THEN last_activity
+		ELSE logout_at END - login_at) * 1000000)::bigint, ?3::bigint[]) AS bucket,
 	count(*) AS n
 FROM ?(schema)user_sessions WHERE logout_at >= ?0 AND logout_at < ?1 AND login_at IS NOT NULL GROUP BY 1, 2`
 
@@ -169,16 +172,20 @@ func (r *bunQuarter) quarter() (HistoryQuarter, error) {
 	return q, json.Unmarshal([]byte(r.Counts), &q.Counts)
 }
 
-const stepsSQL = `SELECT width_bucket(at, ?0::timestamptz[]) AS span, count(*) AS samples, count(devices) AS device_samples,
+const stepsSQL = `SELECT width_bucket(at, ?0::timestamptz[]) AS span, count(*) AS samples,
+	count(devices) AS device_samples,
 	sum(online) AS online, max(online) AS peak, sum(sessions) AS sessions,
-	ARRAY[coalesce(sum(devices[1]), 0), coalesce(sum(devices[2]), 0), coalesce(sum(devices[3]), 0), coalesce(sum(devices[4]), 0), coalesce(sum(devices[5]), 0),
-		coalesce(sum(devices[6]), 0), coalesce(sum(devices[7]), 0), coalesce(sum(devices[8]), 0), coalesce(sum(devices[9]), 0)]::bigint[] AS devices
+	ARRAY[coalesce(sum(devices[1]), 0), coalesce(sum(devices[2]), 0), coalesce(sum(devices[3]), 0),
+		coalesce(sum(devices[4]), 0), coalesce(sum(devices[5]), 0),
+		coalesce(sum(devices[6]), 0), coalesce(sum(devices[7]), 0), coalesce(sum(devices[8]), 0),
+			coalesce(sum(devices[9]), 0)]::bigint[] AS devices
 FROM ?(schema)online_samples WHERE at >= ?1 AND at < ?2 GROUP BY 1`
 
 const stepMinutesSQL = `SELECT width_bucket(at, ?0::timestamptz[]) AS span, sum(logins) AS logins, sum(ends) AS ends
 FROM ?(schema)session_minutes WHERE at >= ?1 AND at < ?2 GROUP BY 1`
 
-const dayPeaksSQL = `SELECT DISTINCT ON (span) width_bucket(at, ?0::timestamptz[]) AS span, at, very_active, online, recently_active, sessions, devices
+const dayPeaksSQL = `SELECT DISTINCT ON (span) width_bucket(at, ?0::timestamptz[]) AS span, at, very_active, online,
+	recently_active, sessions, devices
 FROM ?(schema)online_samples WHERE at >= ?1 AND at < ?2 ORDER BY span, online DESC, at`
 
 // bunStep is a row about one span, numbered from 1.

@@ -93,7 +93,8 @@ const sweepLimit = 2000
 const sweepSQL = `WITH looked AS MATERIALIZED (
 	SELECT p.user_id FROM ?(schema)user_presence AS p WHERE p.user_id > ? ORDER BY p.user_id LIMIT ?
 ) SELECT l.user_id, l.user_id = (SELECT max(user_id) FROM looked) AS last, (
-	SELECT 1 FROM ?(schema)user_sessions AS s WHERE s.user_id >= l.user_id AND s.user_id <= l.user_id AND s.logout_at IS NULL
+	SELECT 1 FROM ?(schema)user_sessions AS s WHERE s.user_id >= l.user_id AND s.user_id <= l.user_id
+		AND s.logout_at IS NULL
 	ORDER BY s.user_id, s.id LIMIT 1) IS NULL AS gone
 FROM looked AS l`
 

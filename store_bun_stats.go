@@ -17,7 +17,8 @@ const sampleTimeout = 30 * time.Second
 // onlineColumns count the users of three windows. The first three arguments are the windows in
 // microseconds.
 const (
-	onlineUsers = `SELECT count(*) FROM ?(schema)user_presence WHERE last_activity < 'infinity' AND last_activity > statement_timestamp() - interval '1 microsecond' * `
+	onlineUsers = `SELECT count(*) FROM ?(schema)user_presence WHERE last_activity < 'infinity'
+		AND last_activity > statement_timestamp() - interval '1 microsecond' * `
 
 	onlineColumns = `(` + onlineUsers + `?0) AS very_active, (` + onlineUsers + `?1) AS online, (` + onlineUsers +
 		`?2) AS recently_active`
@@ -38,7 +39,8 @@ LEFT JOIN (SELECT at, taken_at, sessions FROM ?(schema)online_samples ORDER BY a
 // when it was ended. The time is an argument and not a subquery, so that the planner knows how
 // recent it is.
 const sinceColumn = `(SELECT count(*) FROM ?(schema)user_sessions WHERE login_at > ?3 AND login_at < 'infinity')
-	- (SELECT count(*) FROM ?(schema)user_sessions WHERE logout_at > ?3 AND logout_at < 'infinity' AND end_reason NOT IN (?4, ?5)) AS sessions`
+	- (SELECT count(*) FROM ?(schema)user_sessions WHERE logout_at > ?3 AND logout_at < 'infinity'
+		AND end_reason NOT IN (?4, ?5)) AS sessions`
 
 const peakSQL = `SELECT ` + sampleColumns + ` FROM ?(schema)online_samples
 WHERE at >= ? ORDER BY online DESC, at LIMIT 1`
@@ -47,7 +49,8 @@ WHERE at >= ? ORDER BY online DESC, at LIMIT 1`
 // live sessions once for the total and the device types. The last argument has the names of the
 // types in the order of [DeviceCounts].
 const sampleSQL = `WITH live AS MATERIALIZED (
-	SELECT CASE WHEN device_type = '' THEN 'unknown' WHEN device_type = ANY(?4::text[]) THEN device_type ELSE 'other' END AS kind, count(*) AS n
+	SELECT CASE WHEN device_type = '' THEN 'unknown' WHEN device_type = ANY(?4::text[]) THEN device_type
+		ELSE 'other' END AS kind, count(*) AS n
 	FROM ?(schema)user_sessions WHERE logout_at IS NULL AND (expires_at IS NULL OR expires_at > statement_timestamp())
 		AND (?3 = 0 OR last_activity > statement_timestamp() - ?3 * interval '1 microsecond') GROUP BY 1
 )
@@ -55,8 +58,10 @@ INSERT INTO ?(schema)online_samples AS o (at, taken_at, very_active, online, rec
 SELECT date_trunc('minute', statement_timestamp(), 'UTC'), statement_timestamp(),
 	` + onlineColumns + `,
 	(SELECT coalesce(sum(n), 0) FROM live),
-	ARRAY(SELECT coalesce((SELECT n FROM live WHERE kind = t.name), 0) FROM unnest(?4::text[]) WITH ORDINALITY AS t(name, place) ORDER BY t.place)
-WHERE NOT EXISTS (SELECT 1 FROM ?(schema)online_samples WHERE at >= date_trunc('minute', statement_timestamp(), 'UTC'))
+	ARRAY(SELECT coalesce((SELECT n FROM live WHERE kind = t.name), 0)
+		FROM unnest(?4::text[]) WITH ORDINALITY AS t(name, place) ORDER BY t.place)
+WHERE NOT EXISTS (SELECT 1 FROM ?(schema)online_samples
+	WHERE at >= date_trunc('minute', statement_timestamp(), 'UTC'))
 ON CONFLICT (at) DO NOTHING RETURNING ` + sampleColumns
 
 const sampleColumns = `at, very_active, online, recently_active, sessions, devices`

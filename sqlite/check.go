@@ -52,10 +52,16 @@ func (s *Store) checkSettings(ctx context.Context) error {
 		wrong = append(wrong, fmt.Errorf("%w: SQLite is %s: want %d.%d or later", ErrUnfit, version, leastMajor, leastMinor))
 	}
 	if journal != "wal" {
-		wrong = append(wrong, fmt.Errorf("%w: journal_mode is %s: want wal, or every reader waits for every writer", ErrUnfit, journal))
+		wrong = append(
+			wrong,
+			fmt.Errorf("%w: journal_mode is %s: want wal, or every reader waits for every writer", ErrUnfit, journal),
+		)
 	}
 	if synchronous < 2 {
-		wrong = append(wrong, fmt.Errorf("%w: synchronous is %d: want 2 (FULL), or a power cut brings ended sessions back", ErrUnfit, synchronous))
+		wrong = append(
+			wrong,
+			fmt.Errorf("%w: synchronous is %d: want 2 (FULL), or a power cut brings ended sessions back", ErrUnfit, synchronous),
+		)
 	}
 	return errors.Join(wrong...)
 }
@@ -96,7 +102,10 @@ func (s *Store) checkTables(ctx context.Context) error {
 // read-only fails here and not at the first sign-in.
 func (s *Store) checkWrites(ctx context.Context) error {
 	return s.transaction(ctx, "check", func(t *transaction) error {
-		_, err := t.exec("INSERT INTO session_leases (job, given_at) VALUES ('check', ?1) ON CONFLICT (job) DO UPDATE SET given_at = ?1", t.now)
+		_, err := t.exec(
+			"INSERT INTO session_leases (job, given_at) VALUES ('check', ?1) ON CONFLICT (job) DO UPDATE SET given_at = ?1",
+			t.now,
+		)
 		return err
 	})
 }

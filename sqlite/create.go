@@ -123,19 +123,43 @@ func (t *transaction) insert(n *sessiontrack.NewSession) (sessiontrack.Session, 
 	if n.Lifetime > 0 {
 		expires = min(t.now+span(n.Lifetime), maxMicros)
 	}
-	_, err := t.exec(`INSERT INTO user_sessions (session_id, user_id, derived, secret_hash,
+	_, err := t.exec(
+		`INSERT INTO user_sessions (session_id, user_id, derived, secret_hash,
 		ip_address, ip_source, country_code, country, region, city, login_ip_address, login_ip_source,
 		user_agent, client_hints, device_type, device_source, device_ambiguous,
 		browser, browser_version, os, os_version, brand, model,
 		login_at, last_activity, expires_at, credential_until)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?24, ?25, ?26)`,
-		string(a.ID), a.UserID, a.Derived, hash,
-		addressColumn(a.Address), short(a.AddressSource), short(l.CountryCode), short(l.Country), short(l.Region), short(l.City),
-		addressColumn(a.LoginAddress), short(a.LoginAddressSource),
-		cut(a.UserAgent, maxUserAgent), cut(a.ClientHints, maxHints),
-		short(d.Type), short(d.Source), d.Ambiguous,
-		short(d.Browser), short(d.BrowserVersion), short(d.OS), short(d.OSVersion), short(d.Brand), short(d.Model),
-		t.now, expires, columnOrNull(a.CredentialUntil))
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
+			?24, ?24, ?25, ?26)`,
+		string(a.ID),
+		a.UserID,
+		a.Derived,
+		hash,
+		addressColumn(
+			a.Address,
+		),
+		short(a.AddressSource),
+		short(l.CountryCode),
+		short(l.Country),
+		short(l.Region),
+		short(l.City),
+		addressColumn(a.LoginAddress),
+		short(a.LoginAddressSource),
+		cut(a.UserAgent, maxUserAgent),
+		cut(a.ClientHints, maxHints),
+		short(d.Type),
+		short(d.Source),
+		d.Ambiguous,
+		short(d.Browser),
+		short(d.BrowserVersion),
+		short(d.OS),
+		short(d.OSVersion),
+		short(d.Brand),
+		short(d.Model),
+		t.now,
+		expires,
+		columnOrNull(a.CredentialUntil),
+	)
 	if err != nil {
 		return sessiontrack.Session{}, err
 	}

@@ -11,7 +11,11 @@ import (
 )
 
 // End implements [sessiontrack.Store].
-func (s *Store) End(ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending) (sessiontrack.EndResult, error) {
+func (s *Store) End(
+	ctx context.Context,
+	sel sessiontrack.Selector,
+	e sessiontrack.Ending,
+) (sessiontrack.EndResult, error) {
 	c, err := sel.Criteria()
 	if err != nil {
 		return sessiontrack.EndResult{}, err
@@ -45,7 +49,8 @@ func (s *Store) End(ctx context.Context, sel sessiontrack.Selector, e sessiontra
 
 func (t *transaction) raiseFence(userID string, reason sessiontrack.EndReason) error {
 	_, err := t.exec(`INSERT INTO user_fences (user_id, at, reason) VALUES (?, ?, ?)
-		ON CONFLICT (user_id) DO UPDATE SET at = max(at, excluded.at), reason = excluded.reason`, userID, t.now, string(reason))
+		ON CONFLICT (user_id) DO UPDATE SET at = max(at, excluded.at),
+			reason = excluded.reason`, userID, t.now, string(reason))
 	return err
 }
 

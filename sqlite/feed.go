@@ -27,7 +27,8 @@ func (s *Store) EndedSince(ctx context.Context, since time.Time, limit int) (ses
 		e.LogoutAt = timeOf(at)
 		page.Ended = append(page.Ended, e)
 		return err
-	}, "SELECT session_id, logout_at, end_reason, ended_by FROM user_sessions WHERE logout_at > ? ORDER BY logout_at, id LIMIT ?",
+	}, "SELECT session_id, logout_at, end_reason, ended_by FROM user_sessions "+
+		"WHERE logout_at > ? ORDER BY logout_at, id LIMIT ?",
 		column(since), limit+1)
 	if err != nil {
 		return sessiontrack.EndedPage{}, failed("ended since", err)
@@ -72,7 +73,12 @@ func (s *Store) snapshot(ctx context.Context, f func(*sql.Conn) error) error {
 	return f(conn)
 }
 
-func changesOf(ctx context.Context, conn *sql.Conn, q *sessiontrack.ChangeQuery, out *sessiontrack.Changes) (err error) {
+func changesOf(
+	ctx context.Context,
+	conn *sql.Conn,
+	q *sessiontrack.ChangeQuery,
+	out *sessiontrack.Changes,
+) (err error) {
 	if !q.Ended.IsZero() {
 		if out.Ended, out.MoreEnded, err = changed(ctx, conn, "logout_at", q.Ended, q.Limit); err != nil {
 			return err
@@ -105,19 +111,30 @@ func changesOf(ctx context.Context, conn *sql.Conn, q *sessiontrack.ChangeQuery,
 }
 
 // changed returns the sessions whose time in that column is later.
-func changed(ctx context.Context, conn *sql.Conn, at string, since time.Time, limit int) (list []sessiontrack.Session, more bool, err error) {
+func changed(
+	ctx context.Context,
+	conn *sql.Conn,
+	at string,
+	since time.Time,
+	limit int,
+) (list []sessiontrack.Session, more bool, err error) {
 	err = each(ctx, conn, func(rows *sql.Rows) error {
 		row, err := scanSession(rows)
 		list = append(list, row)
 		return err
-	}, "SELECT "+sessionColumns+" FROM user_sessions AS s WHERE s."+at+" > ? ORDER BY s."+at+", s.id LIMIT ?", column(since), limit+1)
+	}, "SELECT "+sessionColumns+" FROM user_sessions AS s WHERE s."+at+" > ? ORDER BY s."+at+", s.id LIMIT ?",
+		column(since), limit+1)
 	if err == nil && len(list) > limit {
 		return list[:limit], true, nil
 	}
 	return list, false, err
 }
 
-func seenSince(ctx context.Context, conn *sql.Conn, q *sessiontrack.ChangeQuery) (seen []sessiontrack.OnlineUser, err error) {
+func seenSince(
+	ctx context.Context,
+	conn *sql.Conn,
+	q *sessiontrack.ChangeQuery,
+) (seen []sessiontrack.OnlineUser, err error) {
 	query, args := "SELECT user_id, last_activity FROM user_presence WHERE last_activity > ?", []any{column(q.Seen)}
 	if b := q.Before; !b.IsZero() {
 		at := column(b.At)

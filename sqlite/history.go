@@ -44,7 +44,10 @@ func (s *Store) RollUp(ctx context.Context, keep time.Duration) error {
 	}
 	return s.transaction(ctx, "roll up", func(t *transaction) error {
 		for _, table := range [...]string{"online_samples", "session_minutes", "session_quarters"} {
-			_, err := t.exec("DELETE FROM "+table+" WHERE at IN (SELECT at FROM "+table+" WHERE at < ? ORDER BY at LIMIT 10000)", t.now-span(keep))
+			_, err := t.exec(
+				"DELETE FROM "+table+" WHERE at IN (SELECT at FROM "+table+" WHERE at < ? ORDER BY at LIMIT 10000)",
+				t.now-span(keep),
+			)
 			if err != nil {
 				return err
 			}
@@ -124,7 +127,8 @@ func (t *transaction) addBegun(from, until int64, of func(int64) *sessiontrack.H
 		q.Counts.AddSignIns(device, browser, system, country, n)
 		return err
 	}, `SELECT login_at - login_at % ?3 AS at, device_type, browser, os, country_code, count(*) AS n
-		FROM user_sessions WHERE login_at >= ?1 AND login_at < ?2 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 6 DESC, 2, 3, 4, 5`, from, until, quarter)
+		FROM user_sessions WHERE login_at >= ?1 AND login_at < ?2 GROUP BY 1, 2, 3, 4, 5
+			ORDER BY 1, 6 DESC, 2, 3, 4, 5`, from, until, quarter)
 }
 
 func (t *transaction) addEnded(from, until int64, of func(int64) *sessiontrack.HistoryQuarter) error {
@@ -134,7 +138,8 @@ func (t *transaction) addEnded(from, until int64, of func(int64) *sessiontrack.H
 		of(at).Counts.AddDuration(time.Duration(lasted) * time.Microsecond)
 		return err
 	}, `SELECT logout_at, CASE WHEN end_reason = ?3 THEN last_activity ELSE logout_at END - login_at
-		FROM user_sessions WHERE logout_at >= ?1 AND logout_at < ?2 AND login_at IS NOT NULL`, from, until, string(sessiontrack.ReasonIdle))
+		FROM user_sessions WHERE logout_at >= ?1 AND logout_at < ?2
+			AND login_at IS NOT NULL`, from, until, string(sessiontrack.ReasonIdle))
 }
 
 func scanQuarter(rows *sql.Rows) (q sessiontrack.HistoryQuarter, err error) {
@@ -182,7 +187,13 @@ func (s *Store) ReadHistory(ctx context.Context, q sessiontrack.HistoryQuery) (s
 }
 
 // addMinutes adds the minutes' sign-ins and ends to their steps.
-func addMinutes(ctx context.Context, q querier, from, to int64, bounds []time.Time, steps []sessiontrack.HistoryStep) error {
+func addMinutes(
+	ctx context.Context,
+	q querier,
+	from, to int64,
+	bounds []time.Time,
+	steps []sessiontrack.HistoryStep,
+) error {
 	return each(ctx, q, func(rows *sql.Rows) error {
 		var at int64
 		var logins, ends int

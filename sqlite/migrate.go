@@ -16,7 +16,8 @@ var migrations embed.FS
 
 // versionTable is a table of ours: PRAGMA user_version belongs to the host, whose own
 // tables may stand in the same file.
-const versionTable = `CREATE TABLE IF NOT EXISTS sessiontrack_migrations (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT`
+const versionTable = `CREATE TABLE IF NOT EXISTS sessiontrack_migrations (version INTEGER PRIMARY KEY,
+	applied_at INTEGER NOT NULL) STRICT`
 
 // steps returns the migrations in order; the first is number 1.
 func steps() (list []string, err error) {
@@ -64,7 +65,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 			if _, err := t.exec(list[i]); err != nil {
 				return fmt.Errorf("migration %d: %w", i+1, err)
 			}
-			if _, err := t.exec("INSERT INTO sessiontrack_migrations (version, applied_at) VALUES (?, ?)", i+1, t.now); err != nil {
+			_, err := t.exec("INSERT INTO sessiontrack_migrations (version, applied_at) VALUES (?, ?)", i+1, t.now)
+			if err != nil {
 				return err
 			}
 		}
@@ -73,7 +75,12 @@ func (s *Store) Migrate(ctx context.Context) error {
 }
 
 func newerError(version, known int) error {
-	return fmt.Errorf("%w: the file's tables have version %d and this program knows %d: run the newer program, or restore a backup", ErrUnfit, version, known)
+	return fmt.Errorf(
+		"%w: the file's tables have version %d and this program knows %d: run the newer program, or restore a backup",
+		ErrUnfit,
+		version,
+		known,
+	)
 }
 
 // versionOf is the number of the latest migration that was applied.
@@ -98,7 +105,11 @@ func tables(ctx context.Context, q querier) (versions, sessions bool, err error)
 func (t *transaction) notForeign() error {
 	versions, sessions, err := tables(t.ctx, t.conn)
 	if err == nil && sessions && !versions {
-		return fmt.Errorf("%w: the file has a table user_sessions that is not sessiontrack's: rename it with ALTER TABLE, or use a file of its own", ErrUnfit)
+		return fmt.Errorf(
+			"%w: the file has a table user_sessions that is not sessiontrack's: "+
+				"rename it with ALTER TABLE, or use a file of its own",
+			ErrUnfit,
+		)
 	}
 	return err
 }

@@ -54,7 +54,8 @@ func (s *Store) ListOnline(ctx context.Context, q sessiontrack.OnlineQuery) (ses
 	}, `SELECT p.user_id, p.last_activity,
 		(SELECT count(*) FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL),
 		(SELECT max(s.last_activity) FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL)
-		FROM user_presence AS p WHERE p.last_activity > ?`+after+` ORDER BY p.last_activity DESC, p.user_id LIMIT `+fmt.Sprint(q.Limit+1), args...)
+		FROM user_presence AS p WHERE p.last_activity > ?`+after+` ORDER BY p.last_activity DESC, p.user_id
+			LIMIT `+fmt.Sprint(q.Limit+1), args...)
 	if err != nil {
 		return sessiontrack.OnlinePage{}, failed("list online", err)
 	}

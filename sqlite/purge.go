@@ -10,7 +10,8 @@ import (
 // credential may be good. ?1 is the time, ?2 the retention and ?3 KeepEnded.
 const rememberSQL = `(s.derived AND ?1 < coalesce(s.credential_until, s.logout_at + max(?2, ?3)))`
 
-const dueSQL = `SELECT s.id FROM user_sessions AS s WHERE s.logout_at <= ?1 - ?2 AND s.user_id <> '' ORDER BY s.logout_at LIMIT ?4`
+const dueSQL = `SELECT s.id FROM user_sessions AS s WHERE s.logout_at <= ?1 - ?2 AND s.user_id <> ''
+	ORDER BY s.logout_at LIMIT ?4`
 
 const deleteSQL = `DELETE FROM user_sessions AS s WHERE s.id IN (` + dueSQL + `) AND NOT ` + rememberSQL
 
@@ -26,9 +27,11 @@ const blankSQL = `UPDATE user_sessions AS s SET user_id = '', secret_hash = NULL
 // credentials. The index is named: by itself SQLite takes the users' index for user_id = ”
 // and sorts every handle that is still remembered.
 const forgetSQL = `DELETE FROM user_sessions WHERE id IN (
-	SELECT id FROM (SELECT id FROM user_sessions INDEXED BY user_sessions_remembered WHERE logout_at IS NOT NULL AND user_id = ''
+	SELECT id FROM (SELECT id FROM user_sessions INDEXED BY user_sessions_remembered WHERE logout_at IS NOT NULL
+		AND user_id = ''
 		AND credential_until <= ?1 AND logout_at <= ?1 - ?2 ORDER BY credential_until LIMIT ?4)
-	UNION ALL SELECT id FROM (SELECT id FROM user_sessions INDEXED BY user_sessions_remembered WHERE logout_at IS NOT NULL AND user_id = ''
+	UNION ALL SELECT id FROM (SELECT id FROM user_sessions INDEXED BY user_sessions_remembered
+		WHERE logout_at IS NOT NULL AND user_id = ''
 		AND credential_until IS NULL AND logout_at <= ?1 - max(?2, ?3) ORDER BY logout_at LIMIT ?4)
 	LIMIT ?4)`
 

@@ -92,7 +92,10 @@ func scanSample(rows *sql.Rows) (sessiontrack.Sample, error) {
 }
 
 // Sample implements [sessiontrack.Sampler].
-func (s *Store) Sample(ctx context.Context, q sessiontrack.StatsQuery) (sample sessiontrack.Sample, taken bool, err error) {
+func (s *Store) Sample(
+	ctx context.Context,
+	q sessiontrack.StatsQuery,
+) (sample sessiontrack.Sample, taken bool, err error) {
 	if err := q.Check(); err != nil {
 		return sessiontrack.Sample{}, false, err
 	}

@@ -195,7 +195,9 @@ func failed(verb string, err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, answer := range [...]error{sessiontrack.ErrNotFound, sessiontrack.ErrExists, sessiontrack.ErrLimit, sessiontrack.ErrEnded} {
+	for _, answer := range [...]error{
+		sessiontrack.ErrNotFound, sessiontrack.ErrExists, sessiontrack.ErrLimit, sessiontrack.ErrEnded,
+	} {
 		if errors.Is(err, answer) {
 			return fmt.Errorf("sqlite: %s: %w", verb, err)
 		}

@@ -19,10 +19,15 @@ WHERE s.session_id = v.session_id AND s.logout_at IS NULL RETURNING session_id, 
 const presenceSQL = `INSERT INTO user_presence (user_id, last_activity)
 SELECT e.value ->> 0, e.value ->> 1 FROM json_each(?1) AS e WHERE true
 ON CONFLICT (user_id) DO UPDATE SET last_activity = excluded.last_activity
-WHERE excluded.last_activity > user_presence.last_activity AND excluded.last_activity >= user_presence.last_activity + ?2`
+WHERE excluded.last_activity > user_presence.last_activity
+	AND excluded.last_activity >= user_presence.last_activity + ?2`
 
 // Touch implements [sessiontrack.Store]: the whole batch is one transaction.
-func (s *Store) Touch(ctx context.Context, batch []sessiontrack.TouchRecord, presenceStep time.Duration) ([]sessiontrack.SessionID, error) {
+func (s *Store) Touch(
+	ctx context.Context,
+	batch []sessiontrack.TouchRecord,
+	presenceStep time.Duration,
+) ([]sessiontrack.SessionID, error) {
 	if presenceStep < 0 {
 		return nil, fmt.Errorf("sqlite: touch: presenceStep is %v: want 0 or more", presenceStep)
 	}

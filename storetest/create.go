@@ -89,7 +89,8 @@ var createCases = []testCase{
 			until := time.Date(2040, 1, 2, 3, 4, 5, 123_456_789, zone)
 			s := c.create("user-1", derived(until), lifetime(time.Hour+time.Nanosecond))
 			for what, stamp := range map[string]time.Time{
-				"LoginAt": s.LoginAt, "LastActivity": s.LastActivity, "ExpiresAt": s.ExpiresAt, "CredentialUntil": s.CredentialUntil,
+				"LoginAt": s.LoginAt, "LastActivity": s.LastActivity,
+				"ExpiresAt": s.ExpiresAt, "CredentialUntil": s.CredentialUntil,
 			} {
 				c.whole(stamp, what)
 			}

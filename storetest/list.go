@@ -35,7 +35,8 @@ var listCases = []testCase{
 		live := c.list(sessiontrack.Query{UserID: "user-1", Live: true})
 		assert.Equal(c, []sessiontrack.SessionID{made[3].ID, made[1].ID, made[0].ID}, ids(live.Sessions))
 	}},
-	{"list/all by their user's activity", "the user with the latest activity comes first; their sessions by latest sign-in",
+	{"list/all by their user's activity",
+		"the user with the latest activity comes first; their sessions by latest sign-in",
 		func(c *check) {
 			a1, b1, a2, d1 := c.create("user-a"), c.create("user-b"), c.create("user-a"), c.create("user-d")
 			c.pass(d1.LoginAt)

@@ -31,7 +31,11 @@ func classify(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	flags := newFlags("classify", classifySynopsis, stderr)
 	asJSON := flags.Bool("json", false, "print the whole device as JSON")
 	definitions := flags.String("definitions", "", "uap-core's regexes.yaml to use instead of the embedded one")
-	version := flags.Bool("version", false, "print the versions and dates of rules, tables and definitions, and nothing else")
+	version := flags.Bool(
+		"version",
+		false,
+		"print the versions and dates of rules, tables and definitions, and nothing else",
+	)
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -94,7 +98,13 @@ func printVersions(out io.Writer, path string) error {
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "rules\tversion %d\t%s\t\n", useragent.TablesVersion, useragent.TablesDate)
-	fmt.Fprintf(table, "models\tversion %d\t%s\t%d that are no phones\n", useragent.TablesVersion, useragent.TablesDate, kinds)
+	fmt.Fprintf(
+		table,
+		"models\tversion %d\t%s\t%d that are no phones\n",
+		useragent.TablesVersion,
+		useragent.TablesDate,
+		kinds,
+	)
 	fmt.Fprintf(table, "names\tversion %d\t%s\t%d, of models until %s\n",
 		useragent.TablesVersion, useragent.TablesDate, names, useragent.NamesUntil)
 	fmt.Fprintf(table, "definitions\t%s\t%s\t\n", source, date)

@@ -35,8 +35,12 @@ known end, its handle is kept for at least 400 days.
 func cleanup(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
 	flags := newFlags("cleanup", cleanupSynopsis, stderr)
 	dsn := dsnFlag(flags)
-	idle := flags.Duration("idle", 24*time.Hour,
-		"end sessions that have been without activity for this long, plus 18s for activity that is not written yet; 0: do not")
+	idle := flags.Duration(
+		"idle",
+		24*time.Hour,
+		"end sessions that have been without activity for this long, "+
+			"plus 18s for activity that is not written yet; 0: do not",
+	)
 	retention := flags.Duration("retention", 0, "delete sessions that ended this long ago; 0: do not")
 	if err := parse(flags, args); err != nil {
 		return err

@@ -37,9 +37,19 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // an error is told once, by its caller
 	flags.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`address` to listen on")
-	flags.StringVar(&c.store, "store", "memory", "where sessions are kept: memory, or a `DSN` that begins with postgres://, whose tables are made at the start")
+	flags.StringVar(
+		&c.store,
+		"store",
+		"memory",
+		"where sessions are kept: memory, or a `DSN` that begins with postgres://, whose tables are made at the start",
+	)
 	flags.IntVar(&c.simulate, "simulate", 0, fmt.Sprintf("`number` of users to simulate, at most %d", maxSimulated))
-	flags.StringVar(&proxies, "trusted-proxies", "", "`networks` of proxies whose X-Forwarded-For and Forwarded are believed: 10.0.0.0/8,192.0.2.7")
+	flags.StringVar(
+		&proxies,
+		"trusted-proxies",
+		"",
+		"`networks` of proxies whose X-Forwarded-For and Forwarded are believed: 10.0.0.0/8,192.0.2.7",
+	)
 	flags.BoolVar(&c.fast, "fast", false, "touch, flush, feed, presence, sample and cleanup intervals are a tenth")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

@@ -86,7 +86,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 func serve(ctx context.Context, config config, app *application, stdout io.Writer, log *slog.Logger) error {
 	listener, err := net.Listen("tcp", config.addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("-addr: something listens on %s already: name another, such as 127.0.0.1:0 for any that is free", config.addr)
+		return fmt.Errorf(
+			"-addr: something listens on %s already: name another, such as 127.0.0.1:0 for any that is free",
+			config.addr,
+		)
 	}
 	if err != nil {
 		return fmt.Errorf("-addr: %w", err)

@@ -25,7 +25,8 @@ var (
 )
 
 // csp allows the style sheet and pictures of this application, and nothing else.
-const csp = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+const csp = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; " +
+	"form-action 'none'; frame-ancestors 'none'"
 
 // nobody is a handle of the right form that no session has.
 const nobody sessiontrack.SessionID = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -117,9 +118,13 @@ func (a *application) avatar(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 	w.Header().Set("Cache-Control", "public, max-age=86400")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 48"><rect width="48" height="48" rx="24" fill="hsl(%d 45%% 38%%)"/>`+
-		`<text x="24" y="30" font-family="sans-serif" font-size="17" fill="#fff" text-anchor="middle">%s</text></svg>`,
-		user.id*47%360, template.HTMLEscapeString(initials.String()))
+	fmt.Fprintf(
+		w,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 48"><rect width="48" height="48" rx="24" fill="hsl(%d 45%% 38%%)"/>`+
+			`<text x="24" y="30" font-family="sans-serif" font-size="17" fill="#fff" text-anchor="middle">%s</text></svg>`,
+		user.id*47%360,
+		template.HTMLEscapeString(initials.String()),
+	)
 }
 
 // healthz asks the store for a session that nobody has: not found means that the

@@ -22,8 +22,12 @@ var (
 	wrongMethod   = newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "This path does not know the method.")
 	tooLarge      = newProblem(http.StatusRequestEntityTooLarge, "too_large", "The body is larger than 4096 bytes.")
 	crossOrigin   = newProblem(http.StatusForbidden, "cross_origin", "The request comes from another site.")
-	unavailable   = newProblem(http.StatusServiceUnavailable, "store_unavailable", "Sessions cannot be kept at the moment. Try again.")
-	internal      = newProblem(http.StatusInternalServerError, "internal", "Something went wrong.")
+	unavailable   = newProblem(
+		http.StatusServiceUnavailable,
+		"store_unavailable",
+		"Sessions cannot be kept at the moment. Try again.",
+	)
+	internal = newProblem(http.StatusInternalServerError, "internal", "Something went wrong.")
 )
 
 func newProblem(status int, code, detail string) problem {

@@ -82,15 +82,18 @@ func (s *simulation) newClient() *http.Client {
 	}
 	return &http.Client{
 		Timeout: 15 * time.Second,
-		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if source, ok := ctx.Value(sourceKey{}).(netip.Addr); ok && s.local {
-				from := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))}
-				if conn, err := from.DialContext(ctx, network, addr); err == nil {
-					return conn, nil
-				} // only Linux has all of 127.0.0.0/8
-			}
-			return new(net.Dialer).DialContext(ctx, network, addr)
-		}},
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if source, ok := ctx.Value(sourceKey{}).(netip.Addr); ok && s.local {
+					from := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))}
+					if conn, err := from.DialContext(ctx, network, addr); err == nil {
+						return conn, nil
+					} // only Linux has all of 127.0.0.0/8
+				}
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			},
+		},
 	}
 }
 

@@ -112,10 +112,17 @@ func (u users) Roles(_ context.Context, userID string) ([]string, error) {
 }
 
 var (
-	givenNames = strings.Fields("Ayu Budi Citra Dimas Eka Fajar Gita Hadi Indah Joko Kartika Lukman Maya Nanda Oki Putri Rafi Sari Tono Wulan " +
-		"Amélie Björn Chloé Dmitri Elif Farid Grace Hiroshi Ines Jamal Kofi Leïla Mateus Noor Olga Pavel Rosa Søren Thandi Yuki")
-	familyNames = strings.Fields("Santoso Lestari Wijaya Kusuma Hartono Pratama Siregar Nasution Halim Gunawan Ramadhan Utami Saputra Wibowo Maulana " +
-		"Okafor Tanaka Novák Silva Müller García Rossi Ivanova Haddad Nguyễn Kowalski Jensen Dubois O’Connor Yılmaz Mensah Andersson Park")
+	givenNames = strings.Fields(
+		"Ayu Budi Citra Dimas Eka Fajar Gita Hadi Indah Joko Kartika Lukman Maya Nanda Oki Putri Rafi Sari Tono Wulan " +
+			"Amélie Björn Chloé Dmitri Elif Farid Grace Hiroshi Ines " +
+			"Jamal Kofi Leïla Mateus Noor Olga Pavel Rosa Søren Thandi Yuki",
+	)
+	familyNames = strings.Fields(
+		"Santoso Lestari Wijaya Kusuma Hartono Pratama Siregar " +
+			"Nasution Halim Gunawan Ramadhan Utami Saputra Wibowo Maulana " +
+			"Okafor Tanaka Novák Silva Müller García Rossi Ivanova Haddad " +
+			"Nguyễn Kowalski Jensen Dubois O’Connor Yılmaz Mensah Andersson Park",
+	)
 )
 
 // personName is the n-th of some 1,300 names, all of them made up.

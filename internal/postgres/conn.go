@@ -38,7 +38,8 @@ func (db DB) OnConn(ctx context.Context, f func(bun.Conn) error) error {
 // may have are in use: the server may be well, and others of the host hold the connections.
 func (db DB) unserved(err error) error {
 	stats := db.Stats()
-	if errors.Is(err, context.DeadlineExceeded) && stats.MaxOpenConnections > 0 && stats.InUse >= stats.MaxOpenConnections {
+	if errors.Is(err, context.DeadlineExceeded) && stats.MaxOpenConnections > 0 &&
+		stats.InUse >= stats.MaxOpenConnections {
 		return fmt.Errorf("%w: %d of %d: %w", ErrPoolBusy, stats.InUse, stats.MaxOpenConnections, err)
 	}
 	return err

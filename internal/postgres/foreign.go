@@ -14,7 +14,8 @@ func (m *migration) checkSearchPath(ctx context.Context) error {
 	first := m.tables[0]
 	err := m.tx.NewRaw(`SELECT n.nspname FROM unnest(current_schemas(false)) WITH ORDINALITY AS p(name, place)
 JOIN pg_namespace AS n ON n.nspname = p.name JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = ?0
-WHERE ?1::text[] <@ ARRAY(SELECT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = c.oid AND NOT a.attisdropped)
+WHERE ?1::text[] <@ ARRAY(SELECT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = c.oid
+	AND NOT a.attisdropped)
 ORDER BY p.place LIMIT 1`, first.Name, pgdialect.Array(first.Columns)).Scan(ctx, &schemas)
 	if err != nil || len(schemas) == 0 || schemas[0] == m.target {
 		return err
@@ -26,11 +27,14 @@ ORDER BY p.place LIMIT 1`, first.Name, pgdialect.Array(first.Columns)).Scan(ctx,
 
 // foreignSQL returns the existing tables with these names, with the first column that they lack, or
 // an empty text.
-const foreignSQL = `SELECT t.name, coalesce((SELECT w.name FROM unnest(string_to_array(t.columns, ',')) WITH ORDINALITY AS w(name, place)
-	WHERE NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = w.name AND NOT a.attisdropped)
+const foreignSQL = `SELECT t.name, coalesce((SELECT w.name
+	FROM unnest(string_to_array(t.columns, ',')) WITH ORDINALITY AS w(name, place)
+	WHERE NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = w.name
+		AND NOT a.attisdropped)
 	ORDER BY w.place LIMIT 1), '') AS lacks
 FROM unnest(?::text[], ?::text[]) WITH ORDINALITY AS t(name, columns, place)
-JOIN pg_class AS c ON c.relname = t.name AND c.relnamespace = to_regnamespace(quote_ident(?)) ORDER BY t.place LIMIT 1`
+JOIN pg_class AS c ON c.relname = t.name AND c.relnamespace = to_regnamespace(quote_ident(?)) ORDER BY t.place
+	LIMIT 1`
 
 // checkForeign refuses a schema that has a table with one of our names before a migration was
 // applied: another application or another tool created it.

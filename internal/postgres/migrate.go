@@ -54,7 +54,8 @@ func (db DB) target(ctx context.Context) (string, error) {
 // right to create anything.
 func (db DB) migrated(ctx context.Context, target string, steps int) (bool, error) {
 	var there bool
-	err := db.NewRaw("SELECT to_regclass(quote_ident(?) || '.sessiontrack_migrations') IS NOT NULL", target).Scan(ctx, &there)
+	err := db.NewRaw("SELECT to_regclass(quote_ident(?) || '.sessiontrack_migrations') IS NOT NULL", target).
+		Scan(ctx, &there)
 	if err != nil || !there {
 		return false, err
 	}
@@ -143,8 +144,12 @@ func (m *migration) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := m.tx.ExecContext(ctx, "SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true), "+
-		"set_config('idle_in_transaction_session_timeout', '0', true), set_config('search_path', quote_ident(?), true)", m.target)
+	_, err := m.tx.ExecContext(
+		ctx,
+		"SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true), "+
+			"set_config('idle_in_transaction_session_timeout', '0', true), set_config('search_path', quote_ident(?), true)",
+		m.target,
+	)
 	if err != nil {
 		return err
 	}
