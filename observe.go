@@ -219,5 +219,6 @@ func (h *host) noticeCrossOrigin(r *http.Request) {
 }
 
 func isWebSocket(r *http.Request) bool {
-	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	upgrade := r.Header["Upgrade"]
+	return len(upgrade) > 0 && strings.EqualFold(upgrade[0], "websocket")
 }
