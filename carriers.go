@@ -51,7 +51,7 @@ func (g *gate) carriersOf(r *http.Request, c *carriers, now time.Time) error {
 		c.header = true
 		if len(values) != 1 {
 			bad = true
-		} else if c.token, c.header = codec.ParseProof(values[0]); !c.header {
+		} else if c.header = c.token.Parse(values[0]); !c.header {
 			bad = true
 		}
 	}
@@ -81,8 +81,8 @@ func (g *gate) readCookie(r *http.Request, c *carriers) bool {
 	if n == 0 {
 		return true
 	}
-	token, ok := codec.ParseProof(value)
-	if n > 1 || !ok {
+	var token codec.Proof
+	if ok := token.Parse(value); n > 1 || !ok {
 		c.badForm = n == 1
 		return false
 	}

@@ -21,31 +21,24 @@ var sextet = func() (t [256]byte) {
 // encoding/base64 does not serve here: it skips line breaks inside the text, which gives
 // one value several spellings, and it takes bytes, which would cost each request a copy.
 func decode(dst []byte, src string) bool {
-	var bits uint32
-	var have uint
-	at := 0
-	for ; len(src) >= 4 && len(dst)-at >= 3; src, at = src[4:], at+3 {
+	var values, trailing byte // all values ored: above 0x3F where a byte has none
+	for len(src) >= 4 && len(dst) >= 3 {
 		a, b, c, d := sextet[src[0]], sextet[src[1]], sextet[src[2]], sextet[src[3]]
-		if (a|b|c|d)&0xC0 != 0 {
-			return false
-		}
-		group := uint32(a)<<18 | uint32(b)<<12 | uint32(c)<<6 | uint32(d)
-		dst[at], dst[at+1], dst[at+2] = byte(group>>16), byte(group>>8), byte(group)
+		values |= a | b | c | d
+		dst[0], dst[1], dst[2] = a<<2|b>>4, b<<4|c>>2, c<<6|d
+		src, dst = src[4:], dst[3:]
 	}
-	for i := 0; i < len(src); i++ {
-		v := sextet[src[i]]
-		if v == 0xFF {
-			return false
-		}
-		bits, have = bits<<6|uint32(v), have+6
-		if have >= 8 {
-			have -= 8
-			if at == len(dst) {
-				return false
-			}
-			dst[at] = byte(bits >> have)
-			at++
-		}
+	switch {
+	case len(src) == 2 && len(dst) == 1:
+		a, b := sextet[src[0]], sextet[src[1]]
+		values, trailing = values|a|b, b&0x0F
+		dst[0] = a<<2 | b>>4
+	case len(src) == 3 && len(dst) == 2:
+		a, b, c := sextet[src[0]], sextet[src[1]], sextet[src[2]]
+		values, trailing = values|a|b|c, c&0x03
+		dst[0], dst[1] = a<<2|b>>4, b<<4|c>>2
+	case len(src) != 0 || len(dst) != 0:
+		return false
 	}
-	return at == len(dst) && bits&(1<<have-1) == 0
+	return values <= 0x3F && trailing == 0
 }

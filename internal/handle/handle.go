@@ -62,14 +62,17 @@ type Proof struct {
 	Secret [SecretBytes]byte
 }
 
-// ParseProof reads "handle.secret". It refuses every spelling but the canonical one. A
-// wrong length is refused before anything is decoded.
+// ParseProof reads "handle.secret". It refuses every spelling but the canonical one.
 func ParseProof(s string) (p Proof, ok bool) {
-	if len(s) != TokenChars || s[Chars] != '.' {
-		return p, false
-	}
-	ok = decode(p.Handle[:], s[:Chars]) && decode(p.Secret[:], s[Chars+1:])
+	ok = p.Parse(s)
 	return p, ok
+}
+
+// Parse is [ParseProof] into p, whose content counts only where Parse reports true. A
+// wrong length is refused before anything is decoded.
+func (p *Proof) Parse(s string) bool {
+	return len(s) == TokenChars && s[Chars] == '.' &&
+		decode(p.Handle[:], s[:Chars]) && decode(p.Secret[:], s[Chars+1:])
 }
 
 // Hash is what a store keeps in place of the secret. A plain SHA-256 is enough for 256
