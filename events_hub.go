@@ -53,7 +53,7 @@ const (
 // hub distributes events to readers. It is one log, a ring buffer, in which each reader has a
 // position; readers have no buffers of their own. So publishing costs the same for one reader and
 // ten thousand, waits for none of them and takes no lock, and a reader that comes back resumes in
-// the same log. Only the goroutine of runEvents publishes.
+// the same log. Only the goroutine of events.run publishes.
 type hub struct {
 	slots [logSize]atomic.Pointer[logEntry]
 	next  atomic.Uint64 // the position of the next event; the first is 1

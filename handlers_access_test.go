@@ -34,6 +34,7 @@ func routesUnderTest(target SessionID) []routeUnderTest {
 		{"DELETE", onlinePath + "sessions/" + string(target), "own"},
 		{"POST", onlinePath + "sessions/end-others", "any"},
 		{"POST", onlinePath + "cleanup", "admin"},
+		{"GET", onlinePath + "history", "admin"},
 	}
 }
 

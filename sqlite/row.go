@@ -20,7 +20,7 @@ const sessionColumns = `s.id, s.session_id, s.user_id, s.derived, s.ip_address, 
 // Bounds of texts, in bytes, as in every store.
 const (
 	maxUserAgent = 512
-	maxHints     = 512
+	maxHints     = 1024
 	maxShort     = 255
 )
 
