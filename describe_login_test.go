@@ -17,7 +17,7 @@ func TestDeviceIsNamedAtOnceWhereItIsKnown(t *testing.T) {
 		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1": {
 			"Phone", "Safari 18 on iOS 18 (iPhone)",
 		},
-		"curl/8.14.1": {"Automated client", "curl 8"},
+		"curl/8.14.1": {"Automated client", "curl 8 (automated)"},
 	} {
 		t.Run(want[1], func(t *testing.T) {
 			t.Parallel()

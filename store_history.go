@@ -129,7 +129,7 @@ func sessionDuration(s *Session) time.Duration {
 // 100 of their kind count as "other". Stores use it for RollUp.
 func (c *HistoryCounts) AddSignIns(device DeviceType, browser, os, country string, n int) {
 	countName(&c.Device, string(deviceTypes[deviceIndex(device)]), n)
-	countName(&c.Browser, useragent.Readable(browser), n)
+	countName(&c.Browser, useragent.ReadableBrowser(browser), n)
 	countName(&c.OS, useragent.Readable(os), n)
 	countName(&c.Country, country, n)
 }

@@ -20,10 +20,13 @@ func amendBrowser(d *Result, userAgent string, found trait) {
 		}
 		return
 	}
+	if _, rest, ok := strings.Cut(userAgent, " ArkWeb/"); ok && isGenericBrowser(d.Browser) {
+		d.Browser, d.BrowserVersion = "ArkWeb", leadingVersion(rest) // it says "Chrome/114" for ever
+	}
 	if name, version, ok := appName(d.Browser, userAgent); ok {
 		d.Browser, d.BrowserVersion = name, version
 	}
-	if d.Browser == "Apple Mail" { // its version is the engine's, and frozen
+	if d.Browser == "Apple Mail" || d.Browser == "Sogou Explorer" { // frozen
 		d.BrowserVersion = ""
 	}
 }
@@ -41,7 +44,7 @@ func appName(browser, userAgent string) (name, version string, ok bool) {
 		before, _, _ := strings.Cut(userAgent, " Chrome/")
 		name, version, ok = product(before[strings.LastIndexByte(before, ' ')+1:])
 		return name, version, ok && name[0] >= 'A' && name[0] <= 'Z'
-	case browser == "Chrome Mobile WebView",
+	case browser == "Chrome Mobile WebView", browser == "ArkWeb",
 		browser == "Mobile Safari UI/WKWebView" && strings.Contains(userAgent, "AppleWebKit"):
 		return product(userAgent[strings.LastIndexByte(userAgent, ' ')+1:])
 	case libraries[browser] && !strings.Contains(userAgent, "Mozilla/") && !strings.HasPrefix(userAgent, "Dalvik/"):
@@ -123,6 +126,11 @@ func amendSystem(d *Result, userAgent string, found trait) {
 		d.OS, d.OSVersion = puffinSystem(userAgent), "" // it renders elsewhere, on Linux
 	case d.Type != Desktop && d.OS == "Linux" && found&isAndroid != 0 && !strings.Contains(userAgent, "X11"):
 		d.OS, d.OSVersion = "Android", ""
+	case d.Type == TV && strings.Contains(userAgent, "VIDAA/"):
+		_, rest, _ := strings.Cut(userAgent, "VIDAA/")
+		d.OS, d.OSVersion = "VIDAA", leadingVersion(rest)
+	case d.Type == Other && strings.Contains(userAgent, "Kobo "): // it only says that it is Android
+		d.Browser, d.BrowserVersion, d.OS, d.OSVersion = "", "", "", ""
 	case d.OS == "Windows" && d.OSVersion == "95" && !strings.Contains(userAgent, "95"):
 		d.OSVersion = "" // "Win32"
 	case d.OS == "Android":
@@ -182,14 +190,36 @@ func amendModel(d *Result, userAgent string, found trait) {
 	if d.Type == Other && strings.Contains(userAgent, "Tesla/") {
 		d.Brand = "Tesla"
 	}
+	code := codeOf(userAgent)
 	if d.Model != "" && (d.Model != "Kindle" || d.Brand != "Amazon") {
+		completeModel(d, code)
 		return
 	}
-	if code := codeOf(userAgent); code != "" && !strings.EqualFold(code, d.Brand) {
+	if code != "" && !strings.EqualFold(code, d.Brand) {
 		d.Model = code
 		if maker, _, ok := marketName(code); ok {
 			d.Brand = maker
 		}
+	}
+}
+
+// completeModel takes the model from the agent where that says more than the expressions
+// caught: "Nokia 7 plus" for Nokia's 7, and codes that have a market name.
+func completeModel(d *Result, code string) {
+	if _, _, ok := marketName(d.Model); ok || code == "" {
+		return
+	}
+	bare := strings.TrimPrefix(code, d.Brand+" ") // "OnePlus GM1910"
+	for _, listed := range [...]string{code, bare} {
+		maker, _, ok := marketName(listed)
+		if ok && isLetter(listed[0]|0x20) && strings.ContainsAny(d.Model, "0123456789") {
+			d.Brand, d.Model = maker, listed
+			return
+		}
+	}
+	caught := d.Brand + " " + d.Model
+	if len(code) > len(caught) && code[len(caught)] == ' ' && strings.EqualFold(code[:len(caught)], caught) {
+		d.Model = code[len(d.Brand)+1:]
 	}
 }
 

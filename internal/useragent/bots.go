@@ -33,6 +33,7 @@ var enginesAndSystems = setOf(
 	"presto",
 	"edge",
 	"edg",
+	"arkweb",
 	"u",
 	"x86_64",
 	"intel",

@@ -14,17 +14,25 @@ func (d Result) Label() string {
 
 // Family returns the label without versions: it stays the same through
 // updates of browser and system, so that a new Family is a new device.
-func (d Result) Family() string { return d.label(Readable(d.Browser), d.systemName()) }
+func (d Result) Family() string { return d.label(ReadableBrowser(d.Browser), d.systemName()) }
 
 // BrowserLabel is the browser's name for people, with its major version where that is
-// one that people see: not the number of a build, nor Safari's engine's.
+// one that people see: not 0, nor the number of a build, nor Safari's engine's. An
+// application that shows a page and does not say its name is "App".
 func (d Result) BrowserLabel() string {
-	version := major(d.BrowserVersion)
-	if len(version) > 6 || len(version) > 2 && Readable(d.Browser) == "Safari" {
+	name, version := ReadableBrowser(d.Browser), major(d.BrowserVersion)
+	if webViews[d.Browser] && (name != "Chrome" || len(version) > 1 && version >= "40" || len(version) > 2) {
+		return "App" // before Chrome 40 phones' own browsers sent the same
+	}
+	if version == "0" || len(version) > 4 || len(version) > 2 && name == "Safari" {
 		version = ""
 	}
-	return join(Readable(d.Browser), version)
+	return join(name, version)
 }
+
+// webViews are the parts of systems with which applications show pages. Family calls
+// them by their browser, so that an application's window is no new device.
+var webViews = setOf("Chrome Mobile WebView", "Mobile Safari UI/WKWebView", "Electron", "ArkWeb")
 
 // SystemLabel is the system's name for people, with its version.
 func (d Result) SystemLabel() string { return join(d.systemName(), d.systemVersion()) }
@@ -43,21 +51,19 @@ func (d Result) label(browser, system string) string {
 	model := d.ModelName()
 	switch {
 	case d.Type == Bot:
+		if browser != "" && !saysBot(d.Browser) {
+			browser += " (automated)" // who knows that "axios" is a program?
+		}
 		system, model = "", ""
 	case d.Type == Console && model != "": // its system has no name of its own
 		system, model = model, ""
-		if d.Browser == "Safari" || d.Browser == "Netfront NX" {
+		if d.Browser == "Safari" || d.Browser == "Netfront NX" || d.Browser == "NintendoBrowser" {
 			browser = ""
 		}
 	}
-	if d.Type == TV && model == "" && (d.OS == "" || d.OS == "Linux") {
-		system = "TV" // that Linux runs it tells nobody anything
-	}
-	if model == d.systemName() {
-		model = "" // Roku's system and its boxes have one name
-	}
-	if d.Browser == d.OS {
-		browser = "" // Android's own, before Chrome
+	system, model = d.appliance(system, model)
+	if d.hidesBrowser(model) {
+		browser = ""
 	}
 	text := browser
 	if system != "" {
@@ -77,6 +83,44 @@ func (d Result) label(browser, system string) string {
 	return text
 }
 
+// appliance says what a device is where its system and its model tell nobody: that Linux
+// runs a television, and that "65C735" is one.
+func (d Result) appliance(system, model string) (newSystem, newModel string) {
+	var buf [maxModelKey]byte
+	linux := d.OS == "" || d.OS == "Linux"
+	switch {
+	case d.Type == TV && linux && model != "Roku" && !strings.Contains(model, "TV"):
+		system = "TV"
+	case d.Type == TV && !linux && d.Brand == "" && namesInches(lowerASCII(buf[:], model)):
+		model = "TV " + model
+	case d.OS == "Linux" && model != "" && d.Type != Desktop:
+		system = ""
+	}
+	if model == d.systemName() {
+		model = "" // Roku's system and its boxes have one name
+	}
+	return system, model
+}
+
+// hidesBrowser tells browsers that have no name of their own: Android's before Chrome,
+// televisions' standard, KaiOS's, and those named after the device.
+func (d Result) hidesBrowser(model string) bool {
+	name := Readable(d.Browser)
+	switch {
+	case d.Browser == d.OS, name == "HbbTV", d.OS == "KaiOS" && name == "Firefox":
+		return true
+	case name == "" || model == "":
+		return false
+	}
+	return strings.EqualFold(name, model) || d.Type == Other && strings.Contains(model, name)
+}
+
+// saysBot tells names in which people read that it is a robot.
+func saysBot(name string) bool {
+	name = strings.ToLower(name)
+	return strings.Contains(name, "bot") || strings.Contains(name, "crawl") || strings.Contains(name, "spider")
+}
+
 // unnamed are the labels of devices of which only the type is known.
 var unnamed = map[string]string{
 	Desktop: "Computer", Mobile: "Phone", Tablet: "Tablet", Bot: "Automated client", TV: "TV", Console: "Game console",
@@ -93,14 +137,31 @@ var readableNames = map[string]string{
 	"Edge Mobile": "Edge", "Opera Mobile": "Opera", "IE": "Internet Explorer", "IE Mobile": "Internet Explorer",
 	"Android":  "Android",
 	"Mac OS X": "macOS", "Chrome OS": "ChromeOS", "WatchOS": "watchOS", "ATV OS X": "tvOS",
-	"Web0S": "webOS", "NSPlayer": "Windows Media Player", "foobar": "foobar2000", "Podcasts": "Apple Podcasts",
-	"PodcastAddict": "Podcast Addict",
+	"Chromecast Fuchsia": "Fuchsia",
+	"Web0S":              "webOS", "NSPlayer": "Windows Media Player", "foobar": "foobar2000", "Podcasts": "Apple Podcasts",
+	"PodcastAddict": "Podcast Addict", "WeChat Browser": "WeChat",
 }
 
 // Readable is the name that people know a browser or a system by.
 func Readable(name string) string {
 	if better, ok := readableNames[name]; ok {
 		return better
+	}
+	return name
+}
+
+// ReadableBrowser is Readable for a browser: without the system that it is made for, and
+// with a space in "OnePlusBrowser".
+func ReadableBrowser(name string) string {
+	better := Readable(name)
+	if better != name {
+		return better
+	}
+	for _, system := range [...]string{" Android", " iOS", " Mobile"} {
+		name = strings.TrimSuffix(name, system)
+	}
+	if rest, ok := strings.CutSuffix(name, "Browser"); ok && len(rest) > 2 && isLetter(rest[len(rest)-1]|0x20) {
+		return rest + " Browser"
 	}
 	return name
 }
@@ -122,8 +183,8 @@ func major(version string) string {
 // nothing ("10.14" of macOS, "8.1" of Windows).
 func (d Result) systemVersion() string {
 	major, rest, _ := strings.Cut(d.OSVersion, ".")
-	if d.OS == "Chrome OS" && len(major) > 3 {
-		return "" // the platform's build, which nobody sees
+	if d.OS == "Chrome OS" && len(major) > 3 || d.OS == "Chromecast Fuchsia" {
+		return "" // the platform's build or the receiver's version, which nobody sees
 	}
 	if d.OS == "Mac OS X" && major == "10" || d.OS == "Windows" && major == "8" {
 		minor, _, _ := strings.Cut(rest, ".")

@@ -56,6 +56,7 @@ func browserVersion(agent uaparser.UserAgent) string {
 var genericBrowsers = setOf(
 	"", "Chrome", "Chrome Mobile", "Chrome Mobile WebView", "Mobile Safari", "Mobile Safari UI/WKWebView",
 	"Safari", "Firefox", "Firefox Mobile", "Android", "Edge", "Apple Mail", "Electron",
+	"QQ Browser Mobile", "Crosswalk", // engines of applications too
 )
 
 func setOf(names ...string) map[string]bool {
@@ -104,6 +105,7 @@ var ownNames = []struct{ token, name string }{
 	{"Google-InspectionTool", "Google-InspectionTool"},
 	{"Ladybird/", "Ladybird"}, {"Camoufox ", "Camoufox"}, {"AncestryAndroid/", "AncestryAndroid"},
 	{"Chesscom-Android/", "Chesscom-Android"}, {"Roadrunner/", "Roadrunner"},
+	{"NAVER(", "NAVER"}, {"DingTalk/", "DingTalk"},
 }
 
 // ownName looks for a name of ours where uap-core has only a generic one.
@@ -118,7 +120,28 @@ func ownName(userAgent, family string) (name, version string, ok bool) {
 		}
 		return own.name, leadingVersion(userAgent[at+len(own.token):]), true
 	}
-	return "", "", false
+	if family == "QQ Browser Mobile" {
+		return "", "", false
+	}
+	return namedBrowser(userAgent)
+}
+
+// namedBrowser finds the product that calls itself a browser: "PureBrowser/60.9".
+func namedBrowser(userAgent string) (name, version string, ok bool) {
+	const word = "Browser/"
+	at := strings.Index(userAgent, word)
+	if at < 0 {
+		return "", "", false
+	}
+	start := at
+	for start > 0 && isWordByte(userAgent[start-1]) {
+		start--
+	}
+	if at-start < 2 || !isLetter(userAgent[start]|0x20) {
+		return "", "", false
+	}
+	version = leadingVersion(userAgent[at+len(word):])
+	return userAgent[start : at+len(word)-1], version, len(major(version)) <= 6
 }
 
 func isWordByte(c byte) bool { return isAlnum(c|0x20) || c == '_' }
@@ -142,6 +165,8 @@ func ownSystem(userAgent, family string) string {
 		return ""
 	case strings.Contains(userAgent, "os/macos"):
 		return "Mac OS X"
+	case strings.Contains(userAgent, "(Fuchsia"):
+		return "Fuchsia"
 	}
 	return ""
 }

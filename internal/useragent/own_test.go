@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ownRow is a line of testdata/agents.jsonl: agents that we wrote down ourselves, from
-// the formats that browsers' and devices' makers document.
+// ownRow is a line of testdata/agents.jsonl: agents that we wrote by hand, in the forms
+// that browsers, devices and programs are known to send.
 type ownRow struct {
 	Kind  string            `json:"kind"`
 	Type  string            `json:"type"`

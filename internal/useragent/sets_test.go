@@ -178,7 +178,11 @@ func TestFamiliesOfUAPCore(t *testing.T) {
 			assert.GreaterOrEqual(t, agree("uapcore_os", func(r labelled, d Result) bool { return orOther(d.OS) == r.OS }), tt.systems)
 			assert.GreaterOrEqual(t, agree("uapcore_device", func(r labelled, d Result) bool {
 				brand, model := trueModel(r.Brand, r.Model)
-				return d.Brand == brand && d.Model == model
+				want := Result{Brand: brand, Model: model}
+				if d.Type != Bot {
+					completeModel(&want, codeOf(Clean(r.UA)))
+				}
+				return d.Brand == want.Brand && d.Model == want.Model
 			}), tt.models)
 		})
 	}

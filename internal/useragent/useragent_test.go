@@ -153,7 +153,7 @@ func TestDescribe(t *testing.T) {
 		"a command line": {
 			headers("curl/8.5.0"),
 			Result{Type: Bot, Browser: "curl", BrowserVersion: "8.5.0", Source: SourceUserAgent},
-			"curl 8", "curl",
+			"curl 8 (automated)", "curl (automated)",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

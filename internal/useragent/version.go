@@ -9,7 +9,7 @@ import (
 // TablesVersion counts the changes of our own rules, words and tables, and TablesDate
 // says when they were last changed. A label may change with either.
 const (
-	TablesVersion = 2
+	TablesVersion = 3
 	TablesDate    = "2026-11-26"
 	// NamesUntil is the date of the newest model that the tables know by name.
 	NamesUntil = "2025-09"
