@@ -26,6 +26,9 @@ func amendBrowser(d *Result, userAgent string, found trait) {
 	if name, version, ok := appName(d.Browser, userAgent); ok {
 		d.Browser, d.BrowserVersion = name, version
 	}
+	if d.Browser == "IE" && strings.Contains(userAgent, "ms-office") { // Outlook and Word, with its engine
+		d.Browser, d.BrowserVersion = "Microsoft Office", ""
+	}
 	if d.Browser == "Apple Mail" || d.Browser == "Sogou Explorer" { // frozen
 		d.BrowserVersion = ""
 	}

@@ -93,7 +93,8 @@ func (d Result) appliance(system, model string) (newSystem, newModel string) {
 		system = "TV"
 	case d.Type == TV && !linux && d.Brand == "" && namesInches(lowerASCII(buf[:], model)):
 		model = "TV " + model
-	case d.OS == "Linux" && model != "" && d.Type != Desktop:
+	case d.OS == "Linux" && model != "" && d.Type != Desktop,
+		d.Type == Other && d.OS != "" && strings.Contains(model, d.OS): // "Amazon Kindle 3.0"
 		system = ""
 	}
 	if model == d.systemName() {
@@ -112,7 +113,8 @@ func (d Result) hidesBrowser(model string) bool {
 	case name == "" || model == "":
 		return false
 	}
-	return strings.EqualFold(name, model) || d.Type == Other && strings.Contains(model, name)
+	return strings.EqualFold(name, model) || strings.EqualFold(d.BrowserLabel(), model) ||
+		d.Type == Other && strings.Contains(model, name)
 }
 
 // saysBot tells names in which people read that it is a robot.
@@ -137,8 +139,8 @@ var readableNames = map[string]string{
 	"Edge Mobile": "Edge", "Opera Mobile": "Opera", "IE": "Internet Explorer", "IE Mobile": "Internet Explorer",
 	"Android":  "Android",
 	"Mac OS X": "macOS", "Chrome OS": "ChromeOS", "WatchOS": "watchOS", "ATV OS X": "tvOS",
-	"Chromecast Fuchsia": "Fuchsia",
-	"Web0S":              "webOS", "NSPlayer": "Windows Media Player", "foobar": "foobar2000", "Podcasts": "Apple Podcasts",
+	"Chromecast Fuchsia": "Fuchsia", "Web0S": "webOS",
+	"NSPlayer": "Windows Media Player", "foobar": "foobar2000", "Podcasts": "Apple Podcasts",
 	"PodcastAddict": "Podcast Addict", "WeChat Browser": "WeChat",
 }
 
