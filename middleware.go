@@ -91,10 +91,18 @@ func (t *Tracker) serve(w http.ResponseWriter, r *http.Request, next http.Handle
 
 // handBack gives the outer request what handlers have written into its copy: net/http
 // removes the temporary files of the MultipartForm of the request that it made, and
-// middlewares further out read the Pattern that a mux has set.
+// middlewares further out read the Pattern that a mux has set. It writes nothing where they
+// have written nothing: a host may hand one request to several goroutines.
 func handBack(outer, inner *http.Request) {
-	outer.Form, outer.PostForm, outer.MultipartForm = inner.Form, inner.PostForm, inner.MultipartForm
-	outer.Pattern = inner.Pattern
+	if inner.Form != nil || outer.Form != nil {
+		outer.Form, outer.PostForm = inner.Form, inner.PostForm
+	}
+	if outer.MultipartForm != inner.MultipartForm {
+		outer.MultipartForm = inner.MultipartForm
+	}
+	if outer.Pattern != inner.Pattern {
+		outer.Pattern = inner.Pattern
+	}
 }
 
 // pass handles a request without a good session: it passes untracked or is refused.
