@@ -280,9 +280,12 @@ func TestSimulatedUsersAppear(t *testing.T) {
 	p.says(".is-online .tile-value", "1")
 	p.until("document.querySelector('.u-over')") // the first samples are drawn
 	p.says(".heat-panel", "hours in UTC")
+	const pressed = "document.querySelector('.choice [aria-pressed=true]').textContent"
 	for _, note := range []string{"day", "week", "hour"} {
 		p.click(".choice button", strings.ToUpper(note[:1])+note[1:])
-		p.says(".panel-note", "sign-ins of the last "+note)
+		p.until(pressed + " === " + quoted(strings.ToUpper(note[:1])+note[1:]))
+		// In the first minute nothing is added up yet, and the latest sessions are told.
+		p.until(fmt.Sprintf("[...document.querySelectorAll('.panel-note')].some((e) => /sign-ins of the last %s|the latest/.test(e.textContent))", note))
 		p.until("document.querySelector('.plot').ariaLabel.includes('highest')")
 	}
 	p.shootAll("demo-overview")
