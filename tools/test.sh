@@ -19,7 +19,7 @@ for folder in "${folders[@]}"; do
 	echo "== module $(basename "$folder")"
 	(
 		cd "$folder"
-		go list -m >/dev/null 2>&1 || export GOWORK=off # a module outside of go.work
+		go list ./... >/dev/null 2>&1 || export GOWORK=off # a module outside of go.work
 		go test "$@" -run '^$' ./... >/dev/null 2>&1 || true
 		go test "$@" -p 1 ./... 2>&1
 	) | tee -a "$log" || status=1
