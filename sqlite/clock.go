@@ -3,6 +3,8 @@ package sqlite
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 // clock is the store's time: the machine's at the start, and the monotonic clock from
@@ -23,27 +25,14 @@ func (c clock) micros() int64 {
 }
 
 // now is the time of a question.
-func (c clock) now() int64 { return raise(c.latest, c.micros()) }
+func (c clock) now() int64 { return storeclock.Raise(c.latest, c.micros()) }
 
 // tick is the time of a change: later than every time that the feed has answered with,
 // so that a reader who asks for what ended after that time is told of the change.
-func (c clock) tick() int64 { return raise(c.latest, max(c.micros(), c.told.Load()+1)) }
+func (c clock) tick() int64 { return storeclock.Raise(c.latest, max(c.micros(), c.told.Load()+1)) }
 
 // tell is the time of an answer of the feed.
-func (c clock) tell() int64 { return raise(c.told, c.now()) }
-
-// raise moves an atomic time forward and returns it.
-func raise(a *atomic.Int64, to int64) int64 {
-	for {
-		now := a.Load()
-		if now >= to {
-			return now
-		}
-		if a.CompareAndSwap(now, to) {
-			return to
-		}
-	}
-}
+func (c clock) tell() int64 { return storeclock.Raise(c.told, c.now()) }
 
 // maxMicros is the last microsecond of the year 9999.
 const maxMicros = 253402300799999999
