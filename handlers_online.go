@@ -12,8 +12,9 @@ import (
 // UserOptions configures [Tracker.UserHandler]. The zero value and nil mean the defaults.
 type UserOptions struct {
 	// Prefix is where the handler is mounted: a path that begins and ends with a slash. It is cut
-	// from a request's path. A path without the prefix is taken as already stripped. Default
-	// "/api/v1/online/".
+	// from a request's path. A path without the prefix is taken as already stripped. Give the
+	// whole path behind [http.StripPrefix] too: the middleware finds by it the attempts to clean
+	// up that it refuses itself, and audits them. Default "/api/v1/online/".
 	Prefix string
 	// Visible restricts which online users a viewer sees in the list: it returns those of ids that
 	// the viewer may see. It is called once per page, and not for an empty page. An error means
