@@ -52,7 +52,7 @@ func TestRefusalsCannotBeAimedAtSomebody(t *testing.T) {
 			require.Equal(t, 401, f.do("GET", "/", attack.headers(s.ID)...).Code)
 
 			victim := []string{"X-User", "42", "X-Sid", string(s.ID)}
-			_, err := f.caller(request("POST", "/", victim...), true, false)
+			_, err := f.door.caller(request("POST", "/", victim...), true, false)
 			require.NoError(t, err, "a decision that reads the store")
 			require.Equal(t, 200, f.do("GET", "/", victim...).Code)
 		})

@@ -145,7 +145,7 @@ func (f *family) answer(c *call) (any, error) {
 	if c.endpoint.stream {
 		return f.open(c)
 	}
-	if c.caller, err = f.t.caller(c.r, c.endpoint.fresh, f.takesPassive(c)); err != nil {
+	if c.caller, err = f.t.door.caller(c.r, c.endpoint.fresh, f.takesPassive(c)); err != nil {
 		return nil, err
 	}
 	if err := f.authorize(c); err != nil {
@@ -192,7 +192,7 @@ func (f *family) takesPassive(c *call) bool {
 
 // drop takes back the activity that the middleware holds for the request.
 func (f *family) drop(c *call) {
-	if known := f.t.knows(c.r); known != nil && known.held != nil {
+	if known := f.t.door.knows(c.r); known != nil && known.held != nil {
 		known.held.drop()
 	}
 }
@@ -213,13 +213,13 @@ func (f *family) open(c *call) (_ any, err error) {
 // front of it.
 func (f *family) register() {
 	for {
-		old := f.t.attempts.audits.Load()
+		old := f.t.door.attempts.audits.Load()
 		var all []func(*http.Request, problem.Problem) bool
 		if old != nil {
 			all = slices.Clone(*old)
 		}
 		all = append(all, f.refusedBefore)
-		if f.t.attempts.audits.CompareAndSwap(old, &all) {
+		if f.t.door.attempts.audits.CompareAndSwap(old, &all) {
 			return
 		}
 	}
@@ -249,7 +249,7 @@ func (f *family) fail(c *call, err error) {
 	case errors.Is(err, ErrNotFound):
 		problemNotFound.Write(c.w)
 	default:
-		f.t.answerRefusal(c.w, c.r, err)
+		f.t.door.answerRefusal(c.w, c.r, err)
 	}
 }
 
@@ -308,7 +308,7 @@ func outcomeOf(err error) string {
 // rolesOf returns the caller's roles. It asks for them once per call.
 func (f *family) rolesOf(c *call) ([]string, error) {
 	if c.roles == nil {
-		roles, err := f.t.roles(c.r.Context(), c.caller)
+		roles, err := f.t.door.roles(c.r.Context(), c.caller)
 		if err != nil {
 			return nil, err
 		}

@@ -114,7 +114,7 @@ func (f *family) streamCaller(r *http.Request) (*tracked, time.Time, error) {
 	if !until.IsZero() {
 		until = until.Add(f.t.gate.leeway())
 	}
-	return &tracked{Context: r.Context(), entry: res.entry, by: f.t, roles: res.roles}, until, nil
+	return &tracked{Context: r.Context(), entry: res.entry, by: &f.t.door, roles: res.roles}, until, nil
 }
 
 // canStream refuses a request whose ResponseWriter cannot stream, before anything is written. An

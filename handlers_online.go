@@ -333,7 +333,7 @@ func (h *userHandler) end(c *call) (any, error) {
 	}
 	answer, err := h.endOwn(c, IDs(s.ID), e)
 	if err == nil && current {
-		h.t.clearCookie(c.w)
+		h.t.door.cookies.clear(c.w)
 	}
 	return answer, err
 }

@@ -3,9 +3,6 @@ package sessiontrack
 import (
 	"errors"
 	"net/http"
-	"slices"
-	"strings"
-	"time"
 )
 
 // Login creates a session for a user whom the application has just authenticated. Send
@@ -42,13 +39,13 @@ func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (
 		t.near.cache.put(e, generation)
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	t.setCookie(w, r, token)
+	t.door.cookies.set(w, r, token)
 	return created.Session, token, nil
 }
 
 // proved returns the handle of the live session that the request proved.
 func (t *Tracker) proved(r *http.Request) SessionID {
-	if known := t.knows(r); known != nil {
+	if known := t.door.knows(r); known != nil {
 		return known.entry.handle.id()
 	}
 	res, err := t.gate.resolve(r, false)
@@ -79,10 +76,10 @@ func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
 		_, err = t.end(r.Context(), IDs(e.handle.id()), Ending{Reason: ReasonLogout, Actor: e.user})
 	}
 	if err != nil {
-		t.refuse(w, r, err)
+		t.door.refuse(w, r, err)
 		return
 	}
-	t.clearCookie(w)
+	t.door.cookies.clear(w)
 	w.WriteHeader(http.StatusNoContent)
 }
 
@@ -90,7 +87,7 @@ func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
 // session past a time limit may still have to be ended, because another replica may have seen later
 // activity.
 func (t *Tracker) leaving(r *http.Request) (e *entry, dead bool, err error) {
-	if known := t.knows(r); known != nil {
+	if known := t.door.knows(r); known != nil {
 		return known.entry, false, nil
 	}
 	res, err := t.gate.resolve(r, false)
@@ -101,41 +98,4 @@ func (t *Tracker) leaving(r *http.Request) (e *entry, dead bool, err error) {
 		return res.entry, true, nil
 	}
 	return res.entry, false, err
-}
-
-func (t *Tracker) setCookie(w http.ResponseWriter, r *http.Request, token Token) {
-	if t.opts.Cookie == nil {
-		return
-	}
-	dropCookie(w.Header(), t.opts.Cookie.Name)
-	c := t.cookie(token.Reveal())
-	if c.Secure {
-		t.host.noticePlainCookie(r)
-	}
-	c.MaxAge = int(t.opts.Cookie.MaxAge / time.Second)
-	http.SetCookie(w, c)
-}
-
-func (t *Tracker) clearCookie(w http.ResponseWriter) {
-	if t.opts.Cookie == nil {
-		return
-	}
-	dropCookie(w.Header(), t.opts.Cookie.Name)
-	c := t.cookie("")
-	c.MaxAge = -1
-	http.SetCookie(w, c)
-}
-
-// dropCookie removes earlier Set-Cookie lines for a cookie: an answer sets each name at most once
-// (RFC 6265 §4.1.1).
-func dropCookie(h http.Header, name string) {
-	if lines := h["Set-Cookie"]; len(lines) > 0 {
-		h["Set-Cookie"] = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, name+"=") })
-	}
-}
-
-func (t *Tracker) cookie(value string) *http.Cookie {
-	o := t.opts.Cookie
-	return &http.Cookie{Name: o.Name, Value: value, Path: "/", Secure: !o.InsecureHTTP, HttpOnly: true,
-		SameSite: o.SameSite}
 }

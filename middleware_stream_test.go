@@ -94,8 +94,8 @@ func TestKnownBehindAnotherTracker(t *testing.T) {
 	called := false
 	handler := inner.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		called = true
-		assert.Equal(t, s.ID, outer.knows(r).entry.handle.id())
-		assert.Equal(t, other.ID, inner.knows(r).entry.handle.id())
+		assert.Equal(t, s.ID, outer.door.knows(r).entry.handle.id())
+		assert.Equal(t, other.ID, inner.door.knows(r).entry.handle.id())
 	}))
 	outer.handler = outer.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Set(headerName, second.Reveal())

@@ -2,6 +2,9 @@ package sessiontrack
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -97,4 +100,177 @@ func (n *near) forget(sel Selector) {
 	if c.UserID != "" {
 		n.cache.dropUser(c.UserID, c.Except)
 	}
+}
+
+// maxReads is how many reads of the store requests may have under way. The others wait,
+// so that a flood of unknown ids cannot take all connections of the host.
+const maxReads = 64
+
+// flights are the reads of the store under way: all requests that miss the cache for one
+// session share one read (single flight). The read belongs to none of them: a client that
+// goes away does not cancel it for the others.
+type flights struct {
+	mu      sync.Mutex
+	pending map[handle]*flight
+	slots   chan struct{}
+}
+
+type flight struct {
+	done       chan struct{}
+	generation uint64
+	entry      *entry
+	err        error
+}
+
+func (f *flights) init() {
+	f.pending, f.slots = make(map[handle]*flight), make(chan struct{}, maxReads)
+}
+
+// read gets a session from the store, or makes it where create is not nil and there is
+// none. It never joins a read that began before the latest invalidation, which may not
+// have seen the end that the caller has been promised.
+//
+// missed says that the cache had no answer a moment ago. Another request's read may have
+// brought it since.
+func (n *near) read(ctx context.Context, h handle, create *NewSession, missed bool) (*entry, error) {
+	run := n.life.Begin()
+	if run == nil { // before Start and after Shutdown nothing is shared or kept
+		return n.readAlone(ctx, h, create)
+	}
+	f, mine := n.join(h)
+	if !mine {
+		run.Done()
+	} else {
+		go func() {
+			defer run.Done()
+			n.fly(detached(ctx), f, h, create, missed)
+		}()
+	}
+	select {
+	case <-f.done:
+		if !mine && f.isOtherCredential(create) {
+			return n.readAlone(ctx, h, create)
+		}
+		return f.entry, f.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+// readAlone reads on behalf of one request.
+func (n *near) readAlone(ctx context.Context, h handle, create *NewSession) (*entry, error) {
+	ctx, cancel := n.backend.short(detached(ctx))
+	defer cancel()
+	return n.readStore(ctx, h, create)
+}
+
+// isOtherCredential reports whether what a flight found holds only for the credential of
+// the request that began it. "Not found" does where that request would not have made the
+// session and this one would. A fence does where another credential for the same session
+// may have been issued later.
+func (f *flight) isOtherCredential(create *NewSession) bool {
+	if f.err != nil {
+		return create != nil && errors.Is(f.err, ErrNotFound)
+	}
+	return f.entry.fenced() && create.shared()
+}
+
+// join returns the flight for h, and whether the caller must run it.
+func (n *near) join(h handle) (*flight, bool) {
+	generation := n.cache.generation(h)
+	n.flights.mu.Lock()
+	defer n.flights.mu.Unlock()
+	if f := n.flights.pending[h]; f != nil && f.generation == generation {
+		return f, false
+	}
+	f := &flight{done: make(chan struct{}), generation: generation}
+	n.flights.pending[h] = f
+	return f, true
+}
+
+// fly reads for all requests that wait, and caches the result.
+func (n *near) fly(ctx context.Context, f *flight, h handle, create *NewSession, missed bool) {
+	defer func() {
+		n.flights.mu.Lock()
+		if n.flights.pending[h] == f {
+			delete(n.flights.pending, h)
+		}
+		n.flights.mu.Unlock()
+		close(f.done)
+	}()
+	if missed {
+		if f.entry = n.cached(h, n.clock.Local()); f.entry != nil {
+			return // a read that ended before this flight began has brought it
+		}
+	}
+	ctx, cancel := n.backend.short(ctx)
+	defer cancel()
+	select {
+	case n.flights.slots <- struct{}{}:
+		defer func() { <-n.flights.slots }()
+	case <-ctx.Done():
+		f.err = fmt.Errorf("%w: too many reads in progress", ErrUnavailable)
+		return
+	}
+	f.entry, f.err = n.readStore(ctx, h, create)
+	if f.err == nil && !(f.entry.fenced() && create.shared()) {
+		n.cache.put(f.entry, f.generation)
+	}
+}
+
+// readFresh reads the store by itself: the answer is not older than the question.
+func (n *near) readFresh(ctx context.Context, h handle, create *NewSession) (*entry, error) {
+	e, err := n.readAlone(ctx, h, create)
+	if err == nil {
+		if end := e.ending.Load(); end != nil {
+			n.cache.end(h, end) // this process never contradicts its own earlier answer
+		}
+	}
+	return e, err
+}
+
+// readStore reads from the store, within ctx.
+func (n *near) readStore(ctx context.Context, h handle, create *NewSession) (*entry, error) {
+	n.host.count(countReads, 1)
+	readAt := n.clock.Local()
+	record, err := n.backend.get(ctx, h.id())
+	switch {
+	case create != nil && errors.Is(err, ErrNotFound):
+		return n.create(ctx, h, create)
+	case err != nil:
+		return nil, err
+	}
+	return n.entryOf(&record, h, readAt)
+}
+
+func (n *near) entryOf(r *Record, h handle, readAt int64) (*entry, error) {
+	e, ok := newEntry(r, readAt)
+	if !ok || e.handle != h {
+		return nil, fmt.Errorf("%w: the store returned another session", ErrUnavailable)
+	}
+	storeclock.Raise(&e.last, n.touches.buffer.latest(h)) // activity that is not written yet
+	return e, nil
+}
+
+// create makes the session of a credential that names none of ours. Another replica, or
+// another request, may have been first: then theirs is the session.
+func (n *near) create(ctx context.Context, h handle, s *NewSession) (*entry, error) {
+	before := n.clock.Local()
+	created, err := n.backend.create(ctx, *s)
+	if errors.Is(err, ErrExists) {
+		record, err := n.backend.get(ctx, h.id())
+		if err != nil {
+			return nil, err
+		}
+		return n.entryOf(&record, h, before)
+	}
+	var fenced *EndedError
+	if errors.As(err, &fenced) {
+		return fencedEntry(h, s, fenced.Reason, before), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	n.created(ctx, s, created)
+	return n.entryOf(&Record{Session: created.Session}, h, before)
 }

@@ -22,7 +22,7 @@ func TestFreshReadTellsTheCache(t *testing.T) {
 
 	r := httptest.NewRequest("POST", "/", nil)
 	r.Header.Set("X-Session-Id", token.Reveal())
-	_, err = f.caller(r, true, false)
+	_, err = f.door.caller(r, true, false)
 	require.ErrorIs(t, err, ErrEnded)
 	assert.Equal(t, 401, f.get(token).Code)
 }

@@ -27,8 +27,7 @@ type Tracker struct {
 	figures   figures
 	events    events
 	janitor   janitor
-
-	attempts attempts
+	door      door
 }
 
 // New returns a Tracker over a store. opts may be nil. The error names the wrong option and its
@@ -59,6 +58,7 @@ func New(store Store, opts *Options) (*Tracker, error) {
 	t.figures.init(&o, zone, &t.touches)
 	t.events.init(&o, &t.near, &t.figures)
 	t.janitor.init(&o, t.end, &t.backend)
+	t.door.init(&t.opts, &t.gate)
 	return t, nil
 }
 
