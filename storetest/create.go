@@ -172,12 +172,20 @@ var createCases = []testCase{
 		require.ErrorIs(c, err, sessiontrack.ErrExists)
 		c.alive(old.ID, true)
 
-		n = newSession("user-1", replaces(c.create("user-2").ID), limit(2, sessiontrack.DenyNew))
+		n = newSession("user-1", limit(2, sessiontrack.DenyNew))
 		_, err = c.store.Create(c.Context(), n)
 		require.ErrorIs(c, err, sessiontrack.ErrLimit)
 		c.gone(n.Session.ID)
-		c.alive(n.Replaces, true)
 	}},
+	{"create/failing leaves another user's session", "what a sign-in replaces ends only if the sign-in succeeds (I24)",
+		func(c *check) {
+			c.create("user-1")
+			n := newSession("user-1", replaces(c.create("user-2").ID), limit(1, sessiontrack.DenyNew))
+			_, err := c.store.Create(c.Context(), n)
+			require.ErrorIs(c, err, sessiontrack.ErrLimit)
+			c.gone(n.Session.ID)
+			c.alive(n.Replaces, true)
+		}},
 	{"create/an over context inserts nothing", "an outage is not an answer (I18)", func(c *check) {
 		n := newSession("user-1")
 		_, err := c.store.Create(c.cancelled(), n)

@@ -8,7 +8,8 @@
 //
 // Each case says why it exists: by a rule, or by a bug of another library that it would have found.
 // An optional capability is tested if the store has it; otherwise its cases are reported as
-// skipped.
+// skipped. A store whose engine cannot hold a case says so by [Options]; all the rest is held to the
+// letter.
 package storetest
 
 import (
@@ -25,17 +26,7 @@ import (
 // only for milliseconds. The store must answer a call within a few seconds.
 func Run(t *testing.T, newStore func(t *testing.T) sessiontrack.Store) {
 	t.Helper()
-	for _, c := range cases() {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			t.Cleanup(func() {
-				if t.Failed() {
-					t.Logf("why this case exists: %s", c.why)
-				}
-			})
-			c.run(&check{tb: t, store: newStore(t)})
-		})
-	}
+	RunWith(t, newStore, Options{})
 }
 
 // testCase is one rule. run fails if the store breaks it.
