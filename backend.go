@@ -97,17 +97,26 @@ func (b *backend) short(ctx context.Context) (context.Context, context.CancelFun
 
 // long bounds a call that concerns several rows, or several calls that belong together.
 func (b *backend) long(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, writePatience*b.timeout)
+	return context.WithTimeout(ctx, b.patient())
 }
 
-// call calls the store until ctx is done, and ends ctx. The errors in answers are what the
-// call may answer with; any other means that the store could not say.
-func (b *backend) call(end context.CancelFunc, f func() error, answers ...error) (err error) {
-	defer end()
-	if !b.host.contain("Store", func() { err = f() }) {
-		return fmt.Errorf("%w: the store panicked", ErrUnavailable)
+// patient is how long a call may take that concerns several rows.
+func (b *backend) patient() time.Duration { return writePatience * b.timeout }
+
+// call calls the store for at most a timeout, and tells the observer. The errors in answers
+// are what the call may answer with; any other means that the store could not say.
+func (b *backend) call(ctx context.Context, timeout time.Duration, c StoreCall, f func(context.Context) error,
+	answers ...error) (err error) {
+	ctx, told := b.host.observeStore(ctx, c)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if b.host.contain("Store", func() { err = f(ctx) }) {
+		err = classified(err, answers)
+	} else {
+		err = fmt.Errorf("%w: the store panicked", ErrUnavailable)
 	}
-	return classified(err, answers)
+	told(err)
+	return err
 }
 
 // classified makes every error of a store one that this package knows. An answer that the
@@ -136,9 +145,8 @@ func classified(err error, answers []error) error {
 
 // create makes a session. Its LoginAt sets the clock.
 func (b *backend) create(ctx context.Context, n NewSession) (created CreateResult, err error) {
-	ctx, end := b.long(ctx)
 	before := b.clock.Local()
-	err = b.call(end, func() error {
+	err = b.call(ctx, b.patient(), StoreCall{Method: "Create"}, func(ctx context.Context) error {
 		created, err = b.store.Create(ctx, n)
 		return err
 	}, ErrExists, ErrLimit, ErrEnded)
@@ -150,8 +158,7 @@ func (b *backend) create(ctx context.Context, n NewSession) (created CreateResul
 }
 
 func (b *backend) get(ctx context.Context, id SessionID) (r Record, err error) {
-	ctx, end := b.short(ctx)
-	err = b.call(end, func() error {
+	err = b.call(ctx, b.timeout, StoreCall{Method: "Get"}, func(ctx context.Context) error {
 		r, err = b.store.Get(ctx, id)
 		return err
 	}, ErrNotFound)
@@ -159,8 +166,7 @@ func (b *backend) get(ctx context.Context, id SessionID) (r Record, err error) {
 }
 
 func (b *backend) list(ctx context.Context, q Query) (page Page, err error) {
-	ctx, end := b.long(ctx)
-	err = b.call(end, func() error {
+	err = b.call(ctx, b.patient(), StoreCall{Method: "List"}, func(ctx context.Context) error {
 		page, err = b.store.List(ctx, q)
 		return err
 	})
@@ -168,8 +174,7 @@ func (b *backend) list(ctx context.Context, q Query) (page Page, err error) {
 }
 
 func (b *backend) touch(ctx context.Context, batch []TouchRecord, step time.Duration) (alive []SessionID, err error) {
-	ctx, end := b.long(ctx)
-	err = b.call(end, func() error {
+	err = b.call(ctx, b.patient(), StoreCall{Method: "Touch", Items: len(batch)}, func(ctx context.Context) error {
 		alive, err = b.store.Touch(ctx, batch, step)
 		return err
 	})
@@ -177,15 +182,15 @@ func (b *backend) touch(ctx context.Context, batch []TouchRecord, step time.Dura
 }
 
 func (b *backend) describe(ctx context.Context, batch []SessionUpdate) error {
-	ctx, end := b.long(ctx)
-	return b.call(end, func() error { return b.store.Describe(ctx, batch) })
+	return b.call(ctx, b.patient(), StoreCall{Method: "Describe", Items: len(batch)}, func(ctx context.Context) error {
+		return b.store.Describe(ctx, batch)
+	})
 }
 
 // end ends sessions. The time of the call sets the clock.
 func (b *backend) end(ctx context.Context, sel Selector, e Ending) (ended EndResult, err error) {
-	ctx, end := b.long(ctx)
 	before := b.clock.Local()
-	err = b.call(end, func() error {
+	err = b.call(ctx, b.patient(), StoreCall{Method: "End"}, func(ctx context.Context) error {
 		ended, err = b.store.End(ctx, sel, e)
 		return err
 	})
@@ -197,8 +202,7 @@ func (b *backend) end(ctx context.Context, sel Selector, e Ending) (ended EndRes
 }
 
 func (b *backend) purge(ctx context.Context, p PurgeOptions) (n int, err error) {
-	ctx, end := b.long(ctx)
-	err = b.call(end, func() error {
+	err = b.call(ctx, b.patient(), StoreCall{Method: "Purge"}, func(ctx context.Context) error {
 		n, err = b.store.Purge(ctx, p)
 		return err
 	})
@@ -211,16 +215,16 @@ func (b *backend) check(ctx context.Context) error {
 	if b.checker == nil {
 		return nil
 	}
-	ctx, end := b.long(ctx)
-	return b.call(end, func() error { return b.checker.Check(ctx) })
+	return b.call(ctx, b.patient(), StoreCall{Method: "Check"}, func(ctx context.Context) error {
+		return b.checker.Check(ctx)
+	})
 }
 
 // endedSince reads the feed of ended sessions. The time of the answer sets the clock. The
 // store must be an EndedFeed.
 func (b *backend) endedSince(ctx context.Context, since time.Time, limit int) (page EndedPage, err error) {
-	ctx, end := b.short(ctx)
 	before := b.clock.Local()
-	err = b.call(end, func() error {
+	err = b.call(ctx, b.timeout, StoreCall{Method: "EndedSince"}, func(ctx context.Context) error {
 		page, err = b.feed.EndedSince(ctx, since, limit)
 		return err
 	})
@@ -233,9 +237,8 @@ func (b *backend) endedSince(ctx context.Context, since time.Time, limit int) (p
 // changesSince reads all that events need. The time of the answer sets the clock. The
 // store must be a ChangeFeed.
 func (b *backend) changesSince(ctx context.Context, q ChangeQuery) (c Changes, err error) {
-	ctx, end := b.long(ctx)
 	before := b.clock.Local()
-	err = b.call(end, func() error {
+	err = b.call(ctx, b.patient(), StoreCall{Method: "ChangesSince"}, func(ctx context.Context) error {
 		c, err = b.changes.ChangesSince(ctx, q)
 		return err
 	})
@@ -247,8 +250,7 @@ func (b *backend) changesSince(ctx context.Context, q ChangeQuery) (c Changes, e
 
 // countOnline returns a number for each window. The store must be an OnlineReader.
 func (b *backend) countOnline(ctx context.Context, windows []time.Duration) (counts []int, now time.Time, err error) {
-	ctx, end := b.long(ctx)
-	err = b.call(end, func() error {
+	err = b.call(ctx, b.patient(), StoreCall{Method: "CountOnline"}, func(ctx context.Context) error {
 		counts, now, err = b.online.CountOnline(ctx, windows)
 		return err
 	})
@@ -260,8 +262,7 @@ func (b *backend) countOnline(ctx context.Context, windows []time.Duration) (cou
 
 // listOnline returns a page of online users. The store must be an OnlineReader.
 func (b *backend) listOnline(ctx context.Context, q OnlineQuery) (page OnlinePage, err error) {
-	ctx, end := b.long(ctx)
-	err = b.call(end, func() error {
+	err = b.call(ctx, b.patient(), StoreCall{Method: "ListOnline"}, func(ctx context.Context) error {
 		page, err = b.online.ListOnline(ctx, q)
 		return err
 	})
@@ -270,8 +271,7 @@ func (b *backend) listOnline(ctx context.Context, q OnlineQuery) (page OnlinePag
 
 // countStats answers a question for statistics. The store must be a Sampler.
 func (b *backend) countStats(ctx context.Context, q StatsQuery) (counts StatsCounts, err error) {
-	ctx, end := b.long(ctx)
-	err = b.call(end, func() error {
+	err = b.call(ctx, b.patient(), StoreCall{Method: "CountStats"}, func(ctx context.Context) error {
 		counts, err = b.sampler.CountStats(ctx, q)
 		return err
 	})
@@ -281,8 +281,7 @@ func (b *backend) countStats(ctx context.Context, q StatsQuery) (counts StatsCou
 // sample takes this minute's sample, and reports whether this call took it. The store
 // must be a Sampler.
 func (b *backend) sample(ctx context.Context, q StatsQuery) (taken bool, err error) {
-	ctx, end := b.long(ctx)
-	err = b.call(end, func() error {
+	err = b.call(ctx, b.patient(), StoreCall{Method: "Sample"}, func(ctx context.Context) error {
 		_, taken, err = b.sampler.Sample(ctx, q)
 		return err
 	})
@@ -294,14 +293,14 @@ func (b *backend) rollUp(ctx context.Context, keep time.Duration) error {
 	if b.historian == nil {
 		return nil
 	}
-	ctx, end := context.WithTimeout(ctx, historyPatience)
-	return b.call(end, func() error { return b.historian.RollUp(ctx, keep) })
+	return b.call(ctx, historyPatience, StoreCall{Method: "RollUp"}, func(ctx context.Context) error {
+		return b.historian.RollUp(ctx, keep)
+	})
 }
 
 // readHistory answers a question for history. The store must be a Historian.
 func (b *backend) readHistory(ctx context.Context, q HistoryQuery) (data HistoryData, err error) {
-	ctx, end := context.WithTimeout(ctx, historyPatience)
-	err = b.call(end, func() error {
+	err = b.call(ctx, historyPatience, StoreCall{Method: "ReadHistory"}, func(ctx context.Context) error {
 		data, err = b.historian.ReadHistory(ctx, q)
 		return err
 	})
@@ -314,8 +313,7 @@ func (b *backend) lease(ctx context.Context, job string, d time.Duration) (mine 
 	if b.leaser == nil {
 		return true, nil
 	}
-	ctx, end := b.short(ctx)
-	err = b.call(end, func() error {
+	err = b.call(ctx, b.timeout, StoreCall{Method: "Lease"}, func(ctx context.Context) error {
 		mine, err = b.leaser.Lease(ctx, job, d)
 		return err
 	})

@@ -104,15 +104,14 @@ func (c *cache) describe(h handle, f SessionUpdate) {
 }
 
 // end marks a session as ended and increments the generation. Goroutines that hold the entry see
-// the end too.
-func (c *cache) end(h handle, end *ending) {
+// the end too. It reports whether the session was here, and live until now.
+func (c *cache) end(h handle, end *ending) bool {
 	s := c.shard(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.generation++
-	if e := s.entries[h]; e != nil {
-		e.ending.CompareAndSwap(nil, end)
-	}
+	e := s.entries[h]
+	return e != nil && e.ending.CompareAndSwap(nil, end)
 }
 
 // drop removes a session; the next request reads it from the store.

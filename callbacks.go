@@ -99,6 +99,25 @@ type Observer struct {
 	Count func(name string, n int)
 	// AdminAction is called for each admin action, also for refused ones.
 	AdminAction func(ctx context.Context, a AdminAction)
+	// Store is called before each call of the store, and the function that it returns after it,
+	// with the call's error. The call gets the returned context, which must derive from ctx: so a
+	// span of a trace reaches the database driver. Either may be nil. The error's text may be the
+	// database's: label figures by [StoreOutcome].
+	Store func(ctx context.Context, c StoreCall) (context.Context, func(error))
+	// EndLearnt is called when this process learns that a session has ended that it would have
+	// accepted until now, with the time since the end. With a store that is an [EndedFeed] that is
+	// about FeedInterval at the most, and MaxStaleness bounds it. The ends that this process makes
+	// are not among them: it knows these at once.
+	EndLearnt func(late time.Duration)
+}
+
+// StoreCall is one call of the store, for [Observer.Store].
+type StoreCall struct {
+	// Method is the called method of the store or of one of its capabilities, such as "Get" or
+	// "EndedSince".
+	Method string
+	// Items is how many records the batch of a Touch or a Describe has; else 0.
+	Items int
 }
 
 // Identity is what a credential says about the caller. Neither the Identifier nor the receiver

@@ -67,6 +67,28 @@ type expiredCredential struct{}
 func (expiredCredential) Error() string { return "sessiontrack: expired credential" }
 func (expiredCredential) Unwrap() error { return ErrInvalidCredential }
 
+// StoreOutcome names the outcome of a call of the store in one of nine words, for the labels of
+// metrics: "ok", "not_found", "exists", "limit" and "ended" are answers; "fault" is an
+// [ErrStoreFault], "invalid" an [ErrInvalidArgument], "unavailable" an [ErrUnavailable], and
+// "other" any other error.
+func StoreOutcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	for _, kind := range [...]struct {
+		err  error
+		word string
+	}{
+		{ErrStoreFault, "fault"}, {ErrUnavailable, "unavailable"}, {ErrInvalidArgument, "invalid"},
+		{ErrNotFound, "not_found"}, {ErrExists, "exists"}, {ErrLimit, "limit"}, {ErrEnded, "ended"},
+	} {
+		if errors.Is(err, kind.err) {
+			return kind.word
+		}
+	}
+	return "other"
+}
+
 // EndedError says why a session is no longer good. Only a caller that proved the session gets it
 // (OWASP ASVS 16.5.1). It matches [ErrEnded].
 type EndedError struct {

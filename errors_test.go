@@ -3,6 +3,7 @@ package sessiontrack
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -104,4 +105,16 @@ func TestMistakesOfTheCaller(t *testing.T) {
 	_, err = NewMemoryStore().List(ctx, Query{Limit: 1, UserID: "1", UserIDs: []string{"2"}})
 	require.ErrorIs(t, err, ErrInvalidArgument)
 	requireOneCoat(t, "list", err)
+}
+
+func TestStoreOutcome(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[string]error{
+		"ok": nil, "not_found": ErrNotFound, "exists": ErrExists, "limit": ErrLimit, "ended": &EndedError{ReasonAdmin},
+		"fault": fmt.Errorf("create: %w", ErrStoreFault), "invalid": mistake("a"), "unavailable": errBusy,
+		"other": errors.New("disk full"),
+	} {
+		assert.Equal(t, want, StoreOutcome(err))
+	}
+	assert.Equal(t, "unavailable", StoreOutcome(classified(ErrNotFound, nil)), "what a call cannot answer is no answer")
 }

@@ -176,8 +176,8 @@ func (n *near) learnEnds(ended []EndedSession) {
 		if !ok {
 			continue
 		}
-		if _, again := n.freshness.seen[h]; !again {
-			n.takeOut(h, s)
+		if _, again := n.freshness.seen[h]; !again && n.takeOut(h, s) {
+			n.host.endLearnt(time.Duration(n.clock.Now()-micros(s.LogoutAt)) * time.Microsecond)
 		}
 		seen[h] = struct{}{}
 	}

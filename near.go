@@ -77,10 +77,12 @@ func (n *near) trusted(e *entry, local int64) bool {
 // tolerated reports whether an entry may still be served while the store cannot say.
 func (n *near) tolerated(e *entry, local int64) bool { return n.trusted(e, local-n.trust.grace) }
 
-// takeOut takes an ended session out of service in this process.
-func (n *near) takeOut(h handle, s EndedSession) {
-	n.cache.end(h, &ending{micros(s.LogoutAt), s.EndReason, s.EndedBy})
+// takeOut takes an ended session out of service in this process. It reports whether
+// requests were served from the cache until now.
+func (n *near) takeOut(h handle, s EndedSession) (served bool) {
+	served = n.cache.end(h, &ending{micros(s.LogoutAt), s.EndReason, s.EndedBy})
 	n.listener.sessionEnded(h)
+	return served
 }
 
 // forget drops the sessions that a selector named and that its End did not return:

@@ -105,6 +105,34 @@ func (h *host) count(c counter, n int) {
 
 const observerCount = "Observer.Count"
 
+// observeStore tells the observer of a call of the store. It returns the context for the
+// call, and the function that takes the call's error.
+func (h *host) observeStore(ctx context.Context, c StoreCall) (context.Context, func(error)) {
+	observe := h.observer.Store
+	if observe == nil {
+		return ctx, func(error) {}
+	}
+	const name = "Observer.Store"
+	var within context.Context
+	var done func(error)
+	h.contain(name, func() { within, done = observe(ctx, c) })
+	if within == nil {
+		within = ctx
+	}
+	return within, func(err error) {
+		if done != nil {
+			h.contain(name, func() { done(err) })
+		}
+	}
+}
+
+// endLearnt tells the observer how late this process has learnt of an end.
+func (h *host) endLearnt(late time.Duration) {
+	if observe := h.observer.EndLearnt; observe != nil {
+		h.contain("Observer.EndLearnt", func() { observe(max(late, 0)) })
+	}
+}
+
 // counted returns the counters by name.
 func (h *host) counted() map[string]int64 {
 	out := make(map[string]int64, counterCount)

@@ -2,9 +2,12 @@ package sessiontrack
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -44,4 +47,113 @@ func TestObserverMayPanic(t *testing.T) {
 	f.login(t, "1")
 	assert.EqualValues(t, 1, f.Counters()["callback.panics"])
 	assert.EqualValues(t, 1, f.Counters()["session.logins"])
+}
+
+// TestObserverSeesEachCallOfTheStore: the observer is told of every method of Store and of every
+// capability, by its name, and gets the error that the caller gets.
+func TestObserverSeesEachCallOfTheStore(t *testing.T) {
+	t.Parallel()
+	store := &badStore{MemoryStore: NewMemoryStore()}
+	var seen StoreCall
+	var outcome error
+	tracker, err := New(store, &Options{Observer: Observer{
+		Store: func(ctx context.Context, c StoreCall) (context.Context, func(error)) {
+			seen = c
+			return ctx, func(err error) { outcome = err }
+		},
+	}})
+	require.NoError(t, err)
+	for method, call := range storeCalls(&tracker.backend) {
+		for _, store.fault = range []any{nil, ErrStoreFault, errors.New("disk full"), "boom"} {
+			seen, outcome = StoreCall{}, errors.New("not told")
+			assert.Equal(t, call(t.Context()), outcome, method)
+			assert.Equal(t, StoreCall{Method: method}, seen)
+		}
+	}
+	store.fault = nil
+	_, err = tracker.backend.touch(t.Context(), make([]TouchRecord, 3), 0)
+	require.NoError(t, err)
+	assert.Equal(t, StoreCall{Method: "Touch", Items: 3}, seen)
+}
+
+// askedStore notes the context of the latest Get.
+type askedStore struct {
+	*MemoryStore
+	ctx context.Context
+}
+
+func (s *askedStore) Get(ctx context.Context, id SessionID) (Record, error) {
+	s.ctx = ctx
+	return s.MemoryStore.Get(ctx, id)
+}
+
+// TestObserverOfStoreHandsContext: what the observer puts into the context reaches the store, with
+// the call's deadline.
+func TestObserverOfStoreHandsContext(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	store := &askedStore{MemoryStore: NewMemoryStore()}
+	tracker, err := New(store, &Options{Observer: Observer{
+		Store: func(ctx context.Context, _ StoreCall) (context.Context, func(error)) {
+			return context.WithValue(ctx, key{}, "span"), nil
+		},
+	}})
+	require.NoError(t, err)
+	_, err = tracker.Get(t.Context(), newHandle().id())
+	require.ErrorIs(t, err, ErrNotFound)
+	assert.Equal(t, "span", store.ctx.Value(key{}))
+	_, bounded := store.ctx.Deadline()
+	assert.True(t, bounded)
+}
+
+// TestObserverOfStoreMayFail: panics are contained and counted, and the store is asked anyway.
+func TestObserverOfStoreMayFail(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		observe func(context.Context, StoreCall) (context.Context, func(error))
+		panics  int64
+	}{
+		"it panics": {func(context.Context, StoreCall) (context.Context, func(error)) { panic("contained") }, 1},
+		"its function panics": {func(ctx context.Context, _ StoreCall) (context.Context, func(error)) {
+			return ctx, func(error) { panic("contained") }
+		}, 1},
+		"no context and no function": {func(context.Context, StoreCall) (context.Context, func(error)) {
+			return nil, nil
+		}, 0},
+	} {
+		tracker, err := New(NewMemoryStore(), &Options{Observer: Observer{Store: test.observe}})
+		require.NoError(t, err)
+		_, err = tracker.Get(t.Context(), newHandle().id())
+		assert.ErrorIs(t, err, ErrNotFound, name)
+		assert.Equal(t, test.panics, tracker.Counters()["callback.panics"], name)
+	}
+}
+
+// TestObserverIsToldHowLateAnEndIsLearnt: the replica that served a session hears how long ago
+// another one ended it, once. The replica that ended it and one that never served it hear nothing.
+func TestObserverIsToldHowLateAnEndIsLearnt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newFaultStore()
+		told := [3][]time.Duration{}
+		var all [3]*fixture
+		for i := range all {
+			all[i] = replica(t, store, &Options{Observer: Observer{EndLearnt: func(late time.Duration) {
+				told[i] = append(told[i], late)
+				panic("contained")
+			}}}).started(t)
+		}
+		s, token := all[0].login(t, "42")
+		require.Equal(t, 200, all[0].get(token).Code)
+		require.Equal(t, 200, all[1].get(token).Code)
+		time.Sleep(300 * time.Millisecond)
+		_, err := all[0].End(t.Context(), IDs(s.ID), Ending{Reason: ReasonAdmin})
+		require.NoError(t, err)
+		time.Sleep(10 * time.Second)
+		shutDown(t, all[:]...)
+		assert.Empty(t, told[0])
+		assert.Equal(t, []time.Duration{700 * time.Millisecond}, told[1])
+		assert.Empty(t, told[2])
+		assert.EqualValues(t, 1, all[1].Counters()["callback.panics"])
+	})
 }
