@@ -278,14 +278,14 @@ func (b *backend) countStats(ctx context.Context, q StatsQuery) (counts StatsCou
 	return counts, err
 }
 
-// sample takes this minute's sample, and reports whether this call took it. The store
-// must be a Sampler.
-func (b *backend) sample(ctx context.Context, q StatsQuery) (taken bool, err error) {
+// sample takes this minute's sample, and reports whether this call took it. The sample's
+// At is zero while another call takes it. The store must be a Sampler.
+func (b *backend) sample(ctx context.Context, q StatsQuery) (s Sample, taken bool, err error) {
 	err = b.call(ctx, b.patient(), StoreCall{Method: "Sample"}, func(ctx context.Context) error {
-		_, taken, err = b.sampler.Sample(ctx, q)
+		s, taken, err = b.sampler.Sample(ctx, q)
 		return err
 	})
-	return taken, err
+	return s, taken, err
 }
 
 // rollUp adds up what began and ended. A store that is no Historian has nothing to do.

@@ -170,6 +170,9 @@ func (c *cache) tracked() (n int64) {
 	return n
 }
 
+// size is how many entries there can be.
+func (c *cache) size() int { return max(shardCount*c.perShard, 0) }
+
 // len counts the entries.
 func (c *cache) len() int {
 	n := 0

@@ -245,6 +245,13 @@ func (h *hub) hand(a feedBatch) {
 	}
 }
 
+// subscribers counts the readers.
+func (h *hub) subscribers() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.readers)
+}
+
 // list copies the list of readers, because closing a reader takes the lock.
 func (h *hub) list() []*Subscription {
 	h.mu.Lock()

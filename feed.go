@@ -3,6 +3,7 @@ package sessiontrack
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/storeclock"
@@ -58,6 +59,10 @@ type freshness struct {
 	seen     map[handle]struct{} // ends that the overlap will bring again
 }
 
+// standing is how the feed stands, in local times: until when the cache may be trusted, and
+// since when readings come in time, or fail.
+type standing struct{ until, goodSince, awaySince atomic.Int64 }
+
 // setBack reports whether a poll shows that the store's clock was set back since the latest
 // successful poll, for example by a fail-over to a server whose clock is behind. Ends there may
 // have stamps before the time that the poll asked for. A clock that stands still, as a
@@ -86,7 +91,9 @@ func (n *near) pollNow() {
 // brought a store's time.
 func (n *near) trustFrom(local int64, now time.Time) {
 	n.freshness.since, n.freshness.lastGood = now.Add(-feedOverlap), local
-	n.trustedUntil.Store(local + n.trust.staleness)
+	if local >= n.standing.until.Swap(local+n.trust.staleness) {
+		n.standing.goodSince.Store(local)
+	}
 }
 
 // runFeed reads the feed until ctx is done. While the store is away it tries four times
@@ -200,6 +207,7 @@ func (n *near) storeAway(ctx context.Context, err error) {
 		return
 	}
 	if !n.backend.down.Swap(true) {
+		n.standing.awaySince.Store(n.clock.Local())
 		n.host.log.LogAttrs(ctx, warn, "sessiontrack: store is unreachable; cached sessions are served for StaleGrace",
 			errAttr(err))
 	}
@@ -210,6 +218,7 @@ func (n *near) storeAway(ctx context.Context, err error) {
 func (n *near) storeBack(ctx context.Context) {
 	n.backend.busy.Store(false)
 	if n.backend.down.Swap(false) {
+		n.standing.goodSince.Store(n.clock.Local())
 		n.host.log.LogAttrs(ctx, info, "sessiontrack: store is reachable again")
 		n.touches.flushSoon()
 	}

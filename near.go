@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/lifecycle"
@@ -28,12 +27,12 @@ type near struct {
 	life    *lifecycle.Runner
 	clock   *storeclock.Clock
 
-	cache        *cache
-	flights      flights
-	freshness    freshness    // used only by the goroutine that polls the feed
-	changed      changePlace  // likewise
-	trustedUntil atomic.Int64 // local time
-	kick         chan struct{}
+	cache     *cache
+	flights   flights
+	freshness freshness   // used only by the goroutine that polls the feed
+	changed   changePlace // likewise
+	standing  standing
+	kick      chan struct{}
 }
 
 // trustLimits are MaxStaleness and StaleGrace in microseconds.
@@ -71,7 +70,7 @@ func (n *near) trusted(e *entry, local int64) bool {
 	if n.backend.feed == nil {
 		return local < e.readAt+n.trust.staleness
 	}
-	return local < n.trustedUntil.Load()
+	return local < n.standing.until.Load()
 }
 
 // tolerated reports whether an entry may still be served while the store cannot say.

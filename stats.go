@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/calendar"
@@ -193,7 +194,10 @@ func (f *figures) sample(ctx context.Context) {
 		f.sampleHere(ctx)
 		return
 	}
-	taken, err := f.backend.sample(detached(ctx), f.statsQuery())
+	s, taken, err := f.backend.sample(detached(ctx), f.statsQuery())
+	if err == nil && !s.At.IsZero() {
+		f.latest.Store(&s)
+	}
 	if err == nil && taken {
 		err = f.backend.rollUp(ctx, f.retention) // on the replica that took the sample
 	}
@@ -210,10 +214,12 @@ func (f *figures) sampleHere(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	f.samples.add(Sample{
+	s := Sample{
 		At: c.Now.Truncate(time.Minute), VeryActive: c.Online[0], Online: c.Online[1], RecentlyActive: c.Online[2],
 		Sessions: c.Sessions,
-	})
+	}
+	f.samples.add(s)
+	f.latest.Store(&s)
 }
 
 // OnlineStats are the figures of online users and active sessions.
@@ -252,6 +258,7 @@ type figures struct {
 
 	samples sampleMemory
 	shared  sharedStats
+	latest  atomic.Pointer[Sample] // that this process knows of
 }
 
 func (f *figures) init(o *Options, zone *time.Location, u *touches) {

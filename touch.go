@@ -37,6 +37,7 @@ type touches struct {
 	buffer    touchBuffer
 	flushing  chan struct{} // taken by the flush in progress
 	flushedAt atomic.Int64  // local time
+	flushTime atomic.Int64  // of the latest flush that had something to write, in microseconds
 	soon      chan struct{}
 }
 
@@ -91,10 +92,12 @@ func (u *touches) flush(ctx context.Context) (int, error) {
 		return u.buffer.len(), ctx.Err()
 	}
 	defer func() { <-u.flushing }()
-	u.flushedAt.Store(u.clock.Local())
+	began := u.clock.Local()
+	u.flushedAt.Store(began)
 	if u.buffer.len() == 0 {
 		return 0, nil
 	}
+	defer func() { u.flushTime.Store(u.clock.Local() - began) }()
 	taken := u.buffer.take()
 	batch := make([]TouchRecord, 0, len(taken))
 	for h, a := range taken {

@@ -105,6 +105,7 @@ func (t *Tracker) probeStore(ctx context.Context) (prepare func(), err error) {
 		after := t.clock.Local()
 		return func() {
 			t.clock.Learn(page.Now, before, after)
+			t.near.standing.goodSince.Store(before)
 			t.events.hub.setOpen(true)
 		}, err
 	}
@@ -114,6 +115,7 @@ func (t *Tracker) probeStore(ctx context.Context) (prepare func(), err error) {
 	}
 	return func() {
 		t.near.trustFrom(before, page.Now)
+		t.near.standing.goodSince.Store(before)
 		t.backend.forgive()
 		t.events.hub.setOpen(true)
 	}, err

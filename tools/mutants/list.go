@@ -67,7 +67,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "lease", guard: "the cache is trusted for as long as the feed was read",
-		file: "near.go", edits: []string{"return local < n.trustedUntil.Load()", "return true"},
+		file: "near.go", edits: []string{"return local < n.standing.until.Load()", "return true"},
 		pkg: ".", run: "TestStoreAway",
 	},
 	{
