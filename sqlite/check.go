@@ -24,7 +24,7 @@ var (
 // ErrUnfit says that the file, or how it was opened, cannot work: an old SQLite, a journal
 // that is no write-ahead log, tables that are missing, newer or another program's. Trying
 // again does not help; the error's text says what does. It comes from [Store.Check] and
-// [Store.Migrate].
+// [Store.Migrate], together with [sessiontrack.ErrStoreFault].
 var ErrUnfit = errors.New("the database cannot be used")
 
 // The least version of SQLite: octet_length came with 3.43.
@@ -33,7 +33,16 @@ const leastMajor, leastMinor = 3, 43
 // Check implements [sessiontrack.Checker]: it names what of the file, the driver or its
 // settings cannot work. [sessiontrack.Tracker.Start] calls it.
 func (s *Store) Check(ctx context.Context) error {
-	return failed("check", errors.Join(s.checkSettings(ctx), s.checkTables(ctx), s.checkWrites(ctx)))
+	unfit := []error{s.checkSettings(ctx), s.checkTables(ctx)}
+	for _, err := range unfit {
+		if err != nil && !errors.Is(err, ErrUnfit) {
+			return failed("check", err) // nothing else can be found out
+		}
+	}
+	if err := errors.Join(unfit...); err != nil {
+		return failed("check", err)
+	}
+	return s.checkWrites(ctx)
 }
 
 func (s *Store) checkSettings(ctx context.Context) error {

@@ -1,9 +1,11 @@
 package sqlite_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"database/sql"
 	"encoding/base64"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -106,6 +108,8 @@ func TestCheckNamesWhatCannotWork(t *testing.T) {
 			} else {
 				require.ErrorContains(t, err, c.check)
 				require.ErrorIs(t, err, sqlite.ErrUnfit)
+				require.ErrorIs(t, err, sessiontrack.ErrStoreFault, "nobody need try again")
+				require.NotErrorIs(t, err, sessiontrack.ErrUnavailable)
 			}
 			if c.again != "" {
 				require.ErrorContains(t, store.Migrate(t.Context()), c.again)
@@ -149,7 +153,7 @@ func TestFileThatCannotBeWritten(t *testing.T) {
 	err = store.Check(t.Context())
 	require.ErrorContains(t, err, "readonly")
 	_, err = store.End(t.Context(), sessiontrack.IDs(s.ID), sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin})
-	require.Error(t, err)
+	require.ErrorIs(t, err, sessiontrack.ErrStoreFault)
 	got, err := store.Get(t.Context(), s.ID)
 	require.NoError(t, err)
 	assert.False(t, got.Ended(), "nothing is half done")
@@ -164,11 +168,46 @@ func TestFileThatIsNoDatabase(t *testing.T) {
 	store, err := sqlite.Open(path, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = store.Close() })
-	require.ErrorContains(t, store.Migrate(t.Context()), "not a database")
-	require.ErrorContains(t, store.Check(t.Context()), "not a database")
+	for _, err := range []error{store.Migrate(t.Context()), store.Check(t.Context())} {
+		require.ErrorContains(t, err, "not a database")
+		require.ErrorIs(t, err, sessiontrack.ErrStoreFault)
+	}
 	left, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, garbage, left)
+}
+
+// TestDamagedFile: a file whose pages were overwritten is a fault of the store, and no
+// answer about any session.
+func TestDamagedFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "sessions.db")
+	store, err := sqlite.Open(path, nil)
+	require.NoError(t, err)
+	require.NoError(t, store.Migrate(t.Context()))
+	for range 200 {
+		create(t, store, "42")
+	}
+	s := create(t, store, "42")
+	require.NoError(t, store.Close(), "the last one to close brings the journal into the file")
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	whole, err := file.Stat()
+	require.NoError(t, err)
+	const page = 4096 // the first one has the schema
+	_, err = file.WriteAt(bytes.Repeat([]byte{0xa5}, int(whole.Size())-page), page)
+	require.NoError(t, errors.Join(err, file.Close()))
+
+	store, err = sqlite.Open(path, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = store.Close() })
+	require.ErrorIs(t, store.Check(t.Context()), sessiontrack.ErrStoreFault)
+	_, err = store.Get(t.Context(), s.ID)
+	require.ErrorContains(t, err, "malformed")
+	require.ErrorIs(t, err, sessiontrack.ErrStoreFault)
+	require.NotErrorIs(t, err, sessiontrack.ErrNotFound)
+	_, err = store.Create(t.Context(), newSession("42"))
+	require.ErrorIs(t, err, sessiontrack.ErrStoreFault)
 }
 
 // TestFullDisk: a file that cannot grow fails the call, keeps what was acknowledged, and

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	_ "github.com/ncruces/go-sqlite3/driver" // registers "sqlite3"
-
-	"github.com/sessiontrack/sessiontrack"
 )
 
 // Options configure a [Store]. The zero value, or nil, gives the defaults.
@@ -187,20 +185,4 @@ func each(ctx context.Context, q querier, scan func(*sql.Rows) error, query stri
 
 func (t *transaction) each(scan func(*sql.Rows) error, query string, args ...any) error {
 	return each(t.ctx, t.conn, scan, query, args...)
-}
-
-// failed names the verb. What is none of the contract's answers means that the call
-// could not be carried out.
-func failed(verb string, err error) error {
-	if err == nil {
-		return nil
-	}
-	for _, answer := range [...]error{
-		sessiontrack.ErrNotFound, sessiontrack.ErrExists, sessiontrack.ErrLimit, sessiontrack.ErrEnded,
-	} {
-		if errors.Is(err, answer) {
-			return fmt.Errorf("sqlite: %s: %w", verb, err)
-		}
-	}
-	return fmt.Errorf("sqlite: %s: %w: %w", verb, sessiontrack.ErrUnavailable, err)
 }

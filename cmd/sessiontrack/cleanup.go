@@ -59,7 +59,7 @@ func cleanup(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.
 	case *retention != 0 && *retention < time.Minute:
 		return misused(flags, stderr, "-retention is %v: want at least 1m0s, or 0", *retention)
 	}
-	return withTracker(flags, *dsn, options, stderr, func(t *sessiontrack.Tracker) error {
+	return withTracker(ctx, flags, *dsn, options, stderr, func(t *sessiontrack.Tracker) error {
 		ended, err := t.Cleanup(ctx)
 		if err != nil {
 			return fmt.Errorf("after %d: %w", ended, err)
@@ -70,13 +70,16 @@ func cleanup(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.
 }
 
 // withTracker opens the database, calls f, and closes the database.
-func withTracker(flags *flag.FlagSet, dsn string, options sessiontrack.Options, stderr io.Writer,
-	f func(*sessiontrack.Tracker) error) error {
+func withTracker(ctx context.Context, flags *flag.FlagSet, dsn string, options sessiontrack.Options,
+	stderr io.Writer, f func(*sessiontrack.Tracker) error) error {
 	db, err := openDatabase(flags, dsn, stderr)
 	if err != nil {
 		return err
 	}
 	defer db.close()
+	if err := db.check(ctx); err != nil {
+		return err
+	}
 	tracker, err := db.tracker(options)
 	if err != nil {
 		return err
@@ -114,7 +117,7 @@ func end(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 	if !reasons.MatchString(*reason) {
 		return misused(flags, stderr, "-reason is %q: want 1 to 32 characters of a-z, 0-9, '_' and '-'", *reason)
 	}
-	return withTracker(flags, *dsn, sessiontrack.Options{}, stderr, func(t *sessiontrack.Tracker) error {
+	return withTracker(ctx, flags, *dsn, sessiontrack.Options{}, stderr, func(t *sessiontrack.Tracker) error {
 		ended, err := t.End(ctx, sel, sessiontrack.Ending{Reason: sessiontrack.EndReason(*reason), Actor: *by})
 		if err != nil {
 			return err

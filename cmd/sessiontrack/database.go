@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,11 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"github.com/sessiontrack/sessiontrack"
 )
@@ -34,7 +29,8 @@ const (
 
 // dsnFlag adds the flag that all database commands share.
 func dsnFlag(flags *flag.FlagSet) *string {
-	return flags.String("dsn", "", "the database: postgres://user@host/name, or key=value pairs; default $"+envDSN)
+	return flags.String("dsn", "", "the database: postgres://user@host/name, or key=value pairs, or sqlite:FILE; "+
+		"default $"+envDSN)
 }
 
 // misused prints what is wrong with the arguments.
@@ -43,11 +39,21 @@ func misused(flags *flag.FlagSet, stderr io.Writer, format string, args ...any) 
 	return errUsage
 }
 
+// migrator is a store that makes its own tables.
+type migrator interface {
+	sessiontrack.Store
+	Migrate(ctx context.Context) error
+}
+
 // database is an open store.
 type database struct {
-	pool  *sql.DB
-	store *sessiontrack.BunStore
+	store migrator
+	check func(ctx context.Context) error // for every command but migrate
+	close func()
 }
+
+// errDSN says that a DSN cannot be read.
+type errDSN struct{ error }
 
 // openDatabase returns the store that dsn or the environment names. It does not connect yet.
 func openDatabase(flags *flag.FlagSet, dsn string, stderr io.Writer) (*database, error) {
@@ -57,27 +63,16 @@ func openDatabase(flags *flag.FlagSet, dsn string, stderr io.Writer) (*database,
 	if dsn == "" {
 		return nil, misused(flags, stderr, "-dsn is required, or %s in the environment", envDSN)
 	}
-	config, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		return nil, misused(flags, stderr, "-dsn: %v", err) // pgx removes the password from its error
+	open := openPostgres
+	if path, ok := strings.CutPrefix(dsn, sqliteScheme); ok {
+		dsn, open = path, openSQLite
 	}
-	if !strings.Contains(dsn, "default_query_exec_mode=") {
-		config.DefaultQueryExecMode = pgx.QueryExecModeExec // Bun writes arguments into the statement
+	db, err := open(dsn)
+	if malformed := (errDSN{}); errors.As(err, &malformed) {
+		return nil, misused(flags, stderr, "-dsn: %v", err)
 	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = storeTimeout
-	}
-	pool := stdlib.OpenDB(*config)
-	pool.SetMaxOpenConns(2)
-	store, err := sessiontrack.NewBunStore(bun.NewDB(pool, pgdialect.New()), nil)
-	if err != nil {
-		_ = pool.Close()
-		return nil, err
-	}
-	return &database{pool, store}, nil
+	return db, err
 }
-
-func (d *database) close() { _ = d.pool.Close() }
 
 // tracker returns a Tracker that is not started. By default it has no time limits and keeps ended
 // sessions.
@@ -86,7 +81,7 @@ func (d *database) tracker(options sessiontrack.Options) (*sessiontrack.Tracker,
 	return sessiontrack.New(d.store, &options)
 }
 
-// explained adds a hint to an error of the database.
+// explained adds a hint to an error of PostgreSQL.
 func explained(err error) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == undefinedTable {
@@ -98,7 +93,7 @@ func explained(err error) error {
 const migrateSynopsis = `-dsn DSN
 
 Makes the tables, or brings them to this version. It may run at any time, and from
-several places at once.
+several places at once. It also makes the file of sqlite:FILE, if there is none.
 `
 
 func migrate(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {

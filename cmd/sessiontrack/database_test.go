@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,31 +17,29 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"github.com/sessiontrack/sessiontrack"
-	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 )
 
 // host is an application that shares the commands' database.
 type host struct {
 	t       *testing.T
+	engine  engine
 	dsn     string
 	pool    *sql.DB
 	tracker *sessiontrack.Tracker
 }
 
 // newHost migrates a fresh database with the command.
-func newHost(t *testing.T) *host {
+func newHost(t *testing.T, e engine) *host {
 	t.Helper()
-	h := &host{t: t, dsn: pgtest.DSN(t)}
-	h.pool = pgtest.OpenDSN(t, h.dsn)
+	h := &host{t: t, engine: e, dsn: e.fresh(t)}
 	assert.Equal(t, "the tables are up to date\n", h.run("migrate"))
-	store, err := sessiontrack.NewBunStore(bun.NewDB(h.pool, pgdialect.New()), nil)
+	pool, store := e.open(t, h.dsn)
+	options := sessiontrack.Options{StoreTimeout: storeTimeout, MaxStaleness: storeTimeout}
+	tracker, err := sessiontrack.New(store, &options)
 	require.NoError(t, err)
-	h.tracker, err = sessiontrack.New(store, nil)
-	require.NoError(t, err)
+	h.pool, h.tracker = pool, tracker
 	return h
 }
 
@@ -50,6 +50,15 @@ func (h *host) run(name string, args ...string) string {
 	require.Equal(h.t, exitOK, code, stderr)
 	assert.Empty(h.t, stderr)
 	return stdout
+}
+
+// execute runs statements as somebody with rights of the database has them.
+func (h *host) execute(statements ...string) {
+	h.t.Helper()
+	for _, statement := range statements {
+		_, err := h.pool.ExecContext(h.t.Context(), statement)
+		require.NoError(h.t, err)
+	}
 }
 
 func runCommand(t *testing.T, args ...string) (code int, stdout, stderr string) {
@@ -73,9 +82,7 @@ func (h *host) login(user, address, agent string) sessiontrack.Session {
 // age moves a session's latest activity back.
 func (h *host) age(s sessiontrack.Session, by time.Duration) {
 	h.t.Helper()
-	_, err := h.pool.ExecContext(h.t.Context(),
-		"UPDATE user_sessions SET last_activity = last_activity - $1 * interval '1 second', "+
-			"login_at = login_at - $1 * interval '1 second' WHERE session_id = $2", by.Seconds(), string(s.ID))
+	_, err := h.pool.ExecContext(h.t.Context(), h.engine.age, by.Seconds(), string(s.ID))
 	require.NoError(h.t, err)
 }
 
@@ -87,175 +94,188 @@ func (h *host) endedAs(s sessiontrack.Session) string {
 }
 
 func TestMigrateMayComeTwiceAndAtOnce(t *testing.T) {
-	t.Parallel()
-	dsn := pgtest.DSN(t)
-	var wait sync.WaitGroup
-	for range 4 {
-		wait.Go(func() {
-			var out, errs bytes.Buffer
-			assert.Equal(t, exitOK, run(context.Background(), []string{"migrate", "-dsn", dsn}, nil, &out, &errs), errs.String())
-		})
-	}
-	wait.Wait()
-	var tables int
-	require.NoError(t, pgtest.OpenDSN(t, dsn).QueryRowContext(t.Context(),
-		"SELECT count(*) FROM pg_tables WHERE tablename IN ('user_sessions', 'user_presence', 'online_samples')",
-	).Scan(&tables))
-	assert.Equal(t, 3, tables)
+	onEachEngine(t, func(t *testing.T, e engine) {
+		dsn := e.fresh(t)
+		var wait sync.WaitGroup
+		for range 4 {
+			wait.Go(func() {
+				var out, errs bytes.Buffer
+				code := run(context.Background(), []string{"migrate", "-dsn", dsn}, nil, &out, &errs)
+				assert.Equal(t, exitOK, code, errs.String())
+			})
+		}
+		wait.Wait()
+		pool, _ := e.open(t, dsn)
+		for _, table := range []string{"user_sessions", "user_presence", "online_samples"} {
+			var rows int
+			require.NoError(t, pool.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table).Scan(&rows))
+			assert.Zero(t, rows)
+		}
+	})
 }
 
 func TestCleanupEndsWhatIsIdleAndPrintsTheNumber(t *testing.T) {
-	t.Parallel()
-	h := newHost(t)
-	fresh := h.login("1", "192.0.2.1", "curl/8")
-	hour, day := h.login("1", "192.0.2.1", "curl/8"), h.login("2", "192.0.2.1", "curl/8")
-	h.age(hour, time.Hour)
-	h.age(day, 25*time.Hour)
-	assert.Equal(t, "0\n", h.run("cleanup", "-idle", "0"))
-	assert.Equal(t, "1\n", h.run("cleanup"), "24 h by default")
-	assert.Equal(t, "0\n", h.run("cleanup"))
-	assert.Equal(t, "1\n", h.run("cleanup", "-idle", "30m"))
-	assert.Equal(t, "idle", h.endedAs(day))
-	assert.Equal(t, "idle", h.endedAs(hour))
-	assert.Empty(t, h.endedAs(fresh))
+	onEachEngine(t, func(t *testing.T, e engine) {
+		h := newHost(t, e)
+		fresh := h.login("1", "192.0.2.1", "curl/8")
+		hour, day := h.login("1", "192.0.2.1", "curl/8"), h.login("2", "192.0.2.1", "curl/8")
+		h.age(hour, time.Hour)
+		h.age(day, 25*time.Hour)
+		assert.Equal(t, "0\n", h.run("cleanup", "-idle", "0"))
+		assert.Equal(t, "1\n", h.run("cleanup"), "24 h by default")
+		assert.Equal(t, "0\n", h.run("cleanup"))
+		assert.Equal(t, "1\n", h.run("cleanup", "-idle", "30m"))
+		assert.Equal(t, "idle", h.endedAs(day))
+		assert.Equal(t, "idle", h.endedAs(hour))
+		assert.Empty(t, h.endedAs(fresh))
+	})
 }
 
 func TestCleanupEndsWhatIsPastItsLifetimeAndPurgesOnlyWhenAsked(t *testing.T) {
-	t.Parallel()
-	h := newHost(t)
-	old := h.login("1", "192.0.2.1", "curl/8")
-	_, err := h.pool.ExecContext(t.Context(), "UPDATE user_sessions SET expires_at = now() - interval '1 second'")
-	require.NoError(t, err)
-	assert.Equal(t, "1\n", h.run("cleanup"))
-	assert.Equal(t, "lifetime", h.endedAs(old))
+	onEachEngine(t, func(t *testing.T, e engine) {
+		h := newHost(t, e)
+		old := h.login("1", "192.0.2.1", "curl/8")
+		h.execute(e.expire)
+		assert.Equal(t, "1\n", h.run("cleanup"))
+		assert.Equal(t, "lifetime", h.endedAs(old))
 
-	// An ended row cannot change, so the test disables the trigger to age it.
-	_, err = h.pool.ExecContext(t.Context(), "ALTER TABLE user_sessions DISABLE TRIGGER USER")
-	require.NoError(t, err)
-	_, err = h.pool.ExecContext(t.Context(),
-		"UPDATE user_sessions SET login_at = login_at - interval '300 days', last_activity = last_activity - interval '300 "+
-			"days', logout_at = logout_at - interval '300 days'")
-	require.NoError(t, err)
-	assert.Equal(t, "0\n", h.run("cleanup"))
-	assert.Equal(t, "lifetime", h.endedAs(old), "kept: no retention is set")
-	assert.Equal(t, "0\n", h.run("cleanup", "-retention", "4320h"))
-	_, err = h.tracker.Get(t.Context(), old.ID)
-	assert.ErrorIs(t, err, sessiontrack.ErrNotFound)
+		// An ended row cannot change, so the test takes the trigger away to age it.
+		h.execute(e.agedEnds...)
+		assert.Equal(t, "0\n", h.run("cleanup"))
+		assert.Equal(t, "lifetime", h.endedAs(old), "kept: no retention is set")
+		assert.Equal(t, "0\n", h.run("cleanup", "-retention", "4320h"))
+		_, err := h.tracker.Get(t.Context(), old.ID)
+		assert.ErrorIs(t, err, sessiontrack.ErrNotFound)
+	})
 }
 
 func TestCleanupsAtOnceCountEachSessionOnce(t *testing.T) {
-	t.Parallel()
-	h := newHost(t)
-	const sessions = 60
-	for n := range sessions {
-		h.age(h.login(fmt.Sprint(n), "192.0.2.1", "curl/8"), 48*time.Hour)
-	}
-	counts := make([]int, 4)
-	var wait sync.WaitGroup
-	for i := range counts {
-		wait.Go(func() {
-			var out, errs bytes.Buffer
-			assert.Equal(t, exitOK, run(context.Background(), []string{"cleanup", "-dsn", h.dsn}, nil, &out, &errs),
-				errs.String())
-			_, err := fmt.Sscan(out.String(), &counts[i])
-			assert.NoError(t, err)
-		})
-	}
-	wait.Wait()
-	assert.Equal(t, sessions, counts[0]+counts[1]+counts[2]+counts[3], "%v", counts)
+	onEachEngine(t, func(t *testing.T, e engine) {
+		h := newHost(t, e)
+		const sessions = 60
+		for n := range sessions {
+			h.age(h.login(fmt.Sprint(n), "192.0.2.1", "curl/8"), 48*time.Hour)
+		}
+		counts := make([]int, 4)
+		var wait sync.WaitGroup
+		for i := range counts {
+			wait.Go(func() {
+				var out, errs bytes.Buffer
+				assert.Equal(t, exitOK, run(context.Background(), []string{"cleanup", "-dsn", h.dsn}, nil, &out, &errs),
+					errs.String())
+				_, err := fmt.Sscan(out.String(), &counts[i])
+				assert.NoError(t, err)
+			})
+		}
+		wait.Wait()
+		assert.Equal(t, sessions, counts[0]+counts[1]+counts[2]+counts[3], "%v", counts)
+	})
 }
 
 func TestEnd(t *testing.T) {
-	t.Parallel()
-	h := newHost(t)
-	a, b, c, d := h.login("1", "192.0.2.1", ""), h.login("1", "192.0.2.1", ""), h.login("1", "192.0.2.1", ""),
-		h.login("2", "192.0.2.1", "")
-	assert.Equal(t, "1\n", h.run("end", string(a.ID)))
-	assert.Equal(t, "admin", h.endedAs(a))
-	assert.Equal(t, "1\n", h.run("end", string(a.ID), string(b.ID), "-reason", "password", "-by", "7"),
-		"flags may come behind; the first had ended")
-	assert.Equal(t, "password 7", h.endedAs(b))
-	assert.Equal(t, "1\n", h.run("end", "-user", "1"))
-	assert.Equal(t, "admin", h.endedAs(c))
-	assert.Empty(t, h.endedAs(d))
-	assert.Equal(t, "0\n", h.run("end", "-user", "nobody"))
-	assert.Equal(t, "0\n", h.run("end", strings.Repeat("A", 22)))
-	assert.Equal(t, "0\n", h.run("end", "-"+strings.Repeat("A", 21), "-reason", "password"), "not a flag")
+	onEachEngine(t, func(t *testing.T, e engine) {
+		h := newHost(t, e)
+		a, b, c, d := h.login("1", "192.0.2.1", ""), h.login("1", "192.0.2.1", ""), h.login("1", "192.0.2.1", ""),
+			h.login("2", "192.0.2.1", "")
+		assert.Equal(t, "1\n", h.run("end", string(a.ID)))
+		assert.Equal(t, "admin", h.endedAs(a))
+		assert.Equal(t, "1\n", h.run("end", string(a.ID), string(b.ID), "-reason", "password", "-by", "7"),
+			"flags may come behind; the first had ended")
+		assert.Equal(t, "password 7", h.endedAs(b))
+		assert.Equal(t, "1\n", h.run("end", "-user", "1"))
+		assert.Equal(t, "admin", h.endedAs(c))
+		assert.Empty(t, h.endedAs(d))
+		assert.Equal(t, "0\n", h.run("end", "-user", "nobody"))
+		assert.Equal(t, "0\n", h.run("end", strings.Repeat("A", 22)))
+		assert.Equal(t, "0\n", h.run("end", "-"+strings.Repeat("A", 21), "-reason", "password"), "not a flag")
+	})
 }
 
 func TestList(t *testing.T) {
-	t.Parallel()
-	h := newHost(t)
-	assert.Equal(t, "[]\n", h.run("list", "-json"))
-	first := h.login("1", "192.0.2.1", "Mozilla/5.0 \u202e(X11)")
-	second := h.login("2", "192.0.2.2", "curl/8")
-	ended := h.login("2", "192.0.2.3", "curl/8")
-	idle := h.login("3", "192.0.2.4", "curl/8")
-	h.age(idle, 25*time.Hour)
-	assert.Equal(t, "1\n", h.run("end", string(ended.ID)))
+	onEachEngine(t, func(t *testing.T, e engine) {
+		h := newHost(t, e)
+		assert.Equal(t, "[]\n", h.run("list", "-json"))
+		first := h.login("1", "192.0.2.1", "Mozilla/5.0 \u202e(X11)")
+		second := h.login("2", "192.0.2.2", "curl/8")
+		ended := h.login("2", "192.0.2.3", "curl/8")
+		idle := h.login("3", "192.0.2.4", "curl/8")
+		h.age(idle, 25*time.Hour)
+		assert.Equal(t, "1\n", h.run("end", string(ended.ID)))
 
-	ids := func(args ...string) []string {
-		var sessions []struct {
-			SessionID string `json:"sessionId"`
+		ids := func(args ...string) []string {
+			var sessions []struct {
+				SessionID string `json:"sessionId"`
+			}
+			require.NoError(t, json.Unmarshal([]byte(h.run("list", append(args, "-json")...)), &sessions))
+			list := make([]string, len(sessions))
+			for i, s := range sessions {
+				list[i] = s.SessionID
+			}
+			return list
 		}
-		require.NoError(t, json.Unmarshal([]byte(h.run("list", append(args, "-json")...)), &sessions))
-		list := make([]string, len(sessions))
-		for i, s := range sessions {
-			list[i] = s.SessionID
+		id := func(sessions ...sessiontrack.Session) []string {
+			list := make([]string, len(sessions))
+			for i, s := range sessions {
+				list[i] = string(s.ID)
+			}
+			return list
 		}
-		return list
-	}
-	id := func(sessions ...sessiontrack.Session) []string {
-		list := make([]string, len(sessions))
-		for i, s := range sessions {
-			list[i] = string(s.ID)
-		}
-		return list
-	}
-	assert.Equal(t, id(second, first), ids())
-	assert.Equal(t, id(first), ids("-user", "1"))
-	assert.Equal(t, id(ended, second), ids("-user", "2", "-ended"))
-	assert.Equal(t, id(second), ids("-address", "192.0.2.2"))
-	assert.Equal(t, id(second), ids("-address", "::ffff:192.0.2.2"))
-	assert.Empty(t, ids("-address", "192.0.2.3"))
-	assert.Empty(t, ids("-device", "console"))
-	assert.Len(t, ids("-limit", "1"), 1)
-	assert.Len(t, ids("-idle", "0"), 3)
-	assert.Len(t, ids("-within", "15m", "-limit", "0"), 2)
+		assert.Equal(t, id(second, first), ids())
+		assert.Equal(t, id(first), ids("-user", "1"))
+		assert.Equal(t, id(ended, second), ids("-user", "2", "-ended"))
+		assert.Equal(t, id(second), ids("-address", "192.0.2.2"))
+		assert.Equal(t, id(second), ids("-address", "::ffff:192.0.2.2"))
+		assert.Empty(t, ids("-address", "192.0.2.3"))
+		assert.Empty(t, ids("-device", "console"))
+		assert.Len(t, ids("-limit", "1"), 1)
+		assert.Len(t, ids("-idle", "0"), 3)
+		assert.Len(t, ids("-within", "15m", "-limit", "0"), 2)
 
-	table := h.run("list", "-user", "2", "-ended")
-	lines := strings.Split(strings.TrimSpace(table), "\n")
-	require.Len(t, lines, 3)
-	assert.Regexp(t, `^USER +SESSION +DEVICE +ADDRESS +PLACE +SIGNED IN +LAST ACTIVITY +BROWSER +ENDED$`, lines[0])
-	assert.Regexp(t, `^2 +`+string(ended.ID)+` .* 192\.0\.2\.3 .* curl.* admin$`, lines[1])
-	assert.NotContains(t, h.run("list"), "\u202e", "no character that reverses the text")
+		table := h.run("list", "-user", "2", "-ended")
+		lines := strings.Split(strings.TrimSpace(table), "\n")
+		require.Len(t, lines, 3)
+		assert.Regexp(t, `^USER +SESSION +DEVICE +ADDRESS +PLACE +SIGNED IN +LAST ACTIVITY +BROWSER +ENDED$`, lines[0])
+		assert.Regexp(t, `^2 +`+string(ended.ID)+` .* 192\.0\.2\.3 .* curl.* admin$`, lines[1])
+		assert.NotContains(t, h.run("list"), "\u202e", "no character that reverses the text")
+	})
 }
 
 func TestListWalksAllPages(t *testing.T) {
-	t.Parallel()
-	h := newHost(t)
-	for n := range 205 {
-		h.login(fmt.Sprint(n), "192.0.2.1", "curl/8")
-	}
-	count := func(args ...string) int { return strings.Count(h.run("list", args...), "\n") - 1 }
-	assert.Equal(t, 100, count())
-	assert.Equal(t, 150, count("-limit", "150"))
-	assert.Equal(t, 205, count("-limit", "0"))
-	assert.Equal(t, 205, count("-limit", "1000"))
+	onEachEngine(t, func(t *testing.T, e engine) {
+		h := newHost(t, e)
+		for n := range 205 {
+			h.login(fmt.Sprint(n), "192.0.2.1", "curl/8")
+		}
+		count := func(args ...string) int { return strings.Count(h.run("list", args...), "\n") - 1 }
+		assert.Equal(t, 100, count())
+		assert.Equal(t, 150, count("-limit", "150"))
+		assert.Equal(t, 205, count("-limit", "0"))
+		assert.Equal(t, 205, count("-limit", "1000"))
+	})
 }
 
 func TestMisuseIsNamed(t *testing.T) {
 	t.Setenv(envDSN, "") // so the test cannot be parallel
 	const dsn = "postgres://u:hunter2@127.0.0.1:1/db"
+	missing, letter := filepath.Join(t.TempDir(), "none.db"), filepath.Join(t.TempDir(), "letter.db")
+	require.NoError(t, os.WriteFile(letter, bytes.Repeat([]byte("This is a letter. "), 100), 0o600))
 	for name, tt := range map[string]struct {
 		args []string
 		code int
 		says string
 	}{
-		"no DSN to migrate":   {[]string{"migrate"}, exitUsage, "-dsn is required, or SESSIONTRACK_DSN"},
-		"no DSN to cleanup":   {[]string{"cleanup"}, exitUsage, "sessiontrack cleanup: -dsn is required"},
-		"no DSN to list":      {[]string{"list"}, exitUsage, "-dsn is required"},
-		"no DSN to end":       {[]string{"end", "-user", "1"}, exitUsage, "-dsn is required"},
+		"no DSN to migrate": {[]string{"migrate"}, exitUsage, "-dsn is required, or SESSIONTRACK_DSN"},
+		"no DSN to cleanup": {[]string{"cleanup"}, exitUsage, "sessiontrack cleanup: -dsn is required"},
+		"no DSN to list":    {[]string{"list"}, exitUsage, "-dsn is required"},
+		"no DSN to end":     {[]string{"end", "-user", "1"}, exitUsage, "-dsn is required"},
+		"no SQLite file":    {[]string{"list", "-dsn", "sqlite:"}, exitUsage, "-dsn: want sqlite:FILE, such as"},
+		"SQLite in memory":  {[]string{"migrate", "-dsn", "sqlite::memory:"}, exitUsage, "-dsn: want sqlite:FILE"},
+		"SQLite as an URL":  {[]string{"list", "-dsn", "sqlite://x.db"}, exitUsage, "-dsn: want sqlite:FILE"},
+		"no such file": {[]string{"cleanup", "-dsn", "sqlite:" + missing}, exitFailed,
+			"no such file or directory: sessiontrack migrate makes the file"},
+		"no such folder": {[]string{"migrate", "-dsn", "sqlite:" + filepath.Join(missing, "x")}, exitFailed,
+			"unable to open database file"},
+		"no database":         {[]string{"end", "-dsn", "sqlite:" + letter, "-user", "1"}, exitFailed, "not a database"},
 		"malformed DSN":       {[]string{"list", "-dsn", "postgres://u:hunter2@h:port/db"}, exitUsage, "-dsn:"},
 		"nobody there":        {[]string{"migrate", "-dsn", dsn}, exitFailed, "sessiontrack migrate:"},
 		"argument":            {[]string{"cleanup", "-dsn", dsn, "now"}, exitUsage, `unexpected argument "now"`},
@@ -282,16 +302,22 @@ func TestMisuseIsNamed(t *testing.T) {
 		assert.NotContains(t, stderr, "hunter2", name)
 		assert.NotContains(t, stderr, "sssss", name)
 	}
+	assert.NoFileExists(t, missing)
 }
 
 func TestDSNComesFromTheEnvironmentToo(t *testing.T) {
-	t.Setenv(envDSN, pgtest.DSN(t)) // so the test cannot be parallel
-	code, _, stderr := runCommand(t, "list")
-	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, stderr, "run sessiontrack migrate")
-	code, _, stderr = runCommand(t, "migrate")
-	assert.Equal(t, exitOK, code, stderr)
-	code, stdout, stderr := runCommand(t, "cleanup")
-	assert.Equal(t, exitOK, code, stderr)
-	assert.Equal(t, "0\n", stdout)
+	for name, e := range engines {
+		t.Run(name, func(t *testing.T) {
+			dsn := e.fresh(t)
+			t.Setenv(envDSN, dsn) // so the test cannot be parallel
+			code, _, stderr := runCommand(t, "list")
+			assert.Equal(t, exitFailed, code)
+			assert.Contains(t, stderr, "sessiontrack migrate")
+			code, _, stderr = runCommand(t, "migrate")
+			assert.Equal(t, exitOK, code, stderr)
+			code, stdout, stderr := runCommand(t, "cleanup")
+			assert.Equal(t, exitOK, code, stderr)
+			assert.Equal(t, "0\n", stdout)
+		})
+	}
 }

@@ -56,7 +56,7 @@ func list(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wri
 	if l.idle != 0 {
 		options.IdleTimeout = l.idle
 	}
-	return withTracker(flags, *dsn, options, stderr, func(t *sessiontrack.Tracker) error {
+	return withTracker(ctx, flags, *dsn, options, stderr, func(t *sessiontrack.Tracker) error {
 		return l.print(ctx, t, stdout)
 	})
 }
