@@ -2,6 +2,7 @@ package sessiontrack
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,11 +45,11 @@ func TestHealthFollowsTheStore(t *testing.T) {
 // connection does.
 type heldStore struct {
 	*faultStore
-	held bool
+	held atomic.Bool
 }
 
 func (s *heldStore) EndedSince(ctx context.Context, since time.Time, limit int) (EndedPage, error) {
-	if s.held {
+	if s.held.Load() {
 		<-ctx.Done()
 		return EndedPage{}, errBusy
 	}
@@ -66,7 +67,7 @@ func TestHealthIsStaleWithoutConnection(t *testing.T) {
 		began := time.Now()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		store.held = true
+		store.held.Store(true)
 		time.Sleep(4 * time.Second)
 		assert.Equal(t, HealthOK, tracker.Health().State)
 		time.Sleep(10 * time.Second)
@@ -82,23 +83,23 @@ func TestHealthIsStaleWithoutConnection(t *testing.T) {
 func TestGaugesComeFromMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		calls := 0
+		var calls atomic.Int64
 		f := replica(t, newFaultStore(), &Options{CacheSize: 1000, Observer: Observer{
 			Store: func(ctx context.Context, _ StoreCall) (context.Context, func(error)) {
-				calls++
+				calls.Add(1)
 				return ctx, nil
 			},
 		}}).started(t)
 		_, token := f.login(t, "42")
 		sub, err := f.Subscribe(t.Context(), SubscribeOptions{})
 		require.NoError(t, err)
-		time.Sleep(2*time.Minute + time.Second) // between two flushes
+		time.Sleep(2*time.Minute + 500*time.Millisecond) // between two flushes and two readings
 		require.Equal(t, 200, f.get(token).Code)
 		synctest.Wait()
 
-		before := calls
+		before := calls.Load()
 		g := f.Gauges()
-		assert.Equal(t, before, calls)
+		assert.Equal(t, before, calls.Load())
 		assert.Equal(t, 1, g.CachedSessions)
 		assert.Equal(t, 1024, g.CacheSize, "rounded up to whole shards")
 		assert.Equal(t, 1, g.TouchesHeld)
