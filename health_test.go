@@ -91,10 +91,10 @@ func TestGaugesComeFromMemory(t *testing.T) {
 			},
 		}}).started(t)
 		_, token := f.login(t, "42")
-		sub, err := f.Subscribe(t.Context(), SubscribeOptions{})
-		require.NoError(t, err)
 		time.Sleep(2*time.Minute + 500*time.Millisecond) // between two flushes and two readings
 		require.Equal(t, 200, f.get(token).Code)
+		sub, err := f.Subscribe(t.Context(), SubscribeOptions{})
+		require.NoError(t, err)
 		synctest.Wait()
 
 		before := calls.Load()
