@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Go, where it may: PostgreSQL's server
-# binaries, PgBouncer, a C compiler for the race detector and, with BROWSER=1, Chromium.
+# binaries, PgBouncer, Redis, a C compiler for the race detector and, with BROWSER=1, Chromium.
 # From Debian's packages, as root or through sudo that asks for no password.
 # Otherwise it says what to install, and fails when CI is set.
 set -euo pipefail
@@ -17,6 +17,10 @@ have_pooler() {
 	have pgbouncer || [ -x /usr/sbin/pgbouncer ]
 }
 
+have_redis() {
+	have "${SESSIONTRACK_TEST_REDIS:-redis-server}"
+}
+
 have_compiler() {
 	have "${CC:-gcc}" || have clang
 }
@@ -30,6 +34,7 @@ find_missing() {
 	missing=()
 	have_postgres || missing+=(postgresql)
 	have_pooler || missing+=(pgbouncer)
+	have_redis || missing+=(redis-server)
 	have_compiler || missing+=(gcc libc6-dev)
 	have_browser || missing+=(chromium)
 }

@@ -1,0 +1,2 @@
+// Package redisstore keeps sessions, or only their activity, in Redis.
+package redisstore
