@@ -211,6 +211,20 @@ func TestSuperadminRule(t *testing.T) {
 	}
 }
 
+// TestListSaysWhoIsProtected: a client need not offer what would be refused.
+func TestListSaysWhoIsProtected(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, NewMemoryStore(), siteOptions{})
+	s.signInAll(t, alice, adam, ruth)
+	for _, test := range []struct {
+		actor, target string
+		want          any
+	}{{adam, alice, nil}, {adam, ruth, true}, {ruth, ruth, nil}, {ruth, adam, nil}, {adam, "nobody", nil}} {
+		assert.Equal(t, test.want, s.json(t, test.actor, "GET", adminPath+"user/"+test.target+"/sessions")["protected"],
+			"%s asks about %s", test.actor, test.target)
+	}
+}
+
 // TestSuperadminRuleSwitchedOff: where nobody is protected, or roles cannot be asked,
 // an admin ends everybody's session.
 func TestSuperadminRuleSwitchedOff(t *testing.T) {

@@ -106,6 +106,8 @@ type adminAnswer struct {
 	Message string `json:"message,omitempty"`
 	Data    any    `json:"data"`
 	Next    string `json:"next,omitempty"`
+	// Protected says that the caller may not end the sessions of the user whose list this is.
+	Protected bool `json:"protected,omitempty"`
 }
 
 type endedCount struct {
@@ -159,7 +161,14 @@ func (h *adminHandler) userSessions(c *call) (any, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	return h.page(c, q)
+	page, err := h.t.list(c.r.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	answer := h.answerPage(c, page)
+	// Roles that cannot be asked protect nobody here: the list is not about them.
+	answer.Protected = len(page.Sessions) > 0 && errors.Is(h.maySignOut(c, c.id), errForbidden)
+	return answer, nil
 }
 
 func (h *adminHandler) page(c *call, q Query) (any, error) {

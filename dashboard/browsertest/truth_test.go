@@ -302,19 +302,22 @@ func TestTheFirstMinute(t *testing.T) {
 	p.clean()
 }
 
-// What the server has refused once is said before it is asked again, and a failure says
-// what it is about.
-func TestARefusalIsRemembered(t *testing.T) {
+// What the server would refuse is not offered: the sessions of a superadministrator to an
+// administrator.
+func TestWhatWouldBeRefusedIsNotOffered(t *testing.T) {
 	t.Parallel()
 	a := newRealApp(t, sessiontrack.Options{})
 	a.signIn("2", iPhone, "203.0.113.7")
-	p := a.visit("#/person/2")
-	p.click(".button.is-danger", "End all sessions")
-	p.says("dialog[open]", "1 session")
-	p.says("dialog[open] h2", "Person 2")
-	p.click("dialog button", "End all sessions")
-	p.says(".toast.is-error", "Person 2: no session was ended.")
-	p.click(".button.is-danger", "End all sessions")
-	p.says("dialog[open] .warning", "refused this before")
+	p := a.visit("#/sessions")
+	p.click(".rows button", "End session of Person 2")
+	p.says("dialog[open] .warning", "You may not end this person's sessions")
+	assert.True(t, eval[bool](p, "document.querySelector('#confirm-do').disabled"))
+	p.click("dialog button", "Cancel")
+	p.hash("#/person/2")
+	p.says(".person-head", "You may not end this person's sessions")
+	p.says(".person-facts", "signed in with 1 session")
+	assert.Zero(t, eval[int](p, "document.querySelectorAll('.list button').length"))
+	p.shoot("truth-protected")
+	p.accessible("protected")
 	p.clean()
 }

@@ -3,6 +3,7 @@
 
 import { learn } from "./clock.js";
 import { seen } from "./dom.js";
+import { learnProtected } from "./viewer.js";
 
 /** Problem is a refusal or a failure; status 0 means that nobody answered. */
 export class Problem extends Error {
@@ -152,8 +153,10 @@ export class API extends EventTarget {
 
   sessions(query, options) { return this.#admin(`active-users?${new URLSearchParams(query)}`, options); }
 
-  sessionsOf(userId, query, options) {
-    return this.#admin(`user/${encodeURIComponent(userId)}/sessions?${new URLSearchParams(query)}`, options);
+  async sessionsOf(userId, query, options) {
+    const answer = await this.#admin(`user/${encodeURIComponent(userId)}/sessions?${new URLSearchParams(query)}`, options);
+    learnProtected(userId, answer.protected);
+    return answer;
   }
 
   /** session is what has become of one session, or null where it is not kept any more. */

@@ -3,7 +3,7 @@
 import { now } from "./clock.js";
 import { byId, h, setText } from "./dom.js";
 import { count, deviceName, known, personName, place, t } from "./text.js";
-import { isCurrent, isViewer } from "./viewer.js";
+import { isCurrent, isProtected, isViewer, learnProtected } from "./viewer.js";
 
 /** toast says what happened, to eyes and to screen readers. */
 export function toast(text, kind = "done") {
@@ -42,10 +42,10 @@ const facts = (entries) => entries.filter(([, value]) => value).flatMap(([label,
 
 /**
  * ask opens the dialog and resolves to whether it was confirmed. Meanwhile look asks the
- * server what the answer will be about: it resolves to {title, entries, warning}, which
- * are shown as soon as they are known.
+ * server what the answer will be about: it resolves to {title, entries, warning, barred},
+ * which are shown as soon as they are known. What is barred cannot be confirmed.
  */
-function ask({ title, text, entries, warning, action, session = null, look }) {
+function ask({ title, text, entries, warning, barred, action, session = null, look }) {
   const dialog = byId("confirm");
   const near = document.activeElement?.closest("tr, section");
   setText(byId("confirm-title"), title);
@@ -53,7 +53,7 @@ function ask({ title, text, entries, warning, action, session = null, look }) {
   byId("confirm-facts").replaceChildren(...facts(entries));
   warn(warning || "");
   setText(byId("confirm-do"), action);
-  byId("confirm-do").disabled = false;
+  byId("confirm-do").disabled = barred;
   asked = session;
   askedAt = performance.now();
   dialog.returnValue = "";
@@ -63,7 +63,9 @@ function ask({ title, text, entries, warning, action, session = null, look }) {
     if (!found || looking.signal.aborted) return;
     if (found.title) setText(byId("confirm-title"), found.title);
     byId("confirm-facts").replaceChildren(...facts(found.entries));
-    if (!byId("confirm-do").disabled) warn(found.warning || "");
+    if (byId("confirm-do").disabled) return; // nothing is left to confirm, and why is said
+    warn(found.warning || "");
+    if (found.barred) bar();
   }).catch(() => {}); // what is shown already stays
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
@@ -87,9 +89,13 @@ function focusNear(near) {
 /** endedMeanwhile takes a session that has ended: nothing is left to confirm where the dialog asks about it. */
 export function endedMeanwhile(session) {
   if (asked !== session.sessionId) return;
+  bar();
+  warn(endedBefore(session));
+}
+
+function bar() {
   if (document.activeElement === byId("confirm-do")) byId("confirm").querySelector("button").focus();
   byId("confirm-do").disabled = true;
-  warn(endedBefore(session));
 }
 
 const endedBefore = (session) => t("done.before", { reason: known("reason", session.endReason ?? "unknown") });
@@ -120,14 +126,15 @@ export function explain(problem) {
 
 // What failed is said with the reason. The page itself says that its own sign-in is over.
 function failed(problem, name, id) {
-  if (problem.status === 403) refusedFor.add(String(id));
+  if (problem.status === 403) learnProtected(id, true);
   if (problem.status !== 401) toast(t("done.failed", { name, problem: explain(problem) }), "error");
   return null;
 }
 
-const refusedFor = new Set(); // whose sessions the viewer may not end, as the server has said
-
 const whom = (name, user) => [t("column.person"), [name, user?.email].filter((v, i, all) => v && all.indexOf(v) === i).join(" · ")];
+
+// A warning, and whether there is nothing to confirm.
+const warningOf = (id, own) => ({ warning: isProtected(id) ? t("confirm.refused") : own, barred: isProtected(id) });
 
 /** endSession asks, ends one session, and returns what it is now; null where nothing was ended. */
 export async function endSession(api, session) {
@@ -135,14 +142,14 @@ export async function endSession(api, session) {
   const entries = (row) => [
     whom(name, session.user), [t("column.device"), deviceName(row)], [t("column.place"), place(row.location)], [t("column.address"), row.ipAddress],
   ];
-  const warning = (row) => [isCurrent(row) ? t("confirm.own") : "", refusedFor.has(String(session.userId)) ? t("confirm.refused") : ""].filter(Boolean).join(" ");
+  const about = (row) => ({ entries: entries(row), ...warningOf(session.userId, isCurrent(row) ? t("confirm.own") : "") });
   const confirmed = await ask({
     title: t("confirm.session.title", { name }), text: t("confirm.session.text"), action: t("action.end"),
-    entries: entries(session), warning: warning(session), session: session.sessionId,
+    ...about(session), session: session.sessionId,
     look: async (signal) => {
       const row = await api.session(session, { signal });
       if (row?.logoutAt) endedMeanwhile(row);
-      return row && !row.logoutAt ? { entries: entries(row), warning: warning(row) } : null;
+      return row && !row.logoutAt ? about(row) : null;
     },
   });
   if (!confirmed) return null;
@@ -172,17 +179,16 @@ function listOf(sessions, more) {
 /** endUser asks, ends all of a person's sessions, and says how many they were. */
 export async function endUser(api, { id, user }) {
   let name = personName(user, id);
-  const refused = refusedFor.has(String(id)) ? t("confirm.refused") : "";
   const confirmed = await ask({
     title: t("confirm.user.title", { name }), text: t("confirm.user.text"), action: t("action.endAll"),
     entries: [whom(name, user), [t("column.sessions"), t("list.loading")]],
-    warning: [isViewer(id) ? t("confirm.ownAll") : "", refused].filter(Boolean).join(" "),
+    ...warningOf(id, isViewer(id) ? t("confirm.ownAll") : ""),
     look: async (signal) => {
       const { data, next } = await api.sessionsOf(id, { limit: 100 }, { signal });
       if (data.length > 0) name = personName(user ?? data[0].user, id);
       const entries = [whom(name, user ?? data[0]?.user), [t("column.sessions"), count("sessions", data.length)]];
       if (data.length > 0) entries.push([t("confirm.ends"), listOf(data, Boolean(next))]);
-      return { title: t("confirm.user.title", { name }), entries, warning: [data.some(isCurrent) ? t("confirm.ownAll") : "", refused].filter(Boolean).join(" ") };
+      return { title: t("confirm.user.title", { name }), entries, ...warningOf(id, data.some(isCurrent) ? t("confirm.ownAll") : "") };
     },
   });
   if (!confirmed) return null;

@@ -6,6 +6,7 @@ import { endSession, endUser, explain } from "./confirm.js";
 import { over, Pages } from "./list.js";
 import { Table } from "./table.js";
 import { count, deviceName, number, personName, t } from "./text.js";
+import { isProtected } from "./viewer.js";
 
 const freshness = 10000;
 
@@ -21,6 +22,7 @@ export class Person {
   #head = h("div", { class: "person-head" });
   #title = h("h1", { id: "person-title", tabindex: -1, dir: "auto" });
   #all = h("button", { type: "button", class: "button is-danger", text: t("action.endAll"), on: { click: () => this.#endAll() } });
+  #barred = h("p", { class: "person-note muted", text: t("confirm.refused") });
 
   /** from is the view that one came from, and may go back to; named is told the person's name. */
   constructor(api, id, { from, named }) {
@@ -90,7 +92,8 @@ export class Person {
       this.#known ? h("span", { class: "signed-in", text: this.#count(live.length) }) : null,
     ].filter(Boolean);
     this.#all.disabled = this.#known && live.length === 0;
-    this.#head.replaceChildren(avatar(user, this.#id), h("div", { class: "person-text" }, this.#title, h("p", { class: "person-facts" }, ...facts)), this.#all);
+    this.#head.replaceChildren(avatar(user, this.#id), h("div", { class: "person-text" }, this.#title, h("p", { class: "person-facts" }, ...facts)),
+      isProtected(this.#id) ? this.#barred : this.#all);
   }
 
   #count(n) { return this.#live.more ? t("list.loaded", { rows: count("sessions.live", n) }) : count("sessions.live", n); }
@@ -101,7 +104,7 @@ export class Person {
     // Replacing the head would take the focus off the button in it.
     const focused = this.#head.contains(document.activeElement) ? document.activeElement : null;
     this.#describe();
-    (focused?.disabled ? this.#title : focused)?.focus({ preventScroll: true });
+    if (focused) (focused.isConnected && !focused.disabled ? focused : this.#title).focus({ preventScroll: true });
     const rows = this.#rows;
     this.#table.set(rows, pages.more || this.#live.more);
     const broken = [this.#live, pages].find((one) => one.state === "failed");
@@ -148,7 +151,7 @@ export class Person {
   }
 
   #endButton(row) {
-    if (row.logoutAt) return null;
+    if (row.logoutAt || isProtected(this.#id)) return null;
     const label = t("action.end.label", { name: personName(row.user, row.userId), device: deviceName(row) });
     return h("button", { type: "button", class: "button is-row", "aria-label": label, text: t("action.end"), on: { click: async () => {
       const ended = await endSession(this.#api, row);
