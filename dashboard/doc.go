@@ -1,6 +1,7 @@
 // Package dashboard is a page that shows who is signed in and online, and lets
 // administrators end sessions. It is embedded in the program, needs no build step and
-// loads nothing from other origins.
+// loads nothing from other origins. Its files lie in a folder that is named by what is in
+// them: browsers keep them for good, and ask again for the page alone.
 //
 //	mux.Handle("/api/user-sessions/", tracker.AdminHandler(nil))
 //	mux.Handle("/api/v1/online/", tracker.UserHandler(nil))

@@ -1,23 +1,14 @@
 package dashboard
 
 import (
-	"bytes"
-	"compress/gzip"
-	"crypto/sha256"
-	"embed"
-	"encoding/base64"
+	_ "embed"
 	"encoding/json"
-	"io/fs"
 	"maps"
-	"mime"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
 )
-
-//go:embed web
-var web embed.FS
 
 //go:embed messages.json
 var messagesJSON []byte
@@ -38,13 +29,6 @@ func parseMessages(text []byte) map[string]string {
 // the caller's own.
 func Messages() map[string]string { return maps.Clone(english) }
 
-// asset is one file as it is sent.
-type asset struct {
-	body, zipped []byte
-	mediaType    string
-	etag         string
-}
-
 // handler serves the page. It does not change once made.
 type handler struct {
 	prefix string
@@ -60,10 +44,7 @@ func Handler(o *Options) http.Handler {
 	if err != nil {
 		panic(err)
 	}
-	h := &handler{prefix: opts.Prefix, policy: opts.policy(), files: map[string]asset{}}
-	h.addFiles()
-	h.add("config.json", opts.config())
-	return h
+	return &handler{prefix: opts.Prefix, policy: opts.policy(), files: bundle(opts.config())}
 }
 
 // policy is the Content-Security-Policy (ASVS 3.4.3): the page's own scripts and
@@ -108,69 +89,14 @@ func (o *Options) config() []byte {
 	return out
 }
 
-func (h *handler) addFiles() {
-	err := fs.WalkDir(web, "web", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		body, err := web.ReadFile(name)
-		h.add(strings.TrimPrefix(name, "web/"), body)
-		return err
-	})
-	if err != nil { // embedded: it cannot be
-		panic("dashboard: " + err.Error())
-	}
-}
-
-func (h *handler) add(name string, body []byte) {
-	sum := sha256.Sum256(body)
-	file := asset{
-		body:      body,
-		mediaType: mediaType(name),
-		etag:      `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`,
-	}
-	if zipped := zip(body); len(zipped) < len(body) {
-		file.zipped = zipped
-	}
-	if name == "index.html" {
-		name = ""
-	}
-	h.files[name] = file
-}
-
-// mediaType does not ask the machine's own table, which may say anything.
-func mediaType(name string) string {
-	switch path.Ext(name) {
-	case ".html":
-		return "text/html; charset=utf-8"
-	case ".css":
-		return "text/css; charset=utf-8"
-	case ".js":
-		return "text/javascript; charset=utf-8"
-	case ".json":
-		return "application/json; charset=utf-8"
-	case ".png":
-		return "image/png"
-	}
-	return mime.FormatMediaType("text/plain", map[string]string{"charset": "utf-8"})
-}
-
-func zip(body []byte) []byte {
-	var out bytes.Buffer
-	writer, _ := gzip.NewWriterLevel(&out, gzip.BestCompression) // a known level
-	_, _ = writer.Write(body)                                    // a buffer does not fail
-	_ = writer.Close()
-	return out.Bytes()
-}
-
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.setHeaders(w.Header())
+	name, ok := h.name(r)
+	h.setHeaders(w.Header(), name)
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	name, ok := h.name(r)
 	if !ok {
 		redirectToFolder(w, r)
 		return
@@ -183,9 +109,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	file.serve(w, r)
 }
 
-// setHeaders protects the page and its assets alike (ASVS 3.4.3 to 3.4.8, 3.5.8).
-func (h *handler) setHeaders(header http.Header) {
-	header.Set("Content-Security-Policy", h.policy)
+// setHeaders protects the page and its assets alike (ASVS 3.4.3 to 3.4.8, 3.5.8). An asset
+// that is opened by itself may do nothing at all.
+func (h *handler) setHeaders(header http.Header, name string) {
+	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	if name == "" {
+		header.Set("Content-Security-Policy", h.policy)
+	}
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -215,52 +145,4 @@ func redirectToFolder(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Location", "./"+url.PathEscape(path.Base(original.Path))+"/")
 	w.WriteHeader(http.StatusPermanentRedirect)
-}
-
-func (a asset) serve(w http.ResponseWriter, r *http.Request) {
-	header := w.Header()
-	header.Set("Content-Type", a.mediaType)
-	header.Set("Cache-Control", "no-cache") // kept, and asked for again by its tag
-	header.Set("Vary", "Accept-Encoding")
-	body, tag := a.body, a.etag
-	if a.zipped != nil && acceptsGzip(r) {
-		body, tag = a.zipped, strings.TrimSuffix(a.etag, `"`)+`-gz"`
-		header.Set("Content-Encoding", "gzip")
-	}
-	header.Set("ETag", tag)
-	if matches(r.Header.Get("If-None-Match"), tag) {
-		header.Del("Content-Encoding")
-		header.Del("Content-Type")
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	if r.Method == http.MethodGet {
-		_, _ = w.Write(body) // the client has gone: nobody to tell
-	}
-}
-
-// acceptsGzip is true where the header names gzip and does not refuse it
-// (RFC 9110 §12.5.3).
-func acceptsGzip(r *http.Request) bool {
-	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
-		coding, weight, _ := strings.Cut(strings.ReplaceAll(strings.ToLower(part), " ", ""), ";")
-		if coding == "gzip" && strings.Trim(strings.TrimPrefix(weight, "q="), "0.") != "" {
-			return true
-		}
-		if coding == "gzip" && weight == "" {
-			return true
-		}
-	}
-	return false
-}
-
-// matches compares tags weakly (RFC 9110 §13.1.2).
-func matches(header, tag string) bool {
-	for candidate := range strings.SplitSeq(header, ",") {
-		candidate = strings.TrimSpace(candidate)
-		if candidate == "*" || strings.TrimPrefix(candidate, "W/") == tag {
-			return true
-		}
-	}
-	return false
 }

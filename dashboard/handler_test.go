@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,13 +30,26 @@ func get(t *testing.T, h http.Handler, path string, header ...string) *httptest.
 	return w
 }
 
-// paths are everything that the handler serves, below its prefix.
-func paths(t *testing.T) []string {
+// paths are everything that a handler serves, below its prefix.
+func paths(h http.Handler) []string { return slices.Sorted(maps.Keys(h.(*handler).files)) }
+
+// pathOf is where a handler serves a file.
+func pathOf(t *testing.T, h http.Handler, name string) string {
 	t.Helper()
-	out := []string{"", "config.json"}
+	all := paths(h)
+	i := slices.IndexFunc(all, func(path string) bool { return strings.HasSuffix(path, "/"+name) })
+	require.GreaterOrEqual(t, i, 0, name)
+	return all[i]
+}
+
+// sources are the files that the page is made of, by their names.
+func sources(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{}
 	require.NoError(t, fs.WalkDir(web, "web", func(name string, entry fs.DirEntry, err error) error {
-		if !entry.IsDir() && name != "web/index.html" {
-			out = append(out, strings.TrimPrefix(name, "web/"))
+		if !entry.IsDir() {
+			body, _ := web.ReadFile(name)
+			out[strings.TrimPrefix(name, "web/")] = string(body)
 		}
 		return err
 	}))
@@ -45,26 +58,29 @@ func paths(t *testing.T) []string {
 
 func TestHandlerServesAtAnyPrefix(t *testing.T) {
 	t.Parallel()
-	mounts := map[string]struct {
-		handler http.Handler
-		base    string
-	}{
-		"default":       {Handler(nil), "/dashboard/"},
-		"own prefix":    {Handler(&Options{Prefix: "/ops/sessions"}), "/ops/sessions/"},
-		"stripped":      {http.StripPrefix("/x/y", Handler(nil)), "/x/y/"},
-		"stripped, own": {http.StripPrefix("/a", Handler(&Options{Prefix: "/b/"})), "/a/b/"},
-		"top":           {Handler(&Options{Prefix: "/"}), "/"},
+	mounts := map[string]struct{ strip, prefix, base string }{
+		"default":       {"", "", "/dashboard/"},
+		"own prefix":    {"", "/ops/sessions", "/ops/sessions/"},
+		"stripped":      {"/x/y", "", "/x/y/"},
+		"stripped, own": {"/a", "/b/", "/a/b/"},
+		"top":           {"", "/", "/"},
 	}
 	for name, mount := range mounts {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, path := range paths(t) {
-				w := get(t, mount.handler, mount.base+path)
+			page := Handler(&Options{Prefix: mount.prefix})
+			h := http.StripPrefix(mount.strip, page)
+			for _, path := range paths(page) {
+				w := get(t, h, mount.base+path)
 				assert.Equal(t, http.StatusOK, w.Code, path)
 				assert.NotEmpty(t, w.Body.String(), path)
 			}
-			for _, path := range []string{"index.html", "web", "js", "js/", "../handler.go", "messages.json", "nothing"} {
-				assert.Equal(t, http.StatusNotFound, get(t, mount.handler, mount.base+path).Code, path)
+			folder, _, _ := strings.Cut(pathOf(t, page, "js/main.js"), "/")
+			for _, path := range []string{"index.html", "web", "js/main.js", "config.json", "../handler.go", "nothing"} {
+				assert.Equal(t, http.StatusNotFound, get(t, h, mount.base+path).Code, path)
+			}
+			for _, path := range []string{"", "/", "/index.html", "/js", "/messages.json", "/../js/main.js"} {
+				assert.Equal(t, http.StatusNotFound, get(t, h, mount.base+folder+path).Code, path)
 			}
 		})
 	}
@@ -116,9 +132,13 @@ func TestHandlerHeaders(t *testing.T) {
 	policy := "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
 		"img-src 'self' https://img.example.com https://cdn.example.com:8443; object-src 'none'; base-uri 'none'; " +
 		"form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
-	for _, path := range append(paths(t), "nothing") {
+	for _, path := range append(paths(h), "nothing") {
 		header := get(t, h, "/dashboard/"+path).Header()
-		assert.Equal(t, policy, header.Get("Content-Security-Policy"), path)
+		want := "default-src 'none'; frame-ancestors 'none'"
+		if path == "" {
+			want = policy
+		}
+		assert.Equal(t, want, header.Get("Content-Security-Policy"), path)
 		assert.Equal(t, "nosniff", header.Get("X-Content-Type-Options"), path)
 		assert.Equal(t, "no-referrer", header.Get("Referrer-Policy"), path)
 		assert.Equal(t, "same-origin", header.Get("Cross-Origin-Opener-Policy"), path)
@@ -138,7 +158,7 @@ func TestHandlerMethods(t *testing.T) {
 		assert.Equal(t, "GET, HEAD", w.Header().Get("Allow"), method)
 	}
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodHead, "/dashboard/style.css", nil))
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodHead, "/dashboard/"+pathOf(t, h, "style.css"), nil))
 	assert.Equal(t, http.StatusOK, w.Code)
 	assert.Empty(t, w.Body.String())
 }
@@ -146,8 +166,9 @@ func TestHandlerMethods(t *testing.T) {
 func TestHandlerAnswersWithTags(t *testing.T) {
 	t.Parallel()
 	h := Handler(nil)
-	plain := get(t, h, "/dashboard/js/main.js")
-	zipped := get(t, h, "/dashboard/js/main.js", "Accept-Encoding", "br, gzip;q=0.8")
+	path := "/dashboard/" + pathOf(t, h, "js/main.js")
+	plain := get(t, h, path)
+	zipped := get(t, h, path, "Accept-Encoding", "br, gzip;q=0.8")
 	require.Equal(t, "gzip", zipped.Header().Get("Content-Encoding"))
 	reader, err := gzip.NewReader(zipped.Body)
 	require.NoError(t, err)
@@ -155,12 +176,12 @@ func TestHandlerAnswersWithTags(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, plain.Body.String(), string(body))
 	assert.NotEqual(t, plain.Header().Get("ETag"), zipped.Header().Get("ETag"))
-	assert.Empty(t, get(t, h, "/dashboard/js/main.js", "Accept-Encoding", "gzip;q=0").Header().Get("Content-Encoding"))
+	assert.Empty(t, get(t, h, path, "Accept-Encoding", "gzip;q=0").Header().Get("Content-Encoding"))
 
-	again := get(t, h, "/dashboard/js/main.js", "If-None-Match", `"x", W/`+plain.Header().Get("ETag"))
+	again := get(t, h, path, "If-None-Match", `"x", W/`+plain.Header().Get("ETag"))
 	assert.Equal(t, http.StatusNotModified, again.Code)
 	assert.Empty(t, again.Body.String())
-	assert.Equal(t, http.StatusOK, get(t, h, "/dashboard/js/main.js", "If-None-Match", `"x"`).Code)
+	assert.Equal(t, http.StatusOK, get(t, h, path, "If-None-Match", `"x"`).Code)
 }
 
 func TestConfig(t *testing.T) {
@@ -171,7 +192,7 @@ func TestConfig(t *testing.T) {
 		ImageOrigins                                              []string
 		Messages                                                  map[string]string
 	}
-	require.NoError(t, json.Unmarshal(get(t, h, "/dashboard/config.json").Body.Bytes(), &config))
+	require.NoError(t, json.Unmarshal(get(t, h, "/dashboard/"+pathOf(t, h, "config.json")).Body.Bytes(), &config))
 	assert.Equal(t, "/api/user-sessions/", config.AdminPath)
 	assert.Equal(t, "/api/v1/online/", config.OnlinePath)
 	assert.Equal(t, "/login", config.LoginPath)
@@ -224,25 +245,18 @@ func TestAssetsHaveNoWayToRunText(t *testing.T) {
 	forbidden := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|setTimeout\(["'` + "`" + `]|DOMParser|createContextualFragment|srcdoc|unsafe-|localStorage|sessionStorage|document\.cookie|[?&](token|session)=`)
 	external := regexp.MustCompile(`(https?:)?//[a-z0-9-]+(\.[a-z0-9-]+)+`)
 	inline := regexp.MustCompile(`(?i)\son[a-z]+\s*=|\sstyle\s*=|<style|<script(\s+type="module")?>|javascript:`)
-	for _, path := range paths(t) {
-		if path == "config.json" || strings.HasSuffix(path, "LICENSE") {
+	for path, text := range sources(t) {
+		if strings.HasSuffix(path, "LICENSE") {
 			continue
 		}
-		name := "web/" + path
-		if path == "" {
-			name = "web/index.html"
-		}
-		body, err := web.ReadFile(name)
-		require.NoError(t, err)
-		text := string(body)
-		if path == "uplot/uPlot.iife.min.js" { // its own comment says where it is from
+		if path == "uplot/uPlot.js" { // its own comment says where it is from
 			text = strings.Replace(text, "/*! https://github.com/leeoniya/uPlot (v1.6.32) */", "", 1)
 		}
 		assert.Empty(t, forbidden.FindAllString(text, -1), path)
 		if strings.HasSuffix(path, ".css") || strings.HasSuffix(path, ".html") || strings.HasSuffix(path, ".js") {
 			assert.Empty(t, external.FindAllString(text, -1), path)
 		}
-		if strings.HasSuffix(name, ".html") {
+		if strings.HasSuffix(path, ".html") {
 			assert.Empty(t, inline.FindAllString(text, -1), path)
 		}
 	}
@@ -264,19 +278,14 @@ func TestMessagesAreComplete(t *testing.T) {
 	used, families := map[string]bool{}, []string{}
 	calls := regexp.MustCompile("\\b(t|count|known)\\((?:([\"'])([^\"']+)[\"']|`([^`$]+)\\$\\{|\\[[^\\]]*\\][^`]*`([^`$]+)\\$\\{[^`]*` : \"([^\"]+)\")")
 	attributes := regexp.MustCompile(`data-t(?:-label)?="([^"]+)"`)
-	for _, path := range paths(t) {
-		name := "web/" + path
-		if path == "" {
-			name = "web/index.html"
-		}
-		body, _ := web.ReadFile(name)
-		for _, match := range attributes.FindAllStringSubmatch(string(body), -1) {
+	for path, body := range sources(t) {
+		for _, match := range attributes.FindAllStringSubmatch(body, -1) {
 			used[match[1]] = true
 		}
 		if !strings.HasPrefix(path, "js/") {
 			continue
 		}
-		for _, match := range calls.FindAllStringSubmatch(string(body), -1) {
+		for _, match := range calls.FindAllStringSubmatch(body, -1) {
 			switch {
 			case match[4] != "":
 				families = append(families, match[4])
@@ -304,10 +313,9 @@ func TestMessagesAreComplete(t *testing.T) {
 
 func TestNoFileIsLong(t *testing.T) {
 	t.Parallel()
-	for _, path := range paths(t) {
-		body, err := os.ReadFile("web/" + path)
-		if err == nil && !strings.HasPrefix(path, "uplot/") {
-			assert.LessOrEqual(t, strings.Count(string(body), "\n"), 400, path)
+	for path, body := range sources(t) {
+		if !strings.HasPrefix(path, "uplot/") {
+			assert.LessOrEqual(t, strings.Count(body, "\n"), 400, path)
 		}
 	}
 }

@@ -91,6 +91,8 @@ type tab struct {
 	mu      sync.Mutex
 	trouble []string        // exceptions and dialogs
 	hosts   map[string]bool // that the browser asked anything
+	paths   map[network.RequestID]string
+	wire    map[string]int // bytes that came, headers included, by path
 }
 
 // watchPolicy collects violations of the page's Content-Security-Policy.
@@ -122,7 +124,7 @@ func (p *tab) another(set ...func(context.Context) error) *tab {
 
 func prepare(t *testing.T, ctx context.Context, width, height int64, set ...func(context.Context) error) *tab {
 	t.Helper()
-	p := &tab{t: t, ctx: ctx, hosts: map[string]bool{}}
+	p := &tab{t: t, ctx: ctx, hosts: map[string]bool{}, paths: map[network.RequestID]string{}, wire: map[string]int{}}
 	require.NoError(t, chromedp.Listen(ctx, p.listen))
 	set = append(set,
 		with(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 600}),
@@ -162,7 +164,10 @@ func (p *tab) listen(event any) {
 	case *network.EventRequestWillBeSent:
 		if u, err := url.Parse(e.Request.URL); err == nil && u.Host != "" {
 			p.hosts[u.Host] = true
+			p.paths[e.RequestID] = u.Path
 		}
+	case *network.EventLoadingFinished:
+		p.wire[p.paths[e.RequestID]] += int(e.EncodedDataLength)
 	case *page.EventJavascriptDialogOpening:
 		p.trouble = append(p.trouble, "dialog: "+e.Message)
 		go func() { _ = with(page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{})(p.ctx) }()

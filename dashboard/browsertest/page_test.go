@@ -209,7 +209,7 @@ func TestStreamParser(t *testing.T) {
 	p := newTab(t, 800, 600)
 	p.open(f.URL+"/dashboard/", "")
 	got := eval[[]string](p, `(async () => {
-		const { Parser } = await import("./js/stream.js");
+		const { Parser } = await import(new URL("stream.js", document.querySelector("script[src]").src));
 		const text = "\uFEFF: hello\r\nid: 1\r\nevent: login\r\ndata: {\"a\":\r\ndata: 1}\r\n\r\nretry: 500\rdata:x\r\rid: a\0b\nid\ndata\n\nevent: never\n\ndata: cut off";
 		const seen = new Set();
 		for (let at = 0; at <= text.length; at++) {

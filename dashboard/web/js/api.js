@@ -16,6 +16,10 @@ export class Problem extends Error {
   }
 }
 
+/**
+ * @typedef {Asking & {method?: string, body?: unknown, headers?: Record<string, string>, own?: boolean}} Sending
+ */
+
 const none = { token: null, sessionId: null };
 
 const mostOfOne = 100;
@@ -74,6 +78,8 @@ export class API extends EventTarget {
   /**
    * request fetches with the credentials; it throws a Problem for what is not a success.
    * own is for what concerns the session that is used now and no other.
+   * @param {string} path
+   * @param {Sending} [sending]
    */
   async request(path, { method = "GET", body, signal, headers = {}, own = false, timed = false } = {}, load = true) {
     const sent = this.#credentials;
@@ -102,6 +108,10 @@ export class API extends EventTarget {
 
   #failed(path, problem) { this.#tell("failed", { path: question(path), problem }); }
 
+  /**
+   * @param {string} path
+   * @param {Sending} sending
+   */
   async #fetch(path, { method, body, signal, headers }) {
     const all = new Headers(headers);
     if (this.#credentials?.token) all.set("Authorization", `Bearer ${this.#credentials.token}`);
@@ -134,6 +144,11 @@ export class API extends EventTarget {
 
   // Whoever may not ask for a list may not look at one any longer. That a single session
   // may not be ended says no such thing.
+  /**
+   * @param {string} path
+   * @param {Sending} options
+   * @returns {Promise<any>}
+   */
   async #admin(path, options = {}) {
     const sent = this.#credentials;
     try {
@@ -147,12 +162,25 @@ export class API extends EventTarget {
 
   #online(path, options) { return this.#json(this.#config.onlinePath + path, options); }
 
+  /** @param {Asking} [options] */
   stats(options) { return this.#online("stats", options); }
 
   history(query, options) { return this.#online(`history?${new URLSearchParams(query)}`, options); }
 
+  /**
+   * @param {Record<string, any>} query
+   * @param {Asking} [options]
+   * @returns {Promise<Answer<Session>>}
+   */
   sessions(query, options) { return this.#admin(`active-users?${new URLSearchParams(query)}`, options); }
 
+  /**
+   * sessionsOf are one person's.
+   * @param {UserID} userId
+   * @param {Record<string, any>} query
+   * @param {Asking} [options]
+   * @returns {Promise<Answer<Session>>}
+   */
   async sessionsOf(userId, query, options) {
     const answer = await this.#admin(`user/${encodeURIComponent(userId)}/sessions?${new URLSearchParams(query)}`, options);
     learnProtected(userId, answer.protected);
@@ -169,7 +197,10 @@ export class API extends EventTarget {
     return null;
   }
 
-  /** mine are the viewer's own sessions, with current set in the one that is used. */
+  /**
+   * mine are the viewer's own sessions, with current set in the one that is used.
+   * @param {Asking} [options]
+   */
   mine(options) { return this.#online("sessions?limit=100", options); }
 
   endSession(sessionId) { return this.#admin(`force-logout/${encodeURIComponent(sessionId)}`, { method: "POST" }); }

@@ -4,6 +4,10 @@ import { now } from "./clock.js";
 import { h, seen, setText } from "./dom.js";
 import { explain } from "./confirm.js";
 import { compact, number, t } from "./text.js";
+import library from "../uplot/uPlot.js";
+
+/** @type {any} */
+const uPlot = library;
 
 const minute = 60;
 const ranges = {
@@ -86,7 +90,7 @@ export class Chart extends EventTarget {
     const range = ranges[this.#range];
     try {
       const to = new Date(now());
-      const from = new Date(to - range.seconds * 1000);
+      const from = new Date(to.getTime() - range.seconds * 1000);
       const answer = await this.#api.history({ from: stamp(from), to: stamp(to), step: range.step }, { signal: abort.signal, timed });
       if (abort.signal.aborted) return;
       this.#zone = answer.time_zone || this.#zone;
@@ -121,7 +125,7 @@ export class Chart extends EventTarget {
   #plotAll() {
     const range = ranges[this.#drawn];
     const [times, online, sessions] = [[], [], []];
-    const newest = Date.parse(this.#samples.at(-1)?.at ?? 0);
+    const newest = Date.parse(this.#samples.at(-1)?.at ?? "") || 0;
     const later = this.#latest && Date.parse(this.#latest.at) > newest;
     const nothing = this.#samples.length === 0 && this.#latest?.active_sessions === 0;
     const latest = later && !nothing ? [this.#latest] : [];
@@ -189,7 +193,7 @@ export class Chart extends EventTarget {
     this.#plot?.destroy();
     this.#plot = null;
     if (this.#data[0].length === 0) return;
-    this.#plot = new window.uPlot(this.#options(), this.#data, this.#holder);
+    this.#plot = new uPlot(this.#options(), this.#data, this.#holder);
     this.#showRange();
   }
 
@@ -199,7 +203,7 @@ export class Chart extends EventTarget {
     const axis = { font, stroke: colour("--text-2"), ticks: { show: false }, grid: { stroke: colour("--line"), width: 1 } };
     return {
       width: this.#holder.clientWidth, height, legend: { show: false }, padding: [8, 20, 0, 0],
-      tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), this.#zone),
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), this.#zone),
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
       hooks: { setCursor: [() => this.#read()] },
       scales: { x: { time: true, auto: false }, y: { range: (_, __, highest) => [0, Math.max(4, highest * 1.12 || 4)] } },
@@ -216,6 +220,7 @@ export class Chart extends EventTarget {
   }
 
   #clock(at, withDay) {
+    /** @type {Intl.DateTimeFormatOptions} */
     const options = withDay ? { weekday: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
     return new Intl.DateTimeFormat(document.documentElement.lang, { ...options, timeZone: this.#zone }).format(new Date(at * 1000));
   }

@@ -4,6 +4,11 @@
 /**
  * h makes an element. props: class, text, on (listeners by event), and attributes;
  * null, undefined and false leave an attribute out, true sets it empty.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, any>} [props]
+ * @param {...(Node | string | null | undefined | false)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function h(tag, props = {}, ...children) {
   const node = document.createElement(tag);
@@ -14,13 +19,13 @@ export function h(tag, props = {}, ...children) {
     else if (name === "on") for (const [type, listener] of Object.entries(value)) node.addEventListener(type, listener);
     else node.setAttribute(name, value === true ? "" : String(value));
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(.../** @type {(Node | string)[]} */ (children.filter((child) => child !== null && child !== undefined && child !== false)));
   return node;
 }
 
 /** icon clones one of the page's own drawings. */
 export function icon(name) {
-  const drawing = document.getElementById("icons").content.querySelector(`[data-icon="${name}"]`);
+  const drawing = byId("icons").content.querySelector(`[data-icon="${name}"]`);
   const copy = drawing.cloneNode(true);
   copy.removeAttribute("data-icon");
   copy.setAttribute("aria-hidden", "true");
@@ -32,7 +37,11 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** byId is getElementById that fails loudly. */
+/**
+ * byId is getElementById that fails loudly.
+ * @param {string} id
+ * @returns {any} an element of the kind that the page has there
+ */
 export function byId(id) {
   const node = document.getElementById(id);
   if (!node) throw new Error(`no element ${id}`);

@@ -14,11 +14,17 @@ const deviceTypes = ["desktop", "mobile", "tablet", "bot", "tv", "console", "wea
 const windows = ["very_active", "online", "recently_active"];
 const lastMinutes = (name) => t("filter.within.last", { time: minutes(minutesOf(name)) });
 
-/** startingFilters are what each list begins with. within names one of the host's windows. */
-export const startingFilters = () => ({ people: { q: "", device: "", within: "online" }, sessions: { q: "", device: "", within: "" } });
+// What each list begins with. within names one of the host's windows.
+const startingFilters = { people: { q: "", device: "", within: "online" }, sessions: { q: "", device: "", within: "" } };
+
+/** open makes the view of a place. Its filters are kept in page.filters. */
+export function open(page, { name }) {
+  if (!page.filters.has(name)) page.filters.set(name, { ...startingFilters[name] });
+  return new Explorer(page.api, name, page.filters.get(name));
+}
 
 /** Explorer shows one of the two: kind is "people" or "sessions". */
-export class Explorer {
+class Explorer {
   #api;
   #kind;
   #pages = null;

@@ -33,7 +33,7 @@ export class Feed {
       h("header", { class: "panel-head" }, h("h2", { id: "feed-title", text: t("feed.title") }), this.#held, this.#pause),
       this.#empty, this.#list);
     // Nothing moves under the pointer or the focus.
-    for (const [type, over] of [["pointerenter", true], ["pointerleave", false], ["focusin", true], ["focusout", false]]) {
+    for (const [type, over] of Object.entries({ pointerenter: true, pointerleave: false, focusin: true, focusout: false })) {
       this.#list.addEventListener(type, () => { this.#over = over; this.#schedule(); });
     }
   }

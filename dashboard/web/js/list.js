@@ -18,6 +18,7 @@ export function over({ user, ...session }) {
  * problem did. state: loading, ready, failed.
  */
 export class Pages extends EventTarget {
+  /** @typedef {(query: Record<string, any>, options: Asking) => Promise<Answer<any>>} Fetch */
   #fetch;
   #key;
   #one;
@@ -33,6 +34,9 @@ export class Pages extends EventTarget {
   /**
    * fetch(query, options) answers {data, next}; key(row) names a row; one(row, options)
    * answers what has become of a row that no page holds any more, or null.
+   * @param {Fetch} fetch
+   * @param {(row: any) => string} key
+   * @param {(row: any, options: Asking) => Promise<any>} [one]
    */
   constructor(fetch, key, one = async () => null) {
     super();
@@ -73,6 +77,9 @@ export class Pages extends EventTarget {
   /**
    * renew brings the list up to date by a timer, also after a failure, for somebody who
    * looks at its top, or at the rows in shown further down.
+   * @param {boolean} atTop
+   * @param {any[]} [shown]
+   * @param {(rows: any[]) => boolean} [enough]
    */
   renew(atTop, shown, enough) {
     if (seen() && !document.querySelector("dialog[open]")) {
@@ -87,6 +94,8 @@ export class Pages extends EventTarget {
    * places, so that nothing moves under somebody who reads further down, and the rows in
    * shown are looked up where they are. A page whose rows are not enough is shown with the
    * next one: nothing shrinks to grow again.
+   * @param {boolean} anew
+   * @param {{enough?: (rows: any[]) => boolean, shown?: any[], timed?: boolean}} [how]
    */
   async refresh(anew, { enough, shown = [], timed = false } = {}) {
     if (this.#busy || !this.#started) return;
@@ -127,6 +136,11 @@ export class Pages extends EventTarget {
     });
   }
 
+  /**
+   * @param {string | null} cursor
+   * @param {(answer: Answer<any>) => void} take
+   * @param {{timed?: boolean, enough?: (rows: any[]) => boolean, further?: (rows: any[], options: Asking) => Promise<any[]>}} how
+   */
   async #ask(cursor, take, { timed = false, enough = () => true, further = async (data) => data }) {
     this.#busy = true;
     this.#emit();

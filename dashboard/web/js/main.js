@@ -2,16 +2,13 @@
 
 import { API, Problem } from "./api.js";
 import { allowImages, refreshMoments } from "./cells.js";
-import { Chart } from "./chart.js";
 import { now } from "./clock.js";
 import { endedMeanwhile, explain, toast, wireDialog } from "./confirm.js";
 import { Connection } from "./connection.js";
-import { byId, h, seen } from "./dom.js";
-import { Explorer, startingFilters } from "./explore.js";
+import { byId, seen } from "./dom.js";
 import { Feed } from "./feed.js";
 import { failedGate, forbiddenGate, signInGate, whySignedOut } from "./gate.js";
-import { Patterns } from "./patterns.js";
-import { Person } from "./person.js";
+import { placeOf } from "./route.js";
 import { Stream } from "./stream.js";
 import { direction, setLanguage, t } from "./text.js";
 import { Tiles } from "./tiles.js";
@@ -23,33 +20,41 @@ const devicesAfter = 4000;
 const weeksEvery = 120000;
 const weeks = 28 * 86400 * 1000;
 
+const explore = () => import("./explore.js");
+const views = {
+  overview: () => import("./overview.js"), people: explore, sessions: explore, person: () => import("./person.js"),
+};
+
+/** Page is what all views share: the API, the figures, the feed, and where one came from. */
 class Page {
   #config;
-  #api;
+  api;
+  entitle = entitle;
   #stream;
   #connection;
   #tiles;
-  #feed = new Feed();
+  feed = new Feed();
   #view = null;
   #open = false;
   #asking = false; // the sign-in is what is shown
   #leaving = false;
   #entries = 0;
+  #turn = 0;
   #zone = "";
-  #stats = null;
-  #weeks = null;
-  #filters = startingFilters();
-  #from = "";
+  stats = null;
+  weeks = null;
+  filters = new Map(); // of each list, as they were left
+  from = "";
   #devices = 0;
 
   constructor(config) {
     this.#config = config;
-    this.#api = new API(config);
-    this.#stream = new Stream(this.#api);
-    this.#connection = new Connection(this.#stream, this.#api);
+    this.api = new API(config);
+    this.#stream = new Stream(this.api);
+    this.#connection = new Connection(this.#stream, this.api);
     this.#tiles = new Tiles(byId("tiles"));
-    this.#api.addEventListener("forbidden", () => { if (this.#open) this.#forbidden(); });
-    this.#api.addEventListener("refused", ({ detail }) => this.#signedOut(detail));
+    this.api.addEventListener("forbidden", () => { if (this.#open) this.#forbidden(); });
+    this.api.addEventListener("refused", ({ detail }) => this.#signedOut(detail));
     this.#stream.addEventListener("refused", ({ detail }) => (detail.status === 403 ? this.#forbidden() : this.#signedOut(detail)));
     this.#stream.addEventListener("event", ({ detail }) => this.#event(detail));
     window.addEventListener("hashchange", () => this.#route(true));
@@ -65,7 +70,7 @@ class Page {
     if (this.#config.credentials) {
       const host = await import(new URL(this.#config.credentials, document.baseURI).href).catch(() => null);
       if (!host) return this.#gate(failedGate(new Problem(0), () => location.reload()));
-      await this.#api.loadWith(async () => {
+      await this.api.loadWith(async () => {
         try {
           return await host.default();
         } catch {
@@ -80,7 +85,7 @@ class Page {
   // Credentials come from a window of the page's own origin, or not at all.
   #handed(event) {
     if (event.origin !== location.origin || event.data?.type !== "sessiontrack:credentials") return;
-    this.#api.use(event.data);
+    this.api.use(event.data);
     this.#enter();
   }
 
@@ -88,11 +93,11 @@ class Page {
   // of whoever may not enter. Of two that overlap only the later one counts.
   async #enter() {
     const entry = ++this.#entries;
-    this.#api.renew();
+    this.api.renew();
     try {
-      const [stats, mine] = await Promise.all([this.#api.stats(), this.#api.mine(), this.#api.sessions({ limit: 1 })]);
+      const [stats, mine] = await Promise.all([this.api.stats(), this.api.mine(), this.api.sessions({ limit: 1 })]);
       if (entry !== this.#entries) return null;
-      this.#stats = stats;
+      this.stats = stats;
       learnWindows(stats.windows);
       learnViewer(mine);
     } catch (problem) {
@@ -107,7 +112,7 @@ class Page {
     byId("nav").hidden = false;
     byId("tiles").hidden = false;
     byId("sign-out").hidden = !this.#config.logoutPath;
-    this.#tiles.show(this.#stats, this.#zone);
+    this.#tiles.show(this.stats, this.#zone);
     this.#stream.start();
     this.#route(byId("view").contains(document.activeElement)); // the sign-in's place is taken
     this.#learnWeeks();
@@ -118,17 +123,17 @@ class Page {
   // zone, which the hour of the peak is in. Without them both stay unsaid.
   async #learnWeeks(timed = false) {
     const to = new Date(now());
-    const query = { from: new Date(to - weeks).toISOString(), to: to.toISOString(), step: "1d" };
+    const query = { from: new Date(to.getTime() - weeks).toISOString(), to: to.toISOString(), step: "1d" };
     const entry = this.#entries;
-    const history = await this.#api.history(query, { timed }).catch((problem) => {
+    const history = await this.api.history(query, { timed }).catch((problem) => {
       // Nothing else on the overview asks what only administrators may see.
-      if (problem.status === 403) this.#api.sessions({ limit: 1 }, { timed }).catch(() => {});
+      if (problem.status === 403) this.api.sessions({ limit: 1 }, { timed }).catch(() => {});
       return null;
     });
     if (!history || !this.#open || entry !== this.#entries) return;
-    this.#weeks = history;
+    this.weeks = history;
     this.#zone = history.time_zone ?? "";
-    this.#tiles.show(this.#stats, this.#zone);
+    this.#tiles.show(this.stats, this.#zone);
     this.#view?.weeks?.(history);
   }
 
@@ -149,16 +154,16 @@ class Page {
 
   // Whoever comes next sees nothing of what was shown to this one.
   #forget() {
-    this.#filters = startingFilters();
-    this.#feed = new Feed();
-    this.#stats = this.#weeks = null;
+    this.filters = new Map();
+    this.feed = new Feed();
+    this.stats = this.weeks = null;
     learnViewer(null);
-    this.#zone = this.#from = "";
+    this.#zone = this.from = "";
   }
 
   #askToSignIn(why) {
-    this.#api.use(null);
-    this.#gate(signInGate({ api: this.#api, config: this.#config, why, done: () => this.#enter() }), true);
+    this.api.use(null);
+    this.#gate(signInGate({ api: this.api, config: this.#config, why, done: () => this.#enter() }), true);
   }
 
   #signedOut(problem) {
@@ -176,7 +181,7 @@ class Page {
     this.#leaving = true;
     const entry = this.#entries;
     try {
-      await this.#api.signOut();
+      await this.api.signOut();
     } catch (problem) {
       if (problem.status !== 401) return toast(explain(problem), "error");
     } finally {
@@ -190,28 +195,27 @@ class Page {
     this.#view = null;
   }
 
-  #route(moved) {
+  // The view before stays until the next one has been loaded.
+  async #route(moved) {
     if (!this.#open) return;
-    const [, name, argument] = location.hash.split("/");
+    const turn = ++this.#turn;
+    const place = placeOf(location.hash);
+    if (!Object.hasOwn(views, place.name) || (place.name === "person" && place.argument === "")) place.name = "overview";
+    const view = await views[place.name]().catch(() => null);
+    if (turn !== this.#turn || !this.#open) return;
+    if (!view) return this.#gate(failedGate(new Problem(0), () => location.reload()));
     this.#leave();
     this.#connection.moved();
-    let current = name || "overview";
-    if (name === "people" || name === "sessions") this.#view = new Explorer(this.#api, name, this.#filters[name]);
-    else if (name === "person" && argument) {
-      this.#view = new Person(this.#api, decoded(argument), { from: this.#from, named: entitle });
-    } else {
-      current = "overview";
-      this.#view = this.#overview();
+    this.#view = view.open(this, place);
+    if (place.name !== "person") {
+      this.from = place.name;
+      entitle(t(`nav.${place.name}`));
     }
-    if (current !== "person") {
-      this.#from = current;
-      entitle({ overview: t("nav.overview"), people: t("nav.people"), sessions: t("nav.sessions") }[current]);
-    }
-    document.body.dataset.view = current;
+    document.body.dataset.view = place.name;
     byId("view").replaceChildren(this.#view.element);
     this.#view.start();
     for (const link of byId("nav").querySelectorAll("a")) {
-      if (link.dataset.nav === current) link.setAttribute("aria-current", "page");
+      if (link.dataset.nav === place.name) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     if (!moved) return;
@@ -219,34 +223,13 @@ class Page {
     byId("view").querySelector("h1")?.focus({ preventScroll: true });
   }
 
-  #overview() {
-    const chart = new Chart(this.#api);
-    const patterns = new Patterns();
-    if (this.#stats) chart.now(this.#stats);
-    chart.addEventListener("history", async ({ detail }) => {
-      patterns.show(detail);
-      if (detail.shares?.device?.length > 0 || !this.#stats?.total_active_sessions) return;
-      const { data } = await this.#api.sessions({ limit: 100 }, { timed: true }).catch(() => ({ data: [] }));
-      if (this.#view?.element === element) patterns.show(detail, data);
-    });
-    chart.addEventListener("failed", ({ detail }) => patterns.fail(detail));
-    if (this.#weeks) patterns.showWeeks(this.#weeks);
-    const element = h("div", { class: "overview" }, h("h1", { class: "visually-hidden", tabindex: -1, text: t("nav.overview") }),
-      h("div", { class: "now" }, chart.element, this.#feed.element), patterns.element);
-    const start = () => {
-      chart.start();
-      this.#feed.shown();
-    };
-    return { element, start, stop: () => chart.stop(), seen: () => chart.seen(), event: ({ stats }) => { if (stats) chart.now(stats); }, weeks: (history) => patterns.showWeeks(history) };
-  }
-
   // A sign-in is told at once, its device and place follow a moment later.
   #learnDevices() {
-    const feed = this.#feed;
+    const feed = this.feed;
     if (this.#devices || !feed.lacks) return;
     this.#devices = setTimeout(async () => {
       if (this.#open && seen() && document.body.dataset.view === "overview") {
-        const { data } = await this.#api.sessions({ limit: 100 }, { timed: true }).catch(() => ({ data: [] }));
+        const { data } = await this.api.sessions({ limit: 100 }, { timed: true }).catch(() => ({ data: [] }));
         feed.learn(data);
       }
       this.#devices = 0;
@@ -262,23 +245,15 @@ class Page {
 
   #event(event) {
     if (event.stats) {
-      this.#stats = event.stats;
+      this.stats = event.stats;
       learnWindows(event.stats.windows);
       this.#tiles.show(event.stats, this.#zone);
     }
-    if (event.type === "snapshot" && event.reason && event.reason !== "start") this.#feed.gap();
+    if (event.type === "snapshot" && event.reason && event.reason !== "start") this.feed.gap();
     if (event.type === "logout") endedMeanwhile(event.session);
-    this.#feed.add(event);
+    this.feed.add(event);
     this.#learnDevices();
     this.#view?.event(event);
-  }
-}
-
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
   }
 }
 
@@ -295,7 +270,7 @@ function fillTexts(language) {
   for (const node of document.querySelectorAll("[data-t-label]")) node.setAttribute("aria-label", t(node.dataset.tLabel));
 }
 
-const config = await fetch("config.json", { cache: "no-cache" }).then((answer) => answer.json()).catch((problem) => {
+const config = await fetch(new URL("../config.json", import.meta.url)).then((answer) => answer.json()).catch((problem) => {
   byId("broken").hidden = false; // and nothing more can be said, without its texts
   throw problem;
 });

@@ -10,8 +10,11 @@ import { isProtected } from "./viewer.js";
 
 const freshness = 10000;
 
+/** open makes the view of a place. */
+export const open = (page, { argument }) => new Person(page.api, argument, { from: page.from, named: page.entitle });
+
 /** Person shows the page of one user id. */
-export class Person {
+class Person {
   #api;
   #id;
   #live; // asked for apart: newer ended ones would hide them
@@ -102,7 +105,7 @@ export class Person {
     const pages = this.#pages;
     if (!pages || !this.#live) return;
     // Replacing the head would take the focus off the button in it.
-    const focused = this.#head.contains(document.activeElement) ? document.activeElement : null;
+    const focused = this.#head.contains(document.activeElement) ? /** @type {HTMLButtonElement} */ (document.activeElement) : null;
     this.#describe();
     if (focused) (focused.isConnected && !focused.disabled ? focused : this.#title).focus({ preventScroll: true });
     const rows = this.#rows;

@@ -7,6 +7,15 @@ import { h, icon, isCompact } from "./dom.js";
 const overscan = 12;
 const placeholders = 8;
 
+/**
+ * @typedef {object} Column
+ * @property {string} name
+ * @property {string} label
+ * @property {(row: any) => Node | string | null} cell
+ * @property {boolean} [quiet]
+ * @property {(a: any, b: any) => boolean} [same]
+ */
+
 export class Table {
   #columns;
   #key;
@@ -24,6 +33,7 @@ export class Table {
    * columns: {name, label, cell(row) → node or text, quiet}; key(row) names a row for
    * good; onMore() is called when the end comes near. action is the text of the rows'
    * button, which its column is as wide as. destroy the table when it goes.
+   * @param {{label: string, action: string, columns: Column[], key: (row: any) => string, onMore?: () => void, rowClass?: (row: any) => string}} how
    */
   constructor({ label, action, columns, key, onMore, rowClass = () => "" }) {
     this.#columns = columns;
@@ -64,7 +74,10 @@ export class Table {
     this.draw();
   }
 
-  /** say writes below the rows: {kind: loading | empty | error | end, title, text, action}. */
+  /**
+   * say writes below the rows.
+   * @param {{kind: "loading" | "empty" | "error" | "end", title?: string, text?: string, action?: {label: string, run: () => void}}} note
+   */
   say({ kind, title, text, action }) {
     const said = JSON.stringify([kind, title, text, action?.label, kind === "loading" && this.#rows.length > 0]);
     if (said === this.#said) return; // what is there may have the focus

@@ -88,6 +88,7 @@ export function ago(time, at = now()) {
 
 /** duration is a length of time in its two largest units. */
 export function duration(seconds) {
+  /** @type {[string, number][]} */
   const parts = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
   const first = parts.findIndex(([, size]) => seconds >= size);
   if (first < 0) return formats.units.second.format(0);
