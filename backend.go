@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sessiontrack/sessiontrack/internal/fair"
 	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
@@ -28,6 +29,7 @@ type backend struct {
 	timeout time.Duration
 	down    atomic.Bool // the latest reading of the feed failed
 	busy    atomic.Bool // it found no connection: the store may be well
+	places  fair.Places
 }
 
 // What each built-in store can do.
@@ -47,6 +49,7 @@ var (
 	_ Historian    = (*BunStore)(nil)
 	_ Leaser       = (*BunStore)(nil)
 	_ Checker      = (*BunStore)(nil)
+	_ Pooled       = (*BunStore)(nil)
 )
 
 const (
@@ -55,6 +58,13 @@ const (
 	writePatience = 4
 	// historyPatience is the timeout for the history of a year.
 	historyPatience = 10 * time.Second
+
+	// maxAsked is how many calls of the store requests may have under way. The others wait, so
+	// that requests cannot take all connections of the host.
+	maxAsked = 32
+	// keptConnections is how many connections of a pool requests leave to the feed and to the
+	// writing of activity.
+	keptConnections = 2
 )
 
 func (b *backend) init(store Store, timeout time.Duration, host *host, clock *storeclock.Clock) {
@@ -68,6 +78,42 @@ func (b *backend) init(store Store, timeout time.Duration, host *host, clock *st
 	if b.feed != nil {
 		b.changes, _ = store.(ChangeFeed)
 	}
+	b.resize()
+}
+
+// resize fits the number of places to the connections that the store may use now.
+func (b *backend) resize() {
+	size := maxAsked
+	if pool, ok := b.store.(Pooled); ok {
+		if most := pool.MaxConnections(); most > 0 {
+			size = min(size, most-keptConnections)
+		}
+	}
+	b.places.Resize(size)
+}
+
+// askerKey is the key of a context's value that names the user who causes a call.
+type askerKey struct{}
+
+// ask makes a call that a request causes: it takes one of the places, of which one user has a
+// quarter at the most. The waiting is part of the timeout. key stands for who asks where the
+// context does not know the user.
+func (b *backend) ask(ctx context.Context, key string, timeout time.Duration, c StoreCall,
+	f func(context.Context) error, answers ...error) error {
+	if user, known := ctx.Value(askerKey{}).(string); known {
+		key = user
+	}
+	if !b.places.Try(key) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+		if err := b.places.Take(ctx, key); err != nil {
+			b.host.count(countCrowded, 1)
+			return fmt.Errorf("%w: requests already have as many calls under way as they may: %w", errBusy, err)
+		}
+	}
+	defer b.places.Give(key)
+	return b.call(ctx, timeout, c, f, answers...)
 }
 
 // away reports whether the store is known to be away. Then no request waits for it.
@@ -146,7 +192,7 @@ func classified(err error, answers []error) error {
 // create makes a session. Its LoginAt sets the clock.
 func (b *backend) create(ctx context.Context, n NewSession) (created CreateResult, err error) {
 	before := b.clock.Local()
-	err = b.call(ctx, b.patient(), StoreCall{Method: "Create"}, func(ctx context.Context) error {
+	err = b.ask(ctx, n.Session.UserID, b.patient(), StoreCall{Method: "Create"}, func(ctx context.Context) error {
 		created, err = b.store.Create(ctx, n)
 		return err
 	}, ErrExists, ErrLimit, ErrEnded)
@@ -158,7 +204,7 @@ func (b *backend) create(ctx context.Context, n NewSession) (created CreateResul
 }
 
 func (b *backend) get(ctx context.Context, id SessionID) (r Record, err error) {
-	err = b.call(ctx, b.timeout, StoreCall{Method: "Get"}, func(ctx context.Context) error {
+	err = b.ask(ctx, string(id), b.timeout, StoreCall{Method: "Get"}, func(ctx context.Context) error {
 		r, err = b.store.Get(ctx, id)
 		return err
 	}, ErrNotFound)
@@ -166,7 +212,7 @@ func (b *backend) get(ctx context.Context, id SessionID) (r Record, err error) {
 }
 
 func (b *backend) list(ctx context.Context, q Query) (page Page, err error) {
-	err = b.call(ctx, b.patient(), StoreCall{Method: "List"}, func(ctx context.Context) error {
+	err = b.ask(ctx, "", b.patient(), StoreCall{Method: "List"}, func(ctx context.Context) error {
 		page, err = b.store.List(ctx, q)
 		return err
 	})
@@ -190,7 +236,7 @@ func (b *backend) describe(ctx context.Context, batch []SessionUpdate) error {
 // end ends sessions. The time of the call sets the clock.
 func (b *backend) end(ctx context.Context, sel Selector, e Ending) (ended EndResult, err error) {
 	before := b.clock.Local()
-	err = b.call(ctx, b.patient(), StoreCall{Method: "End"}, func(ctx context.Context) error {
+	err = b.ask(ctx, "", b.patient(), StoreCall{Method: "End"}, func(ctx context.Context) error {
 		ended, err = b.store.End(ctx, sel, e)
 		return err
 	})
@@ -250,7 +296,7 @@ func (b *backend) changesSince(ctx context.Context, q ChangeQuery) (c Changes, e
 
 // countOnline returns a number for each window. The store must be an OnlineReader.
 func (b *backend) countOnline(ctx context.Context, windows []time.Duration) (counts []int, now time.Time, err error) {
-	err = b.call(ctx, b.patient(), StoreCall{Method: "CountOnline"}, func(ctx context.Context) error {
+	err = b.ask(ctx, "", b.patient(), StoreCall{Method: "CountOnline"}, func(ctx context.Context) error {
 		counts, now, err = b.online.CountOnline(ctx, windows)
 		return err
 	})
@@ -262,7 +308,7 @@ func (b *backend) countOnline(ctx context.Context, windows []time.Duration) (cou
 
 // listOnline returns a page of online users. The store must be an OnlineReader.
 func (b *backend) listOnline(ctx context.Context, q OnlineQuery) (page OnlinePage, err error) {
-	err = b.call(ctx, b.patient(), StoreCall{Method: "ListOnline"}, func(ctx context.Context) error {
+	err = b.ask(ctx, "", b.patient(), StoreCall{Method: "ListOnline"}, func(ctx context.Context) error {
 		page, err = b.online.ListOnline(ctx, q)
 		return err
 	})
@@ -271,7 +317,7 @@ func (b *backend) listOnline(ctx context.Context, q OnlineQuery) (page OnlinePag
 
 // countStats answers a question for statistics. The store must be a Sampler.
 func (b *backend) countStats(ctx context.Context, q StatsQuery) (counts StatsCounts, err error) {
-	err = b.call(ctx, b.patient(), StoreCall{Method: "CountStats"}, func(ctx context.Context) error {
+	err = b.ask(ctx, "", b.patient(), StoreCall{Method: "CountStats"}, func(ctx context.Context) error {
 		counts, err = b.sampler.CountStats(ctx, q)
 		return err
 	})
@@ -300,7 +346,7 @@ func (b *backend) rollUp(ctx context.Context, keep time.Duration) error {
 
 // readHistory answers a question for history. The store must be a Historian.
 func (b *backend) readHistory(ctx context.Context, q HistoryQuery) (data HistoryData, err error) {
-	err = b.call(ctx, historyPatience, StoreCall{Method: "ReadHistory"}, func(ctx context.Context) error {
+	err = b.ask(ctx, "", historyPatience, StoreCall{Method: "ReadHistory"}, func(ctx context.Context) error {
 		data, err = b.historian.ReadHistory(ctx, q)
 		return err
 	})

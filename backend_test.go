@@ -9,11 +9,16 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 // badStore has every capability. Once fault is set, each call panics with it or, where it
@@ -193,4 +198,146 @@ func TestFaultOfTheStoreIsLogged(t *testing.T) {
 	assert.NotContains(t, w.Body.String(), "user_sessions")
 	assert.Contains(t, log.String(), "no right on user_sessions")
 	assert.EqualValues(t, 1, tracker.Counters()["request.unavailable"])
+}
+
+// farStore is a store that answers each call after its delay, and has a few connections.
+type farStore struct {
+	*MemoryStore
+	delay time.Duration
+	pool  chan struct{}
+
+	counts, mostCounts, inUse, most atomic.Int64
+}
+
+func newFarStore(connections int, delay time.Duration) *farStore {
+	return &farStore{MemoryStore: NewMemoryStore(), delay: delay, pool: make(chan struct{}, connections)}
+}
+
+func (s *farStore) MaxConnections() int { return cap(s.pool) }
+
+// travel holds a connection for as long as a call takes.
+func (s *farStore) travel(ctx context.Context) error {
+	select {
+	case s.pool <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	storeclock.Raise(&s.most, s.inUse.Add(1))
+	defer func() { s.inUse.Add(-1); <-s.pool }()
+	storeclock.Sleep(ctx, s.delay)
+	return ctx.Err()
+}
+
+func (s *farStore) Get(ctx context.Context, id SessionID) (Record, error) {
+	if err := s.travel(ctx); err != nil {
+		return Record{}, err
+	}
+	return s.MemoryStore.Get(ctx, id)
+}
+
+func (s *farStore) EndedSince(ctx context.Context, since time.Time, limit int) (EndedPage, error) {
+	if err := s.travel(ctx); err != nil {
+		return EndedPage{}, err
+	}
+	return s.MemoryStore.EndedSince(ctx, since, limit)
+}
+
+func (s *farStore) CountOnline(ctx context.Context, windows []time.Duration) ([]int, time.Time, error) {
+	storeclock.Raise(&s.mostCounts, s.counts.Add(1))
+	defer s.counts.Add(-1)
+	if err := s.travel(ctx); err != nil {
+		return nil, time.Time{}, err
+	}
+	return s.MemoryStore.CountOnline(ctx, windows)
+}
+
+// TestOneUserCannotTakeAllConnections: a user with 150 requests at once waits behind
+// themselves. The feed keeps a connection, and another user's first request takes one
+// round trip.
+func TestOneUserCannotTakeAllConnections(t *testing.T) {
+	t.Parallel()
+	for _, behind := range []bool{false, true} {
+		t.Run(fmt.Sprintf("behind the middleware: %v", behind), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const delay = 20 * time.Millisecond
+				store := newFarStore(10, delay)
+				elsewhere, err := New(store.MemoryStore, nil)
+				require.NoError(t, err)
+				tracker, err := New(store, nil)
+				require.NoError(t, err)
+				start(t, tracker)
+				online := tracker.UserHandler(nil)
+				if behind {
+					online = tracker.Middleware(online)
+				}
+				_, greedy, err := elsewhere.Login(httptest.NewRecorder(), request("POST", "/"), "greedy")
+				require.NoError(t, err)
+				var all sync.WaitGroup
+				var refused atomic.Int64
+				for range 150 {
+					all.Go(func() {
+						w := httptest.NewRecorder()
+						online.ServeHTTP(w, request("GET", "/api/v1/online/count", headerName, greedy.Reveal()))
+						if w.Code != http.StatusOK {
+							assert.Equal(t, http.StatusServiceUnavailable, w.Code)
+							refused.Add(1)
+						}
+					})
+				}
+				time.Sleep(3 * delay)
+				for i := range 5 {
+					_, other, err := elsewhere.Login(httptest.NewRecorder(), request("POST", "/"), fmt.Sprint("other", i))
+					require.NoError(t, err)
+					began := time.Now()
+					_, err = tracker.Authenticate(request("GET", "/", headerName, other.Reveal()))
+					require.NoError(t, err)
+					assert.Equal(t, delay, time.Since(began))
+				}
+				all.Wait()
+				assert.EqualValues(t, 2, store.mostCounts.Load(), "a quarter of the eight places")
+				assert.Less(t, store.most.Load(), int64(10))
+				assert.Zero(t, tracker.Counters()["feed.failed"])
+				assert.EqualValues(t, 0, refused.Load(), "two at once, 150 calls of 20 ms take 1.5 s")
+				assert.Zero(t, tracker.Counters()["store.crowded"])
+			})
+		})
+	}
+}
+
+// TestCrowdedRequestsAreRefusedAndCounted: who finds no place in time gets 503, and the
+// store is not called unreachable for it.
+func TestCrowdedRequestsAreRefusedAndCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var logs bytes.Buffer
+		store := newFarStore(3, 400*time.Millisecond)
+		elsewhere, err := New(store.MemoryStore, nil)
+		require.NoError(t, err)
+		tracker, err := New(store, &Options{Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: &logs}, nil))})
+		require.NoError(t, err)
+		start(t, tracker)
+		errs := make(chan error, 3)
+		for i := range cap(errs) {
+			_, token, err := elsewhere.Login(httptest.NewRecorder(), request("POST", "/"), fmt.Sprint(i))
+			require.NoError(t, err)
+			go func() {
+				_, err := tracker.Authenticate(request("GET", "/", headerName, token.Reveal()))
+				errs <- err
+			}()
+			synctest.Wait()
+		}
+		// There is one place; a read takes 400 ms and may take 500 ms with its waiting.
+		require.NoError(t, <-errs)
+		text := ""
+		for range 2 {
+			err := <-errs
+			require.ErrorIs(t, err, ErrUnavailable)
+			require.Equal(t, http.StatusServiceUnavailable, problemOf(err).Status)
+			text += err.Error()
+		}
+		assert.Contains(t, text, "requests already have as many calls under way as they may")
+		assert.EqualValues(t, 1, tracker.Counters()["store.crowded"])
+		assert.NotContains(t, logs.String(), "unreachable")
+	})
 }

@@ -148,6 +148,7 @@ func (f *family) answer(c *call) (any, error) {
 	if c.caller, err = f.t.door.caller(c.r, c.endpoint.fresh, f.takesPassive(c)); err != nil {
 		return nil, err
 	}
+	c.r = c.r.WithContext(c.caller)
 	if err := f.authorize(c); err != nil {
 		return nil, err
 	}
@@ -203,6 +204,7 @@ func (f *family) open(c *call) (_ any, err error) {
 	if c.caller, c.until, err = f.streamCaller(c.r); err != nil {
 		return nil, err
 	}
+	c.r = c.r.WithContext(c.caller)
 	if err := c.checkQuery(); err != nil {
 		return nil, err
 	}

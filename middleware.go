@@ -18,10 +18,14 @@ type tracked struct {
 
 type contextKey struct{}
 
-// Value returns c itself for FromContext and asks its parent for every other key.
+// Value returns c itself for FromContext, the user for calls of the store that the request
+// causes, and asks its parent for every other key.
 func (c *tracked) Value(key any) any {
-	if _, ok := key.(contextKey); ok {
+	switch key.(type) {
+	case contextKey:
 		return c
+	case askerKey:
+		return c.entry.user
 	}
 	return c.Context.Value(key)
 }

@@ -103,17 +103,12 @@ func (n *near) forget(sel Selector) {
 	}
 }
 
-// maxReads is how many reads of the store requests may have under way. The others wait,
-// so that a flood of unknown ids cannot take all connections of the host.
-const maxReads = 64
-
 // flights are the reads of the store under way: all requests that miss the cache for one
 // session share one read (single flight). The read belongs to none of them: a client that
 // goes away does not cancel it for the others.
 type flights struct {
 	mu      sync.Mutex
 	pending map[handle]*flight
-	slots   chan struct{}
 }
 
 type flight struct {
@@ -124,7 +119,7 @@ type flight struct {
 }
 
 func (f *flights) init() {
-	f.pending, f.slots = make(map[handle]*flight), make(chan struct{}, maxReads)
+	f.pending = make(map[handle]*flight)
 }
 
 // read gets a session from the store, or makes it where create is not nil and there is
@@ -206,13 +201,6 @@ func (n *near) fly(ctx context.Context, f *flight, h handle, create *NewSession,
 	}
 	ctx, cancel := n.backend.short(ctx)
 	defer cancel()
-	select {
-	case n.flights.slots <- struct{}{}:
-		defer func() { <-n.flights.slots }()
-	case <-ctx.Done():
-		f.err = fmt.Errorf("%w: too many reads in progress", ErrUnavailable)
-		return
-	}
 	f.entry, f.err = n.readStore(ctx, h, create)
 	if f.err == nil && !(f.entry.fenced() && create.shared()) {
 		n.cache.put(f.entry, f.generation)

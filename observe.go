@@ -54,6 +54,7 @@ const (
 	countFlushFailed
 	countFeedFailed
 	countPoolBusy
+	countCrowded
 	countDescribeDropped
 	countHookDropped
 	countPanics
@@ -79,6 +80,7 @@ var counterNames = [counterCount]string{
 	countFlushFailed:     "touch.flush_failed",
 	countFeedFailed:      "feed.failed",
 	countPoolBusy:        "feed.no_connection",
+	countCrowded:         "store.crowded",
 	countDescribeDropped: "describe.dropped",
 	countHookDropped:     "hook.dropped",
 	countPanics:          "callback.panics",

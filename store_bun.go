@@ -165,6 +165,9 @@ func (s *BunStore) Check(ctx context.Context) error {
 	return nil
 }
 
+// MaxConnections implements [Pooled] by the limit of the host's pool.
+func (s *BunStore) MaxConnections() int { return s.db.Stats().MaxOpenConnections }
+
 // maxJob bounds the name of a job, in bytes.
 const maxJob = 64
 

@@ -70,9 +70,12 @@ func (s *BunStore) RollUp(ctx context.Context, keep time.Duration) error {
 		}
 	}
 	for _, table := range []string{"online_samples", "session_minutes", "session_quarters"} {
-		_, err := s.db.ExecContext(ctx, "DELETE FROM ?(schema)?0 WHERE at IN (SELECT at FROM ?(schema)?0 WHERE at < "+
-			"statement_timestamp() - ?1 * interval '1 microsecond' ORDER BY at LIMIT 10000)",
-			bun.Ident(table), postgres.Micros(keep))
+		err := s.db.OnConn(ctx, func(conn bun.Conn) error {
+			_, err := conn.ExecContext(ctx, "DELETE FROM ?(schema)?0 WHERE at IN (SELECT at FROM ?(schema)?0 WHERE at < "+
+				"statement_timestamp() - ?1 * interval '1 microsecond' ORDER BY at LIMIT 10000)",
+				bun.Ident(table), postgres.Micros(keep))
+			return err
+		})
 		if err != nil {
 			return bunFailed("roll up", err)
 		}
@@ -223,8 +226,8 @@ func (s *BunStore) readHistory(ctx context.Context, q HistoryQuery) (out History
 		{"SELECT at, logins, counts FROM ?(schema)session_quarters WHERE at >= ?1 AND at < ?2 ORDER BY at", q.Days,
 			from.Truncate(quarter), &quarters},
 	} {
-		if err := s.db.NewRaw(ask.sql, pgdialect.Array(utcAll(ask.bounds)), ask.from.UTC(), to.UTC()).Scan(ctx,
-			ask.into); err != nil {
+		err := s.db.Raw(ctx, ask.into, ask.sql, pgdialect.Array(utcAll(ask.bounds)), ask.from.UTC(), to.UTC())
+		if err != nil {
 			return HistoryData{}, err
 		}
 	}

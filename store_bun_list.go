@@ -35,7 +35,7 @@ func (s *BunStore) Get(ctx context.Context, id SessionID) (Record, error) {
 		bunRow
 		Secured bool `bun:"secured"`
 	}
-	err := s.db.NewRaw(getSQL, string(id)).Scan(ctx, &row)
+	err := s.db.Raw(ctx, &row, getSQL, string(id))
 	if err == nil && row.ID == "" {
 		err = ErrNotFound
 		if row.Secured { // a hidden row is not a missing row
@@ -55,7 +55,7 @@ func (s *BunStore) List(ctx context.Context, q Query) (Page, error) {
 	}
 	var rows []bunRow
 	if list := s.listQuery(q); list != nil {
-		if err := list.Limit(int64(q.Limit)+1).Scan(ctx, &rows); err != nil {
+		if err := s.db.Select(ctx, list.Limit(int64(q.Limit)+1), &rows); err != nil {
 			return Page{}, bunFailed("list", err)
 		}
 	}
@@ -169,11 +169,10 @@ func (s *BunStore) CountOnline(ctx context.Context, windows []time.Duration) ([]
 		Now   time.Time `bun:"now"`
 		Users int       `bun:"users"`
 	}
-	err := s.db.NewRaw("SELECT statement_timestamp() AS now, (SELECT count(*) FROM ?(schema)user_presence AS p "+
+	err := s.db.Raw(ctx, &rows, "SELECT statement_timestamp() AS now, (SELECT count(*) FROM ?(schema)user_presence AS p "+
 		"WHERE p.last_activity > statement_timestamp() - w.span * interval '1 microsecond' AND p.last_activity < "+
 		"'infinity') AS users "+
-		"FROM unnest(?::bigint[]) WITH ORDINALITY AS w(span, place) ORDER BY w.place", pgdialect.Array(spans)).Scan(ctx,
-		&rows)
+		"FROM unnest(?::bigint[]) WITH ORDINALITY AS w(span, place) ORDER BY w.place", pgdialect.Array(spans))
 	if err != nil {
 		return nil, time.Time{}, bunFailed("count online", err)
 	}
@@ -209,11 +208,11 @@ func (s *BunStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage, e
 		Latest   time.Time `bun:"latest"`
 		Sessions int       `bun:"sessions"`
 	}
-	err := s.db.NewSelect().TableExpr("(?) AS p", users).
+	err := s.db.Select(ctx, s.db.NewSelect().TableExpr("(?) AS p", users).
 		ColumnExpr("statement_timestamp() AS now, p.user_id, p.last_activity AS seen, l.latest, l.sessions").
 		Join("CROSS JOIN LATERAL (SELECT count(*) AS sessions, max(s.last_activity) AS latest FROM ?(schema)user_sessions "+
 			"AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL) AS l").
-		OrderExpr("p.last_activity DESC, p.user_id").Scan(ctx, &rows)
+		OrderExpr("p.last_activity DESC, p.user_id"), &rows)
 	if err != nil {
 		return OnlinePage{}, bunFailed("list online", err)
 	}

@@ -98,7 +98,7 @@ func (s *BunStore) CountStats(ctx context.Context, q StatsQuery) (StatsCounts, e
 
 func (s *BunStore) countStats(ctx context.Context, q StatsQuery) (StatsCounts, error) {
 	var latest, c bunCounts
-	if err := s.db.NewRaw(latestSQL).Scan(ctx, &latest); err != nil {
+	if err := s.db.Raw(ctx, &latest, latestSQL); err != nil {
 		return StatsCounts{}, err
 	}
 	w := q.Windows
@@ -107,12 +107,12 @@ func (s *BunStore) countStats(ctx context.Context, q StatsQuery) (StatsCounts, e
 	if latest.At.IsZero() {
 		sessions, args = activeColumn, append(args[:3], postgres.Micros(q.IdleTimeout))
 	}
-	err := s.db.NewRaw("SELECT statement_timestamp() AS now, "+onlineColumns+", "+sessions, args...).Scan(ctx, &c)
+	err := s.db.Raw(ctx, &c, "SELECT statement_timestamp() AS now, "+onlineColumns+", "+sessions, args...)
 	if err != nil {
 		return StatsCounts{}, err
 	}
 	var peak []bunCounts
-	if err := s.db.NewRaw(peakSQL, calendar.Day(utc(c.Now), q.Zone)).Scan(ctx, &peak); err != nil {
+	if err := s.db.Raw(ctx, &peak, peakSQL, calendar.Day(utc(c.Now), q.Zone)); err != nil {
 		return StatsCounts{}, err
 	}
 	out := StatsCounts{

@@ -19,6 +19,15 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
+// Pooled tells how many connections a store works with. Without it a Tracker takes them for any
+// number.
+type Pooled interface {
+	// MaxConnections is how many connections the store may use at once; 0 is any number. A Tracker
+	// asks in New and at each Start, and leaves two of them to its own work: of the calls that
+	// requests cause no more than the others, and no more than 32, are under way at once.
+	MaxConnections() int
+}
+
 // EndedFeed reports recent ends, whoever ended the sessions. Without it a Tracker caches a session
 // for at most MaxStaleness and then reads it again.
 type EndedFeed interface {

@@ -96,6 +96,7 @@ func (t *Tracker) Start(ctx context.Context) error {
 func (t *Tracker) probeStore(ctx context.Context) (prepare func(), err error) {
 	ctx, cancel := t.backend.long(ctx)
 	defer cancel()
+	t.backend.resize()
 	if err := t.backend.check(ctx); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func TestTrackerHoldsABoundedAmount(t *testing.T) {
 		require.Zero(t, f.near.cache.len())
 		require.Zero(t, f.touches.buffer.len())
 		require.Empty(t, f.near.flights.pending)
-		require.Empty(t, f.near.flights.slots)
+		require.Zero(t, f.backend.places.Taken())
 	})
 }
 

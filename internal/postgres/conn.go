@@ -34,6 +34,16 @@ func (db DB) OnConn(ctx context.Context, f func(bun.Conn) error) error {
 	}
 }
 
+// Raw scans the answer of a statement into the destination.
+func (db DB) Raw(ctx context.Context, into any, query string, args ...any) error {
+	return db.OnConn(ctx, func(conn bun.Conn) error { return conn.NewRaw(query, args...).Scan(ctx, into) })
+}
+
+// Select scans the answer of a query into the destination.
+func (db DB) Select(ctx context.Context, query *bun.SelectQuery, into any) error {
+	return db.OnConn(ctx, func(conn bun.Conn) error { return query.Conn(conn).Scan(ctx, into) })
+}
+
 // unserved says so where an error comes of waiting for a connection while all that the pool
 // may have are in use: the server may be well, and others of the host hold the connections.
 func (db DB) unserved(err error) error {

@@ -41,7 +41,7 @@ func (db DB) target(ctx context.Context) (string, error) {
 		return db.schema, nil
 	}
 	var first sql.NullString
-	if err := db.NewRaw("SELECT current_schema()").Scan(ctx, &first); err != nil {
+	if err := db.Raw(ctx, &first, "SELECT current_schema()"); err != nil {
 		return "", err
 	}
 	if !first.Valid {

@@ -44,7 +44,7 @@ func (q qualifier) AppendQuery(gen schema.QueryGen, b []byte) ([]byte, error) {
 
 // Now asks for the server's time.
 func (db DB) Now(ctx context.Context) (now time.Time, err error) {
-	err = db.NewRaw("SELECT clock_timestamp()").Scan(ctx, &now)
+	err = db.Raw(ctx, &now, "SELECT clock_timestamp()")
 	return now.UTC(), err
 }
 

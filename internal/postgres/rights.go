@@ -125,7 +125,7 @@ GROUP BY r.rolname ORDER BY r.rolname LIMIT 10`
 // each with its tables: "anon may write user_sessions".
 func (db DB) OtherWriters(ctx context.Context, tables []Table) (writers []string, err error) {
 	names, _ := namesAndRights(tables)
-	err = db.NewRaw(writersSQL, names).Scan(ctx, &writers)
+	err = db.Raw(ctx, &writers, writersSQL, names)
 	return writers, err
 }
 
