@@ -37,6 +37,9 @@ func newApplication(config config, store sessiontrack.Store, log *slog.Logger) (
 		NumericUserIDs:  true,
 		Logger:          log,
 	}
+	if _, file := sqlitePath(config.store); file {
+		options.StoreTimeout = 2 * time.Second // a file has one writer at a time, and another replica may be it
+	}
 	if config.fast {
 		hurry(options)
 	}

@@ -28,7 +28,7 @@ func mint(t *testing.T, secret string, changes jwt.MapClaims) string {
 
 func TestCarriersAsTheContractSays(t *testing.T) {
 	t.Parallel()
-	onBothStores(t, func(t *testing.T, d *demo) {
+	onEachStore(t, func(t *testing.T, d *demo) {
 		mine, other, stranger := d.signIn("user1"), d.signIn("user1"), d.signIn("user2")
 		header := func(values ...string) change { return with("X-Session-Id", values...) }
 		unknown := strings.Repeat("B", 21) + "A." + strings.Repeat("B", 42) + "A"
@@ -92,7 +92,7 @@ func TestCarriersAsTheContractSays(t *testing.T) {
 // What is refused for another reason than an end looks the same, whatever the reason.
 func TestRefusalsTellNothing(t *testing.T) {
 	t.Parallel()
-	onBothStores(t, func(t *testing.T, d *demo) {
+	onEachStore(t, func(t *testing.T, d *demo) {
 		c := d.signIn("user1")
 		var first reply
 		for i, carrier := range []change{
@@ -116,7 +116,7 @@ func TestRefusalsTellNothing(t *testing.T) {
 // An ended session of a JWT's own stays ended for every other spelling of the token.
 func TestDerivedSessionEndsForEverySpelling(t *testing.T) {
 	t.Parallel()
-	onBothStores(t, func(t *testing.T, d *demo) {
+	onEachStore(t, func(t *testing.T, d *demo) {
 		token := mint(t, testSecret, nil)
 		first := d.get("/api/me", byBearer(token))
 		require.Equal(t, http.StatusOK, first.status, "%s", first)
@@ -133,7 +133,7 @@ func TestDerivedSessionEndsForEverySpelling(t *testing.T) {
 
 func TestHostileRequestsAreRefusedOrCut(t *testing.T) {
 	t.Parallel()
-	onBothStores(t, func(t *testing.T, d *demo) {
+	onEachStore(t, func(t *testing.T, d *demo) {
 		c := d.signIn("user1")
 		for name, changes := range map[string][]change{
 			"invalid UTF-8 in the agent": {with("User-Agent", "\xff\xfe agent")},

@@ -18,7 +18,7 @@ const minSecret = 32
 // config is the command line and the environment, checked.
 type config struct {
 	addr         string
-	store        string // "memory" or a DSN
+	store        string // "memory", "sqlite:" and a path, or a DSN
 	simulate     int
 	trusted      []netip.Prefix
 	fast         bool
@@ -41,7 +41,8 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 		&c.store,
 		"store",
 		"memory",
-		"where sessions are kept: memory, or a `DSN` that begins with postgres://, whose tables are made at the start",
+		"where sessions are kept: memory, sqlite:FILE, or a `DSN` that begins with postgres://; "+
+			"the file and the tables are made at the start",
 	)
 	flags.IntVar(&c.simulate, "simulate", 0, fmt.Sprintf("`number` of users to simulate, at most %d", maxSimulated))
 	flags.StringVar(
@@ -69,8 +70,8 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 }
 
 func (c *config) check(proxies, secret string) (err error) {
-	if c.store != "memory" && !isPostgres(c.store) {
-		return errors.New("-store: want memory, or a DSN that begins with postgres://")
+	if _, file := sqlitePath(c.store); !file && c.store != "memory" && !isPostgres(c.store) {
+		return errors.New("-store: want memory, sqlite:FILE, or a DSN that begins with postgres://")
 	}
 	if c.simulate < 0 || c.simulate > maxSimulated {
 		return fmt.Errorf("-simulate is %d: want 0 to %d", c.simulate, maxSimulated)
@@ -95,7 +96,15 @@ func (c *config) storeName() string {
 	if c.store == "memory" {
 		return "memory (sessions end with this program)"
 	}
+	if path, file := sqlitePath(c.store); file {
+		return "SQLite, " + path
+	}
 	return "PostgreSQL"
+}
+
+// sqlitePath returns the file of sqlite:FILE.
+func sqlitePath(store string) (path string, file bool) {
+	return strings.CutPrefix(store, "sqlite:")
 }
 
 func isPostgres(dsn string) bool {

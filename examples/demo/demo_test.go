@@ -18,7 +18,7 @@ import (
 
 func TestLoginAnswersAsTheOriginal(t *testing.T) {
 	t.Parallel()
-	onBothStores(t, func(t *testing.T, d *demo) {
+	onEachStore(t, func(t *testing.T, d *demo) {
 		r := d.do(http.MethodPost, "/login", loginBody("admin@example.com", password))
 		require.Equal(t, http.StatusOK, r.status, "%s", r)
 		assert.Equal(t, "application/json; charset=utf-8", r.header.Get("Content-Type"))
@@ -118,7 +118,7 @@ func TestLoginRefuses(t *testing.T) {
 
 func TestLoginReplacesTheSessionThatItCarries(t *testing.T) {
 	t.Parallel()
-	onBothStores(t, func(t *testing.T, d *demo) {
+	onEachStore(t, func(t *testing.T, d *demo) {
 		first := d.signIn("user1")
 		second := d.signIn("user2", as(first))
 		assert.NotEqual(t, first.handle, second.handle)
@@ -139,7 +139,7 @@ func requireEnded(t *testing.T, r reply, reason string) {
 
 func TestLogout(t *testing.T) {
 	t.Parallel()
-	onBothStores(t, func(t *testing.T, d *demo) {
+	onEachStore(t, func(t *testing.T, d *demo) {
 		c, other := d.signIn("user1"), d.signIn("user1")
 		assert.Equal(t, http.StatusNoContent, d.do(http.MethodPost, "/logout", "", as(c)).status)
 		requireEnded(t, d.get("/api/me", as(c)), "logout")

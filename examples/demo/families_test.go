@@ -17,7 +17,7 @@ import (
 
 func TestWhoMayCallWhat(t *testing.T) {
 	t.Parallel()
-	onBothStores(t, func(t *testing.T, d *demo) {
+	onEachStore(t, func(t *testing.T, d *demo) {
 		people := map[string]caller{"user": d.signIn("user1"), "admin": d.signIn("admin"), "superadmin": d.signIn("root")}
 		everybody, admins := []string{"user", "admin", "superadmin"}, []string{"admin", "superadmin"}
 		for _, route := range []struct {
@@ -51,7 +51,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 
 func TestAdministratorsEndSessions(t *testing.T) {
 	t.Parallel()
-	onBothStores(t, func(t *testing.T, d *demo) {
+	onEachStore(t, func(t *testing.T, d *demo) {
 		admin, root := d.signIn("admin"), d.signIn("root")
 		a, b := d.signIn("user1"), d.signIn("user1")
 		forceLogout := func(c caller, handle string) reply {
@@ -84,7 +84,7 @@ func TestAdministratorsEndSessions(t *testing.T) {
 // Nothing that is shown to anybody signs anybody in.
 func TestNothingShownAuthenticates(t *testing.T) {
 	t.Parallel()
-	onBothStores(t, func(t *testing.T, d *demo) {
+	onEachStore(t, func(t *testing.T, d *demo) {
 		root, other := d.signIn("root"), d.signIn("user1")
 		seen := map[string]bool{}
 		for _, path := range []string{

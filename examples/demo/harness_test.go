@@ -239,14 +239,19 @@ func requireProblem(t *testing.T, r reply, status int, code string) {
 	}
 }
 
-// onBothStores runs a test against a demo on each store.
-func onBothStores(t *testing.T, test func(t *testing.T, d *demo)) {
-	t.Run("memory", func(t *testing.T) {
-		t.Parallel()
-		test(t, startDemo(t))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		test(t, startDemo(t, "-store", pgtest.DSN(t)))
-	})
+// onEachStore runs a test against a demo on each store.
+func onEachStore(t *testing.T, test func(t *testing.T, d *demo)) {
+	for name, store := range map[string]func(t *testing.T) string{
+		"memory":   func(*testing.T) string { return "memory" },
+		"postgres": func(t *testing.T) string { return pgtest.DSN(t) },
+		"sqlite":   sqliteFile,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, startDemo(t, "-store", store(t)))
+		})
+	}
 }
+
+// sqliteFile names a file that is not there yet.
+func sqliteFile(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "sessions.db") }

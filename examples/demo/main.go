@@ -4,6 +4,7 @@
 //
 //	go run ./examples/demo
 //	go run ./examples/demo -simulate 50
+//	JWT_SECRET=… go run ./examples/demo -store sqlite:sessions.db
 //	JWT_SECRET=… go run ./examples/demo -store postgres://user@host/database
 package main
 

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,12 +23,25 @@ func replicas(t *testing.T, dsn string, args ...string) (*demo, *demo) {
 	return startDemo(t, args...), startDemo(t, args...)
 }
 
-// onBothPaces runs a test with the default intervals and with those of -fast.
-func onBothPaces(t *testing.T, test func(t *testing.T, args ...string)) {
-	for name, args := range map[string][]string{"default": nil, "fast": {"-fast"}} {
+// withReplicas runs a test with two demos: over PostgreSQL with the default intervals and with those
+// of -fast, and over one SQLite file.
+func withReplicas(t *testing.T, test func(t *testing.T, here, there *demo, fast bool)) {
+	for name, c := range map[string]struct {
+		store func(t *testing.T) string
+		fast  bool
+	}{
+		"default": {store: func(t *testing.T) string { return pgtest.DSN(t) }},
+		"fast":    {store: func(t *testing.T) string { return pgtest.DSN(t) }, fast: true},
+		"sqlite":  {store: sqliteFile, fast: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, args...)
+			var args []string
+			if c.fast {
+				args = append(args, "-fast")
+			}
+			here, there := replicas(t, c.store(t), args...)
+			test(t, here, there, c.fast)
 		})
 	}
 }
@@ -37,8 +49,7 @@ func onBothPaces(t *testing.T, test func(t *testing.T, args ...string)) {
 func TestEndedThroughOneReplicaIsRefusedByTheOther(t *testing.T) {
 	t.Parallel()
 	const bound = 2 * time.Second
-	onBothPaces(t, func(t *testing.T, args ...string) {
-		here, there := replicas(t, pgtest.DSN(t), args...)
+	withReplicas(t, func(t *testing.T, here, there *demo, _ bool) {
 		admin := here.signIn("admin")
 		for round := range 3 {
 			c := here.signIn("user1")
@@ -62,12 +73,11 @@ func TestEndedThroughOneReplicaIsRefusedByTheOther(t *testing.T) {
 // A session used only here is shown there as active, never later than bound.
 func TestUsedAtOneReplicaIsShownByTheOther(t *testing.T) {
 	t.Parallel()
-	onBothPaces(t, func(t *testing.T, args ...string) {
+	withReplicas(t, func(t *testing.T, here, there *demo, fast bool) {
 		bound := 20 * time.Second
-		if slices.Contains(args, "-fast") {
+		if fast {
 			bound = 3 * time.Second
 		}
-		here, there := replicas(t, pgtest.DSN(t), args...)
 		admin, c := there.signIn("admin"), here.signIn("user1")
 		path := fmt.Sprintf("/api/user-sessions/user/%d/sessions", c.userID)
 		begin, moved := time.Now(), 0
@@ -126,6 +136,21 @@ func TestShutdownWritesWhatItHolds(t *testing.T) {
 	d.stop()
 	require.NoError(t, pool.QueryRowContext(t.Context(), query, c.handle).Scan(&after))
 	assert.True(t, after.After(before), "%v then %v", before, after)
+}
+
+// TestFileOutlivesTheProgram: an application of one binary forgets nobody when it is deployed anew,
+// and an end holds after it.
+func TestFileOutlivesTheProgram(t *testing.T) {
+	t.Parallel()
+	store := sqliteFile(t)
+	d := startDemo(t, "-store", store)
+	stays, goes := d.signIn("user1"), d.signIn("user2")
+	require.Equal(t, http.StatusNoContent, d.do(http.MethodPost, "/logout", "", as(goes)).status)
+	d.stop()
+
+	d = startDemo(t, "-store", store)
+	require.Equal(t, http.StatusOK, d.get("/api/me", as(stays)).status)
+	requireEnded(t, d.get("/api/me", as(goes)), "logout")
 }
 
 func TestDumpHoldsNothingThatWasIssued(t *testing.T) {

@@ -40,6 +40,8 @@ func TestWhatCannotWorkIsNamedAtTheStart(t *testing.T) {
 		"a secret of 8 bytes":   {"12345678", nil, 2, "JWT_SECRET has 8 bytes: want at least 32"},
 		"a secret of 31 bytes":  {strings.Repeat("x", 31), nil, 2, "JWT_SECRET has 31 bytes"},
 		"an unknown store":      {"", []string{"-store", "mysql://host/db"}, 2, "-store"},
+		"no SQLite file":        {"", []string{"-store", "sqlite:"}, 2, "-store: sqlite: Open: path is empty"},
+		"no such folder":        {"", []string{"-store", "sqlite:/nowhere/x.db"}, 1, "unable to open database file"},
 		"a malformed DSN":       {"", []string{"-store", "postgres://u:hunter2@host:port/db"}, 2, "-store"},
 		"no database there":     {"", []string{"-store", "postgres://u:hunter2@127.0.0.1:1/db"}, 1, "-store"},
 		"a negative simulation": {"", []string{"-simulate", "-1"}, 2, "-simulate is -1: want 0 to 10000"},

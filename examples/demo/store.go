@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/sqlite"
 )
 
 // maxConns bounds the pool: two replicas and the tools fit into a server that was
@@ -20,9 +21,28 @@ const maxConns = 16
 
 // openStore returns the store that -store names, ready for use, and what closes it.
 func openStore(ctx context.Context, name string) (sessiontrack.Store, func() error, error) {
-	if !isPostgres(name) {
-		return sessiontrack.NewMemoryStore(), func() error { return nil }, nil
+	switch path, file := sqlitePath(name); {
+	case file:
+		return openSQLite(ctx, path)
+	case isPostgres(name):
+		return openPostgres(ctx, name)
 	}
+	return sessiontrack.NewMemoryStore(), func() error { return nil }, nil
+}
+
+func openSQLite(ctx context.Context, path string) (sessiontrack.Store, func() error, error) {
+	store, err := sqlite.Open(path, nil)
+	if err != nil {
+		return nil, nil, &usageError{fmt.Errorf("-store: %w", err)}
+	}
+	if err := migrate(ctx, store); err != nil {
+		_ = store.Close()
+		return nil, nil, fmt.Errorf("-store: %w", err)
+	}
+	return store, store.Close, nil
+}
+
+func openPostgres(ctx context.Context, name string) (sessiontrack.Store, func() error, error) {
 	config, err := pgx.ParseConfig(name)
 	if err != nil {
 		return nil, nil, &usageError{fmt.Errorf("-store: %w", err)} // pgx leaves the password out
@@ -52,7 +72,7 @@ func openStore(ctx context.Context, name string) (sessiontrack.Store, func() err
 	return store, db.Close, nil
 }
 
-func migrate(ctx context.Context, store *sessiontrack.BunStore) error {
+func migrate(ctx context.Context, store interface{ Migrate(context.Context) error }) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*patience) // another replica may be at it
 	defer cancel()
 	return store.Migrate(ctx)
