@@ -104,11 +104,72 @@ type Observer struct {
 	// span of a trace reaches the database driver. Either may be nil. The error's text may be the
 	// database's: label figures by [StoreOutcome].
 	Store func(ctx context.Context, c StoreCall) (context.Context, func(error))
-	// EndLearnt is called when this process learns that a session has ended that it would have
-	// accepted until now, with the time since the end. With a store that is an [EndedFeed] that is
-	// about FeedInterval at the most, and MaxStaleness bounds it. The ends that this process makes
-	// are not among them: it knows these at once.
+	// EndLearnt is called when the feed of ended sessions ends a session that this process has
+	// served from its cache until now, with the time since the end: about FeedInterval at the most
+	// while the store is well, and MaxStaleness bounds it. It is not called for ends that this
+	// process makes, which it knows at once, nor for those that it has found by itself before.
 	EndLearnt func(late time.Duration)
+}
+
+// And returns an observer that tells o first and next then. The context that o.Store returns is the
+// one that next.Store gets, and the function that next.Store returns is called first.
+func (o Observer) And(next Observer) Observer {
+	return Observer{
+		Count: func(name string, n int) {
+			o.toldCount(name, n)
+			next.toldCount(name, n)
+		},
+		AdminAction: func(ctx context.Context, a AdminAction) {
+			o.toldAction(ctx, a)
+			next.toldAction(ctx, a)
+		},
+		Store: func(ctx context.Context, c StoreCall) (context.Context, func(error)) {
+			ctx, outer := o.toldStore(ctx, c)
+			ctx, inner := next.toldStore(ctx, c)
+			return ctx, func(err error) {
+				inner(err)
+				outer(err)
+			}
+		},
+		EndLearnt: func(late time.Duration) {
+			o.toldEnd(late)
+			next.toldEnd(late)
+		},
+	}
+}
+
+func (o Observer) toldCount(name string, n int) {
+	if o.Count != nil {
+		o.Count(name, n)
+	}
+}
+
+func (o Observer) toldAction(ctx context.Context, a AdminAction) {
+	if o.AdminAction != nil {
+		o.AdminAction(ctx, a)
+	}
+}
+
+func (o Observer) toldEnd(late time.Duration) {
+	if o.EndLearnt != nil {
+		o.EndLearnt(late)
+	}
+}
+
+// toldStore never returns nil.
+func (o Observer) toldStore(ctx context.Context, c StoreCall) (context.Context, func(error)) {
+	var within context.Context
+	var done func(error)
+	if o.Store != nil {
+		within, done = o.Store(ctx, c)
+	}
+	if within == nil {
+		within = ctx
+	}
+	if done == nil {
+		done = func(error) {}
+	}
+	return within, done
 }
 
 // StoreCall is one call of the store, for [Observer.Store].

@@ -37,6 +37,8 @@ type Health struct {
 // [Tracker.Counters].
 type Gauges struct {
 	Health
+	// MaxStaleness is the promise that FeedAge is held to: Options.MaxStaleness.
+	MaxStaleness time.Duration
 	// CacheSize is how many sessions the near cache can hold.
 	CacheSize int
 	// FlushTime is how long the latest flush took that had something to write.
@@ -76,7 +78,7 @@ func (t *Tracker) Health() Health {
 // metrics may be collected from it at any rate.
 func (t *Tracker) Gauges() Gauges {
 	g := Gauges{
-		Health: t.Health(), CacheSize: t.near.cache.size(),
+		Health: t.Health(), MaxStaleness: t.opts.MaxStaleness, CacheSize: t.near.cache.size(),
 		FlushTime: time.Duration(t.touches.flushTime.Load()) * time.Microsecond,
 		Streams:   int(t.events.hub.streams.count.Load()), Subscribers: t.events.hub.subscribers(),
 	}

@@ -101,6 +101,7 @@ func TestGaugesComeFromMemory(t *testing.T) {
 		g := f.Gauges()
 		assert.Equal(t, before, calls.Load())
 		assert.Equal(t, 1, g.CachedSessions)
+		assert.Equal(t, 5*time.Second, g.MaxStaleness)
 		assert.Equal(t, 1024, g.CacheSize, "rounded up to whole shards")
 		assert.Equal(t, 1, g.TouchesHeld)
 		assert.Equal(t, 1, g.Subscribers)

@@ -110,22 +110,10 @@ const observerCount = "Observer.Count"
 // observeStore tells the observer of a call of the store. It returns the context for the
 // call, and the function that takes the call's error.
 func (h *host) observeStore(ctx context.Context, c StoreCall) (context.Context, func(error)) {
-	observe := h.observer.Store
-	if observe == nil {
-		return ctx, func(error) {}
-	}
 	const name = "Observer.Store"
-	var within context.Context
-	var done func(error)
-	h.contain(name, func() { within, done = observe(ctx, c) })
-	if within == nil {
-		within = ctx
-	}
-	return within, func(err error) {
-		if done != nil {
-			h.contain(name, func() { done(err) })
-		}
-	}
+	within, done := ctx, func(error) {}
+	h.contain(name, func() { within, done = h.observer.toldStore(ctx, c) })
+	return within, func(err error) { h.contain(name, func() { done(err) }) }
 }
 
 // endLearnt tells the observer how late this process has learnt of an end.

@@ -129,6 +129,43 @@ func TestObserverOfStoreMayFail(t *testing.T) {
 	}
 }
 
+// TestObserversTellBoth: of two observers each is told, the second within the first, and either
+// may be empty.
+func TestObserversTellBoth(t *testing.T) {
+	t.Parallel()
+	var told []string
+	observer := func(who string) Observer {
+		return Observer{
+			Count:       func(name string, n int) { told = append(told, who+" "+name) },
+			AdminAction: func(_ context.Context, a AdminAction) { told = append(told, who+" "+a.Action) },
+			Store: func(ctx context.Context, c StoreCall) (context.Context, func(error)) {
+				told = append(told, who+" "+c.Method)
+				return ctx, func(err error) { told = append(told, who+" "+StoreOutcome(err)) }
+			},
+			EndLearnt: func(late time.Duration) { told = append(told, who+" "+late.String()) },
+		}
+	}
+	tell := func(o Observer) []string {
+		told = nil
+		o.Count("touch.written", 1)
+		o.AdminAction(t.Context(), AdminAction{Action: "cleanup"})
+		ctx, done := o.Store(t.Context(), StoreCall{Method: "Get"})
+		require.NotNil(t, ctx)
+		done(ErrNotFound)
+		o.EndLearnt(time.Second)
+		return told
+	}
+	a, b, none := observer("a"), observer("b"), Observer{}
+	assert.Equal(t, []string{
+		"a touch.written", "b touch.written", "a cleanup", "b cleanup",
+		"a Get", "b Get", "b not_found", "a not_found", "a 1s", "b 1s",
+	}, tell(a.And(b)))
+	alone := []string{"a touch.written", "a cleanup", "a Get", "a not_found", "a 1s"}
+	assert.Equal(t, alone, tell(a.And(none)))
+	assert.Equal(t, alone, tell(none.And(a)))
+	assert.Empty(t, tell(none.And(none)))
+}
+
 // TestObserverIsToldHowLateAnEndIsLearnt: the replica that served a session hears how long ago
 // another one ended it, once. The replica that ended it and one that never served it hear nothing.
 func TestObserverIsToldHowLateAnEndIsLearnt(t *testing.T) {
