@@ -153,7 +153,7 @@ func (g *gate) target(c *carriers) (h handle, derived bool, err error) {
 	case !token && !c.verified:
 		return h, false, ErrNoCredential
 	case !c.verified:
-		if g.identifier != nil && !g.alone {
+		if g.identifier != nil && !g.alone && !(c.cookie && g.cookieAlone) {
 			return h, false, ErrInvalidCredential
 		}
 		return handle(c.token.Handle), false, nil

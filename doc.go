@@ -62,6 +62,7 @@
 //     In production also [Tracker.Start] and [Tracker.Shutdown].
 //   - Who may call: [Tracker.Require], [Tracker.RequireRole], [Tracker.Logout],
 //     [CookieOptions], [NewJWTIdentifier], [Identifier].
+//   - Pages: [RedirectPages], [NextPath], [Tracker.EndCurrent], [RefusalFromContext].
 //   - Ending: [Tracker.End] with a [Selector] ([IDs], [User]) and an [Ending].
 //   - Looking: [Tracker.Get], [Tracker.List], [Tracker.OnlineStats], [Tracker.OnlineUsers].
 //   - Watching: [Tracker.Subscribe], [Event], [Tracker.History].

@@ -58,7 +58,7 @@ func TestDocsListEveryRoute(t *testing.T) {
 // README and doc.go name each.
 func TestDocsListEveryCode(t *testing.T) {
 	t.Parallel()
-	source := document(t, "problem.go") + document(t, "internal/problem/problem.go")
+	source := document(t, "refuse.go") + document(t, "internal/problem/problem.go")
 	codes := matches(`\bNew\(http\.Status\w+, "(\w+)"`, source)
 	require.Contains(t, codes, "session_ended")
 	explained := matches("(?m)^\\| \\d{3} \\| `(\\w+)` \\|", document(t, "docs/http.md"))

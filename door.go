@@ -74,20 +74,27 @@ func (d *door) pass(w http.ResponseWriter, r *http.Request, next http.Handler, r
 	case d.host.asks(d.opts.SessionOptional, r):
 		// The cookie stays: the page may be public, and a shared cache must not keep an
 		// answer that sets a cookie (RFC 9111 §7.3).
-		next.ServeHTTP(w, r)
+		passRefused(w, r, next, err)
 		return
 	default:
 		unavailable = !refusal(err)
 	}
 	if unavailable && d.opts.InsecureFailOpen {
 		d.host.count(countFailedOpen, 1)
-		next.ServeHTTP(w, r)
+		passRefused(w, r, next, err)
 		return
 	}
 	if res.deadCookie && navigates(r) {
 		d.cookies.clear(w)
 	}
 	d.refuse(w, r, err)
+}
+
+// passRefused hands next a request that has no good session, with the reason in the context.
+func passRefused(w http.ResponseWriter, r *http.Request, next http.Handler, err error) {
+	inner := r.WithContext(&refusedContext{r.Context(), refusalOf(problemOf(err), err)})
+	defer handBack(r, inner)
+	next.ServeHTTP(w, inner)
 }
 
 // navigates reports whether a browser asks for a page. Only then may a refusal clear the
@@ -109,11 +116,18 @@ func refusal(err error) bool {
 // knows returns what this Tracker's middleware has put into the context. The middlewares
 // of other Trackers may lie between.
 func (d *door) knows(r *http.Request) *tracked {
-	c, _ := r.Context().Value(contextKey{}).(*tracked)
-	for c != nil && c.by != d {
-		c, _ = c.Context.Value(contextKey{}).(*tracked)
+	for value := r.Context().Value(contextKey{}); value != nil; {
+		switch c := value.(type) {
+		case *tracked:
+			if c.by == d {
+				return c
+			}
+			value = c.Context.Value(contextKey{})
+		case *given: // says who the user is, and authenticates nobody
+			value = c.Context.Value(contextKey{})
+		}
 	}
-	return c
+	return nil
 }
 
 // use counts a request and records that it used its session.
@@ -197,7 +211,34 @@ func (d *door) answerRefusal(w http.ResponseWriter, r *http.Request, err error) 
 	} else {
 		d.host.count(countRefused, 1)
 	}
-	p.Write(w)
+	d.write(w, r, err)
+}
+
+// write answers with what err means, through Options.Refuse where there is one. If that panics,
+// the request gets the answer that it would have had without.
+func (d *door) write(w http.ResponseWriter, r *http.Request, err error) {
+	p := problemOf(err)
+	if d.opts.Refuse == nil || !d.refusedByHost(w, r, refusalOf(p, err)) {
+		p.Write(w)
+	}
+}
+
+// refusedByHost calls Options.Refuse, and reports whether it returned.
+func (d *door) refusedByHost(w http.ResponseWriter, r *http.Request, refusal Refusal) bool {
+	aborted := false
+	done := d.host.contain("Options.Refuse", func() {
+		defer func() {
+			p := recover()
+			if aborted = p == http.ErrAbortHandler; p != nil && !aborted {
+				panic(p)
+			}
+		}()
+		d.opts.Refuse(w, r, refusal)
+	})
+	if aborted {
+		panic(http.ErrAbortHandler)
+	}
+	return done
 }
 
 // holdFor is how long the activity of a request that may open one of our streams is held.

@@ -57,13 +57,6 @@ type call struct {
 	action   AdminAction
 }
 
-// problemError carries a problem as an error.
-type problemError struct{ problem.Problem }
-
-func (e *problemError) Error() string { return "sessiontrack: " + e.Code }
-
-var errForbidden error = &problemError{problemForbidden}
-
 // ServeHTTP answers a request. First come the refusals that need no caller: 404, 405, and 403 for
 // another site. Then it identifies the caller, authorizes the call, and runs the endpoint.
 func (f *family) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -246,6 +239,8 @@ func (f *family) refusedBefore(r *http.Request, p problem.Problem) bool {
 func (f *family) fail(c *call, err error) {
 	var refused *problemError
 	switch {
+	case errors.Is(err, errForbidden):
+		f.t.door.write(c.w, c.r, err)
 	case errors.As(err, &refused):
 		refused.Problem.Write(c.w)
 	case errors.Is(err, ErrNotFound):
@@ -291,12 +286,7 @@ func outcomeOf(err error) string {
 	if err == nil {
 		return outcomeDone
 	}
-	p := problemOf(err)
-	var refused *problemError
-	if errors.As(err, &refused) {
-		p = refused.Problem
-	}
-	switch p.Status {
+	switch problemOf(err).Status {
 	case http.StatusUnauthorized:
 		return outcomeUnauthenticated
 	case http.StatusForbidden:

@@ -59,14 +59,29 @@ func (t *Tracker) proved(r *http.Request) SessionID {
 // does so if there is no session or the session has ended. It works with and without the
 // middleware. The middleware refuses an ended session first, unless Options.SessionOptional names
 // the path. Safe methods get 405: a link or an image of another site must not sign a user out (RFC
-// 9110 §9.2.1, OWASP ASVS 3.5.3).
+// 9110 §9.2.1, OWASP ASVS 3.5.3). A form's browser stays where it is: see [Tracker.EndCurrent].
 func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
+	if err := t.endCurrent(w, r); err != nil {
+		t.door.refuse(w, r, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// EndCurrent is [Tracker.Logout] without the answer, for forms: it ends the caller's session and
+// clears the cookie, and leaves it to the application to answer, such as with a redirect. After an
+// error nothing has changed; [Tracker.Refuse] answers with it. It writes headers, so call it before
+// anything else is written.
+func (t *Tracker) EndCurrent(w http.ResponseWriter, r *http.Request) error {
+	return wrapped("EndCurrent", t.endCurrent(w, r))
+}
+
+func (t *Tracker) endCurrent(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	switch r.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		w.Header().Set("Allow", http.MethodPost)
-		problemMethod.Write(w)
-		return
+		return errMethod
 	}
 	e, dead, err := t.leaving(r)
 	if err == nil && dead && t.opts.Cookie != nil && t.gate.crossOrigin.Check(r) != nil {
@@ -75,12 +90,10 @@ func (t *Tracker) Logout(w http.ResponseWriter, r *http.Request) {
 	if err == nil && e != nil && e.ending.Load() == nil {
 		_, err = t.end(r.Context(), IDs(e.handle.id()), Ending{Reason: ReasonLogout, Actor: e.user})
 	}
-	if err != nil {
-		t.door.refuse(w, r, err)
-		return
+	if err == nil {
+		t.door.cookies.clear(w)
 	}
-	t.door.cookies.clear(w)
-	w.WriteHeader(http.StatusNoContent)
+	return err
 }
 
 // leaving returns the session that a request proved, or nil, and whether it is no longer good. A

@@ -1,6 +1,7 @@
 package sessiontrack
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"testing/synctest"
@@ -119,4 +120,39 @@ func TestLogout(t *testing.T) {
 	f.store.down.Store(true)
 	w = logout(headerName, again.Reveal())
 	assert.Equal(t, 503, w.Code, "an operation that did not happen is not acknowledged")
+}
+
+// TestEndCurrentLeavesTheAnswerToTheForm: a browser is led on, and an error has changed nothing.
+func TestEndCurrentLeavesTheAnswerToTheForm(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, &Options{Cookie: &CookieOptions{}}).started(t)
+	_, token := f.login(t, "1")
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := f.EndCurrent(w, r); err != nil {
+			f.Refuse(w, r, err)
+			return
+		}
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	})
+	cookie := cookieOf(token)
+	w := ask(handler, "POST", "/logout", "Cookie", cookie, "Sec-Fetch-Site", "cross-site")
+	assert.Equal(t, "cross_origin", codeOf(t, w))
+	w = ask(handler, "GET", "/logout", "Cookie", cookie)
+	assert.Equal(t, "POST", w.Header().Get("Allow"))
+	assert.Equal(t, "method_not_allowed", codeOf(t, w))
+	f.store.down.Store(true)
+	w = ask(handler, "POST", "/logout", "Cookie", cookie)
+	assert.Equal(t, "store_unavailable", codeOf(t, w))
+	assert.Empty(t, w.Header().Values("Set-Cookie"))
+	f.store.down.Store(false)
+	assert.Equal(t, 200, f.do("GET", "/", "Cookie", cookie).Code, "none of these has ended it")
+
+	for range 2 { // the second time it has ended
+		w = ask(handler, "POST", "/logout", "Cookie", cookie)
+		assert.Equal(t, http.StatusSeeOther, w.Code)
+		assert.Contains(t, w.Header().Get("Set-Cookie"), "Max-Age=0")
+		assert.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	}
+	assert.Contains(t, f.get(token).Body.String(), `"reason":"logout"`)
+	assert.Equal(t, http.StatusSeeOther, ask(handler, "POST", "/logout").Code, "without a session")
 }

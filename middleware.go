@@ -35,12 +35,33 @@ func (c *tracked) Value(key any) any {
 // session of the innermost one that found one. So wrap a handler in the [Tracker.Require] of the
 // Tracker whose session it needs.
 func FromContext(ctx context.Context) (Session, bool) {
-	c, ok := ctx.Value(contextKey{}).(*tracked)
-	if !ok {
-		return Session{}, false
+	switch c := ctx.Value(contextKey{}).(type) {
+	case *tracked:
+		return c.entry.session(), true
+	case *given:
+		return c.session, true
 	}
-	return c.entry.session(), true
+	return Session{}, false
 }
+
+// given is the context that NewContext makes.
+type given struct {
+	context.Context
+	session Session
+}
+
+// Value returns c itself for FromContext and asks its parent for every other key.
+func (c *given) Value(key any) any {
+	if _, ok := key.(contextKey); ok {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// NewContext returns a context that [FromContext] finds s in: for routers whose requests are not
+// those of net/http, for gRPC interceptors, and for tests. It authenticates nobody:
+// [Tracker.Middleware], [Tracker.Require] and the handlers look at the request and not at it.
+func NewContext(ctx context.Context, s Session) context.Context { return &given{ctx, s} }
 
 // RolesFromContext returns the roles in the request's credential, as its Identifier returned them.
 // The slice must not be modified.
@@ -49,6 +70,34 @@ func RolesFromContext(ctx context.Context) []string {
 		return c.roles
 	}
 	return nil
+}
+
+// refusedContext is the context of a request that was let pass without a good session.
+type refusedContext struct {
+	context.Context
+	refusal Refusal
+}
+
+type refusalKey struct{}
+
+// Value returns c itself for RefusalFromContext and asks its parent for every other key.
+func (c *refusedContext) Value(key any) any {
+	if _, ok := key.(refusalKey); ok {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// RefusalFromContext returns why a request has no session although it carried a credential, and
+// whether it was refused at all. A request that [Options.SessionOptional] or
+// [Options.InsecureFailOpen] lets pass has one: so a page can tell "signed out" from "cannot be
+// checked at the moment" (Status 503).
+func RefusalFromContext(ctx context.Context) (Refusal, bool) {
+	c, ok := ctx.Value(refusalKey{}).(*refusedContext)
+	if !ok {
+		return Refusal{}, false
+	}
+	return c.refusal, true
 }
 
 // Middleware finds the session of each request before next runs. A request without a credential
@@ -86,6 +135,11 @@ func (t *Tracker) Authenticate(r *http.Request) (Session, error) {
 	return res.entry.session(), nil
 }
 
+// Refuse answers a request that one of the Tracker's methods has returned an error for, such as
+// [Tracker.Authenticate] or [Tracker.EndCurrent]: through [Options.Refuse], as the middleware does.
+// An error that says nothing of the request is 503.
+func (t *Tracker) Refuse(w http.ResponseWriter, r *http.Request, err error) { t.door.refuse(w, r, err) }
+
 // Require refuses requests without a session with 401. It works with and without the middleware.
 func (t *Tracker) Require(next http.Handler) http.Handler {
 	mustHandler("Require", next)
@@ -115,7 +169,7 @@ func (t *Tracker) RequireRole(next http.Handler, roles ...string) http.Handler {
 			t.door.refuse(w, r, err)
 		case !anyOf(has, roles):
 			t.door.attempts.tell(r, problemForbidden)
-			problemForbidden.Write(w)
+			t.door.write(w, r, errForbidden)
 		default:
 			next.ServeHTTP(w, r)
 		}

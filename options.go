@@ -110,6 +110,11 @@ type Options struct {
 	// SessionOptional selects requests that must work for everyone, such as the login page: an
 	// invalid credential counts as none there. Default: none.
 	SessionOptional func(*http.Request) bool
+	// Refuse answers the requests that the middleware, Require, RequireRole and the handlers refuse
+	// for who the caller is: 401, 403, and the 500 or 503 of a session that cannot be checked. It
+	// must write an answer. Default [WriteRefusal]; [RedirectPages] leads browsers to the sign-in.
+	// After a panic the request gets the default's answer.
+	Refuse func(w http.ResponseWriter, r *http.Request, refusal Refusal)
 	// Passive names requests that must not count as activity, such as polling by a
 	// page that nobody looks at. A stream of events of [Tracker.UserHandler] never does.
 	// A request that asks for a stream of the application counts when it ends, or after a
@@ -165,6 +170,10 @@ type CookieOptions struct {
 	// MaxAge keeps the cookie for this long, also over restarts of the browser. Default 0: until
 	// the browser closes; otherwise at least 1 s. The session's own limits hold in any case.
 	MaxAge time.Duration
+	// Alone lets the cookie authenticate without the Identifier's credential, for pages beside an
+	// interface with tokens. A header alone stays refused. Other carriers that are present must
+	// name the same session. Default false; always so without an Identifier.
+	Alone bool
 	// InsecureHTTP omits Secure and the __Host- prefix, for development over plain HTTP.
 	InsecureHTTP bool
 }

@@ -16,6 +16,7 @@ type gate struct {
 	identifier   Identifier
 	jwt          *JWTIdentifier // identifier where it is exactly that, not a host's type around it
 	alone        bool           // Options.SessionAlone
+	cookieAlone  bool           // Options.Cookie.Alone
 	explicitOnly bool
 	cookie       string // name of the session cookie, empty for none
 	crossOrigin  *http.CrossOriginProtection
@@ -46,7 +47,7 @@ func (g *gate) init(o *Options, d *describer) error {
 		o.IdleTimeout.Microseconds()
 	g.jwt, _ = o.Identifier.(*JWTIdentifier)
 	if o.Cookie != nil {
-		g.cookie = o.Cookie.Name
+		g.cookie, g.cookieAlone = o.Cookie.Name, o.Cookie.Alone
 	}
 	g.backend, g.near, g.describer, g.host, g.clock = d.backend, d.near, d, d.host, d.backend.clock
 	g.crossOrigin = http.NewCrossOriginProtection()

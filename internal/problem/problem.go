@@ -64,12 +64,7 @@ func (p Problem) WithChallenge(challenge string) Problem {
 // (RFC 9110 §11.6.1), 503 Retry-After (§10.2.3).
 func (p Problem) Write(w http.ResponseWriter) {
 	h := w.Header()
-	switch p.Status {
-	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", p.Challenge)
-	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", strconv.Itoa(retryAfter))
-	}
+	p.setHeaders(h)
 	body, err := json.Marshal(p)
 	if err != nil { // cannot happen: strings and a number
 		body = nil
@@ -77,6 +72,16 @@ func (p Problem) Write(w http.ResponseWriter) {
 	private(h, contentType)
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n'))
+}
+
+// setHeaders sets the headers that the status asks for.
+func (p Problem) setHeaders(h http.Header) {
+	switch p.Status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", p.Challenge)
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
 }
 
 // WriteJSON answers with body. It returns an error, and has written nothing, where body is

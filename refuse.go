@@ -29,6 +29,54 @@ var (
 	problemInternalError = problem.New(http.StatusInternalServerError, "internal", "Something went wrong.")
 )
 
+// problemError carries a problem as an error.
+type problemError struct{ problem.Problem }
+
+func (e *problemError) Error() string { return "sessiontrack: " + e.Code }
+
+var (
+	errForbidden error = &problemError{problemForbidden}
+	errMethod    error = &problemError{problemMethod}
+)
+
+// Refusal says why a request is refused, for [Options.Refuse].
+type Refusal struct {
+	// Status is the HTTP status: 401, 403, 500 or 503, and 405 for [Tracker.EndCurrent].
+	Status int
+	// Code is the problem's code, such as "session_ended". The package documentation lists them.
+	Code string
+	// Reason is why the session has ended. It is empty for every code but "session_ended".
+	Reason EndReason
+	// Err is what the request failed with. It may contain text of the store: it is for the log, and
+	// no client may see it.
+	Err error
+}
+
+// refusalOf makes the refusal of an error that p is the problem of.
+func refusalOf(p problem.Problem, err error) Refusal {
+	return Refusal{Status: p.Status, Code: p.Code, Reason: EndReason(p.Reason), Err: err}
+}
+
+// problem returns the answer that a refusal asks for.
+func (f Refusal) problem() problem.Problem {
+	if f.Err != nil {
+		if p := problemOf(f.Err); p.Code == f.Code {
+			return p
+		}
+	}
+	status := f.Status
+	if http.StatusText(status) == "" || status < http.StatusBadRequest {
+		status = http.StatusInternalServerError
+	}
+	return problem.New(status, f.Code, http.StatusText(status)+".").WithReason(string(f.Reason))
+}
+
+// WriteRefusal answers with the refusal's status and application/problem+json (RFC 9457). It is
+// what a Tracker without [Options.Refuse] does. A status that is no error becomes 500.
+func WriteRefusal(w http.ResponseWriter, _ *http.Request, refusal Refusal) {
+	refusal.problem().Write(w)
+}
+
 // writeJSON writes session data, which no cache may keep (OWASP ASVS 14.2.2).
 func writeJSON(w http.ResponseWriter, body any) {
 	if problem.WriteJSON(w, body) != nil {
@@ -39,7 +87,10 @@ func writeJSON(w http.ResponseWriter, body any) {
 // problemOf returns the problem that a client gets for an error.
 func problemOf(err error) problem.Problem {
 	var ended *EndedError
+	var carried *problemError
 	switch {
+	case errors.As(err, &carried):
+		return carried.Problem
 	case errors.As(err, &ended):
 		return problemEnded.WithReason(string(ended.Reason))
 	case errors.Is(err, ErrNoCredential):
