@@ -2,6 +2,8 @@ package sessiontrack
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/calendar"
@@ -150,8 +152,13 @@ func (s *BunStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, erro
 // takeSample counts, or returns the sample of this minute.
 func takeSample(ctx context.Context, tx bun.Tx, q StatsQuery) (Sample, bool, error) {
 	w, idle := q.Windows, postgres.Micros(q.IdleTimeout)
+	statement := sampleSQL
+	if c := q.Online; c != nil {
+		counted := fmt.Sprintf("%d AS very_active, %d AS online, %d AS recently_active", c[0], c[1], c[2])
+		statement = strings.Replace(sampleSQL, onlineColumns, counted, 1)
+	}
 	var rows []bunCounts
-	err := tx.NewRaw(sampleSQL, postgres.Micros(w[0]), postgres.Micros(w[1]), postgres.Micros(w[2]), idle,
+	err := tx.NewRaw(statement, postgres.Micros(w[0]), postgres.Micros(w[1]), postgres.Micros(w[2]), idle,
 		pgdialect.Array(deviceTypes[:])).Scan(ctx, &rows)
 	if err == nil && len(rows) > 0 {
 		return rows[0].sample(), true, nil

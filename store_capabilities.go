@@ -111,6 +111,9 @@ type StatsQuery struct {
 	Windows [3]time.Duration
 	// IdleTimeout limits what counts as an active session; zero means no limit.
 	IdleTimeout time.Duration
+	// Online, where it is not nil, are the users within the windows, for Sample: a store that
+	// keeps presence elsewhere has counted them already. Nil means that the store counts.
+	Online *[3]int
 	// Zone is the time zone of "today"; nil means UTC. On a day without a midnight, "today" begins
 	// after the gap.
 	Zone *time.Location

@@ -202,6 +202,17 @@ func (s *MemoryStore) CountStats(ctx context.Context, q StatsQuery) (StatsCounts
 	return out, nil
 }
 
+// onlineUsers returns the users within a query's windows, counted here or by the caller.
+func (s *MemoryStore) onlineUsers(now time.Time, q *StatsQuery) (counts [3]int) {
+	if q.Online != nil {
+		return *q.Online
+	}
+	for i, w := range q.Windows {
+		counts[i] = s.onlineWithin(now, w)
+	}
+	return counts
+}
+
 // activeSessions counts the sessions within both time limits.
 func (s *MemoryStore) activeSessions(now time.Time, idle time.Duration) (n int) {
 	for row := range s.live.All() {
@@ -237,12 +248,10 @@ func (s *MemoryStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, e
 	if latest, ok := s.counts.latest(); ok && !latest.At.Before(minute) {
 		return latest, false, nil
 	}
+	online := s.onlineUsers(now, &q)
 	sample := Sample{
-		At:             minute,
-		VeryActive:     s.onlineWithin(now, q.Windows[0]),
-		Online:         s.onlineWithin(now, q.Windows[1]),
-		RecentlyActive: s.onlineWithin(now, q.Windows[2]),
-		Devices:        s.activeDevices(now, q.IdleTimeout),
+		At: minute, VeryActive: online[0], Online: online[1], RecentlyActive: online[2],
+		Devices: s.activeDevices(now, q.IdleTimeout),
 	}
 	for _, n := range sample.Devices {
 		sample.Sessions += n

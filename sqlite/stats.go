@@ -120,7 +120,9 @@ func (s *Store) Sample(
 func (t *transaction) takeSample(minute int64, q *sessiontrack.StatsQuery) (sessiontrack.Sample, error) {
 	sample := sessiontrack.Sample{At: timeOf(minute)}
 	var online [3]int
-	if err := countOnline(t.ctx, t.conn, t.now, q.Windows, &online); err != nil {
+	if q.Online != nil {
+		online = *q.Online
+	} else if err := countOnline(t.ctx, t.conn, t.now, q.Windows, &online); err != nil {
 		return sample, err
 	}
 	sample.VeryActive, sample.Online, sample.RecentlyActive = online[0], online[1], online[2]

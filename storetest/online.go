@@ -197,6 +197,18 @@ var statsCases = []testCase{
 		second, took := c.sample()
 		assert.Equal(c, !second.At.Equal(first.At), took, "the next minute's, at most")
 	}},
+	{"sample/users that the caller has counted",
+		"a store may keep presence elsewhere; the sample is the peak and the history", func(c *check) {
+			sampler := capability[sessiontrack.Sampler](c)
+			c.crowd(3, 1)
+			q := statsQuery
+			q.Online = &[3]int{2, 5, 7}
+			sample, took, err := sampler.Sample(c.Context(), q)
+			require.NoError(c, err)
+			require.True(c, took)
+			assert.Equal(c, 3, sample.Sessions, "sessions are counted by the store")
+			assert.Equal(c, [3]int{2, 5, 7}, [3]int{sample.VeryActive, sample.Online, sample.RecentlyActive})
+		}},
 	{"sample/replicas at once", "two samples of one minute would count a peak twice", func(c *check) {
 		sampler := capability[sessiontrack.Sampler](c)
 		took := make([]string, 8)
