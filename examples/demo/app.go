@@ -5,8 +5,13 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/sessiontrack/sessiontrack"
 	"github.com/sessiontrack/sessiontrack/dashboard"
+	trackermetrics "github.com/sessiontrack/sessiontrack/prometheus"
 )
 
 // issuer is the iss of the demo's JWTs.
@@ -16,6 +21,7 @@ const issuer = "sessiontrack-demo"
 type application struct {
 	http.Handler
 	tracker *sessiontrack.Tracker
+	metrics http.Handler
 	users   users
 	secret  []byte
 }
@@ -26,11 +32,13 @@ func newApplication(config config, store sessiontrack.Store, log *slog.Logger) (
 		return nil, err
 	}
 	a := &application{users: newUsers(), secret: config.secret}
+	metrics := trackermetrics.New()
 	options := &sessiontrack.Options{
+		Observer:        metrics.Observer(),
 		Identifier:      identifier,
 		ClientIP:        sessiontrack.TrustedProxies(config.trusted...),
 		Skip:            sessiontrack.SkipPrefixes("/static/", "/docs"),
-		SessionOptional: sessiontrack.SkipPrefixes("/", "/login", "/healthz", "/dashboard"),
+		SessionOptional: sessiontrack.SkipPrefixes("/", "/login", "/healthz", "/metrics", "/dashboard"),
 		Directory:       a.users,
 		Locator:         places{},
 		Roles:           a.users.Roles,
@@ -46,6 +54,10 @@ func newApplication(config config, store sessiontrack.Store, log *slog.Logger) (
 	if a.tracker, err = sessiontrack.New(store, options); err != nil {
 		return nil, err
 	}
+	metrics.Watch(a.tracker)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(metrics, collectors.NewGoCollector())
+	a.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	a.Handler = timelyBodies(a.tracker.Middleware(a.routes()))
 	return a, nil
 }
@@ -91,6 +103,7 @@ func (a *application) routes() http.Handler {
 	own.Handle("/static/avatars/{name}", methods{http.MethodGet: a.avatar})
 	own.Handle("/static/{name...}", methods{http.MethodGet: static})
 	own.Handle("/healthz", methods{http.MethodGet: a.healthz})
+	own.Handle("/metrics", methods{http.MethodGet: a.metrics.ServeHTTP})
 	own.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, notFound) })
 
 	protection := http.NewCrossOriginProtection() // against signing people in or out from another site

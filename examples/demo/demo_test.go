@@ -153,7 +153,7 @@ func TestPagesAndStaticFiles(t *testing.T) {
 	d := startDemo(t)
 	for path, contentType := range map[string]string{
 		"/": "text/html", "/docs": "text/html", "/static/style.css": "text/css", "/static/avatars/1.svg": "image/svg+xml",
-		"/healthz": "text/plain",
+		"/healthz": "text/plain", "/metrics": "text/plain",
 	} {
 		for name, carrier := range map[string]change{
 			"anonymous": func(*http.Request) {}, "garbage": byBearer("garbage"), "handle": with("X-Session-Id", "x"),
@@ -165,10 +165,12 @@ func TestPagesAndStaticFiles(t *testing.T) {
 	}
 	assert.Contains(t, string(d.get("/").body), "admin@example.com")
 	assert.Contains(t, string(d.get("/").body), d.base+"/login")
+	assert.Equal(t, "ok\n", string(d.get("/healthz").body))
+	assert.Contains(t, string(d.get("/metrics").body), "sessiontrack_health{state=\"ok\"} 1\n")
 	for _, path := range []string{"/nothing", "/static/", "/static/none", "/static/%2e%2e/index.html", "/static/avatars/0.svg", "/docs/x"} {
 		requireProblem(t, d.get(path), http.StatusNotFound, "not_found")
 	}
-	for path, allow := range map[string]string{"/login": "POST", "/logout": "POST", "/api/me": "GET, HEAD", "/": "GET, HEAD", "/healthz": "GET, HEAD"} {
+	for path, allow := range map[string]string{"/login": "POST", "/logout": "POST", "/api/me": "GET, HEAD", "/": "GET, HEAD", "/healthz": "GET, HEAD", "/metrics": "GET, HEAD"} {
 		r := d.do(http.MethodPut, path, "")
 		requireProblem(t, r, http.StatusMethodNotAllowed, "method_not_allowed")
 		assert.Equal(t, allow, r.header.Get("Allow"))

@@ -223,6 +223,9 @@ func TestOutageOfTheDatabase(t *testing.T) {
 
 	stopped := time.Now()
 	cluster.Stop(pgtest.Fast)
+	eventually(t, 2*feedInterval, "away by the feed", func() bool {
+		return here.get("/healthz").status == http.StatusServiceUnavailable
+	})
 	refusesWhatIsNotCached(t, here, elsewhere)
 	served, refused := serveThroughOutage(t, here, warm, stopped)
 	t.Logf("cached session served until %v, refused from %v", served.Sub(stopped), refused.Sub(stopped))
