@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	codec "github.com/sessiontrack/sessiontrack/internal/handle"
 )
 
-// headerName is x-session-id in net/http's canonical form.
-const headerName = "X-Session-Id"
+// carrierNames are the names of the carriers of a token, empty for none.
+type carrierNames struct{ header, cookie string }
 
 // carriers are the credentials of a request. The form of each part has been checked.
 type carriers struct {
@@ -24,6 +25,7 @@ type carriers struct {
 	verified bool        // the Identifier has verified identity()
 	waited   bool        // a function of the host has run and may have taken long
 	badForm  bool        // the cookie is not a token, so it can be cleared
+	foreign  bool        // the header is there and of another program
 }
 
 // identity returns the Identifier's result without a copy.
@@ -42,20 +44,12 @@ func (c *carriers) ours() (handle, bool) {
 	return parseHandle(c.own.SessionID)
 }
 
-// carriersOf collects the credentials of a request. It refuses a request with a malformed or
-// repeated carrier, whatever the other carriers say: two programs could choose different ones
+// carriersOf collects the credentials of a request. It refuses a request with a repeated carrier
+// or a malformed cookie, whatever the other carriers say: two programs could choose different ones
 // (OWASP ASVS 15.3.7).
 func (g *gate) carriersOf(r *http.Request, c *carriers, now time.Time) error {
-	bad := false
-	if values, present := r.Header[headerName]; present && len(values) > 0 {
-		c.header = true
-		if len(values) != 1 {
-			bad = true
-		} else if c.header = c.token.Parse(values[0]); !c.header {
-			bad = true
-		}
-	}
-	if g.cookie != "" {
+	bad := !g.readHeader(r, c)
+	if g.names.cookie != "" {
 		bad = !g.readCookie(r, c) || bad
 	}
 	if bad {
@@ -75,9 +69,42 @@ func (g *gate) carriersOf(r *http.Request, c *carriers, now time.Time) error {
 	return err
 }
 
+// readHeader adds the header's token. It returns false if a value is of this package's form and
+// not a token that comes alone: it may be damaged, a handle without its secret, or repeated. A
+// header without such a value is of another program that uses the name: it says nothing here.
+func (g *gate) readHeader(r *http.Request, c *carriers) bool {
+	if g.names.header == "" {
+		return true
+	}
+	values := r.Header[g.names.header]
+	if len(values) == 1 {
+		c.header = c.token.Parse(values[0])
+	}
+	if c.header || len(values) == 0 {
+		return true
+	}
+	c.foreign = !slices.ContainsFunc(values, ours)
+	return c.foreign
+}
+
+// ours reports whether a value, or a part of it where a proxy has joined several by commas, begins
+// as a token does: with a handle. An empty value is of nobody else: it is a client's mistake.
+func ours(value string) bool {
+	if value == "" {
+		return true
+	}
+	for part := range strings.SplitSeq(value, ",") {
+		id, _, _ := strings.Cut(strings.TrimSpace(part), ".")
+		if _, ok := parseHandle(SessionID(id)); ok {
+			return true
+		}
+	}
+	return false
+}
+
 // readCookie adds the cookie's token. It returns false if the cookie is not valid.
 func (g *gate) readCookie(r *http.Request, c *carriers) bool {
-	value, n := cookieValue(r.Header["Cookie"], g.cookie)
+	value, n := cookieValue(r.Header["Cookie"], g.names.cookie)
 	if n == 0 {
 		return true
 	}
@@ -150,6 +177,8 @@ func (g *gate) identify(r *http.Request, c *carriers, now time.Time) (err error)
 func (g *gate) target(c *carriers) (h handle, derived bool, err error) {
 	token, id := c.header || c.cookie, c.identity()
 	switch {
+	case !token && !c.verified && c.foreign:
+		return h, false, errForeignHeader
 	case !token && !c.verified:
 		return h, false, ErrNoCredential
 	case !c.verified:

@@ -67,7 +67,7 @@ func handBack(outer, inner *http.Request) {
 func (d *door) pass(w http.ResponseWriter, r *http.Request, next http.Handler, res resolution, err error) {
 	unavailable := false
 	switch {
-	case errors.Is(err, ErrNoCredential):
+	case errors.Is(err, ErrNoCredential), errors.Is(err, errForeignHeader):
 		next.ServeHTTP(w, r)
 		return
 	case errors.Is(err, errCrossOrigin), errors.Is(err, ErrLimit):
@@ -295,11 +295,6 @@ func (h *heldTouch) drop() {
 	h.timer.Stop()
 	h.decided.Store(true)
 }
-
-// passiveHeader marks a GET that a page sends by a timer and no person caused. Only this
-// package's own handlers honour it: a stolen session that could say so anywhere would use
-// the application without a trace of activity. A script of another site cannot send it.
-const passiveHeader = "X-Session-Passive"
 
 // saysPassive reports whether a request asks not to count as activity.
 func saysPassive(r *http.Request) bool {

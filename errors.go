@@ -58,6 +58,10 @@ var (
 	// every connection. It is no outage of the store: others still wait for a connection.
 	errBusy = fmt.Errorf("%w: the store was not asked", ErrUnavailable)
 
+	// errForeignHeader says that the only carrier is a header of another program. It is none where
+	// no credential is needed, and an invalid one where one is.
+	errForeignHeader = fmt.Errorf("%w: the header's value is no session token", ErrInvalidCredential)
+
 	// errCrossOrigin refuses an unsafe cross-origin request whose session came by cookie.
 	errCrossOrigin = errors.New("sessiontrack: cross-origin request")
 )

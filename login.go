@@ -105,7 +105,7 @@ func (t *Tracker) leaving(r *http.Request) (e *entry, dead bool, err error) {
 	}
 	res, err := t.gate.resolve(r, false)
 	switch {
-	case errors.Is(err, ErrNoCredential):
+	case errors.Is(err, ErrNoCredential), errors.Is(err, errForeignHeader):
 		return nil, true, nil
 	case errors.Is(err, ErrEnded):
 		return res.entry, true, nil

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,7 +106,7 @@ func TestOneAnswerForWhatIsNotGood(t *testing.T) {
 	require.NoError(t, err)
 	want := f.get(newToken())
 	for name, value := range map[string]string{
-		"malformed":                   "x",
+		"malformed":                   string(live.ID) + ".x",
 		"handle":                      string(live.ID),
 		"wrong secret":                string(live.ID) + newToken().Reveal()[22:],
 		"wrong secret of an ended":    string(ended.ID) + newToken().Reveal()[22:],
@@ -363,3 +364,45 @@ func TestResponseWriterPassesThrough(t *testing.T) {
 }
 
 func mustURL(path string) *url.URL { return &url.URL{Path: path} }
+
+// TestHeaderOfAnotherProgramIsAbsent: X-Session-Id is a common name. A value of another form
+// refuses nobody who needs no session or has another carrier, and lets nobody in.
+func TestHeaderOfAnotherProgramIsAbsent(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, &Options{Cookie: &CookieOptions{}, Identifier: byUser, SessionAlone: true}).started(t)
+	_, token := f.login(t, "1")
+	needed := f.Require(f.echo())
+	for name, id := range map[string]string{
+		"uuid": "7f0c5a1e-3f0b-4c5e-9d57-0b8f4f3c2a11", "number": "4711", "JWT": "eyJhbGciOiJub25lIn0.e30.", "long": strings.Repeat("a", 8192),
+	} {
+		cookie := []string{headerName, id, "Cookie", "__Host-session=" + token.Reveal()}
+		assert.Equal(t, 204, f.do("GET", "/", headerName, id).Code, "%s: needs no session", name)
+		assert.Equal(t, 200, f.do("GET", "/", cookie...).Code, "%s: beside a good cookie", name)
+		assert.Equal(t, 200, f.do("GET", "/", headerName, id, "X-User", "7").Code, "%s: beside a good credential", name)
+		assert.Equal(t, 401, f.do("GET", "/", headerName, id, "X-User", "bad").Code, "%s: beside a bad credential", name)
+		assert.Equal(t, 401, f.do("GET", "/", headerName, id, headerName, token.Reveal()).Code, "%s: beside a token", name)
+		assert.Equal(t, 401, f.do("GET", "/", headerName, id+", "+token.Reveal()).Code, "%s: joined with a token", name)
+		w := httptest.NewRecorder()
+		needed.ServeHTTP(w, request("GET", "/", headerName, id))
+		assert.Equal(t, 401, w.Code, name)
+		assert.Contains(t, w.Body.String(), "session_invalid", name)
+		w = httptest.NewRecorder()
+		f.Logout(w, request("POST", "/", headerName, id))
+		assert.Equal(t, 204, w.Code, "%s: Logout without a session", name)
+	}
+}
+
+// TestHeaderHasTheNameOfTheOption: another name, or none.
+func TestHeaderHasTheNameOfTheOption(t *testing.T) {
+	t.Parallel()
+	named := newFixture(t, &Options{Header: "x-acme-session"}).started(t)
+	_, token := named.login(t, "1")
+	assert.Equal(t, 200, named.do("GET", "/", "X-Acme-Session", token.Reveal()).Code)
+	assert.Equal(t, 401, named.do("GET", "/", "X-Acme-Session", newToken().Reveal()).Code)
+	assert.Equal(t, 204, named.do("GET", "/", headerName, token.Reveal()).Code, "not the name any more")
+
+	none := newFixture(t, &Options{Header: "-", Cookie: &CookieOptions{}}).started(t)
+	_, token = none.login(t, "1")
+	assert.Equal(t, 204, none.do("GET", "/", headerName, token.Reveal()).Code)
+	assert.Equal(t, 200, none.do("GET", "/", headerName, "x", "Cookie", "__Host-session="+token.Reveal()).Code)
+}

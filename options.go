@@ -28,6 +28,10 @@ type Options struct {
 	// ExplicitOnly refuses credentials that name no session made by Login. Default false: they get
 	// derived sessions.
 	ExplicitOnly bool
+	// Header is the name of the header that carries a session token. Default "x-session-id"; "-"
+	// means none. A value that does not begin with a handle is another program's: where another
+	// carrier is good, or a request needs none, it counts as absent.
+	Header string
 	// Cookie, if not nil, makes Login set a session cookie and the middleware read it.
 	Cookie *CookieOptions
 	// TrustedOrigins may send unsafe cross-origin requests: to the handlers by any carrier,
@@ -204,7 +208,7 @@ func (o *Options) defaulted() (Options, error) {
 	if c.Classifier == nil {
 		c.Classifier = defaultClassifier()
 	}
-	if err := c.defaultCookie(); err != nil {
+	if err := errors.Join(c.defaultCookie(), c.defaultHeader()); err != nil {
 		return c, err
 	}
 	return c, errors.Join(c.checkNil(), c.checkDurations(), c.checkRelations(), c.checkOther())

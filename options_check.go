@@ -1,12 +1,14 @@
 package sessiontrack
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -191,6 +193,42 @@ func checkStore(store Store) error {
 		return fmt.Errorf("sessiontrack: New: the store is a nil or zero %T: want one that its constructor made", store)
 	}
 	return nil
+}
+
+const (
+	// headerName is the default of Options.Header in net/http's canonical form.
+	headerName = "X-Session-Id"
+	// noHeader as Options.Header means that no header carries a token.
+	noHeader = "-"
+)
+
+// passiveHeader marks a GET that a page sends by a timer and no person caused. Only this
+// package's own handlers honour it: a stolen session that could say so anywhere would use
+// the application without a trace of activity. A script of another site cannot send it.
+const passiveHeader = "X-Session-Passive"
+
+// defaultHeader brings the name into net/http's canonical form. It refuses names that mean
+// something else to net/http, to browsers or to this package.
+func (o *Options) defaultHeader() error {
+	name := http.CanonicalHeaderKey(cmp.Or(o.Header, headerName))
+	taken := []string{"Authorization", "Cookie", "Host", "Origin", "Content-Length", "Connection", passiveHeader}
+	err := check([]need{
+		{name == noHeader || len(name) <= 64 && isToken(name) && !slices.Contains(taken, name), "Header", o.Header,
+			"the name of a header of your own, of at most 64 characters (RFC 9110 §5.6.2), or \"-\": none"},
+		{name != noHeader || o.Cookie != nil || o.Identifier != nil, "Header", o.Header,
+			"a name, where neither Cookie nor Identifier is set: nobody could be signed in"},
+	})
+	o.Header = name
+	return err
+}
+
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !isTokenByte(s[i]) {
+			return false
+		}
+	}
+	return s != ""
 }
 
 func (o *Options) defaultCookie() error {

@@ -25,6 +25,7 @@ func TestOptionsRefused(t *testing.T) {
 		"MaxSessions":     {MaxSessions: -1},
 		"LimitPolicy":     {LimitPolicy: 7},
 		"TrustedOrigins":  {TrustedOrigins: []string{"example.com"}},
+		"Header":          {Header: "Authorization"},
 		"Cookie.Name":     {Cookie: &CookieOptions{Name: "sid"}},
 		"Cookie.SameSite": {Cookie: &CookieOptions{SameSite: 4}},
 		"AddressMode":     {AddressMode: 9},

@@ -18,7 +18,7 @@ type gate struct {
 	alone        bool           // Options.SessionAlone
 	cookieAlone  bool           // Options.Cookie.Alone
 	explicitOnly bool
-	cookie       string // name of the session cookie, empty for none
+	names        carrierNames
 	crossOrigin  *http.CrossOriginProtection
 	idle         int64 // IdleTimeout in microseconds
 
@@ -46,8 +46,11 @@ func (g *gate) init(o *Options, d *describer) error {
 	g.identifier, g.alone, g.explicitOnly, g.idle = o.Identifier, o.SessionAlone, o.ExplicitOnly,
 		o.IdleTimeout.Microseconds()
 	g.jwt, _ = o.Identifier.(*JWTIdentifier)
+	if o.Header != noHeader {
+		g.names.header = o.Header
+	}
 	if o.Cookie != nil {
-		g.cookie, g.cookieAlone = o.Cookie.Name, o.Cookie.Alone
+		g.names.cookie, g.cookieAlone = o.Cookie.Name, o.Cookie.Alone
 	}
 	g.backend, g.near, g.describer, g.host, g.clock = d.backend, d.near, d, d.host, d.backend.clock
 	g.crossOrigin = http.NewCrossOriginProtection()

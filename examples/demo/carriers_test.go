@@ -69,9 +69,11 @@ func TestCarriersAsTheContractSays(t *testing.T) {
 				[]change{byBearer(mint(t, testSecret, jwt.MapClaims{"sid": mine.handle, "exp": time.Now().Add(-time.Hour).Unix()}))},
 				401, "token_expired",
 			},
-			"JWT for a user of 10 KB": {[]change{byBearer(mint(t, testSecret, jwt.MapClaims{"sub": strings.Repeat("9", 10_000)}))}, 401, "session_invalid"},
-			"a JWT of 1 MB":           {[]change{byBearer(strings.Repeat("a", 1_000_000))}, 401, "session_invalid"},
-			"a session of 100 KB":     {[]change{byBearer(mine.bearer), header(strings.Repeat("a", 100_000))}, 401, "session_invalid"},
+			"JWT for a user of 10 KB":   {[]change{byBearer(mint(t, testSecret, jwt.MapClaims{"sub": strings.Repeat("9", 10_000)}))}, 401, "session_invalid"},
+			"a JWT of 1 MB":             {[]change{byBearer(strings.Repeat("a", 1_000_000))}, 401, "session_invalid"},
+			"a session of 100 KB":       {[]change{header(strings.Repeat("a", 100_000))}, 401, "session_invalid"},
+			"another program's header":  {[]change{header("7f0c5a1e-3f0b-4c5e-9d57-0b8f4f3c2a11")}, 401, "session_invalid"},
+			"JWT and another program's": {[]change{byBearer(mine.bearer), header("7f0c5a1e-3f0b-4c5e-9d57-0b8f4f3c2a11")}, 200, ""},
 		} {
 			t.Run(name, func(t *testing.T) {
 				r := d.get("/api/me", test.changes...)
