@@ -165,7 +165,7 @@ func hostileCalls(t *testing.T, s *site, store *BunStore, text string) {
 	require.Equal(t, textpkg.Storable(got.UserAgent), got.UserAgent)
 	_, err = s.Get(ctx, SessionID(text))
 	require.ErrorIs(t, err, ErrNotFound)
-	for _, q := range []Query{{UserID: text}, {UserIDs: []string{text, "x"}}, {Device: DeviceType(text)},
+	for _, q := range []Query{{UserID: text}, {Filter: Filter{Users: []string{text, "x"}}}, {Filter: Filter{Device: DeviceType(text)}},
 		{UserID: "victim", After: Cursor{At: session.LoginAt, UserID: text}}} {
 		q.Limit = 2
 		_, err = s.List(ctx, q)

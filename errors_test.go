@@ -70,7 +70,10 @@ func TestMistakesOfTheCaller(t *testing.T) {
 		name string
 		call func() error
 	}{
-		{"List", func() error { _, err := tracker.List(ctx, Query{UserID: "1", UserIDs: []string{"2"}}); return err }},
+		{"List", func() error {
+			_, err := tracker.List(ctx, Query{UserID: "1", Filter: Filter{Users: []string{"2"}}})
+			return err
+		}},
 		{"List", func() error { _, err := tracker.List(ctx, Query{Limit: 101}); return err }},
 		{"List", func() error { _, err := tracker.List(ctx, Query{Within: -1}); return err }},
 		{"End", func() error { _, err := tracker.End(ctx, User("1"), Ending{}); return err }},
@@ -102,7 +105,7 @@ func TestMistakesOfTheCaller(t *testing.T) {
 	_, err := NewMemoryStore().Get(ctx, newHandle().id())
 	require.ErrorIs(t, err, ErrNotFound)
 	requireOneCoat(t, "get", err)
-	_, err = NewMemoryStore().List(ctx, Query{Limit: 1, UserID: "1", UserIDs: []string{"2"}})
+	_, err = NewMemoryStore().List(ctx, Query{Limit: 1, UserID: "1", Filter: Filter{Users: []string{"2"}}})
 	require.ErrorIs(t, err, ErrInvalidArgument)
 	requireOneCoat(t, "list", err)
 }

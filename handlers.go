@@ -11,6 +11,7 @@ import (
 
 	codec "github.com/sessiontrack/sessiontrack/internal/handle"
 	"github.com/sessiontrack/sessiontrack/internal/problem"
+	"github.com/sessiontrack/sessiontrack/internal/query"
 )
 
 // family is a set of endpoints below one prefix. AdminHandler and UserHandler share it.
@@ -49,8 +50,8 @@ type call struct {
 	w        http.ResponseWriter
 	r        *http.Request
 	endpoint *endpoint
-	id       string     // unescaped once; any bytes until checkID has looked
-	query    url.Values // of parameters that the endpoint knows, each once
+	id       string        // unescaped once; any bytes until checkID has looked
+	query    *query.Values // of parameters that the endpoint knows, each once
 	caller   *tracked
 	until    time.Time // for a stream: the credential's expiry
 	roles    *[]string // the caller's roles, after they have been asked for
@@ -238,11 +239,14 @@ func (f *family) refusedBefore(r *http.Request, p problem.Problem) bool {
 // fail writes the answer for an error.
 func (f *family) fail(c *call, err error) {
 	var refused *problemError
+	var wrong *query.Mistake
 	switch {
 	case errors.Is(err, errForbidden):
 		f.t.door.write(c.w, c.r, err)
 	case errors.As(err, &refused):
 		refused.Problem.Write(c.w)
+	case errors.As(err, &wrong):
+		problem.BadRequest(wrong.Detail).Write(c.w)
 	case errors.Is(err, ErrNotFound):
 		problemNotFound.Write(c.w)
 	default:

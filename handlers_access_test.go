@@ -23,6 +23,8 @@ type routeUnderTest struct {
 func routesUnderTest(target SessionID) []routeUnderTest {
 	return []routeUnderTest{
 		{"GET", adminPath + "active-users", "admin"},
+		{"GET", adminPath + "sessions", "admin"},
+		{"GET", adminPath + "sessions/" + string(target), "admin"},
 		{"GET", adminPath + "user/" + bob + "/sessions", "admin"},
 		{"POST", adminPath + "force-logout/" + string(target), "admin"},
 		{"POST", adminPath + "force-logout-user/" + bob, "admin"},

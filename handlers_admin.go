@@ -35,11 +35,16 @@ type adminHandler struct {
 
 // AdminHandler returns the handler of the admin family. It lists all users' sessions and ends them:
 //
-//	GET  active-users               ?limit= &cursor= &within= &device= &q=
+//	GET  active-users               ?FILTER &limit= &cursor= &within=
+//	GET  sessions                   ?FILTER &limit= &cursor= &sort=login|activity
+//	GET  sessions/{sessionId}
 //	GET  user/{userId}/sessions     ?limit= &cursor= &ended=true
 //	POST force-logout/{sessionId}
 //	POST force-logout-user/{userId}
 //	POST cleanup-expired
+//
+// FILTER stands for the parameters of [ParseFilter] and q: a user id or address exactly, or a name
+// where the directory can search.
 //
 // It works with and without the middleware. For each request it reads the caller's session from the
 // store and asks Options.Roles for the roles, so that a caller who was signed out or demoted
@@ -72,8 +77,13 @@ func (t *Tracker) AdminHandler(o *AdminOptions) http.Handler {
 		endpoints: []endpoint{
 			{
 				method: http.MethodGet, path: []string{"active-users"},
-				query: []string{"limit", "cursor", "within", "device", "q"}, serve: h.activeUsers,
+				query: append([]string{"limit", "cursor", "within", "q"}, filterParameters...), serve: h.activeUsers,
 			},
+			{
+				method: http.MethodGet, path: []string{"sessions"},
+				query: append([]string{"limit", "cursor", "sort", "q"}, filterParameters...), serve: h.sessions,
+			},
+			{method: http.MethodGet, path: []string{"sessions", anyID}, serve: h.session},
 			{
 				method: http.MethodGet, path: []string{"user", anyID, "sessions"},
 				query: []string{"limit", "cursor", "ended"}, serve: h.userSessions,
@@ -118,48 +128,11 @@ type cleanedCount struct {
 	Cleaned int `json:"cleaned"`
 }
 
-func (h *adminHandler) activeUsers(c *call) (any, error) {
-	p := parametersOf(c)
-	q := Query{Live: true, Limit: p.limit(50), After: p.cursor(), Within: p.within(), Device: p.device()}
-	search := p.search()
-	if p.err != nil {
-		return nil, p.err
-	}
-	if search == "" {
-		return h.page(c, q)
-	}
-	page, err := h.search(c.r.Context(), q, search)
-	if err != nil {
-		return nil, err
-	}
-	return h.answerPage(c, page), nil
-}
-
-// search lists the sessions of an address. If there are none, it lists the sessions of the user
-// with that id and of the users that the directory finds. The two lists have different orders and
-// are not mixed: an address is never a name and rarely an id.
-func (h *adminHandler) search(ctx context.Context, q Query, text string) (Page, error) {
-	if addr := searchedAddress(text, &h.t.describer.privacy); addr.IsValid() {
-		byAddress := q
-		byAddress.Address = addr
-		page, err := h.t.list(ctx, byAddress)
-		if err != nil || len(page.Sessions) > 0 {
-			return page, err
-		}
-	}
-	found, err := h.t.host.searchUsers(ctx, text)
-	if err != nil {
-		return Page{}, err
-	}
-	q.UserIDs = append([]string{text}, found...)
-	return h.t.list(ctx, q)
-}
-
 func (h *adminHandler) userSessions(c *call) (any, error) {
 	p := parametersOf(c)
-	q := Query{UserID: c.id, Live: !p.flag("ended"), Limit: p.limit(50), After: p.cursor()}
-	if p.err != nil {
-		return nil, p.err
+	q := Query{UserID: c.id, Live: !p.Flag("ended"), Limit: p.limit(50), After: p.cursor()}
+	if err := p.Err(); err != nil {
+		return nil, err
 	}
 	page, err := h.t.list(c.r.Context(), q)
 	if err != nil {

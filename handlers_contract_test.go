@@ -273,7 +273,7 @@ func empty(t *testing.T, store Store) {
 	case *MemoryStore:
 		fresh := NewMemoryStore()
 		store.rows, store.users, store.live, store.online = fresh.rows, fresh.users, fresh.live, fresh.online
-		store.ended, store.counts = fresh.ended, fresh.counts
+		store.ended, store.counts, store.index = fresh.ended, fresh.counts, fresh.index
 	case *BunStore:
 		_, err := store.db.ExecContext(t.Context(), "TRUNCATE user_sessions, user_presence, online_samples")
 		require.NoError(t, err)

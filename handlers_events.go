@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	wire "github.com/sessiontrack/sessiontrack/internal/stream"
@@ -87,32 +86,19 @@ func (h *userHandler) events(c *call) (any, error) {
 // read parses the request and decides what the caller may watch.
 func (s *eventStream) read() (after string, err error) {
 	p := parametersOf(s.c)
-	after, _ = p.text("last_event_id") // for WebSocket: browsers cannot set its headers
+	after, _ = p.Raw("last_event_id") // for WebSocket: browsers cannot set its headers
 	if values := s.c.r.Header.Values("Last-Event-ID"); len(values) == 1 {
 		after = values[0]
 	}
-	s.named = p.ids("users", maxNamed)
-	if p.err != nil {
-		return "", p.err
+	s.named = p.List("users", maxNamed, validUserID,
+		"want at most "+strconv.Itoa(maxNamed)+" user ids with commas between them")
+	if err := p.Err(); err != nil {
+		return "", err
 	}
 	if s.all, err = s.h.watchesAll(s.c); err != nil || s.all {
 		return after, err
 	}
 	return after, s.h.authorize(s.c)
-}
-
-// ids reads a list of user ids.
-func (p *parameters) ids(name string, most int) []string {
-	text, ok := p.text(name)
-	if !ok || text == "" {
-		return nil
-	}
-	ids := strings.Split(text, ",")
-	if len(ids) > most || slices.ContainsFunc(ids, func(id string) bool { return !validUserID(id) }) {
-		p.refuse(name + ": want at most " + strconv.Itoa(most) + " user ids with commas between them.")
-		return nil
-	}
-	return ids
 }
 
 // watchesAll reports whether the caller may watch everything.

@@ -58,9 +58,9 @@ type shareView struct {
 // history answers with time series for charts, for administrators.
 func (h *userHandler) history(c *call) (any, error) {
 	p := parametersOf(c)
-	r := HistoryRange{From: p.moment("from"), To: p.moment("to"), Step: p.step(), Zone: p.zone("tz")}
-	if p.err != nil {
-		return nil, p.err
+	r := HistoryRange{From: p.Time("from"), To: p.Time("to"), Step: p.step(), Zone: p.Zone("tz")}
+	if err := p.Err(); err != nil {
+		return nil, err
 	}
 	history, err := h.t.figures.history(c.r.Context(), r)
 	for _, mistake := range []error{errHistoryRange, errHistoryStep, errHistoryPoints} {
@@ -74,38 +74,10 @@ func (h *userHandler) history(c *call) (any, error) {
 	return viewOf(&history), nil
 }
 
-// moment parses an RFC 3339 time between the years 1970 and 9999. It is zero if absent.
-func (p *parameters) moment(name string) time.Time {
-	text, _ := p.text(name)
-	if text == "" {
-		return time.Time{}
-	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil || at.Unix() <= 0 || at.UTC().Year() > 9999 {
-		p.refuse(name + ": want a time such as 2026-11-22T00:00:00Z.")
-		return time.Time{}
-	}
-	return at.UTC()
-}
-
-func (p *parameters) step() StepSize {
-	text, _ := p.text("step")
+// step is checked with the range.
+func (p parameters) step() StepSize {
+	text, _ := p.Raw("step")
 	return StepSize(text)
-}
-
-// zone parses an IANA time zone; nil if absent. "Local" is refused, because it would reveal the
-// server's zone.
-func (p *parameters) zone(name string) *time.Location {
-	text, _ := p.text(name)
-	if text == "" {
-		return nil
-	}
-	zone, err := time.LoadLocation(text)
-	if err != nil || text == "Local" || len(text) > 64 {
-		p.refuse(name + ": want an IANA time zone such as Asia/Jakarta.")
-		return nil
-	}
-	return zone
 }
 
 func viewOf(h *History) historyAnswer {

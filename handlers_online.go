@@ -194,8 +194,8 @@ type countAnswer struct {
 func (h *userHandler) count(c *call) (any, error) {
 	p := parametersOf(c)
 	window := h.window(p)
-	if p.err != nil {
-		return nil, p.err
+	if err := p.Err(); err != nil {
+		return nil, err
 	}
 	counts, at, err := h.t.figures.countOnline(c.r.Context(), []time.Duration{window})
 	if err != nil {
@@ -208,8 +208,8 @@ func (h *userHandler) count(c *call) (any, error) {
 const maxMinutes = 24 * 60
 
 // window returns the window of a request.
-func (h *userHandler) window(p *parameters) time.Duration {
-	if n := p.number("minutes", maxMinutes); n != 0 {
+func (h *userHandler) window(p parameters) time.Duration {
+	if n := p.Number("minutes", maxMinutes); n != 0 {
 		return time.Duration(n) * time.Minute
 	}
 	return h.opts.Online
@@ -226,8 +226,8 @@ type usersAnswer struct {
 func (h *userHandler) users(c *call) (any, error) {
 	p := parametersOf(c)
 	q := OnlineQuery{Window: h.window(p), Limit: p.limit(50), After: p.cursor()}
-	if p.err != nil {
-		return nil, p.err
+	if err := p.Err(); err != nil {
+		return nil, err
 	}
 	page, err := h.visibleUsers(c, q)
 	if err != nil {
@@ -302,8 +302,8 @@ type sessionsAnswer struct {
 func (h *userHandler) sessions(c *call) (any, error) {
 	p := parametersOf(c)
 	q := Query{UserID: c.caller.entry.user, Live: true, Limit: p.limit(maxPage), After: p.cursor()}
-	if p.err != nil {
-		return nil, p.err
+	if err := p.Err(); err != nil {
+		return nil, err
 	}
 	page, err := h.t.list(c.r.Context(), q)
 	if err != nil {

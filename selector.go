@@ -11,16 +11,16 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
-// Selector says which live sessions to end. It is made by [IDs], [User], [Idle] or
-// [Expired]. The zero Selector selects nothing and is refused, so that "all sessions"
+// Selector says which live sessions to end. It is made by [IDs], [User], [Idle], [Expired] or
+// [Matching]. The zero Selector selects nothing and is refused, so that "all sessions"
 // cannot be said by accident.
 type Selector struct {
 	criteria Criteria
 	only     bool // Only was called
 }
 
-// Criteria is a Selector as a [Store] reads it. Exactly one of IDs, UserID, IdleFor and
-// Expired is set, and the other fields narrow it.
+// Criteria is a Selector as a [Store] reads it. Exactly one of IDs, UserID, IdleFor, Expired and
+// Filter is set, and the other fields narrow it. Filter may also narrow IDs.
 type Criteria struct {
 	// IDs selects sessions by handle. It is not empty if it is the field that is set.
 	IDs []SessionID
@@ -34,11 +34,27 @@ type Criteria struct {
 	IdleFor time.Duration
 	// Expired selects sessions whose ExpiresAt has passed.
 	Expired bool
+	// Filter selects the active sessions that match it. Where AsOf is not zero, its durations count
+	// back from AsOf, and sessions that began later are not selected. IdleTimeout is the Tracker's.
+	Filter      *Filter
+	AsOf        time.Time
+	IdleTimeout time.Duration
 
 	// Walk, where positive, looks at no more than that many rows, those with a Serial
 	// above After, in its order. EndResult.Next then says where to go on.
 	Walk  int
 	After int64
+}
+
+// filters reports whether the filter of c selects a session. now is the store's time.
+func (c *Criteria) filters(s *Session, now time.Time) bool {
+	if c.Filter == nil {
+		return true
+	}
+	if !c.AsOf.IsZero() {
+		now = c.AsOf
+	}
+	return !s.LoginAt.After(now) && c.Filter.Matches(s, now, c.IdleTimeout)
 }
 
 // minIdle is the least that Tracker.End takes of Idle: below it everybody would be meant.
@@ -62,13 +78,27 @@ func Idle(d time.Duration) Selector { return Selector{criteria: Criteria{IdleFor
 // Expired selects sessions whose ExpiresAt has passed, by the store's clock.
 func Expired() Selector { return Selector{criteria: Criteria{Expired: true}} }
 
+// Matching selects the active sessions that f selects. f.State must not ask for others.
+// [Tracker.End] ends them in steps, as a cleanup does, so that a large number delays nobody.
+func Matching(f Filter) Selector {
+	f.Users = slices.Clone(f.Users)
+	return Selector{criteria: Criteria{Filter: &f}}
+}
+
+// AsOf has Matching mean what the filter selected at a time of the store, such as [Count.AsOf]: no
+// session that began later is selected, and durations count back from then.
+func (s Selector) AsOf(at time.Time) Selector {
+	s.criteria.AsOf = at
+	return s
+}
+
 // Except leaves some sessions out of a user's sessions.
 func (s Selector) Except(ids ...SessionID) Selector {
 	s.criteria.Except = append(slices.Clone(s.criteria.Except), ids...)
 	return s
 }
 
-// Only narrows a user's sessions to these. Ids of another user's sessions select nothing,
+// Only narrows a user's sessions, or those of a filter, to these. Ids of another user's sessions select nothing,
 // as ids that are unknown do. Without ids the selector says nothing and is refused. Unlike
 // User(id) alone it reaches no credential that has not been presented yet.
 func (s Selector) Only(ids ...SessionID) Selector {
@@ -89,23 +119,32 @@ func (s Selector) Walk(after int64, rows int) Selector {
 // or several kinds of sessions.
 func (s Selector) Criteria() (Criteria, error) {
 	c, kinds := s.criteria, 0
-	for _, set := range [...]bool{len(c.IDs) > 0, c.UserID != "", c.IdleFor != 0, c.Expired} {
+	byFilter := c.Filter != nil && !s.only
+	for _, set := range [...]bool{len(c.IDs) > 0, c.UserID != "", c.IdleFor != 0, c.Expired, byFilter} {
 		if set {
 			kinds++
 		}
 	}
 	switch {
-	case s.only && (c.Owner == "" || len(c.Except) > 0):
-		return Criteria{}, mistake("selector: Only goes with User only, and without Except")
+	case s.only && ((c.Owner == "") == (c.Filter == nil) || len(c.Except) > 0):
+		return Criteria{}, mistake("selector: Only goes with User or Matching only, and without Except")
 	case kinds != 1:
 		return Criteria{}, mistake("selector: names %d kinds of sessions, "+
-			"want one of IDs, User, Idle, Expired (empty ones do not count)", kinds)
+			"want one of IDs, User, Idle, Expired, Matching (empty ones do not count)", kinds)
 	case c.IdleFor < 0:
 		return Criteria{}, mistake("selector: Idle is %v: want more than 0", c.IdleFor)
 	case len(c.Except) > 0 && c.UserID == "":
 		return Criteria{}, mistake("selector: Except is set without User: want both")
+	case !c.AsOf.IsZero() && c.Filter == nil:
+		return Criteria{}, mistake("selector: AsOf is set without Matching: want both")
 	case c.Walk < 0 || c.After < 0:
 		return Criteria{}, mistake("selector: Walk is (%d, %d): want 0 or more", c.After, c.Walk)
+	}
+	if c.Filter != nil {
+		if c.Filter.state() != StateActive {
+			return Criteria{}, mistake("selector: Matching: State is %.20q: want active", string(c.Filter.State))
+		}
+		return c, c.Filter.Check()
 	}
 	return c, nil
 }

@@ -13,6 +13,7 @@ import (
 func TestSelectorCriteria(t *testing.T) {
 	t.Parallel()
 	a, b := SessionID("a"), SessionID("b")
+	active, at := Filter{Country: "ID"}, time.UnixMicro(1)
 	tests := []struct {
 		name     string
 		selector Selector
@@ -26,13 +27,20 @@ func TestSelectorCriteria(t *testing.T) {
 		{"nothing", Selector{}, Criteria{}, "names 0 kinds"},
 		{"no ids", IDs(), Criteria{}, "names 0 kinds"},
 		{"a user's own of none", User("7").Only(), Criteria{}, "names 0 kinds"},
-		{"nobody's own", User("").Only(a), Criteria{}, "Only goes with User only"},
-		{"only some of ids", IDs(a).Only(b), Criteria{}, "Only goes with User only"},
-		{"only some of the idle", Idle(time.Hour).Only(a), Criteria{}, "Only goes with User only"},
+		{"nobody's own", User("").Only(a), Criteria{}, "Only goes with User or Matching only"},
+		{"only some of ids", IDs(a).Only(b), Criteria{}, "Only goes with User or Matching only"},
+		{"only some of the idle", Idle(time.Hour).Only(a), Criteria{}, "Only goes with User or Matching only"},
 		{"only and except", User("7").Only(a).Except(b), Criteria{}, "without Except"},
 		{"except and only", User("7").Except(b).Only(a), Criteria{}, "without Except"},
 		{"the idle but some", Idle(time.Hour).Except(a), Criteria{}, "Except is set without User"},
 		{"idle since the future", Idle(-time.Hour), Criteria{}, "Idle is -1h0m0s: want more than 0"},
+		{"a filter's some", Matching(active).Only(a), Criteria{IDs: []SessionID{a}, Filter: &active}, ""},
+		{"a filter's none", Matching(active).Only(), Criteria{}, "names 0 kinds"},
+		{"a filter as of a time", Matching(active).AsOf(at), Criteria{Filter: &active, AsOf: at}, ""},
+		{"a filter of the ended", Matching(Filter{State: StateEnded}), Criteria{}, "want active"},
+		{"a filter out of bounds", Matching(Filter{Users: []string{""}}), Criteria{}, "Users: want"},
+		{"a filter and a user", Matching(active).Except(a), Criteria{}, "Except is set without User"},
+		{"ids as of a time", IDs(a).AsOf(at), Criteria{}, "AsOf is set without Matching"},
 		{"a walk backwards", Expired().Walk(-1, 5), Criteria{}, "Walk is (-1, 5): want 0 or more"},
 	}
 	for _, tt := range tests {

@@ -181,22 +181,48 @@ type PurgeOptions struct {
 
 // Query selects a page of List. Durations count back from the store's time.
 type Query struct {
-	// UserID selects one user and orders by login.
+	// UserID selects one user and orders by login. Ended sessions are included unless Live is set.
 	UserID string
-	// UserIDs selects users and keeps the order by activity; empty means all users.
-	UserIDs []string
+	// Filter narrows the list. Its State is StateActive unless UserID or the State itself says more.
+	Filter Filter
+	// Sort is the order. Empty means SortLogin with UserID, else SortActivity.
+	Sort Sort
 	// Live leaves out ended sessions, sessions past ExpiresAt, and sessions without activity for
-	// IdleTimeout (if that is not zero). A query without UserID implies it.
+	// IdleTimeout (if that is not zero), as StateActive does.
 	Live        bool
 	IdleTimeout time.Duration
 	// Within leaves out users whose latest activity is longer ago; zero means no bound.
 	Within time.Duration
-	// Device and Address select exact values; zero means any.
-	Device  DeviceType
-	Address netip.Addr
 	// After is the Next of the previous page. Limit is 1 to 100.
 	After Cursor
 	Limit int
+}
+
+// Sort is the order of a list.
+type Sort string
+
+// These are the orders. SortActivity goes by the latest activity of each session's user, latest
+// first, then by the user's id, then by login; it lists active sessions only. SortLogin goes by
+// login, latest first.
+const (
+	SortActivity Sort = "activity"
+	SortLogin    Sort = "login"
+)
+
+// Selection returns the whole filter of a query, with what UserID and Live say, and its order. It
+// is what a store translates.
+func (q *Query) Selection() (Filter, Sort) {
+	f, order := q.Filter, q.Sort
+	if q.UserID != "" {
+		f.Users, order = []string{q.UserID}, SortLogin
+		if f.State == "" && !q.Live {
+			f.State = StateAny
+		}
+	}
+	if order == "" {
+		order = SortActivity
+	}
+	return f, order
 }
 
 // Page is one page of sessions.

@@ -120,7 +120,7 @@ func assertWorks(t *testing.T, s *BunStore) {
 	assert.Equal(t, []SessionID{row.ID}, alive)
 	until := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 	require.NoError(t, s.Describe(ctx, []SessionUpdate{{ID: row.ID, Device: &Device{Type: DeviceTV, Model: "a\u2028\\b<"}, CredentialUntil: until}}))
-	page, err := s.List(ctx, Query{UserIDs: []string{user}, Device: DeviceTV, Limit: 1, IdleTimeout: time.Hour})
+	page, err := s.List(ctx, Query{Limit: 1, IdleTimeout: time.Hour, Filter: Filter{Users: []string{user}, Device: DeviceTV}})
 	require.NoError(t, err)
 	require.Len(t, page.Sessions, 1)
 	assert.Equal(t, "a\u2028\\b<", page.Sessions[0].Device.Model)

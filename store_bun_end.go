@@ -118,7 +118,7 @@ func bound(ctx context.Context, tx bun.Tx, c Criteria, now time.Time) (*bunCrite
 // narrow adds the conditions on names.
 func (c *bunCriteria) narrow(q bun.QueryBuilder) bun.QueryBuilder {
 	live := "s.logout_at IS NULL"
-	if len(c.ids) > 0 || c.Walk > 0 { // see touchSQL: only an index of the names or of the range
+	if len(c.ids) > 0 || c.Walk > 0 || c.Filter != nil { // see touchSQL: only an index of the names or of the range
 		live = "s.is_active"
 	}
 	q = c.narrowTime(q.Where(live))
@@ -131,6 +131,9 @@ func (c *bunCriteria) narrow(q bun.QueryBuilder) bun.QueryBuilder {
 	if except := handles(c.Except); len(except) > 0 {
 		q = q.Where("s.session_id NOT IN (?)", bun.List(except))
 	}
+	if f := c.Filter; f != nil && len(f.Users) > 0 {
+		q = q.Where("s.user_id IN (?)", bun.List(f.Users))
+	}
 	return c.narrowRange(q)
 }
 
@@ -142,8 +145,15 @@ func (c *bunCriteria) narrowRange(q bun.QueryBuilder) bun.QueryBuilder {
 	return q
 }
 
-// narrowTime adds the conditions that a concurrent touch may have changed.
+// narrowTime adds the conditions whose facts a concurrent call may have changed.
 func (c *bunCriteria) narrowTime(q bun.QueryBuilder) bun.QueryBuilder {
+	if c.Filter != nil {
+		asOf := c.AsOf
+		if asOf.IsZero() {
+			asOf = c.now
+		}
+		q = (&bunFilter{Filter: *c.Filter, idle: c.IdleTimeout, asOf: asOf}).narrow(q)
+	}
 	if c.IdleFor > 0 {
 		q = q.Where("s.last_activity <= ?", columnTime(c.now.Add(-c.IdleFor)))
 	}

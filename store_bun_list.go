@@ -3,7 +3,6 @@ package sessiontrack
 import (
 	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/postgres"
@@ -53,11 +52,19 @@ func (s *BunStore) List(ctx context.Context, q Query) (Page, error) {
 	if err := q.Check(); err != nil {
 		return Page{}, err
 	}
+	if !text.Valid(q.UserID) {
+		now, err := s.db.Now(ctx)
+		return Page{Now: now, Sessions: []Session{}}, bunFailed("list", err)
+	}
+	f, order := q.Selection()
+	list := s.activityList(f, &q)
+	if order == SortLogin {
+		list = s.loginList(f, &q)
+	}
 	var rows []bunRow
-	if list := s.listQuery(q); list != nil {
-		if err := s.db.Select(ctx, list.Limit(int64(q.Limit)+1), &rows); err != nil {
-			return Page{}, bunFailed("list", err)
-		}
+	list = list.ColumnExpr("statement_timestamp() AS now").Limit(int64(q.Limit) + 1)
+	if err := s.db.Select(ctx, list, &rows); err != nil {
+		return Page{}, bunFailed("list", err)
 	}
 	if len(rows) == 0 {
 		now, err := s.db.Now(ctx)
@@ -66,75 +73,49 @@ func (s *BunStore) List(ctx context.Context, q Query) (Page, error) {
 	page := Page{Now: utc(rows[0].Now)}
 	if len(rows) > q.Limit {
 		rows = rows[:q.Limit]
-		page.Next = q.cursor(&rows[q.Limit-1])
+		last := &rows[q.Limit-1]
+		page.Next = Cursor{At: utc(last.LoginAt), Serial: last.Serial}
+		if order == SortActivity {
+			page.Next = Cursor{At: utc(last.Seen), UserID: last.UserID, Serial: last.Serial}
+		}
 	}
 	page.Sessions = sessionsOf(rows)
 	return page, nil
 }
 
-// cursor returns the position of a row in the query's order.
-func (q *Query) cursor(row *bunRow) Cursor {
-	if q.UserID != "" {
-		return Cursor{At: utc(row.LoginAt), Serial: row.Serial}
-	}
-	return Cursor{At: utc(row.Seen), UserID: row.UserID, Serial: row.Serial}
-}
-
-// listQuery returns the query without its limit, or nil if nothing can match.
-func (s *BunStore) listQuery(q Query) *bun.SelectQuery {
-	list := s.db.NewSelect().ColumnExpr(sessionColumns).ColumnExpr("statement_timestamp() AS now")
-	if q.UserID != "" {
-		if !text.Valid(q.UserID) {
-			return nil
+// loginList selects sessions by login, latest first. Each branch of the filter reads the rows of a
+// page in the order of one index, and the page merges them: it never sorts more than a page of each.
+func (s *BunStore) loginList(f Filter, q *Query) *bun.SelectQuery {
+	page := func(branch *bun.SelectQuery) *bun.SelectQuery {
+		if c := q.After; !c.IsZero() {
+			branch = branch.Where("(s.login_at, s.id) < (?, ?)", columnTime(c.At), c.Serial)
 		}
-		list = userList(list.TableExpr("?(schema)user_sessions AS s"), q)
-	} else {
-		users := slices.DeleteFunc(slices.Clone(q.UserIDs), func(id string) bool { return !text.Valid(id) })
-		if len(q.UserIDs) > 0 && len(users) == 0 {
-			return nil
+		if q.Within > 0 {
+			branch = branch.Where("EXISTS (SELECT 1 FROM ?(schema)user_presence AS p WHERE p.user_id = s.user_id AND "+
+				"p.last_activity > statement_timestamp() - ? * interval '1 microsecond')", postgres.Micros(q.Within))
 		}
-		list = activityList(list, q, users)
+		return branch.OrderExpr("s.login_at DESC, s.id DESC").Limit(int64(q.Limit) + 1)
 	}
-	if q.Device != "" {
-		list = list.Where("s.device_type = ?", shortColumn(q.Device))
-	}
-	if q.Address.IsValid() {
-		list = list.Where("s.ip_address = ?", addressColumn(q.Address))
-	}
-	return list
+	all := s.union(f, q.IdleTimeout, page)
+	return s.db.NewSelect().TableExpr("(?) AS s", all).ColumnExpr(sessionColumns).OrderExpr("s.login_at DESC, s.id DESC")
 }
 
-// userList selects one user's sessions by login, latest first.
-func userList(list *bun.SelectQuery, q Query) *bun.SelectQuery {
-	list = list.Where("s.user_id = ?", q.UserID).OrderExpr("s.login_at DESC, s.id DESC")
-	if q.Live {
-		list = whereActive(list, q.IdleTimeout)
-	}
-	if q.Within > 0 {
-		list = list.Where("EXISTS (SELECT 1 FROM ?(schema)user_presence AS p WHERE p.user_id = s.user_id AND "+
-			"p.last_activity > statement_timestamp() - ? * interval '1 microsecond')", postgres.Micros(q.Within))
-	}
-	if c := q.After; !c.IsZero() {
-		list = list.Where("(s.login_at, s.id) < (?, ?)", columnTime(c.At), c.Serial)
-	}
-	return list
-}
-
-// activityList selects live sessions by their user's presence, latest first. If no other index is
+// activityList selects active sessions by their user's presence, latest first. If no other index is
 // faster, it reads user by user. OFFSET 0 stops the planner from joining everything before it
 // sorts.
-func activityList(list *bun.SelectQuery, q Query, users []string) *bun.SelectQuery {
-	if q.Device != "" || q.Address.IsValid() {
+func (s *BunStore) activityList(f Filter, q *Query) *bun.SelectQuery {
+	list := s.db.NewSelect().ColumnExpr(sessionColumns).ColumnExpr("p.last_activity AS seen")
+	if f.byFacts() {
 		list = list.TableExpr("?(schema)user_sessions AS s").Join("JOIN ?(schema)user_presence AS p ON p.user_id = s.user_id")
 	} else {
 		list = list.TableExpr("?(schema)user_presence AS p").Join(
 			"CROSS JOIN LATERAL (SELECT * FROM ?(schema)user_sessions AS u " +
 				"WHERE u.user_id = p.user_id AND u.logout_at IS NULL OFFSET 0) AS s")
 	}
-	list = whereActive(list, q.IdleTimeout).ColumnExpr("p.last_activity AS seen").
+	list = list.Where("s.logout_at IS NULL").ApplyQueryBuilder((&bunFilter{Filter: f, idle: q.IdleTimeout}).narrow).
 		OrderExpr("p.last_activity DESC, p.user_id, s.id DESC")
-	if len(users) > 0 {
-		list = list.Where("p.user_id IN (?)", bun.List(users))
+	if len(f.Users) > 0 {
+		list = list.Where("p.user_id IN (?)", bun.List(f.Users))
 	}
 	if q.Within > 0 {
 		list = list.Where("p.last_activity > statement_timestamp() - ? * interval '1 microsecond'", postgres.Micros(q.Within))
@@ -143,15 +124,6 @@ func activityList(list *bun.SelectQuery, q Query, users []string) *bun.SelectQue
 		at, user := columnTime(c.At), shortColumn(c.UserID)
 		list = list.Where("p.last_activity <= ?", at).
 			Where("(p.last_activity < ? OR p.user_id > ? OR (p.user_id = ? AND s.id < ?))", at, user, user, c.Serial)
-	}
-	return list
-}
-
-// whereActive leaves out ended sessions and sessions past a time limit.
-func whereActive(list *bun.SelectQuery, idle time.Duration) *bun.SelectQuery {
-	list = list.Where("s.logout_at IS NULL").Where("(s.expires_at IS NULL OR s.expires_at > statement_timestamp())")
-	if idle > 0 {
-		list = list.Where("s.last_activity > statement_timestamp() - ? * interval '1 microsecond'", postgres.Micros(idle))
 	}
 	return list
 }

@@ -122,8 +122,8 @@ func FuzzBunStoreText(f *testing.F) {
 	require.NoError(f, s.Migrate(f.Context()))
 	f.Fuzz(func(t *testing.T, user, text string) {
 		ctx := t.Context()
-		_, err := s.List(ctx, Query{UserIDs: []string{user, text}, Device: DeviceType(text), Limit: 1})
-		require.NoError(t, err)
+		_, err := s.List(ctx, Query{Limit: 1, Filter: Filter{Users: []string{user, text}, Device: DeviceType(text)}})
+		require.NotErrorIs(t, err, ErrUnavailable)
 		n := NewSession{Session: Session{
 			ID: newHandle().id(), UserID: user, UserAgent: text, ClientHints: text, AddressSource: text,
 			Location: Location{City: text}, Device: Device{Browser: text},

@@ -186,7 +186,7 @@ func TestBunStoreKeepsHostileTextFromSpoilingABatch(t *testing.T) {
 	assert.Equal(t, DeviceTV, described.Device.Type)
 
 	for _, q := range []Query{
-		{UserID: hostile, Limit: 1}, {UserIDs: []string{hostile}, Limit: 1}, {Device: hostile, Limit: 1},
+		{UserID: hostile, Limit: 1}, {Filter: Filter{Browser: "%'"}, Limit: 1},
 		{After: Cursor{At: time.Now(), UserID: hostile}, Limit: 1}, {UserID: user, Limit: 1},
 	} {
 		_, err := s.List(ctx, q)

@@ -93,6 +93,44 @@ type OnlinePage struct {
 	Now   time.Time
 }
 
+// Counter counts the sessions that a filter selects. Without it a Tracker reads list pages, and its
+// counts stop at 10,000.
+type Counter interface {
+	// Count returns how many sessions q selects, and of how many users. It is exact up to q.Limit;
+	// above it may be an estimate of at least q.Limit. Sessions that begin after the answer have a
+	// LoginAt later than Count.AsOf.
+	Count(ctx context.Context, q CountQuery) (Count, error)
+}
+
+// CountQuery asks for a [Count].
+type CountQuery struct {
+	Filter      Filter
+	IdleTimeout time.Duration // of the Tracker; 0 for none
+	// Limit is how far the count must be exact. It is at least 1.
+	Limit int
+}
+
+// Count is the number of sessions that a filter selects.
+type Count struct {
+	// Sessions is the number of sessions, and Users that of their users.
+	Sessions, Users int
+	// Exact says that both are counted and not estimated.
+	Exact bool
+	// AsOf is the store's time of the count.
+	AsOf time.Time
+}
+
+// Check returns an error for a limit below 1, or what [Filter.Check] refuses.
+func (q *CountQuery) Check() error {
+	if q.Limit < 1 {
+		return mistake("count: Limit is %d: want 1 or more", q.Limit)
+	}
+	if err := q.Filter.Check(); err != nil {
+		return err
+	}
+	return notNegative("count", span{"IdleTimeout", q.IdleTimeout})
+}
+
 // Sampler takes one sample a minute and returns the data of [OnlineStats]. Today's peak is one of
 // the samples. Without it a Tracker lists all live sessions for both, and keeps the samples of its
 // own process in memory.
@@ -303,13 +341,25 @@ func (p PurgeOptions) Check() error {
 	return notNegative("purge", span{"Retention", p.Retention}, span{"KeepEnded", p.KeepEnded})
 }
 
-// Check returns an error for a limit outside of 1 to 100, a negative duration, or both UserID and
-// UserIDs.
+// Check returns an error for a limit outside of 1 to 100, a negative duration, both UserID and
+// Filter.Users, an order that does not go with the rest, or what [Filter.Check] refuses.
 func (q Query) Check() error {
-	if q.UserID != "" && len(q.UserIDs) > 0 {
-		return mistake("list: UserID and UserIDs exclude each other")
+	if q.UserID != "" && len(q.Filter.Users) > 0 {
+		return mistake("list: UserID and Filter.Users exclude each other")
+	}
+	if q.Live && q.Filter.state() != StateActive {
+		return mistake("list: Live and Filter.State %q exclude each other", string(q.Filter.State))
+	}
+	if q.Sort != "" && q.Sort != SortLogin && q.Sort != SortActivity || q.Sort == SortActivity && q.UserID != "" {
+		return mistake("list: Sort is %.20q: want login, or activity without UserID", string(q.Sort))
+	}
+	if _, order := q.Selection(); order == SortActivity && q.Filter.state() != StateActive {
+		return mistake("list: Filter.State is %q: want active in the order of activity", string(q.Filter.State))
 	}
 	if err := checkLimit("list", q.Limit); err != nil {
+		return err
+	}
+	if err := q.Filter.Check(); err != nil {
 		return err
 	}
 	return notNegative("list", span{"IdleTimeout", q.IdleTimeout}, span{"Within", q.Within})

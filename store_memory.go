@@ -56,6 +56,7 @@ type MemoryStore struct {
 	live   ordered.List[*memoryRow]  // not ended, by Serial
 	online ordered.List[*memoryUser] // with a live session, latest activity first, then by id
 
+	index  memoryIndex
 	ended  endedRows
 	counts memoryCounts
 
@@ -103,6 +104,7 @@ func NewMemoryStore() *MemoryStore {
 		users:    make(map[string]*memoryUser),
 		live:     ordered.New(oldestFirst),
 		online:   ordered.New(byActivity),
+		index:    memoryIndex{lists: make(map[memoryFact]*ordered.List[*memoryRow])},
 		ended:    endedRows{tombs: make(map[handle]tombstone)},
 		fences:   make(map[string]fence),
 	}
@@ -242,6 +244,7 @@ func (s *MemoryStore) insert(key handle, n *NewSession, now time.Time) *memoryRo
 	row.UserID = row.user.id // one copy for all sessions of the user
 	s.rows[key] = row
 	s.live.Insert(row)
+	s.index.add(row)
 	row.user.live = append(row.user.live, row)
 	s.see(row.user, now)
 	s.counts.begun()

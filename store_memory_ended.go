@@ -127,6 +127,7 @@ func (s *MemoryStore) forgetOldestOf(u *memoryUser) {
 // forget drops an ended row, and leaves a tombstone if remember is true.
 func (s *MemoryStore) forget(row *memoryRow, remember bool) {
 	delete(s.rows, row.key)
+	s.index.remove(row)
 	u := row.user
 	u.ended = without(u.ended, row)
 	if len(u.live) == 0 && len(u.ended) == 0 {

@@ -1,7 +1,6 @@
 package sessiontrack
 
 import (
-	"cmp"
 	"context"
 	"iter"
 	"slices"
@@ -16,122 +15,87 @@ func (s *MemoryStore) List(ctx context.Context, q Query) (Page, error) {
 	if err := q.Check(); err != nil {
 		return Page{}, err
 	}
+	f, order := q.Selection()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	p := memoryPage{query: q, now: s.now()}
-	if q.UserID != "" {
-		p.fillFromUser(s.users[q.UserID])
-	} else {
-		p.fillFromUsers(s.usersFrom(q))
+	page := Page{Now: s.now()}
+	l := &memoryList{s, &f, q.IdleTimeout, page.Now}
+	rows := l.byLogin
+	if order == SortActivity {
+		rows = l.byActivity
 	}
-	return p.page(), nil
+	page.fill(rows(&q), q.Limit, order)
+	return page, nil
 }
 
-// memoryPage collects a page, plus one row to know whether another page follows.
-type memoryPage struct {
-	query Query
-	now   time.Time
-	rows  []*memoryRow
-}
-
-// page copies the rows out. The caller still holds the lock.
-func (p *memoryPage) page() Page {
-	out := Page{Now: p.now}
-	if len(p.rows) > p.query.Limit {
-		p.rows = p.rows[:p.query.Limit]
-		last := p.rows[p.query.Limit-1]
-		if p.query.UserID != "" {
-			out.Next = Cursor{At: last.LoginAt, Serial: last.Serial}
-		} else {
-			out.Next = Cursor{At: fromMicros(last.user.seen), UserID: last.UserID, Serial: last.Serial}
+// fill copies the rows of a page out. One more than limit says that another page follows.
+func (page *Page) fill(rows []*memoryRow, limit int, order Sort) {
+	if len(rows) > limit {
+		rows = rows[:limit]
+		last := rows[limit-1]
+		page.Next = Cursor{At: last.LoginAt, Serial: last.Serial}
+		if order == SortActivity {
+			page.Next = Cursor{At: fromMicros(last.user.seen), UserID: last.UserID, Serial: last.Serial}
 		}
 	}
-	out.Sessions = make([]Session, len(p.rows))
-	for i, row := range p.rows {
-		out.Sessions[i] = row.Session
+	page.Sessions = make([]Session, len(rows))
+	for i, row := range rows {
+		page.Sessions[i] = row.Session
 	}
-	return out
 }
 
-// add adds a row if the query selects it, and reports whether to continue.
-func (p *memoryPage) add(row *memoryRow) bool {
-	q := &p.query
-	if (q.Live || q.UserID == "") && (row.Ended() || !row.active(p.now, q.IdleTimeout)) ||
-		q.Device != "" && row.Device.Type != q.Device ||
-		q.Address.IsValid() && row.Address != q.Address {
-		return true
-	}
-	p.rows = append(p.rows, row)
-	return len(p.rows) <= q.Limit
+// within reports whether a user's presence is inside a bound; zero means no bound.
+func (u *memoryUser) within(bound time.Duration, now time.Time) bool {
+	return bound == 0 || u.seen > now.Add(-bound).UnixMicro()
 }
 
-// within reports whether the user's presence is inside the query's bound.
-func (p *memoryPage) within(u *memoryUser) bool {
-	return p.query.Within == 0 || u.seen > p.now.Add(-p.query.Within).UnixMicro()
-}
+// fewRows is up to how many rows are found by their facts and then sorted, where a walk through all
+// users by activity would take longer.
+const fewRows = 1000
 
-// fillFromUser adds one user's sessions, latest login first. It merges two lists by Serial from
-// their ends. u may be nil.
-func (p *memoryPage) fillFromUser(u *memoryUser) {
-	if u == nil || !p.within(u) {
-		return
-	}
-	live, ended := u.live, u.ended
-	if p.query.Live {
-		ended = nil
-	}
-	if !p.query.After.IsZero() {
-		live, ended = before(live, p.query.After), before(ended, p.query.After)
-	}
-	for more := true; more && len(live)+len(ended) > 0; {
-		list := &live
-		if len(live) == 0 || len(ended) > 0 && ended[len(ended)-1].Serial > live[len(live)-1].Serial {
-			list = &ended
+// byActivity returns the rows that a query selects, in the order of their users' activity, at most
+// one more than it asks for.
+func (l *memoryList) byActivity(q *Query) (rows []*memoryRow) {
+	for u := range l.usersFrom(q.After) {
+		if !u.within(q.Within, l.now) {
+			break
 		}
-		last := len(*list) - 1
-		more = p.add((*list)[last])
-		*list = (*list)[:last]
-	}
-}
-
-// before returns the rows of a list by Serial that come before a user page's cursor.
-func before(list []*memoryRow, c Cursor) []*memoryRow {
-	at, _ := slices.BinarySearchFunc(list, c, func(row *memoryRow, c Cursor) int {
-		return cmp.Or(row.LoginAt.Compare(c.At), cmp.Compare(row.Serial, c.Serial))
-	})
-	return list[:at]
-}
-
-// fillFromUsers adds the live sessions of users, who come in the order of activity.
-func (p *memoryPage) fillFromUsers(users iter.Seq[*memoryUser]) {
-	after := p.query.After
-	for u := range users {
-		if !p.within(u) {
-			return
-		}
-		resumed := !after.IsZero() && u.seen == after.At.UnixMicro() && u.id == after.UserID
+		resumed := !q.After.IsZero() && u.seen == q.After.At.UnixMicro() && u.id == q.After.UserID
 		for _, row := range slices.Backward(u.live) {
-			if resumed && row.Serial >= after.Serial {
+			if resumed && row.Serial >= q.After.Serial || !l.selects(row) {
 				continue
 			}
-			if !p.add(row) {
-				return
+			if rows = append(rows, row); len(rows) > q.Limit {
+				return rows
 			}
 		}
 	}
+	return rows
 }
 
-// usersFrom yields the online users that q selects, from its cursor on and including the cursor's
-// user.
-func (s *MemoryStore) usersFrom(q Query) iter.Seq[*memoryUser] {
-	first := firstUser(q.After)
-	if len(q.UserIDs) == 0 {
-		return s.online.From(first)
-	}
+// usersFrom yields the online users who may have what the filter selects, in the order of their activity, from
+// a cursor on and including the cursor's user.
+func (l *memoryList) usersFrom(after Cursor) iter.Seq[*memoryUser] {
+	f := l.filter
+	first := firstUser(after)
 	var users []*memoryUser
-	for _, id := range q.UserIDs {
-		if u := s.users[id]; u != nil && u.seen != 0 && byActivity(u, first) >= 0 {
+	add := func(u *memoryUser) {
+		if u != nil && u.seen != 0 && byActivity(u, first) >= 0 {
 			users = append(users, u)
+		}
+	}
+	list := l.index.shortest(f, false)
+	switch {
+	case len(f.Users) > 0:
+		for _, id := range f.Users {
+			add(l.users[id])
+		}
+	case list == nil:
+	case list.Len() > fewRows || !f.byFacts():
+		return l.online.From(first)
+	default:
+		for row := range list.All() {
+			add(row.user)
 		}
 	}
 	slices.SortFunc(users, byActivity)

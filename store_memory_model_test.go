@@ -103,7 +103,7 @@ func (h *memoryHistory) checkLists(t *testing.T) {
 		slices.SortFunc(want, func(a, b *memoryRow) int {
 			return cmp.Or(cmp.Compare(b.user.seen, a.user.seen), cmp.Compare(a.UserID, b.UserID), cmp.Compare(b.Serial, a.Serial))
 		})
-		assert.Equal(t, idsOf(want), h.read(t, Query{IdleTimeout: idle, Device: device}))
+		assert.Equal(t, idsOf(want), h.read(t, Query{IdleTimeout: idle, Filter: Filter{Device: device}}))
 	}
 	user := h.user()
 	want := slices.DeleteFunc(rows, func(r *memoryRow) bool { return r.UserID != user })

@@ -72,7 +72,7 @@ func TestMemoryStoreRefusesWhatIsOutOfBounds(t *testing.T) {
 		"a foreign policy":    {create(func(n *NewSession) { n.Policy = 7 }), "Policy is 7"},
 		"a page of none":      {list(Query{}), "Limit is 0: want 1 to 100"},
 		"a page of 101":       {list(Query{Limit: 101}), "Limit is 101: want 1 to 100"},
-		"both kinds of users": {list(Query{Limit: 1, UserID: "1", UserIDs: []string{"1"}}), "UserID and UserIDs"},
+		"both kinds of users": {list(Query{Limit: 1, UserID: "1", Filter: Filter{Users: []string{"1"}}}), "UserID and Filter.Users"},
 		"a negative within":   {list(Query{Limit: 1, Within: -1}), "Within is -1ns"},
 		"a negative idle in a list": {
 			list(Query{Limit: 1, IdleTimeout: -1}), "IdleTimeout is -1ns",
@@ -272,7 +272,7 @@ func TestMemoryStoreFromManyGoroutines(t *testing.T) {
 				}
 				_, _ = s.Touch(ctx, []TouchRecord{{ID: created.Session.ID, At: time.Now()}}, 0)
 				_ = s.Describe(ctx, []SessionUpdate{{ID: created.Session.ID, Device: &Device{Type: DeviceBot}}})
-				_, _ = s.List(ctx, Query{Limit: 10, Device: DeviceBot})
+				_, _ = s.List(ctx, Query{Limit: 10, Filter: Filter{Device: DeviceBot}})
 				_, _ = s.EndedSince(ctx, time.Now().Add(-time.Second), 10)
 				_, _ = s.ListOnline(ctx, OnlineQuery{Window: time.Hour, Limit: 10})
 				_, _, _ = s.Sample(ctx, StatsQuery{Windows: [3]time.Duration{1, 2, 3}})

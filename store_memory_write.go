@@ -2,6 +2,7 @@ package sessiontrack
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"time"
 
@@ -68,7 +69,9 @@ func (s *MemoryStore) Describe(ctx context.Context, batch []SessionUpdate) error
 	defer s.mu.Unlock()
 	for _, f := range batch {
 		if row := s.liveRow(f.ID); row != nil {
+			s.index.remove(row)
 			row.describe(f)
+			s.index.add(row)
 		}
 	}
 	return nil
@@ -116,7 +119,7 @@ func (s *MemoryStore) selected(c Criteria, now time.Time) (rows []*memoryRow, ne
 		return s.walk(c, now)
 	case len(c.IDs) > 0:
 		for _, id := range c.IDs {
-			if row := s.liveRow(id); row != nil && (c.Owner == "" || row.UserID == c.Owner) {
+			if row := s.liveRow(id); row != nil && (c.Owner == "" || row.UserID == c.Owner) && c.filters(&row.Session, now) {
 				rows = append(rows, row)
 			}
 		}
@@ -128,11 +131,18 @@ func (s *MemoryStore) selected(c Criteria, now time.Time) (rows []*memoryRow, ne
 		}
 		return rows, 0
 	}
-	for row := range s.live.All() {
-		if c.selects(row, now) {
-			rows = append(rows, row)
+	candidates := []iter.Seq[*memoryRow]{s.live.All()}
+	if c.Filter != nil {
+		candidates = (&memoryList{s, c.Filter, c.IdleTimeout, now}).candidates(Cursor{})
+	}
+	for _, list := range candidates {
+		for row := range list {
+			if c.selects(row, now) {
+				rows = append(rows, row)
+			}
 		}
 	}
+	slices.SortFunc(rows, oldestFirst)
 	return rows, 0
 }
 
@@ -157,7 +167,9 @@ func (s *MemoryStore) walk(c Criteria, now time.Time) (rows []*memoryRow, next i
 func (c *Criteria) selects(r *memoryRow, now time.Time) bool {
 	switch {
 	case len(c.IDs) > 0:
-		return slices.Contains(c.IDs, r.ID) && (c.Owner == "" || r.UserID == c.Owner)
+		return slices.Contains(c.IDs, r.ID) && (c.Owner == "" || r.UserID == c.Owner) && c.filters(&r.Session, now)
+	case c.Filter != nil:
+		return c.filters(&r.Session, now)
 	case c.UserID != "":
 		return r.UserID == c.UserID && !slices.Contains(c.Except, r.ID)
 	case c.Expired:
@@ -173,7 +185,9 @@ func (s *MemoryStore) endRows(rows []*memoryRow, now time.Time, e Ending) []Sess
 	}
 	ended := make([]Session, 0, len(rows))
 	for _, row := range rows {
+		s.index.remove(row)
 		row.LogoutAt, row.EndReason, row.EndedBy = now, e.Reason, e.Actor
+		s.index.add(row)
 		row.user.leaving = true
 		ended = append(ended, row.Session)
 		s.live.Remove(row)

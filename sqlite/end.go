@@ -68,8 +68,15 @@ func (t *transaction) selected(c *sessiontrack.Criteria) (ids []int64, next int6
 		where("s.user_id = ?", c.UserID)
 	case c.Expired:
 		where("s.expires_at <= ?", t.now)
-	default:
+	case c.IdleFor > 0:
 		where("s.last_activity <= ?", t.now-span(c.IdleFor))
+	}
+	if c.Filter != nil {
+		matching, err := t.matching(c)
+		if err != nil {
+			return nil, 0, err
+		}
+		where("s.login_at <= ?"+matching.String(), append([]any{matching.now}, matching.args...)...)
 	}
 	if except := handles(c.Except); len(except) > 0 {
 		where("s.session_id NOT IN (SELECT value FROM json_each(?))", asJSON(except))
@@ -91,6 +98,24 @@ func (t *transaction) selected(c *sessiontrack.Criteria) (ids []int64, next int6
 		return err
 	}, query+" ORDER BY s.id", args...)
 	return ids, next, err
+}
+
+// matching is the conditions of a filter, as of a time.
+type matching struct {
+	statement
+	now int64
+}
+
+func (t *transaction) matching(c *sessiontrack.Criteria) (*matching, error) {
+	m := &matching{now: t.now}
+	if !c.AsOf.IsZero() {
+		m.now = column(c.AsOf)
+	}
+	narrowed, err := newConditions(t.ctx, t.conn, *c.Filter, c.IdleTimeout, m.now)
+	if err == nil {
+		narrowed.narrow(&m.statement)
+	}
+	return m, err
 }
 
 // walk finds the last row of a walk's step; 0 where nothing is left.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
+	"strings"
 
 	"github.com/sessiontrack/sessiontrack"
 	"github.com/sessiontrack/sessiontrack/internal/text"
@@ -39,24 +39,29 @@ func (s *Store) List(ctx context.Context, q sessiontrack.Query) (sessiontrack.Pa
 	}
 	now := s.clock.now()
 	page := sessiontrack.Page{Now: timeOf(now), Sessions: []sessiontrack.Session{}}
-	b := listQuery(&q, now)
-	if b == nil {
+	if !text.Valid(q.UserID) {
 		return page, failed("list", ctx.Err())
 	}
+	f, order := q.Selection()
+	c, err := newConditions(ctx, s.read, f, q.IdleTimeout, now)
+	if err != nil {
+		return sessiontrack.Page{}, failed("list", err)
+	}
+	query := listQuery(&q, c)
 	var seen []int64
-	err := each(ctx, s.read, func(rows *sql.Rows) error {
+	err = each(ctx, s.read, func(rows *sql.Rows) error {
 		var at int64
 		row, err := scanSession(rows, &at)
 		page.Sessions, seen = append(page.Sessions, row), append(seen, at)
 		return err
-	}, b.String(), b.args...)
+	}, query.String(), query.args...)
 	if err != nil {
 		return sessiontrack.Page{}, failed("list", err)
 	}
 	if len(page.Sessions) > q.Limit {
 		last := &page.Sessions[q.Limit-1]
 		page.Next = sessiontrack.Cursor{At: last.LoginAt, Serial: last.Serial}
-		if q.UserID == "" {
+		if order == sessiontrack.SortActivity {
 			page.Next = sessiontrack.Cursor{At: timeOf(seen[q.Limit-1]), UserID: last.UserID, Serial: last.Serial}
 		}
 		page.Sessions = page.Sessions[:q.Limit:q.Limit]
@@ -64,108 +69,68 @@ func (s *Store) List(ctx context.Context, q sessiontrack.Query) (sessiontrack.Pa
 	return page, nil
 }
 
-// builder is a query with its conditions and arguments.
-type builder struct {
-	from, order string
-	conditions  string
-	args        []any
-	limit       int
+// statement is a SELECT with its arguments.
+type statement struct {
+	text strings.Builder
+	args []any
 }
 
-func (b *builder) where(condition string, args ...any) {
-	b.conditions += " AND " + condition
-	b.args = append(b.args, args...)
+func (s *statement) String() string { return s.text.String() }
+
+func (s *statement) add(text string, args ...any) {
+	s.text.WriteString(text)
+	s.args = append(s.args, args...)
 }
 
-func (b *builder) String() string {
-	return fmt.Sprintf("SELECT %s FROM %s WHERE true%s ORDER BY %s LIMIT %d", sessionColumns+", "+b.seen(), b.from,
-		b.conditions, b.order, b.limit)
-}
-
-// seen is the column of the user's presence, 0 where the order is by sign-in.
-func (b *builder) seen() string {
-	if b.order == userOrder {
-		return "0"
-	}
-	return "p.last_activity"
-}
-
-const (
-	userOrder     = "s.login_at DESC, s.id DESC"
-	activityOrder = "p.last_activity DESC, p.user_id, s.id DESC"
-)
-
-// listQuery returns the query, or nil where nothing can match.
-func listQuery(q *sessiontrack.Query, now int64) *builder {
-	b := &builder{limit: q.Limit + 1}
-	if q.UserID != "" {
-		if !text.Valid(q.UserID) {
-			return nil
-		}
-		userList(b, q, now)
+// listQuery returns the query of a page.
+func listQuery(q *sessiontrack.Query, c *conditions) *statement {
+	out := &statement{}
+	if _, order := q.Selection(); order == sessiontrack.SortLogin {
+		loginList(out, q, c)
 	} else {
-		users := slices.DeleteFunc(slices.Clone(q.UserIDs), func(id string) bool { return !text.Valid(id) })
-		if len(q.UserIDs) > 0 && len(users) == 0 {
-			return nil
+		activityList(out, q, c)
+	}
+	return out
+}
+
+// loginList selects sessions by login, latest first. Each branch of the filter reads the rows of a
+// page in the order of one index, and the page merges them.
+func loginList(out *statement, q *sessiontrack.Query, c *conditions) {
+	out.add("SELECT " + sessionColumns + ", 0 FROM (")
+	for i, branch := range c.branches() {
+		if i > 0 {
+			out.add(" UNION ALL ")
 		}
-		activityList(b, q, users, now)
+		out.add("SELECT * FROM (SELECT s.* FROM user_sessions AS s WHERE true")
+		branch.narrow(out)
+		if at := q.After; !at.IsZero() {
+			out.add(" AND (s.login_at, s.id) < (?, ?)", column(at.At), at.Serial)
+		}
+		if q.Within > 0 {
+			out.add(" AND EXISTS (SELECT 1 FROM user_presence AS p WHERE p.user_id = s.user_id AND p.last_activity > ?)",
+				c.now-span(q.Within))
+		}
+		out.add(fmt.Sprintf(" ORDER BY s.login_at DESC, s.id DESC LIMIT %d)", q.Limit+1))
 	}
-	if q.Device != "" {
-		b.where("s.device_type = ?", short(q.Device))
-	}
-	if q.Address.IsValid() {
-		b.where("s.ip_address = ?", addressColumn(q.Address))
-	}
-	return b
+	out.add(fmt.Sprintf(") AS s ORDER BY s.login_at DESC, s.id DESC LIMIT %d", q.Limit+1))
 }
 
-// userList selects one user's sessions by login, latest first.
-func userList(b *builder, q *sessiontrack.Query, now int64) {
-	b.from, b.order = "user_sessions AS s", userOrder
-	b.where("s.user_id = ?", q.UserID)
-	if q.Live {
-		b.active(q, now)
+// activityList selects active sessions by their user's presence, latest first. Without a fact that
+// an index could find sooner it goes from user to user: SQLite never reorders a CROSS JOIN.
+func activityList(out *statement, q *sessiontrack.Query, c *conditions) {
+	from := "user_presence AS p CROSS JOIN user_sessions AS s ON s.user_id = p.user_id"
+	if index := c.factIndex(); index != "" {
+		from = "user_sessions AS s INDEXED BY " + index + " CROSS JOIN user_presence AS p ON s.user_id = p.user_id"
 	}
+	out.add("SELECT " + sessionColumns + ", p.last_activity FROM " + from + " WHERE s.logout_at IS NULL")
+	c.narrow(out)
 	if q.Within > 0 {
-		b.where("EXISTS (SELECT 1 FROM user_presence AS p WHERE p.user_id = s.user_id AND p.last_activity > ?)",
-			now-span(q.Within))
+		out.add(" AND p.last_activity > ?", c.now-span(q.Within))
 	}
-	if c := q.After; !c.IsZero() {
-		b.where("(s.login_at, s.id) < (?, ?)", column(c.At), c.Serial)
+	if at := q.After; !at.IsZero() {
+		seen, user := column(at.At), short(at.UserID)
+		out.add(" AND p.last_activity <= ?", seen)
+		out.add(" AND (p.last_activity < ? OR p.user_id > ? OR (p.user_id = ? AND s.id < ?))", seen, user, user, at.Serial)
 	}
-}
-
-// activityList selects live sessions by their user's presence, latest first. Where no
-// index of the filter could find them sooner it goes from user to user: SQLite never
-// reorders a CROSS JOIN.
-func activityList(b *builder, q *sessiontrack.Query, users []string, now int64) {
-	b.from, b.order = "user_presence AS p CROSS JOIN user_sessions AS s ON s.user_id = p.user_id", activityOrder
-	switch {
-	case q.Address.IsValid():
-		b.from = "user_sessions AS s INDEXED BY user_sessions_live_ip_address CROSS JOIN user_presence AS p ON s.user_id = " +
-			"p.user_id"
-	case q.Device != "":
-		b.from = "user_sessions AS s INDEXED BY user_sessions_live_device_type CROSS JOIN user_presence AS p ON s.user_id " +
-			"= p.user_id"
-	}
-	b.active(q, now)
-	if len(users) > 0 {
-		b.where("p.user_id IN (SELECT value FROM json_each(?))", asJSON(users))
-	}
-	if q.Within > 0 {
-		b.where("p.last_activity > ?", now-span(q.Within))
-	}
-	if c := q.After; !c.IsZero() {
-		at, user := column(c.At), short(c.UserID)
-		b.where("p.last_activity <= ?", at)
-		b.where("(p.last_activity < ? OR p.user_id > ? OR (p.user_id = ? AND s.id < ?))", at, user, user, c.Serial)
-	}
-}
-
-// active leaves out what has ended or is past a limit of time.
-func (b *builder) active(q *sessiontrack.Query, now int64) {
-	b.where("s.logout_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > ?)", now)
-	if q.IdleTimeout > 0 {
-		b.where("s.last_activity > ?", now-span(q.IdleTimeout))
-	}
+	out.add(fmt.Sprintf(" ORDER BY p.last_activity DESC, p.user_id, s.id DESC LIMIT %d", q.Limit+1))
 }

@@ -25,7 +25,13 @@ func TestPlansUseIndexes(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	require.NoError(t, store.Migrate(t.Context()))
 
-	list := func(q sessiontrack.Query) string { q.Limit = 50; return listQuery(&q, 1).String() }
+	list := func(q sessiontrack.Query) string {
+		q.Limit = 50
+		f, _ := q.Selection()
+		c, err := newConditions(t.Context(), store.read, f, q.IdleTimeout, 1)
+		require.NoError(t, err)
+		return listQuery(&q, c).String()
+	}
 	after := sessiontrack.Cursor{At: time.UnixMicro(5), UserID: "u", Serial: 7}
 	const byIDs = "IN (SELECT value FROM json_each('[1]'))"
 	for name, c := range map[string]struct {
@@ -48,8 +54,8 @@ func TestPlansUseIndexes(t *testing.T) {
 		"its next page":     {query: list(sessiontrack.Query{UserID: "u", After: after})},
 		"list by activity":  {query: list(sessiontrack.Query{})},
 		"its next page too": {query: list(sessiontrack.Query{After: after, Within: time.Hour, IdleTimeout: time.Hour})},
-		"list by address":   {query: list(sessiontrack.Query{Address: netip.MustParseAddr("192.0.2.1")}), sorts: true},
-		"list by device":    {query: list(sessiontrack.Query{Device: sessiontrack.DeviceTV}), sorts: true},
+		"list by address":   {query: list(sessiontrack.Query{Filter: sessiontrack.Filter{Address: netip.MustParsePrefix("192.0.2.1/32")}}), sorts: true},
+		"list by device":    {query: list(sessiontrack.Query{Filter: sessiontrack.Filter{Device: sessiontrack.DeviceTV}}), sorts: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -298,7 +298,7 @@ var brokenStores = map[string]brokenStore{
 			slices.SortStableFunc(page.Sessions, func(a, b sessiontrack.Session) int {
 				return strings.Compare(b.UserID, a.UserID)
 			})
-			if len(q.UserIDs) > 0 {
+			if len(q.Filter.Users) > 0 {
 				slices.Reverse(page.Sessions)
 			}
 			return page, err

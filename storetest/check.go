@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -265,3 +266,6 @@ func (c *check) whole(t time.Time, what string) {
 	assert.Zero(c, t.Nanosecond()%1000, "%s is in whole microseconds", what)
 	assert.False(c, t.IsZero(), "%s is set", what)
 }
+
+// only is the prefix with one address.
+func only(addr netip.Addr) netip.Prefix { return netip.PrefixFrom(addr, addr.BitLen()) }

@@ -88,7 +88,7 @@ var hostileCases = []testCase{
 		s := c.create("user-1")
 		for _, user := range []string{"' OR true --", "%", "\\", strings.Repeat("x", 255), "?0"} {
 			assert.Empty(c, c.list(sessiontrack.Query{UserID: user}).Sessions)
-			assert.Empty(c, c.list(sessiontrack.Query{UserIDs: []string{user}}).Sessions)
+			assert.Empty(c, c.list(sessiontrack.Query{Filter: sessiontrack.Filter{Users: []string{user}}}).Sessions)
 			assert.Empty(c, c.end(sessiontrack.User(user)).Sessions)
 		}
 		for _, user := range []string{"a\x00b", "\xff"} {
@@ -106,7 +106,8 @@ var hostileCases = []testCase{
 			s := c.create("user-1", func(n *sessiontrack.NewSession) { n.Session.Address, n.Session.LoginAddress = addr, addr })
 			got := c.get(s.ID)
 			assert.Equal(c, [2]netip.Addr{addr, addr}, [2]netip.Addr{got.Address, got.LoginAddress})
-			assert.Equal(c, []sessiontrack.SessionID{s.ID}, ids(c.list(sessiontrack.Query{Address: addr}).Sessions), text)
+			q := sessiontrack.Query{Filter: sessiontrack.Filter{Address: only(addr)}}
+			assert.Equal(c, []sessiontrack.SessionID{s.ID}, ids(c.list(q).Sessions), text)
 		}
 	}},
 }

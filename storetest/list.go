@@ -12,7 +12,7 @@ import (
 
 var listCases = []testCase{
 	{"list/an empty store", "no rows, no cursor, and still the time", func(c *check) {
-		for _, q := range []sessiontrack.Query{{}, {UserID: "user-1"}, {UserIDs: []string{"user-1"}}} {
+		for _, q := range []sessiontrack.Query{{}, {UserID: "user-1"}, {Filter: sessiontrack.Filter{Users: []string{"user-1"}}}} {
 			page := c.list(q)
 			assert.Empty(c, page.Sessions)
 			assert.True(c, page.Next.IsZero())
@@ -79,7 +79,7 @@ var listCases = []testCase{
 			assert.Equal(c, []sessiontrack.SessionID{live.ID, expired.ID}, ids(all),
 				"without Live the list has all of a user's sessions")
 		}},
-	{"list/by device and address", "exact filters, alone and together, on the latest address", func(c *check) {
+	{"list/by device and address", "exact filters, alone and together, on the latest address and the one at the login", func(c *check) {
 		c.create("user-1")
 		a := c.create("user-2", full)
 		b := c.create("user-3", full, func(n *sessiontrack.NewSession) {
@@ -89,14 +89,18 @@ var listCases = []testCase{
 			q    sessiontrack.Query
 			want []sessiontrack.SessionID
 		}{
-			{sessiontrack.Query{Device: sessiontrack.DeviceMobile}, []sessiontrack.SessionID{a.ID}},
-			{sessiontrack.Query{Device: sessiontrack.DeviceTV}, []sessiontrack.SessionID{b.ID}},
-			{sessiontrack.Query{Device: sessiontrack.DeviceBot}, []sessiontrack.SessionID{}},
-			{sessiontrack.Query{Address: a.Address}, []sessiontrack.SessionID{a.ID}},
-			{sessiontrack.Query{Address: a.LoginAddress}, []sessiontrack.SessionID{}},
-			{sessiontrack.Query{Address: a.Address, Device: sessiontrack.DeviceTV}, []sessiontrack.SessionID{}},
-			{sessiontrack.Query{UserID: "user-3", Device: sessiontrack.DeviceTV}, []sessiontrack.SessionID{b.ID}},
-			{sessiontrack.Query{UserID: "user-3", Address: a.Address}, []sessiontrack.SessionID{}},
+			{sessiontrack.Query{Filter: sessiontrack.Filter{Device: sessiontrack.DeviceMobile}}, []sessiontrack.SessionID{a.ID}},
+			{sessiontrack.Query{Filter: sessiontrack.Filter{Device: sessiontrack.DeviceTV}}, []sessiontrack.SessionID{b.ID}},
+			{sessiontrack.Query{Filter: sessiontrack.Filter{Device: sessiontrack.DeviceBot}}, []sessiontrack.SessionID{}},
+			{sessiontrack.Query{Filter: sessiontrack.Filter{Address: only(a.Address)}}, []sessiontrack.SessionID{a.ID}},
+			{sessiontrack.Query{Filter: sessiontrack.Filter{Address: only(a.LoginAddress)}},
+				[]sessiontrack.SessionID{b.ID, a.ID}},
+			{sessiontrack.Query{Filter: sessiontrack.Filter{Address: only(a.Address), Device: sessiontrack.DeviceTV}},
+				[]sessiontrack.SessionID{}},
+			{sessiontrack.Query{UserID: "user-3", Filter: sessiontrack.Filter{Device: sessiontrack.DeviceTV}},
+				[]sessiontrack.SessionID{b.ID}},
+			{sessiontrack.Query{UserID: "user-3", Filter: sessiontrack.Filter{Address: only(a.Address)}},
+				[]sessiontrack.SessionID{}},
 		} {
 			assert.Equal(c, test.want, ids(c.list(test.q).Sessions), "%+v", test.q)
 		}
@@ -104,10 +108,12 @@ var listCases = []testCase{
 	{"list/several users", "a search by name returns many ids; a plain slice in IN matched nothing (bun 1.3.0)",
 		func(c *check) {
 			a, b, other := c.create("user-a"), c.create("user-b"), c.create("user-c")
-			q := sessiontrack.Query{UserIDs: []string{"user-a", "nobody", "user-b", "user-a", "' OR true --"}}
+			q := sessiontrack.Query{Filter: sessiontrack.Filter{
+				Users: []string{"user-a", "nobody", "user-b", "user-a", "' OR true --"},
+			}}
 			assert.Equal(c, []sessiontrack.SessionID{b.ID, a.ID}, ids(c.list(q).Sessions), "by activity, each once")
 			assert.Equal(c, []sessiontrack.SessionID{b.ID, a.ID}, ids(c.pages(q, 1, nil)))
-			assert.Empty(c, c.list(sessiontrack.Query{UserIDs: []string{"nobody"}}).Sessions)
+			assert.Empty(c, c.list(sessiontrack.Query{Filter: sessiontrack.Filter{Users: []string{"nobody"}}}).Sessions)
 			c.alive(other.ID, true)
 		}},
 	{"list/within looks at the user's latest activity", "?within=15m", func(c *check) {
@@ -178,8 +184,8 @@ var pageCases = []testCase{
 			}
 			c.create(fmt.Sprintf("user-%d", i%2), func(n *sessiontrack.NewSession) { n.Session.Device.Type = device })
 		}
-		assert.Len(c, c.pages(sessiontrack.Query{Device: sessiontrack.DeviceTV}, 2, nil), 3)
-		assert.Len(c, c.pages(sessiontrack.Query{Device: sessiontrack.DeviceDesktop}, 2, nil), 6)
+		assert.Len(c, c.pages(sessiontrack.Query{Filter: sessiontrack.Filter{Device: sessiontrack.DeviceTV}}, 2, nil), 3)
+		assert.Len(c, c.pages(sessiontrack.Query{Filter: sessiontrack.Filter{Device: sessiontrack.DeviceDesktop}}, 2, nil), 6)
 	}},
 	{"page/rows that move are not repeated", "offsets repeat and skip while people come and go; keysets do not",
 		func(c *check) {

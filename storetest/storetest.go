@@ -39,7 +39,7 @@ type testCase struct {
 func cases() (all []testCase) {
 	for _, family := range [][]testCase{
 		createCases, limitCases, getCases, touchCases, describeCases, endCases, walkCases,
-		purgeCases, listCases, pageCases, feedCases, changeCases, onlineCases, statsCases, historyCases,
+		purgeCases, listCases, filterCases, pageCases, feedCases, changeCases, onlineCases, statsCases, historyCases,
 		hostileCases, raceCases, fenceCases, leaseCases, capabilityCases,
 	} {
 		all = append(all, family...)

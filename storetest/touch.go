@@ -240,8 +240,8 @@ var describeCases = []testCase{
 		s := c.create("user-1", full)
 		c.describe(sessiontrack.SessionUpdate{ID: s.ID, Device: &sessiontrack.Device{Type: sessiontrack.DeviceTV},
 			Network: &sessiontrack.ClientNetwork{Address: s.LoginAddress}})
-		assert.Empty(c, c.list(sessiontrack.Query{Device: sessiontrack.DeviceMobile}).Sessions)
-		assert.Len(c, c.list(sessiontrack.Query{Device: sessiontrack.DeviceTV, Address: s.LoginAddress}).Sessions, 1)
+		assert.Empty(c, c.list(sessiontrack.Query{Filter: sessiontrack.Filter{Device: sessiontrack.DeviceMobile}}).Sessions)
+		assert.Len(c, c.list(sessiontrack.Query{Filter: sessiontrack.Filter{Device: sessiontrack.DeviceTV, Address: only(s.LoginAddress)}}).Sessions, 1)
 	}},
 	{"describe/an over context", "the caller must know to try again", func(c *check) {
 		s := c.create("user-1", full)

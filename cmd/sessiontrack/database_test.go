@@ -222,16 +222,16 @@ func TestList(t *testing.T) {
 		}
 		assert.Equal(t, id(second, first), ids())
 		assert.Equal(t, id(first), ids("-user", "1"))
-		assert.Equal(t, id(ended, second), ids("-user", "2", "-ended"))
-		assert.Equal(t, id(second), ids("-address", "192.0.2.2"))
-		assert.Equal(t, id(second), ids("-address", "::ffff:192.0.2.2"))
-		assert.Empty(t, ids("-address", "192.0.2.3"))
+		assert.Equal(t, id(ended, second), ids("-user", "2", "-state", "any"))
+		assert.Equal(t, id(second), ids("-ip", "192.0.2.2"))
+		assert.Equal(t, id(second), ids("-ip", "::ffff:192.0.2.2"))
+		assert.Empty(t, ids("-ip", "192.0.2.3"))
 		assert.Empty(t, ids("-device", "console"))
 		assert.Len(t, ids("-limit", "1"), 1)
 		assert.Len(t, ids("-idle", "0"), 3)
 		assert.Len(t, ids("-within", "15m", "-limit", "0"), 2)
 
-		table := h.run("list", "-user", "2", "-ended")
+		table := h.run("list", "-user", "2", "-state", "any")
 		lines := strings.Split(strings.TrimSpace(table), "\n")
 		require.Len(t, lines, 3)
 		assert.Regexp(t, `^USER +SESSION +DEVICE +ADDRESS +PLACE +SIGNED IN +LAST ACTIVITY +BROWSER +ENDED$`, lines[0])
@@ -289,11 +289,12 @@ func TestMisuseIsNamed(t *testing.T) {
 			exitUsage, "argument 1 is not a handle"},
 		"an invalid reason":   {[]string{"end", "-dsn", dsn, "-user", "1", "-reason", "I say so"}, exitUsage, "-reason is"},
 		"unknown flag behind": {[]string{"end", "-user", "1", "x", "-force"}, exitUsage, "-force"},
-		"unknown device":      {[]string{"list", "-dsn", dsn, "-device", "phone"}, exitUsage, `-device is "phone"`},
-		"no address":          {[]string{"list", "-dsn", dsn, "-address", "here"}, exitUsage, "-address"},
-		"ended of everybody":  {[]string{"list", "-dsn", dsn, "-ended"}, exitUsage, "-ended is set without -user"},
-		"negative limit":      {[]string{"list", "-dsn", dsn, "-limit", "-1"}, exitUsage, "-limit"},
-		"a command's help":    {[]string{"end", "-h"}, exitOK, "-reason"},
+		"unknown device":      {[]string{"list", "-dsn", dsn, "-device", "phone"}, exitUsage, "device: want one of"},
+		"no address":          {[]string{"list", "-dsn", dsn, "-ip", "here"}, exitUsage, "ip: want an address"},
+		"ended by activity": {[]string{"list", "-dsn", dsn, "-state", "ended", "-sort", "activity"}, exitUsage,
+			"want active"},
+		"negative limit":   {[]string{"list", "-dsn", dsn, "-limit", "-1"}, exitUsage, "-limit"},
+		"a command's help": {[]string{"end", "-h"}, exitOK, "-reason"},
 	} {
 		code, stdout, stderr := runCommand(t, tt.args...)
 		assert.Equal(t, tt.code, code, name)

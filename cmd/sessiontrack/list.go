@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/netip"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,10 +14,11 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-const listSynopsis = `-dsn DSN [-user USER [-ended]] [-device TYPE] [-address IP] [-within 15m] [-limit 100] [-json]
+const listSynopsis = `-dsn DSN [FILTER] [-sort login|activity] [-within 15m] [-limit 100] [-json]
 
-Lists active sessions: users by their latest activity, latest first. With -user, the
-sessions of one user by sign-in, latest first.
+Lists the sessions that the filter selects, without one all active ones. Active sessions
+come by their user's latest activity; with -user or another -state by sign-in, latest
+first.
 `
 
 // pageSize is the largest page of the library.
@@ -36,11 +36,8 @@ func list(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wri
 	flags := newFlags("list", listSynopsis, stderr)
 	dsn := dsnFlag(flags)
 	var l listing
-	user := flags.String("user", "", "sessions of the `user` with this id")
-	ended := flags.Bool("ended", false, "with -user: show ended sessions too")
-	device := flags.String("device", "", "sessions of this `type`: desktop, mobile, tablet, bot, tv, console, wearable, "+
-		"other, unknown")
-	address := flags.String("address", "", "sessions last used from this `address`")
+	filter := filterFlags(flags)
+	order := flags.String("sort", "", "the `order`: login or activity")
 	flags.DurationVar(&l.query.Within, "within", 0, "sessions of users who were active within this time; 0: at any time")
 	flags.DurationVar(&l.idle, "idle", 24*time.Hour,
 		"the application's IdleTimeout: a session without activity for this long is not active; 0: it has none")
@@ -49,7 +46,7 @@ func list(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wri
 	if err := parse(flags, args); err != nil {
 		return err
 	}
-	if err := l.fill(*user, *device, *address, *ended); err != nil {
+	if err := l.fill(filter, *order); err != nil {
 		return misused(flags, stderr, "%v", err)
 	}
 	options := sessiontrack.Options{IdleTimeout: -1}
@@ -61,18 +58,8 @@ func list(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wri
 	})
 }
 
-// deviceTypes are all device types of a session.
-var deviceTypes = []sessiontrack.DeviceType{
-	sessiontrack.DeviceDesktop, sessiontrack.DeviceMobile, sessiontrack.DeviceTablet, sessiontrack.DeviceBot,
-	sessiontrack.DeviceTV,
-	sessiontrack.DeviceConsole, sessiontrack.DeviceWearable, sessiontrack.DeviceOther, sessiontrack.DeviceUnknown,
-}
-
-func (l *listing) fill(user, device, address string, ended bool) (err error) {
-	l.query.UserID, l.query.Live = user, !ended
+func (l *listing) fill(filter func() (sessiontrack.Filter, error), order string) (err error) {
 	switch {
-	case ended && user == "":
-		return fmt.Errorf("-ended is set without -user: want both")
 	case l.query.Within < 0:
 		return fmt.Errorf("-within is %v: want 0 or more", l.query.Within)
 	case l.idle != 0 && l.idle < shortestIdle:
@@ -80,25 +67,16 @@ func (l *listing) fill(user, device, address string, ended bool) (err error) {
 	case l.limit < 0:
 		return fmt.Errorf("-limit is %d: want 0 or more", l.limit)
 	}
-	if l.query.Device, err = deviceType(device); err != nil {
+	if l.query.Filter, err = filter(); err != nil {
 		return err
 	}
-	if address != "" {
-		if l.query.Address, err = netip.ParseAddr(address); err != nil {
-			return fmt.Errorf("-address is %q: want an IP address", address)
-		}
-		l.query.Address = l.query.Address.Unmap().WithZone("")
+	l.query.Sort = sessiontrack.Sort(order)
+	if order == "" && (l.query.Filter.State != "" || len(l.query.Filter.Users) > 0) {
+		l.query.Sort = sessiontrack.SortLogin
 	}
-	return nil
-}
-
-func deviceType(name string) (sessiontrack.DeviceType, error) {
-	for _, known := range append([]sessiontrack.DeviceType{""}, deviceTypes...) {
-		if name == string(known) {
-			return known, nil
-		}
-	}
-	return "", fmt.Errorf("-device is %q: want one of %v", name, deviceTypes)
+	check := l.query
+	check.Limit = 1
+	return check.Check()
 }
 
 // each calls f for each session, page by page.
@@ -132,7 +110,8 @@ type writer interface {
 }
 
 func (l *listing) print(ctx context.Context, t *sessiontrack.Tracker, stdout io.Writer) error {
-	var w writer = newTable(stdout, l.query.UserID != "" && !l.query.Live)
+	state := l.query.Filter.State
+	var w writer = newTable(stdout, state == sessiontrack.StateAny || state == sessiontrack.StateEnded)
 	if l.json {
 		w = &array{w: bufio.NewWriter(stdout)}
 	}

@@ -18,10 +18,14 @@ const chunkSize = 512
 type List[T any] struct {
 	compare func(a, b T) int
 	chunks  [][]T
+	n       int
 }
 
 // New returns an empty list in the order of compare.
 func New[T any](compare func(a, b T) int) List[T] { return List[T]{compare: compare} }
+
+// Len returns the number of elements.
+func (o *List[T]) Len() int { return o.n }
 
 // chunk returns the index of the chunk where v is or belongs: the first that ends
 // at v or behind it.
@@ -34,6 +38,7 @@ func (o *List[T]) chunk(v T) int {
 
 // Insert puts v into its place.
 func (o *List[T]) Insert(v T) {
+	o.n++
 	if len(o.chunks) == 0 {
 		o.chunks = append(o.chunks, []T{v})
 		return
@@ -75,6 +80,7 @@ func (o *List[T]) Remove(v T) {
 	if !found {
 		return
 	}
+	o.n--
 	o.chunks[i] = slices.Delete(o.chunks[i], at, at+1)
 	o.shrink(i)
 }
@@ -127,6 +133,25 @@ func (o *List[T]) From(v T) iter.Seq[T] {
 				at, _ = slices.BinarySearchFunc(o.chunks[i], v, o.compare)
 			}
 			for _, e := range o.chunks[i][at:] {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Before yields the elements in front of v, the last one first.
+func (o *List[T]) Before(v T) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		first := o.chunk(v)
+		for i := min(first, len(o.chunks)-1); i >= 0; i-- {
+			part := o.chunks[i]
+			if i == first {
+				at, _ := slices.BinarySearchFunc(part, v, o.compare)
+				part = part[:at]
+			}
+			for _, e := range slices.Backward(part) {
 				if !yield(e) {
 					return
 				}

@@ -14,6 +14,7 @@ import (
 // seeking and counting.
 func checkList(t *testing.T, o *List[int], want []int) {
 	t.Helper()
+	require.Equal(t, len(want), o.Len())
 	require.Equal(t, want, slices.AppendSeq([]int{}, o.From(-1)))
 	require.Equal(t, want, slices.AppendSeq([]int{}, o.All()))
 	backward := slices.AppendSeq([]int{}, o.Backward())
@@ -27,6 +28,9 @@ func checkList(t *testing.T, o *List[int], want []int) {
 		at, _ := slices.BinarySearch(want, probe)
 		require.Equal(t, at, o.CountBefore(probe))
 		require.Equal(t, want[at:], slices.AppendSeq([]int{}, o.From(probe)))
+		before := slices.AppendSeq([]int{}, o.Before(probe))
+		slices.Reverse(before)
+		require.Equal(t, want[:at], before)
 	}
 }
 
