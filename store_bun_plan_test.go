@@ -2,7 +2,6 @@ package sessiontrack
 
 import (
 	"context"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +63,6 @@ func readsOf(s *BunStore, id SessionID, nextPage, nextUsers Cursor) map[string]f
 		"list, first page":    list(Query{IdleTimeout: 24 * time.Hour}),
 		"list, next page":     list(Query{After: nextPage}),
 		"list, lately active": list(Query{Within: 15 * time.Minute}),
-		"list, by address":    list(Query{Filter: Filter{Address: only(netip.MustParseAddr("192.0.8.8"))}}),
 		"list, by device":     list(Query{Filter: Filter{Device: DeviceTV}}),
 		"list, of users":      list(Query{Filter: Filter{Users: []string{"user1", "user2"}}}),
 		"list, of a user":     list(Query{UserID: "user1", Live: true, Within: time.Hour}),
