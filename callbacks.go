@@ -214,6 +214,8 @@ type Identity struct {
 	// credential itself (a JWT's jti or its signed part). If a host sets Key in its copy, Key
 	// counts instead.
 	derived handle
+	// family says that derived stands for all tokens of one KeyClaim and not for this one only.
+	family bool
 	// ours is the decoded SessionID, which a JWTIdentifier decodes once per token. It counts only
 	// in the identifier's own cache, because a host may have copied and changed the identity.
 	ours handle

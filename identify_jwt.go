@@ -69,6 +69,15 @@ type JWTOptions struct {
 	// here. After it has ended here, the user must sign in at the provider again.
 	IssuerSessions bool
 
+	// KeyClaim is a claim that all tokens of one sign-in share and that a new sign-in changes: a
+	// grant, a family of refresh tokens, an authorization. Tokens of a user with the same value have
+	// one derived session. Without it each token has one of its own, so that a client which
+	// refreshes its token every minute has 60 sessions an hour. A token without the claim goes by
+	// its jti, or by itself. After the session has ended here, all tokens of that value are refused
+	// for Options.KeepEnded: a claim that outlives a sign-in, such as client_id, would lock the
+	// client out. Default: none.
+	KeyClaim string
+
 	// IgnoreKeyHeaders accepts tokens with jku, x5u, jwk or x5c in the header, which some issuers
 	// add. They are never used and not passed to Keyfunc. By default such tokens are refused.
 	IgnoreKeyHeaders bool
@@ -102,6 +111,7 @@ func NewJWTIdentifier(options JWTOptions) (*JWTIdentifier, error) {
 		UserClaim:    claimName(options.UserClaim, "sub"),
 		RolesClaim:   claimName(options.RolesClaim, "roles"),
 		SessionClaim: claimName(options.SessionClaim, "sid"),
+		KeyClaim:     options.KeyClaim,
 	}
 	if (options.Secret == nil) == (options.Keyfunc == nil) {
 		return nil, errors.New("sessiontrack: JWTOptions: Secret and Keyfunc are both set or both empty: want exactly one")
@@ -115,6 +125,10 @@ func NewJWTIdentifier(options JWTOptions) (*JWTIdentifier, error) {
 	verifier, err := jwtverify.New(config)
 	if err != nil {
 		return nil, optionError(err)
+	}
+	if options.KeyClaim == config.UserClaim || options.KeyClaim != "" && options.KeyClaim == config.SessionClaim {
+		return nil, fmt.Errorf("sessiontrack: JWTOptions.KeyClaim is %q: want another claim than UserClaim and SessionClaim",
+			options.KeyClaim)
 	}
 	if options.CacheFor < 0 {
 		return nil, fmt.Errorf("sessiontrack: JWTOptions.CacheFor is %v: want 0 or more", options.CacheFor)
@@ -272,6 +286,8 @@ func (j *JWTIdentifier) identity(token string, claims jwtverify.Claims) (Identit
 		}
 		identity.SessionID = id
 		identity.ours, _ = parseHandle(id)
+	case claims.Key != "":
+		identity.derived, identity.family = deriveHandle(claims.Issuer, claims.User, keyPrefix+claims.Key), true
 	case claims.TokenID != "":
 		identity.derived = deriveHandle(claims.Issuer, claims.User, claims.TokenID)
 	default:
@@ -281,6 +297,10 @@ func (j *JWTIdentifier) identity(token string, claims jwtverify.Claims) (Identit
 	}
 	return identity, nil
 }
+
+// keyPrefix keeps the value of a KeyClaim apart from every jti: no claim that is read may contain
+// a NUL.
+const keyPrefix = "key\x00"
 
 // credentialError translates an error of jwtverify. It keeps the reason only as text, for the log,
 // so that errors.Is finds no error that a Keyfunc wrapped.

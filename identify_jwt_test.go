@@ -1,6 +1,7 @@
 package sessiontrack
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -8,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -305,5 +307,92 @@ func TestJWTHostile(t *testing.T) {
 		require.Error(t, err, name)
 		allocs := testing.AllocsPerRun(50, func() { _, _ = j.Identify(r) })
 		assert.LessOrEqual(t, allocs, test.allocs, name)
+	}
+}
+
+// TestRefreshedTokensOfOneKeyAreOneSession: a client that refreshes its token every minute has
+// one session where a claim names the sign-in, and its end refuses what is refreshed later.
+func TestRefreshedTokensOfOneKeyAreOneSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var logs bytes.Buffer
+		f := newFixture(t, &Options{
+			Identifier: newJWT(t, func(o *JWTOptions) { o.KeyClaim = "family" }), MaxSessions: 2,
+			Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: &logs}, nil)),
+		}).started(t)
+		minute := 0
+		token := func(family string) string {
+			minute++
+			return "Bearer " + jwtWith(t, jwt.MapClaims{"sub": "42", "family": family, "jti": fmt.Sprint(minute),
+				"iat": time.Now().Unix()})
+		}
+		phone := f.do("GET", "/", "Authorization", token("phone")).Body.String()
+		laptop := f.do("GET", "/", "Authorization", token("laptop")).Body.String()
+		assert.NotEqual(t, phone, laptop)
+		for range 90 {
+			time.Sleep(time.Minute)
+			assert.Equal(t, phone, f.do("GET", "/", "Authorization", token("phone")).Body.String())
+		}
+		assert.EqualValues(t, 2, f.Counters()["session.logins"])
+		assert.Zero(t, f.Counters()["session.ended"], "no device of the limit was taken for another one")
+		assert.NotContains(t, logs.String(), "KeyClaim")
+
+		jti := f.do("GET", "/", "Authorization", "Bearer "+jwtWith(t, jwt.MapClaims{"sub": "42", "jti": "key\u2400phone"}))
+		assert.NotEqual(t, phone, jti.Body.String())
+		_, err := f.End(t.Context(), IDs(SessionID(phone)), Ending{Reason: ReasonAdmin})
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		assert.Equal(t, 401, f.do("GET", "/", "Authorization", token("phone")).Code, "refreshed after the end")
+	})
+}
+
+// TestManySessionsFromTokensWithoutAKeyAreNoticed: once, and not for tokens that name more than
+// themselves.
+func TestManySessionsFromTokensWithoutAKeyAreNoticed(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*JWTOptions){
+		"jti": nil, "sid of the issuer": func(o *JWTOptions) { o.IssuerSessions = true },
+		"key": func(o *JWTOptions) { o.KeyClaim = "family" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var logs bytes.Buffer
+				f := newFixture(t, &Options{Identifier: newJWT(t, change), Logger: slog.New(slog.NewTextHandler(
+					&lockedWriter{w: &logs}, nil))}).started(t)
+				for i := range 5 {
+					claims := jwt.MapClaims{"sub": "42", "jti": fmt.Sprint(i)}
+					switch name {
+					case "key":
+						claims["family"] = fmt.Sprint(i)
+					case "sid of the issuer":
+						claims["sid"] = fmt.Sprint(i)
+					}
+					require.Equal(t, 200, f.do("GET", "/", "Authorization", "Bearer "+jwtWith(t, claims)).Code)
+				}
+				want := 0
+				if name == "jti" {
+					want = 1
+				}
+				assert.Equal(t, want, strings.Count(logs.String(), "JWTOptions.KeyClaim"), logs.String())
+			})
+		})
+	}
+}
+
+func TestKeyClaimIsAnotherClaim(t *testing.T) {
+	t.Parallel()
+	for _, claim := range []string{"sub", "sid", "SID", "roles.x"} {
+		_, err := NewJWTIdentifier(JWTOptions{Secret: jwtSecret, KeyClaim: claim})
+		if claim == "roles.x" {
+			require.NoError(t, err, "a name with a dot is one name")
+			continue
+		}
+		require.ErrorContains(t, err, "Claim", claim)
+	}
+	f := newFixture(t, &Options{Identifier: newJWT(t, func(o *JWTOptions) { o.KeyClaim = "family" })})
+	for _, bad := range []any{"", 7, strings.Repeat("x", 256), "a\x00b", []string{"a"}} {
+		w := f.do("GET", "/", "Authorization", "Bearer "+jwtWith(t, jwt.MapClaims{"sub": "42", "family": bad}))
+		assert.Equal(t, 401, w.Code, "%v", bad)
 	}
 }

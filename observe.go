@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sessiontrack/sessiontrack/internal/issuers"
 	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
@@ -175,6 +176,7 @@ type notices struct {
 
 	forwarded     sync.Once
 	plainCookie   sync.Once
+	unkeyed       issuers.Unkeyed
 	crossOriginAt atomic.Int64 // local time of the last one, 0 for none
 }
 
@@ -214,6 +216,16 @@ func (h *host) noticePlainCookie(r *http.Request) {
 			"unless a proxy in front ends TLS, browsers drop it; for development without TLS set CookieOptions.InsecureHTTP",
 			textAttr("host", r.Host))
 	})
+}
+
+// noticeUnkeyed warns once where a user gets session after session from tokens of their own: it may
+// be one client that refreshes its token.
+func (h *host) noticeUnkeyed(ctx context.Context, user string) {
+	if h.notices.unkeyed.Add(user, time.Duration(h.clock.Local())*time.Microsecond) {
+		h.log.LogAttrs(ctx, warn, "sessiontrack: a user got a third session within an hour from tokens that name nothing "+
+			"longer than themselves: refreshed tokens may count as devices; see JWTOptions.KeyClaim, SessionClaim and "+
+			"IssuerSessions", textAttr("user.id", user))
+	}
 }
 
 // crossOriginPause is the least between two lines about requests from other sites.

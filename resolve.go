@@ -171,7 +171,7 @@ func (g *gate) miss(r *http.Request, h handle, derived bool, c *carriers, fresh 
 	var create *NewSession
 	if derived {
 		n := g.describer.newSession(r, id.UserID, h)
-		n.Session.Derived, n.IssuedAt, n.oneToken = true, g.issuedAt(id), id.Key == "" && id.derived != handle{}
+		n.Session.Derived, n.IssuedAt, n.oneToken = true, g.issuedAt(id), id.Key == "" && id.derived != handle{} && !id.family
 		if n.oneToken && !id.ExpiresAt.IsZero() {
 			n.Session.CredentialUntil = id.ExpiresAt.Add(credentialLeeway).UTC().Truncate(time.Microsecond)
 		}

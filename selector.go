@@ -68,6 +68,12 @@ func IDs(ids ...SessionID) Selector {
 }
 
 // User selects all sessions of a user. [Selector.Except] and [Selector.Only] narrow it.
+//
+// Its end is a fence, also with Except and where the user has no session: a credential of the
+// user's that was issued up to that second, or at an unknown time, begins no session any more. It
+// does not refuse a token that is issued later, such as one that a refresh endpoint gives for a
+// refresh token from before: unless that token names a session that has ended (by sid, or by
+// JWTOptions.KeyClaim), the refresh endpoint has to refuse, by [Tracker.Check]. See docs/jwt.md.
 func User(id string) Selector { return Selector{criteria: Criteria{UserID: id}} }
 
 // Idle selects everybody's sessions without activity for at least d, by the store's clock.

@@ -210,6 +210,9 @@ func (t *Tracker) ended(ctx context.Context, sessions []Session) {
 // created does what follows each Create, by Login or from a credential.
 func (t *Tracker) created(ctx context.Context, n *NewSession, c CreateResult) {
 	t.host.count(countLogins, 1)
+	if n.oneToken {
+		t.host.noticeUnkeyed(ctx, n.Session.UserID)
+	}
 	t.ended(ctx, c.Ended)
 	t.events.publishLocal([]Session{c.Session}, nil)
 	t.describer.describeLogin(c.Session, n.agent, n.hints)

@@ -31,6 +31,7 @@ const (
 	errUser       refusal = "no acceptable user id"
 	errSession    refusal = "session claim not acceptable"
 	errTokenID    refusal = "jti not acceptable"
+	errKeyClaim   refusal = "key claim not acceptable"
 	errRoles      refusal = "roles not acceptable"
 	errExpiry     refusal = "no acceptable exp"
 	errNotYet     refusal = "not valid yet"
@@ -51,6 +52,7 @@ const (
 	claimUser
 	claimRoles
 	claimSession
+	claimKey
 	claimCount
 )
 
@@ -60,6 +62,7 @@ type Claims struct {
 	Roles     []string  // RolesClaim, or nil
 	Session   string    // SessionClaim: at most 255 bytes, or empty
 	TokenID   string    // jti, or empty
+	Key       string    // KeyClaim: at most 255 bytes, or empty
 	Issuer    string    // iss, or empty
 	ExpiresAt time.Time // exp, in UTC, without the leeway
 	IssuedAt  time.Time // iat, in UTC, or the zero time
@@ -79,10 +82,11 @@ func (v *Verifier) setClaims() error {
 		}
 		roles, v.rolesPath = path[0], path[1:]
 	}
-	v.names = [claimCount]string{"iss", "aud", "exp", "nbf", "iat", "jti", "events", c.UserClaim, roles, c.SessionClaim}
+	v.names = [claimCount]string{"iss", "aud", "exp", "nbf", "iat", "jti", "events", c.UserClaim, roles, c.SessionClaim,
+		c.KeyClaim}
 	for _, name := range v.names {
 		if foldsToAny(name, v.names[:]) {
-			return wrong("UserClaim, RolesClaim, SessionClaim", "%q is another claim in another case", name)
+			return wrong("UserClaim, RolesClaim, SessionClaim, KeyClaim", "%q is another claim in another case", name)
 		}
 	}
 	return nil
@@ -157,6 +161,9 @@ func (v *Verifier) who(found *[claimCount][]byte) (c Claims, err error) {
 	}
 	if c.Session, ok = optional(found[claimSession], MaxSessionBytes); !ok {
 		return c, errSession
+	}
+	if c.Key, ok = optional(found[claimKey], MaxSessionBytes); !ok {
+		return c, errKeyClaim
 	}
 	if c.Roles, ok = v.roles(found[claimRoles]); !ok {
 		return c, errRoles

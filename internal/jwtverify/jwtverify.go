@@ -85,11 +85,11 @@ type Config struct {
 	// Leeway is the tolerated difference between clocks. 0 means [DefaultLeeway], a negative value
 	// means none, and more than [MaxLeeway] is an error.
 	Leeway time.Duration
-	// UserClaim, RolesClaim and SessionClaim are the names of the claims that are read. UserClaim
+	// UserClaim, RolesClaim, SessionClaim and KeyClaim are the names of the claims that are read. UserClaim
 	// is required. If one of the others is empty, it is not read. A RolesClaim with dots is a path
 	// through objects ("realm_access.roles"), unless it contains a colon or a slash
 	// ("https://example.com/roles").
-	UserClaim, RolesClaim, SessionClaim string
+	UserClaim, RolesClaim, SessionClaim, KeyClaim string
 }
 
 // Verifier checks tokens. It is immutable and safe for concurrent use.
