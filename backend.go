@@ -15,14 +15,8 @@ import (
 // a deadline, a panic of the store is contained, its errors are ones that this package
 // knows, and the stamps in its answers set the clock.
 type backend struct {
-	store     Store
-	feed      EndedFeed // nil where the store has no such capability, as are those below
-	changes   ChangeFeed
-	online    OnlineReader
-	sampler   Sampler
-	historian Historian
-	leaser    Leaser
-	checker   Checker
+	store Store
+	capabilities
 
 	host    *host
 	clock   *storeclock.Clock
@@ -30,6 +24,18 @@ type backend struct {
 	down    atomic.Bool // the latest reading of the feed failed
 	busy    atomic.Bool // it found no connection: the store may be well
 	places  fair.Places
+}
+
+// capabilities are what a store can do beyond Store, each nil where it cannot.
+type capabilities struct {
+	feed      EndedFeed
+	changes   ChangeFeed
+	online    OnlineReader
+	sampler   Sampler
+	historian Historian
+	leaser    Leaser
+	checker   Checker
+	renewer   Renewer
 }
 
 // What each built-in store can do.
@@ -40,6 +46,7 @@ var (
 	_ OnlineReader = (*MemoryStore)(nil)
 	_ Sampler      = (*MemoryStore)(nil)
 	_ Historian    = (*MemoryStore)(nil)
+	_ Renewer      = (*MemoryStore)(nil)
 
 	_ Store        = (*BunStore)(nil)
 	_ EndedFeed    = (*BunStore)(nil)
@@ -50,6 +57,7 @@ var (
 	_ Leaser       = (*BunStore)(nil)
 	_ Checker      = (*BunStore)(nil)
 	_ Pooled       = (*BunStore)(nil)
+	_ Renewer      = (*BunStore)(nil)
 )
 
 const (
@@ -75,6 +83,7 @@ func (b *backend) init(store Store, timeout time.Duration, host *host, clock *st
 	b.historian, _ = store.(Historian)
 	b.leaser, _ = store.(Leaser)
 	b.checker, _ = store.(Checker)
+	b.renewer, _ = store.(Renewer)
 	if b.feed != nil {
 		b.changes, _ = store.(ChangeFeed)
 	}
@@ -253,6 +262,15 @@ func (b *backend) purge(ctx context.Context, p PurgeOptions) (n int, err error) 
 		return err
 	})
 	return n, err
+}
+
+// renew changes a session's secret. The store must be a Renewer.
+func (b *backend) renew(ctx context.Context, r Renewal) (s Session, err error) {
+	err = b.ask(ctx, string(r.ID), b.patient(), StoreCall{Method: "Renew"}, func(ctx context.Context) error {
+		s, err = b.renewer.Renew(ctx, r)
+		return err
+	}, ErrNotFound)
+	return s, err
 }
 
 // check asks the store whether it can work at all. A store that is no Checker has nothing

@@ -66,6 +66,7 @@ func (c *cache) put(e *entry, generation uint64) {
 	if old := s.entries[e.handle]; old != nil {
 		storeclock.Raise(&e.last, old.last.Load())
 		storeclock.Raise(&e.queued, old.queued.Load())
+		storeclock.Raise(&e.seen, old.seen.Load())
 		if old.ending.Load() != nil {
 			return
 		}

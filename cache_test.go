@@ -19,7 +19,9 @@ func TestEntryKeepsEverything(t *testing.T) {
 		LoginAddress: netip.MustParseAddr("2001:db8::1"), LoginAddressSource: "forwarded",
 		Location:  Location{CountryCode: "ID", City: "Jakarta"},
 		UserAgent: "agent", ClientHints: "hints", Device: Device{Type: DeviceMobile, Browser: "b"},
-		LoginAt: at, LastActivity: at.Add(time.Second), ExpiresAt: at.Add(time.Hour), CredentialUntil: at.Add(time.Minute),
+		LoginAt: at, LastActivity: at.Add(time.Second), LastSeen: at.Add(time.Minute), ExpiresAt: at.Add(time.Hour),
+		CredentialUntil: at.Add(time.Minute), Client: "ios", Tenant: "acme", ActedBy: "1", Methods: []string{"pwd", "otp"},
+		AuthenticatedAt: at.Add(-time.Hour), IdleTimeout: -1, Remember: true,
 	}
 	same, none, ended := full, full, full
 	same.LoginAddress = same.Address

@@ -17,8 +17,8 @@ const (
 
 // janitor ends sessions past their limits and purges old ones.
 type janitor struct {
-	lifetime  time.Duration // 0: none, as below
-	idle      time.Duration // after which the store may take a session for idle
+	idle      time.Duration // after which the store may take a session for idle; 0: never
+	slack     time.Duration // added to a session's own idle limit, for the same reason
 	retention time.Duration // negative: for ever
 	keepEnded time.Duration
 	interval  time.Duration // CleanupInterval
@@ -33,7 +33,7 @@ type janitor struct {
 }
 
 func (j *janitor) init(o *Options, end func(context.Context, Selector, Ending) (EndResult, error), b *backend) {
-	j.lifetime, j.idle, j.retention, j.keepEnded = o.Lifetime, o.idleFor(), o.Retention, o.KeepEnded
+	j.idle, j.slack, j.retention, j.keepEnded = o.idleFor(), o.lag(), o.Retention, o.KeepEnded
 	j.interval, j.end = o.CleanupInterval, end
 	j.backend, j.host, j.clock = b, b.host, b.clock
 	j.pace.init(o.FeedInterval)
@@ -48,20 +48,16 @@ func (j *janitor) cleanup(ctx context.Context, between func()) (int, error) {
 	return ended, err
 }
 
-// endPast walks all rows once for each limit.
+// endPast walks all rows once for each limit: a session may have one of its own.
 func (j *janitor) endPast(ctx context.Context, between func()) (ended int, err error) {
 	limits := []struct {
-		on     bool
 		sel    Selector
 		reason EndReason
 	}{
-		{j.lifetime > 0, Expired(), ReasonLifetime},
-		{j.idle > 0, Idle(j.idle), ReasonIdle},
+		{Expired(), ReasonLifetime},
+		{PastIdle(j.idle, j.slack), ReasonIdle},
 	}
 	for _, limit := range limits {
-		if !limit.on {
-			continue
-		}
 		after := int64(0)
 		err := j.inSteps(ctx, between, func(rows int) (wait time.Duration, more bool, err error) {
 			step, err := j.end(ctx, limit.sel.Walk(after, rows), Ending{Reason: limit.reason})

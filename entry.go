@@ -15,20 +15,27 @@ type entry struct {
 	hash            [32]byte
 	user            string
 	serial          int64
-	loginAt         int64 // in the store's microseconds, like the two fields below
-	expiresAt       int64 // 0: never
+	loginAt         int64 // in the store's microseconds, like the field below
 	credentialUntil int64
 	readAt          int64 // local microseconds at which the read began
 	last            atomic.Int64
 	queued          atomic.Int64 // latest activity that is in the touch buffer or the store
+	seen            atomic.Int64 // latest sign of life that is in the touch buffer or the store
 	ending          atomic.Pointer[ending]
-	facts           unique.Handle[facts]
-	places          unique.Handle[places]
-	address         packedAddr
-	derived         bool
+	shared
+	address       packedAddr
+	derived       bool
+	authenticated offset // since loginAt
 }
 
-// facts and places have values that many sessions share. Package unique keeps one copy
+// shared are values that many sessions share.
+type shared struct {
+	facts  unique.Handle[facts]
+	places unique.Handle[places]
+	traits unique.Handle[traits]
+}
+
+// facts, places and traits have values that many sessions share. Package unique keeps one copy
 // of each.
 type facts struct {
 	userAgent, hints string
@@ -42,6 +49,73 @@ type places struct {
 	// one. That is rare, so only those sessions pay for its room.
 	login packedAddr
 	moved bool
+}
+
+// traits are what the application said of the session at the sign-in, and how the user
+// authenticated.
+type traits struct {
+	client, tenant, actedBy string
+	methods                 string        // words with spaces between
+	idle                    time.Duration // as Session.IdleTimeout
+	lifetime                int64         // ExpiresAt - LoginAt in microseconds; 0 for none
+	remember                bool
+}
+
+func traitsOf(s *Session) traits {
+	t := traits{s.Client, s.Tenant, s.ActedBy, methodsColumn(s.Methods), s.IdleTimeout, 0, s.Remember}
+	if !s.ExpiresAt.IsZero() {
+		t.lifetime = micros(s.ExpiresAt) - micros(s.LoginAt)
+	}
+	return t
+}
+
+// offset is a time relative to another one, in microseconds, in 48 bits: up to four years, which
+// fill what would else be padding. The least value stands for an unknown time.
+type offset [6]byte
+
+const unknownOffset = -1 << 47
+
+func offsetOf(at, from int64) (o offset) {
+	d := int64(unknownOffset)
+	if at != 0 {
+		d = min(max(at-from, unknownOffset+1), 1<<47-1)
+	}
+	for i := range o {
+		o[i] = byte(d >> (8 * i))
+	}
+	return o
+}
+
+// after returns the time, 0 for an unknown one.
+func (o offset) after(from int64) int64 {
+	d := int64(int8(o[5]))
+	for i := 4; i >= 0; i-- {
+		d = d<<8 | int64(o[i])
+	}
+	if d == unknownOffset {
+		return 0
+	}
+	return from + d
+}
+
+// expiresAt returns when the session's lifetime ends, 0 for never.
+func (e *entry) expiresAt() int64 {
+	if lifetime := e.traits.Value().lifetime; lifetime != 0 {
+		return e.loginAt + lifetime
+	}
+	return 0
+}
+
+// idleLimit returns the idle limit of the session in microseconds, zero for none. usual is the one
+// of sessions without their own.
+func (e *entry) idleLimit(usual int64) int64 {
+	switch own := e.traits.Value().idle; {
+	case own < 0:
+		return 0
+	case own > 0:
+		return own.Microseconds()
+	}
+	return usual
 }
 
 // signedInFrom sets the address of the sign-in.
@@ -100,16 +174,19 @@ func newEntry(r *Record, readAt int64) (*entry, bool) {
 	}
 	e := &entry{
 		handle: h, hash: r.SecretHash, user: r.UserID, serial: r.Serial,
-		loginAt: micros(r.LoginAt), expiresAt: micros(r.ExpiresAt), credentialUntil: micros(r.CredentialUntil),
+		loginAt: micros(r.LoginAt), credentialUntil: micros(r.CredentialUntil),
 		readAt: readAt, derived: r.Derived,
-		facts:   unique.Make(facts{r.UserAgent, r.ClientHints, r.Device}),
-		address: packAddr(r.Address),
+		address:       packAddr(r.Address),
+		authenticated: offsetOf(micros(r.AuthenticatedAt), micros(r.LoginAt)),
 	}
 	p := places{source: r.AddressSource, loginSource: r.LoginAddressSource, location: r.Location}
 	p.signedInFrom(packAddr(r.LoginAddress), e.address)
-	e.places = unique.Make(p)
+	e.shared = shared{
+		unique.Make(facts{r.UserAgent, r.ClientHints, r.Device}), unique.Make(p), unique.Make(traitsOf(&r.Session)),
+	}
 	e.last.Store(micros(r.LastActivity))
 	e.queued.Store(micros(r.LastActivity))
+	e.seen.Store(max(micros(r.LastSeen), micros(r.LastActivity)))
 	if r.Ended() {
 		e.ending.Store(&ending{micros(r.LogoutAt), r.EndReason, r.EndedBy})
 	}
@@ -118,14 +195,16 @@ func newEntry(r *Record, readAt int64) (*entry, bool) {
 
 // session converts the entry back to a Session.
 func (e *entry) session() Session {
-	f, p := e.facts.Value(), e.places.Value()
+	f, p, a := e.facts.Value(), e.places.Value(), e.traits.Value()
 	s := Session{
 		Serial: e.serial, ID: e.handle.id(), UserID: e.user, Derived: e.derived,
+		Client: a.client, Tenant: a.tenant, ActedBy: a.actedBy, Methods: methodsOf(a.methods), IdleTimeout: a.idle, Remember: a.remember,
+		AuthenticatedAt: fromMicros(e.authenticated.after(e.loginAt)), LastSeen: fromMicros(max(e.seen.Load(), e.last.Load())),
 		Address: e.address.addr(), AddressSource: p.source, Location: p.location,
 		LoginAddress: e.loginAddress().addr(), LoginAddressSource: p.loginSource,
 		UserAgent: f.userAgent, ClientHints: f.hints, Device: f.device,
 		LoginAt: fromMicros(e.loginAt), LastActivity: fromMicros(e.last.Load()),
-		ExpiresAt: fromMicros(e.expiresAt), CredentialUntil: fromMicros(e.credentialUntil),
+		ExpiresAt: fromMicros(e.expiresAt()), CredentialUntil: fromMicros(e.credentialUntil),
 	}
 	if end := e.ending.Load(); end != nil {
 		s.LogoutAt, s.EndReason, s.EndedBy = fromMicros(end.at), end.reason, end.by
@@ -136,9 +215,9 @@ func (e *entry) session() Session {
 // described returns a copy of the entry with new facts.
 func (e *entry) described(f SessionUpdate) *entry {
 	c := &entry{
-		handle: e.handle, hash: e.hash, user: e.user, serial: e.serial, loginAt: e.loginAt, expiresAt: e.expiresAt,
+		handle: e.handle, hash: e.hash, user: e.user, serial: e.serial, loginAt: e.loginAt,
 		credentialUntil: max(e.credentialUntil, micros(f.CredentialUntil)), readAt: e.readAt, derived: e.derived,
-		facts: e.facts, places: e.places, address: e.address,
+		shared: e.shared, address: e.address, authenticated: e.authenticated,
 	}
 	if f.Device != nil {
 		now := c.facts.Value()
@@ -154,6 +233,7 @@ func (e *entry) described(f SessionUpdate) *entry {
 	}
 	c.last.Store(e.last.Load())
 	c.queued.Store(e.queued.Load())
+	c.seen.Store(e.seen.Load())
 	c.ending.Store(e.ending.Load())
 	return c
 }
@@ -164,7 +244,7 @@ func (e *entry) described(f SessionUpdate) *entry {
 func fencedEntry(h handle, n *NewSession, reason EndReason, readAt int64) *entry {
 	e := &entry{
 		handle: h, user: n.Session.UserID, derived: true, readAt: readAt,
-		facts: unique.Make(facts{}), places: unique.Make(places{}),
+		shared: shared{unique.Make(facts{}), unique.Make(places{}), unique.Make(traits{})},
 	}
 	e.ending.Store(&ending{reason: reason})
 	return e

@@ -56,7 +56,8 @@ type feedBatch struct {
 type freshness struct {
 	since    time.Time
 	lastGood int64
-	seen     map[handle]struct{} // ends that the overlap will bring again
+	seen     map[handle]struct{}         // ends that the overlap will bring again
+	renewed  map[RenewedSession]struct{} // likewise, changes of secrets
 }
 
 // standing is how the feed stands, in local times: until when the cache may be trusted, and
@@ -133,10 +134,11 @@ func (n *near) poll(ctx context.Context) error {
 	gap := before-n.freshness.lastGood > n.trust.staleness+n.trust.grace
 	if page.More || gap || n.freshness.setBack(page.Now, before) {
 		n.cache.clear()
-		n.freshness.seen = nil
+		n.freshness.seen, n.freshness.renewed = nil, nil
 		n.listener.endsMissed()
 	}
 	n.learnEnds(page.Ended)
+	n.learnRenewals(page.Renewed)
 	n.trustFrom(before, page.Now)
 	n.storeBack(ctx)
 	return nil
@@ -167,7 +169,7 @@ func (n *near) readFeed(ctx context.Context) (EndedPage, error) {
 	n.listener.feedBrought(feedBatch{
 		changes: c, asked: w.ask, at: local, began: f.began, anew: n.freshness.setBack(c.Now, local),
 	})
-	page := EndedPage{Ended: make([]EndedSession, len(c.Ended)), More: c.MoreEnded, Now: c.Now}
+	page := EndedPage{Ended: make([]EndedSession, len(c.Ended)), Renewed: c.Renewed, More: c.MoreEnded, Now: c.Now}
 	for i := range c.Ended {
 		page.Ended[i] = endedSession(c.Ended[i])
 	}
@@ -189,6 +191,21 @@ func (n *near) learnEnds(ended []EndedSession) {
 		seen[h] = struct{}{}
 	}
 	n.freshness.seen = seen
+}
+
+// learnRenewals drops the sessions whose secret has changed from the cache, each change once: the
+// next request reads the session.
+func (n *near) learnRenewals(renewed []RenewedSession) {
+	seen := make(map[RenewedSession]struct{}, len(renewed))
+	for _, r := range renewed {
+		if _, again := n.freshness.renewed[r]; !again {
+			if h, ok := parseHandle(r.ID); ok {
+				n.cache.dropLive(h)
+			}
+		}
+		seen[r] = struct{}{}
+	}
+	n.freshness.renewed = seen
 }
 
 // storeAway notes that the store cannot be reached: until storeBack no request waits for

@@ -120,12 +120,11 @@ func (f *Filter) texts() [4]filterText {
 }
 
 // Matches reports whether the filter selects a session, as of a time of the store. idle is the
-// Tracker's IdleTimeout, 0 for none. It is what a store's own translation must agree with.
+// Tracker's IdleTimeout, 0 for none; a session's own counts in its place. It is what a store's own translation must agree with.
 func (f *Filter) Matches(s *Session, asOf time.Time, idle time.Duration) bool {
 	switch f.state() {
 	case StateActive:
-		if s.Ended() || !s.ExpiresAt.IsZero() && !asOf.Before(s.ExpiresAt) ||
-			idle > 0 && asOf.Sub(s.LastActivity) >= idle {
+		if s.Ended() || !s.ExpiresAt.IsZero() && !asOf.Before(s.ExpiresAt) || s.idleAt(asOf, idle, 0) {
 			return false
 		}
 	case StateEnded:

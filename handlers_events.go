@@ -280,7 +280,7 @@ func (f *family) eventView(r *logEntry) eventView {
 func (f *family) sessionEvent(e *Event, user UserInfo) *adminSessionView {
 	s, began := e.Session, e.Type == EventLogin
 	v := &adminSessionView{
-		sessionView: sessionView{sessionJSON: s.toJSON(f.t.host.jsonUserID(s.UserID), began), Online: began},
+		sessionView: sessionView{sessionJSON: s.toJSON(f.t.host.jsonUserID, began, f.t.opts.IdleTimeout), Online: began},
 		// events contain no e-mail
 		User: f.userView(s.UserID, UserInfo{FullName: user.fullName(), AvatarURL: user.AvatarURL}),
 	}

@@ -40,7 +40,7 @@ func (f *family) userView(id string, u UserInfo) userView {
 func (f *family) sessionView(s Session, c *call, window time.Duration) sessionView {
 	active := f.t.WithinLimits(s)
 	v := sessionView{
-		sessionJSON: s.toJSON(f.t.host.jsonUserID(s.UserID), active),
+		sessionJSON: s.toJSON(f.t.host.jsonUserID, active, f.t.opts.IdleTimeout),
 		Online:      active && f.t.clock.Now()-micros(s.LastActivity) < window.Microseconds(),
 		Current:     s.ID == c.caller.entry.handle.id(),
 	}

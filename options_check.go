@@ -118,7 +118,7 @@ func (o *Options) checkRelations() error {
 func (o *Options) checkOther() error {
 	return errors.Join(check([]need{
 		{o.MaxSessions >= 0, "MaxSessions", o.MaxSessions, "0 (any number) or more"},
-		{o.LimitPolicy == EndOldest || o.LimitPolicy == DenyNew, "LimitPolicy", int(o.LimitPolicy), "EndOldest or DenyNew"},
+		{o.LimitPolicy.valid(), "LimitPolicy", int(o.LimitPolicy), "EndOldest, DenyNew or EndLeastActive"},
 		{o.CacheSize <= maxCache, "CacheSize", o.CacheSize, fmt.Sprintf("at most %d, or negative: none", maxCache)},
 	}), checkOrigins("Options.TrustedOrigins", o.TrustedOrigins),
 		o.AddressMode.validate(o.AddressKey), o.UserAgentMode.validate(), validateClientIP(o.ClientIP))

@@ -236,10 +236,10 @@ func (g *gate) endedBy(e *entry, now int64) EndReason {
 	if end := e.ending.Load(); end != nil {
 		return end.reason
 	}
-	if e.expiresAt != 0 && now >= e.expiresAt {
+	if expires := e.expiresAt(); expires != 0 && now >= expires {
 		return ReasonLifetime
 	}
-	if g.idle > 0 && now-e.last.Load() >= g.idle {
+	if idle := e.idleLimit(g.idle); idle > 0 && now-e.last.Load() >= idle {
 		return ReasonIdle
 	}
 	return ""
@@ -257,9 +257,12 @@ func (g *gate) reread(ctx context.Context, e *entry) (*entry, error) {
 	return fresh, err
 }
 
+// idleTimeout is Options.IdleTimeout.
+func (g *gate) idleTimeout() time.Duration { return time.Duration(g.idle) * time.Microsecond }
+
 // withinLimits reports whether a session is good at a moment of the store's time: not
 // ended and inside both limits.
 func (g *gate) withinLimits(s Session, now int64) bool {
 	return !s.Ended() && (s.ExpiresAt.IsZero() || now < micros(s.ExpiresAt)) &&
-		(g.idle == 0 || now-micros(s.LastActivity) < g.idle)
+		!s.idleAt(fromMicros(now), g.idleTimeout(), 0)
 }

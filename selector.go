@@ -19,8 +19,9 @@ type Selector struct {
 	only     bool // Only was called
 }
 
-// Criteria is a Selector as a [Store] reads it. Exactly one of IDs, UserID, IdleFor, Expired and
-// Filter is set, and the other fields narrow it. Filter may also narrow IDs.
+// Criteria is a Selector as a [Store] reads it. Exactly one of IDs, UserID, IdleFor, PastIdle, Expired
+// and Filter is set, and the other fields narrow it. Filter may also narrow IDs. With PastIdle,
+// IdleFor belongs to it.
 type Criteria struct {
 	// IDs selects sessions by handle. It is not empty if it is the field that is set.
 	IDs []SessionID
@@ -32,6 +33,11 @@ type Criteria struct {
 	Except []SessionID
 	// IdleFor selects sessions whose LastActivity is this long ago or longer.
 	IdleFor time.Duration
+	// PastIdle selects sessions without activity for their idle limit: for their own IdleTimeout
+	// plus Slack, or for IdleFor if they have none of their own. IdleFor is then zero if those are
+	// never idle.
+	PastIdle bool
+	Slack    time.Duration
 	// Expired selects sessions whose ExpiresAt has passed.
 	Expired bool
 	// Filter selects the active sessions that match it. Where AsOf is not zero, its durations count
@@ -81,6 +87,13 @@ func User(id string) Selector { return Selector{criteria: Criteria{UserID: id}} 
 // session.
 func Idle(d time.Duration) Selector { return Selector{criteria: Criteria{IdleFor: d}} }
 
+// PastIdle selects everybody's sessions that are past their idle limit, by the store's clock: their
+// own plus slack, or usual if they have none of their own. A zero usual leaves those alone. The
+// cleanup ends them; it is exported for the authors of stores, whose tests need it.
+func PastIdle(usual, slack time.Duration) Selector {
+	return Selector{criteria: Criteria{PastIdle: true, IdleFor: usual, Slack: slack}}
+}
+
 // Expired selects sessions whose ExpiresAt has passed, by the store's clock.
 func Expired() Selector { return Selector{criteria: Criteria{Expired: true}} }
 
@@ -126,7 +139,7 @@ func (s Selector) Walk(after int64, rows int) Selector {
 func (s Selector) Criteria() (Criteria, error) {
 	c, kinds := s.criteria, 0
 	byFilter := c.Filter != nil && !s.only
-	for _, set := range [...]bool{len(c.IDs) > 0, c.UserID != "", c.IdleFor != 0, c.Expired, byFilter} {
+	for _, set := range [...]bool{len(c.IDs) > 0, c.UserID != "", c.IdleFor != 0 || c.PastIdle, c.Expired, byFilter} {
 		if set {
 			kinds++
 		}
@@ -137,6 +150,8 @@ func (s Selector) Criteria() (Criteria, error) {
 	case kinds != 1:
 		return Criteria{}, mistake("selector: names %d kinds of sessions, "+
 			"want one of IDs, User, Idle, Expired, Matching (empty ones do not count)", kinds)
+	case c.Slack < 0:
+		return Criteria{}, mistake("selector: Slack is %v: want 0 or more", c.Slack)
 	case c.IdleFor < 0:
 		return Criteria{}, mistake("selector: Idle is %v: want more than 0", c.IdleFor)
 	case len(c.Except) > 0 && c.UserID == "":
@@ -158,7 +173,7 @@ func (s Selector) Criteria() (Criteria, error) {
 // check refuses what an application cannot have meant, though a store can carry it out.
 func (s Selector) check() error {
 	c, err := s.Criteria()
-	if err == nil && c.IdleFor > 0 && c.IdleFor < minIdle {
+	if err == nil && c.IdleFor > 0 && c.IdleFor < minIdle && !c.PastIdle {
 		err = mistake("selector: Idle is %v: want at least %v; was the unit forgotten?", c.IdleFor, minIdle)
 	}
 	return err

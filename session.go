@@ -2,6 +2,7 @@ package sessiontrack
 
 import (
 	"encoding/json"
+	"math"
 	"net/netip"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // Session is one login of one user on one device, as the store has it. It is a plain value that may
-// be kept, copied and compared. Times are UTC in whole microseconds, by the store's clock. A zero
+// be kept and copied. Times are UTC in whole microseconds, by the store's clock. A zero
 // time means "none".
 type Session struct {
 	// Serial is the row's number in the store, and "id" in JSON. Sessions are ordered by it. It
@@ -22,6 +23,20 @@ type Session struct {
 	// Derived says that the session was created from a credential that named no session of ours. It
 	// has no secret.
 	Derived bool
+
+	// Client is the kind of client, such as "web", "ios" or "cli"; Tenant is an organisation. Both
+	// are labels of the application's, set at the login, to list, count, limit and end by.
+	Client string
+	Tenant string
+	// ActedBy is the user id of the administrator who impersonates the user in this session; empty
+	// in every other session. Such a session does not make its user online.
+	ActedBy string
+	// AuthenticatedAt is when the user last proved who they are: at the login, by
+	// [Tracker.StepUp], or what a credential says of itself. Zero if unknown.
+	AuthenticatedAt time.Time
+	// Methods are how the user authenticated then, in the words of RFC 8176: "pwd", "otp", "hwk".
+	// The slice must not be modified.
+	Methods []string
 
 	// Address is the latest address that used the session, as far as Options.AddressMode keeps it.
 	// AddressSource says what it was read from. The zero Addr means unknown.
@@ -46,8 +61,16 @@ type Session struct {
 	// as activity; it lags by at most TouchInterval + FlushInterval.
 	LoginAt      time.Time
 	LastActivity time.Time
+	// LastSeen is the time of the latest sign of life: a request of any kind, or a connection that
+	// [Tracker.Hold] held. It is never before LastActivity, and moves no limit.
+	LastSeen time.Time
 	// ExpiresAt is LoginAt + Lifetime and never moves. It is zero if Lifetime is off.
 	ExpiresAt time.Time
+	// IdleTimeout is the session's own idle limit, in place of [Options.IdleTimeout]. Zero means
+	// that it has none of its own, and a negative value that it is never idle.
+	IdleTimeout time.Duration
+	// Remember says that the session's cookie outlives the browser.
+	Remember bool
 	// CredentialUntil is the latest known expiry of the credentials that a derived session was
 	// created from. It is zero if no expiry is known.
 	CredentialUntil time.Time
@@ -62,6 +85,24 @@ type Session struct {
 // Ended reports whether the session has been ended. A session past a time limit may not have been
 // ended yet: see [Tracker.WithinLimits].
 func (s Session) Ended() bool { return !s.LogoutAt.IsZero() }
+
+// idleLimit returns the idle limit that counts for the session, zero for none. usual is the one
+// of sessions without their own; slack is added to their own.
+func (s *Session) idleLimit(usual, slack time.Duration) time.Duration {
+	switch {
+	case s.IdleTimeout < 0:
+		return 0
+	case s.IdleTimeout == 0:
+		return usual
+	}
+	return s.IdleTimeout + min(slack, math.MaxInt64-s.IdleTimeout)
+}
+
+// idleAt reports whether the session has been without activity for its idle limit.
+func (s *Session) idleAt(now time.Time, usual, slack time.Duration) bool {
+	limit := s.idleLimit(usual, slack)
+	return limit > 0 && now.Sub(s.LastActivity) >= limit
+}
 
 // Record is a session as the store keeps it, with the hash of its secret. It is the only type that
 // contains the hash. The hash does not authenticate.
@@ -158,27 +199,63 @@ type sessionJSON struct {
 	EndReason    *EndReason `json:"endReason"`
 	EndedBy      *string    `json:"endedBy"`
 	ExpiresAt    *time.Time `json:"expiresAt"`
+
+	Client          string       `json:"client"`
+	Tenant          string       `json:"tenant"`
+	ActedBy         any          `json:"actedBy"`
+	AuthenticatedAt *time.Time   `json:"authenticatedAt"`
+	Methods         []string     `json:"methods"`
+	LastSeen        time.Time    `json:"lastSeen"`
+	IdleExpiresAt   *time.Time   `json:"idleExpiresAt"`
+	RememberMe      bool         `json:"rememberMe"`
+	Derived         bool         `json:"derived"`
+	AddressSource   string       `json:"addressSource"`
+	LoginAddress    *string      `json:"loginAddress"`
+	DeviceSource    DeviceSource `json:"deviceSource"`
+	Ambiguous       bool         `json:"ambiguous"`
+	DeviceFacts     deviceFacts  `json:"deviceFacts"`
 }
 
-// toJSON fills the JSON form. userID is the user's id as the host wants it
-// written; active is the Tracker's judgement.
-func (s Session) toJSON(userID any, active bool) sessionJSON {
+// deviceFacts is the JSON form of a device, word by word.
+type deviceFacts struct {
+	Browser        string `json:"browser"`
+	BrowserVersion string `json:"browserVersion"`
+	OS             string `json:"os"`
+	OSVersion      string `json:"osVersion"`
+	Brand          string `json:"brand"`
+	Model          string `json:"model"`
+	Family         string `json:"family"`
+}
+
+func (d Device) facts() deviceFacts {
+	return deviceFacts{d.Browser, d.BrowserVersion, d.OS, d.OSVersion, d.Brand, d.Model, d.Family()}
+}
+
+// toJSON fills the JSON form. userID writes a user's id as the host wants it; active is the
+// Tracker's judgement, and usual the idle limit of sessions without their own.
+func (s Session) toJSON(userID func(string) any, active bool, usual time.Duration) sessionJSON {
 	device := s.Device.result()
 	out := sessionJSON{
-		ID: s.Serial, UserID: userID, SessionID: s.ID,
+		ID: s.Serial, UserID: userID(s.UserID), SessionID: s.ID,
 		UserAgent: s.UserAgent, DeviceType: s.Device.Type,
 		Browser:  device.BrowserLabel(),
 		OS:       device.SystemLabel(),
 		Device:   device.ModelName(),
 		IsActive: active, LastActivity: s.LastActivity, LoginAt: s.LoginAt,
 		LogoutAt: timeOrNil(s.LogoutAt), ExpiresAt: timeOrNil(s.ExpiresAt),
+		Client: s.Client, Tenant: s.Tenant, AuthenticatedAt: timeOrNil(s.AuthenticatedAt),
+		Methods: append([]string{}, s.Methods...), LastSeen: s.LastSeen, RememberMe: s.Remember, Derived: s.Derived,
+		AddressSource: s.AddressSource, LoginAddress: addressOrNil(s.LoginAddress), IPAddress: addressOrNil(s.Address),
+		DeviceSource: s.Device.Source, Ambiguous: s.Device.Ambiguous, DeviceFacts: s.Device.facts(),
+	}
+	if s.ActedBy != "" {
+		out.ActedBy = userID(s.ActedBy)
+	}
+	if limit := s.idleLimit(usual, 0); limit > 0 && !s.Ended() {
+		out.IdleExpiresAt = timeOrNil(s.LastActivity.Add(limit))
 	}
 	if out.DeviceType == "" {
 		out.DeviceType = DeviceUnknown
-	}
-	if s.Address.IsValid() {
-		address := s.Address.String()
-		out.IPAddress = &address
 	}
 	if !s.Location.IsZero() {
 		out.Location = &s.Location
@@ -193,9 +270,17 @@ func (s Session) toJSON(userID any, active bool) sessionJSON {
 }
 
 // MarshalJSON writes the session as the HTTP API does. isActive is true until the session has been
-// ended. The result contains no credential.
+// ended, and idleExpiresAt is null without an idle limit of the session's own. The result contains no credential.
 func (s Session) MarshalJSON() ([]byte, error) {
-	return json.Marshal(s.toJSON(s.UserID, !s.Ended()))
+	return json.Marshal(s.toJSON(func(id string) any { return id }, !s.Ended(), 0))
+}
+
+func addressOrNil(a netip.Addr) *string {
+	if !a.IsValid() {
+		return nil
+	}
+	address := a.String()
+	return &address
 }
 
 func timeOrNil(t time.Time) *time.Time {

@@ -25,7 +25,7 @@ type Store interface {
 	// Create inserts a new session and answers with the row as stored. LoginAt
 	// and LastActivity are the store's time. In one transaction, and exactly
 	// under concurrent calls for the same user, it ends the session that
-	// n.Replaces names, applies n.Limit and inserts; when it fails nothing of it
+	// n.Replaces names and those of n.Ends, applies n.Limit and inserts; when it fails nothing of it
 	// has happened. The user is online from its return on. Where an [ErrUnavailable]
 	// leaves its outcome open, all of it may have happened, the ends by n.Replaces and
 	// n.Limit too; whoever ends the new session by its handle brings none of them back.
@@ -44,10 +44,12 @@ type Store interface {
 	// then by the user's id; within a user the latest session comes first.
 	List(ctx context.Context, q Query) (Page, error)
 
-	// Touch records activity and returns the handles of the batch that are alive, in any order.
-	// LastActivity only moves forward and never past the store's time. Ended and unknown sessions
-	// are skipped and not returned, so the caller learns of ends. A handle may occur twice; the
-	// later time counts. The users' presence moves too if it is behind by presenceStep or more.
+	// Touch records activity and signs of life, and returns the handles of the batch that are
+	// alive, in any order. LastActivity and LastSeen only move forward and never past the store's
+	// time. Ended and unknown sessions are skipped and not returned, so the caller learns of ends.
+	// A handle may occur twice; the later times count. The users' presence moves too if it is
+	// behind by presenceStep or more: with activity, and with what is seen of an Online touch. A
+	// session that an administrator acts in moves no presence.
 	// Overlapping batches in any order must not deadlock.
 	Touch(ctx context.Context, batch []TouchRecord, presenceStep time.Duration) ([]SessionID, error)
 
@@ -73,7 +75,9 @@ type Store interface {
 // NewSession is the argument of Create.
 type NewSession struct {
 	// Session has the ID, UserID, Derived, addresses, Location, UserAgent, ClientHints, Device and
-	// CredentialUntil. Its other fields are ignored.
+	// CredentialUntil, Client, Tenant, ActedBy, AuthenticatedAt, Methods, IdleTimeout and Remember.
+	// Its other fields are ignored. A zero AuthenticatedAt of a session that is not Derived
+	// becomes the store's time, and one that is later than that is cut to it.
 	Session Session
 	// SecretHash is SHA-256 of the secret; all zero if Session.Derived.
 	SecretHash [32]byte
@@ -89,10 +93,14 @@ type NewSession struct {
 	Replaces SessionID
 	// Limit is how many live sessions the user may have including this one; zero means any number.
 	// Sessions past ExpiresAt, or without activity for IdleTimeout (if that is not zero), do not
-	// count.
+	// count, nor do those that an administrator acts in. A session's own IdleTimeout counts in
+	// place of this one.
 	Limit       int
 	Policy      LimitPolicy
 	IdleTimeout time.Duration
+	// Ends names sessions of the same user to be ended as [ReasonUser] by that user, before Limit
+	// is applied. Ended and unknown ones, and those of other users, are skipped.
+	Ends []SessionID
 
 	// agent and hints are as the client sent them, for the classifier. Session has only what may be
 	// kept of them.
@@ -110,13 +118,18 @@ const (
 	EndOldest LimitPolicy = iota
 	// DenyNew refuses the new session with [ErrLimit].
 	DenyNew
+	// EndLeastActive ends the sessions with the oldest activity as [ReasonLimit].
+	EndLeastActive
 )
+
+func (p LimitPolicy) valid() bool { return p >= EndOldest && p <= EndLeastActive }
 
 // CreateResult is the result of Create.
 type CreateResult struct {
 	// Session is the new row; its LoginAt is the store's time.
 	Session Session
-	// Ended are the sessions that the call ended: the replaced one and those above the limit.
+	// Ended are the sessions that the call ended: the replaced one, those of Ends and those above
+	// the limit.
 	Ended []Session
 }
 
@@ -124,10 +137,27 @@ type CreateResult struct {
 // fail.
 type TouchRecord struct {
 	ID SessionID
+	// At is the time of an activity; zero if there was none.
 	At time.Time
+	// Seen is the time of a sign of life that is no activity; zero if there was none. An activity
+	// is a sign of life by itself.
+	Seen time.Time
+	// Online says that Seen makes the user online, as activity does: somebody holds a connection.
+	Online bool
 	// Serial is the session's Serial if the caller knows it, else zero. It selects no row: a store
 	// may use it to write neighbouring rows together.
 	Serial int64
+}
+
+// merge adds another touch of the same session. The later times count.
+func (t *TouchRecord) merge(o TouchRecord) {
+	if o.At.After(t.At) {
+		t.At = o.At
+	}
+	if o.Seen.After(t.Seen) {
+		t.Seen = o.Seen
+	}
+	t.Online = t.Online || o.Online
 }
 
 // bySerials orders touches like the rows of the table, so that each page is visited once.

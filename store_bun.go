@@ -196,7 +196,8 @@ const sessionColumns = `s.id, s.session_id, s.user_id, s.derived, s.ip_address, 
 s.country_code, s.country, s.region, s.city, s.login_ip_address, s.login_ip_source,
 s.user_agent, s.client_hints, s.device_type, s.device_source, s.device_ambiguous,
 s.browser, s.browser_version, s.os, s.os_version, s.brand, s.model,
-s.login_at, s.last_activity, s.expires_at, s.credential_until, s.logout_at, s.end_reason, s.ended_by`
+s.login_at, s.last_activity, s.expires_at, s.credential_until, s.logout_at, s.end_reason, s.ended_by,
+s.client, s.tenant, s.acted_by, s.authenticated_at, s.methods, s.last_seen, s.idle_timeout, s.remember`
 
 // bunRow is a row of user_sessions, with columns that some queries add. NULL is read as the zero
 // value.
@@ -236,6 +237,15 @@ type bunRow struct {
 	EndReason       string    `bun:"end_reason"`
 	EndedBy         string    `bun:"ended_by"`
 
+	Client          string    `bun:"client"`
+	Tenant          string    `bun:"tenant"`
+	ActedBy         string    `bun:"acted_by"`
+	AuthenticatedAt time.Time `bun:"authenticated_at"`
+	Methods         string    `bun:"methods"` // words with spaces between
+	LastSeen        time.Time `bun:"last_seen"`
+	IdleTimeout     int64     `bun:"idle_timeout"` // microseconds; 0 for none of its own, -1 for never idle
+	Remember        bool      `bun:"remember"`
+
 	Now     time.Time `bun:"now"`     // the store's time
 	Standby bool      `bun:"standby"` // the server is a standby and must not be used
 	Seen    time.Time `bun:"seen"`    // the user's presence
@@ -253,7 +263,32 @@ func (r *bunRow) session() Session {
 		LoginAt: utc(r.LoginAt), LastActivity: utc(r.LastActivity), ExpiresAt: utc(r.ExpiresAt),
 		CredentialUntil: utc(r.CredentialUntil), LogoutAt: utc(r.LogoutAt),
 		EndReason: EndReason(r.EndReason), EndedBy: r.EndedBy,
+		Client: r.Client, Tenant: r.Tenant, ActedBy: r.ActedBy, AuthenticatedAt: utc(r.AuthenticatedAt),
+		Methods: methodsOf(r.Methods), LastSeen: latestOf(utc(r.LastSeen), utc(r.LastActivity)), IdleTimeout: idleOf(r.IdleTimeout), Remember: r.Remember,
 	}
+}
+
+func latestOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// idleColumn is a session's own idle limit as a column has it, in microseconds.
+func idleColumn(d time.Duration) int64 {
+	if d < 0 {
+		return -1
+	}
+	return postgres.Micros(d)
+}
+
+// idleOf is the inverse of idleColumn.
+func idleOf(us int64) time.Duration {
+	if us < 0 {
+		return -1
+	}
+	return time.Duration(us) * time.Microsecond
 }
 
 func (r *bunRow) device() Device {

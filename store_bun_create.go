@@ -9,15 +9,19 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"github.com/sessiontrack/sessiontrack/internal/postgres"
 )
 
-// createSQL calls the function of migration 0005, which does it all in one round trip.
+// createSQL calls the function of migration 0006, which does it all in one round trip.
 const createSQL = `SELECT c.outcome, c.reason, ` + sessionColumns + `
-FROM ?(schema)sessiontrack_create(?0::jsonb, ?1, ?2, ?3, ?4, ?5, ?6::timestamptz, ?7, ` + postgres.LockKey + `?9),
+FROM ?(schema)sessiontrack_create(?0::jsonb, ?1, ?2, ?10::text[], ?3, ?4, ?5, ?6::timestamptz, ?7, ` + postgres.LockKey + `?9),
 	?8) AS c,
 	LATERAL jsonb_populate_record(NULL::?(schema)user_sessions, c.session) AS s`
+
+// bunPolicies are the policies as the function knows them.
+var bunPolicies = [...]string{EndOldest: "oldest", DenyNew: "deny", EndLeastActive: "least"}
 
 // bunCreated is a row of createSQL's answer. The columns of a session are NULL where there
 // is none.
@@ -49,8 +53,9 @@ func (s *BunStore) Create(ctx context.Context, n NewSession) (CreateResult, erro
 	limit := transactionTimeout + s.db.Slack
 	patience := limit * 3 / 4 // the server gives up before the caller does: the outcome is then known
 	ask := func(ctx context.Context, db bun.IDB) (rows []bunCreated, err error) {
-		err = db.NewRaw(createSQL, string(document), postgres.Micros(n.Lifetime), replaces, n.Limit, n.Policy == DenyNew,
-			postgres.Micros(n.IdleTimeout), issued, postgres.IDSpace, patience.Milliseconds(), n.Session.UserID).Scan(ctx, &rows)
+		err = db.NewRaw(createSQL, string(document), postgres.Micros(n.Lifetime), replaces, n.Limit, bunPolicies[n.Policy],
+			postgres.Micros(n.IdleTimeout), issued, postgres.IDSpace, patience.Milliseconds(), n.Session.UserID,
+			pgdialect.Array(handles(n.Ends))).Scan(ctx, &rows)
 		return rows, err
 	}
 	rows, err := s.create(ctx, limit, ask)
@@ -83,7 +88,7 @@ func (s *BunStore) create(
 }
 
 // createdOf reads the answer: the ended sessions in the order of their reasons, the
-// replaced one first, then of their serials.
+// replaced one first, then those that were chosen, then of their serials.
 func createdOf(rows []bunCreated) (created CreateResult, err error) {
 	for i := range rows {
 		switch r := &rows[i]; r.Outcome {
@@ -100,10 +105,13 @@ func createdOf(rows []bunCreated) (created CreateResult, err error) {
 		}
 	}
 	slices.SortFunc(created.Ended, func(a, b Session) int {
-		return cmp.Or(-cmp.Compare(a.EndReason, b.EndReason), cmp.Compare(a.Serial, b.Serial))
+		return cmp.Or(cmp.Compare(endOrder[a.EndReason], endOrder[b.EndReason]), cmp.Compare(a.Serial, b.Serial))
 	})
 	return created, nil
 }
+
+// endOrder is the order of a sign-in's ends.
+var endOrder = map[EndReason]int{ReasonReplacement: 1, ReasonUser: 2, ReasonLimit: 3}
 
 // bunColumns are the columns of a new row, as JSON.
 type bunColumns struct {
@@ -134,6 +142,14 @@ type bunColumns struct {
 	Model           string `json:"model"`
 
 	CredentialUntil *time.Time `json:"credential_until"`
+
+	Client          string     `json:"client"`
+	Tenant          string     `json:"tenant"`
+	ActedBy         string     `json:"acted_by"`
+	AuthenticatedAt *time.Time `json:"authenticated_at"`
+	Methods         string     `json:"methods"`
+	IdleTimeout     int64      `json:"idle_timeout"`
+	Remember        bool       `json:"remember"`
 }
 
 func newBunColumns(n *NewSession) bunColumns {
@@ -150,6 +166,8 @@ func newBunColumns(n *NewSession) bunColumns {
 		OS: shortColumn(d.OS), OSVersion: shortColumn(d.OSVersion),
 		Brand: shortColumn(d.Brand), Model: shortColumn(d.Model),
 		CredentialUntil: columnTimeOrNull(a.CredentialUntil),
+		Client:          a.Client, Tenant: a.Tenant, ActedBy: a.ActedBy, AuthenticatedAt: columnTimeOrNull(a.AuthenticatedAt),
+		Methods: methodsColumn(a.Methods), IdleTimeout: idleColumn(a.IdleTimeout), Remember: a.Remember,
 	}
 	if n.SecretHash != ([32]byte{}) {
 		hash := `\x` + hex.EncodeToString(n.SecretHash[:])
@@ -193,9 +211,20 @@ func setOffline(ctx context.Context, tx bun.Tx, users []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "DELETE FROM ?(schema)user_presence AS p WHERE p.user_id IN (?) AND "+
-		"(SELECT 1 FROM ?(schema)user_sessions AS s WHERE s.user_id >= p.user_id AND s.user_id <= p.user_id AND "+
-		"s.logout_at IS NULL "+
-		"ORDER BY s.user_id, s.id LIMIT 1) IS NULL", bun.List(users))
+	_, err = tx.ExecContext(ctx, offlineSQL, bun.List(users))
 	return err
 }
+
+// offlineSQL deletes the presence of users without a live session. Of those who have only sessions
+// that administrators act in, it sets it to the first microsecond of all. Each row is changed once.
+const offlineSQL = `WITH live AS MATERIALIZED (
+	SELECT p.user_id, (SELECT 1 FROM ?(schema)user_sessions AS s WHERE s.user_id >= p.user_id AND s.user_id <= p.user_id
+			AND s.logout_at IS NULL ORDER BY s.user_id, s.id LIMIT 1) IS NULL AS gone,
+		(SELECT 1 FROM ?(schema)user_sessions AS s WHERE s.user_id >= p.user_id AND s.user_id <= p.user_id
+			AND s.logout_at IS NULL AND s.acted_by = '' ORDER BY s.user_id, s.id LIMIT 1) IS NULL AS acted
+	FROM ?(schema)user_presence AS p WHERE p.user_id IN (?0)
+), gone AS (
+	DELETE FROM ?(schema)user_presence AS p USING live AS l WHERE p.user_id = l.user_id AND l.gone
+)
+UPDATE ?(schema)user_presence AS p SET last_activity = '1970-01-01 00:00:00.000001Z'
+FROM live AS l WHERE p.user_id = l.user_id AND l.acted AND NOT l.gone`

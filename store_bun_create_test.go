@@ -75,7 +75,8 @@ func TestSignInBringsItsOwnBounds(t *testing.T) {
 	_, err = tx.ExecContext(ctx, `SELECT * FROM sessiontrack_create('{"session_id": "x", "user_id": "1", "derived": false, "ip_address": "",
 		"ip_source": "", "country_code": "", "country": "", "region": "", "city": "", "login_ip_address": "", "login_ip_source": "",
 		"user_agent": "", "client_hints": "", "device_type": "", "device_source": "", "device_ambiguous": false, "browser": "",
-		"browser_version": "", "os": "", "os_version": "", "brand": "", "model": ""}', 0, '', 0, false, 0, NULL, 0, 0, 1234)`)
+		"browser_version": "", "os": "", "os_version": "", "brand": "", "model": "", "client": "", "tenant": "", "acted_by": "",
+		"methods": "", "idle_timeout": 0, "remember": false}', 0, '', '{}', 0, 'oldest', 0, NULL, 0, 0, 1234)`)
 	require.NoError(t, err)
 	require.NoError(t, tx.NewRaw("SELECT current_setting('synchronous_commit'), current_setting('lock_timeout')").Scan(ctx, &durable, &wait))
 	assert.Equal(t, []string{"on", "1234ms"}, []string{durable, wait})

@@ -96,7 +96,7 @@ func (c *bunCriteria) empty() bool {
 }
 
 // timed reports whether the selection is by a time limit and not by a name.
-func (c *bunCriteria) timed() bool { return c.IdleFor > 0 || c.Expired }
+func (c *bunCriteria) timed() bool { return c.IdleFor > 0 || c.PastIdle || c.Expired }
 
 // bound finds the range of a walk.
 func bound(ctx context.Context, tx bun.Tx, c Criteria, now time.Time) (*bunCriteria, error) {
@@ -154,7 +154,12 @@ func (c *bunCriteria) narrowTime(q bun.QueryBuilder) bun.QueryBuilder {
 		}
 		q = (&bunFilter{Filter: *c.Filter, idle: c.IdleTimeout, asOf: asOf}).narrow(q)
 	}
-	if c.IdleFor > 0 {
+	switch {
+	case c.PastIdle:
+		limit := "CASE WHEN s.idle_timeout > 0 THEN s.idle_timeout + ? WHEN s.idle_timeout = 0 THEN nullif(?, 0) END"
+		q = q.Where("s.last_activity <= ?::timestamptz - ("+limit+") * interval '1 microsecond'", c.now,
+			postgres.Micros(c.Slack), postgres.Micros(c.IdleFor))
+	case c.IdleFor > 0:
 		q = q.Where("s.last_activity <= ?", columnTime(c.now.Add(-c.IdleFor)))
 	}
 	if c.Expired {
@@ -200,6 +205,8 @@ const purgeSQL = `WITH due AS MATERIALIZED (
 		device_type = '', device_source = '', device_ambiguous = false,
 		browser = '', browser_version = '', os = '', os_version = '', brand = '', model = '',
 		login_at = NULL, last_activity = NULL, created_at = NULL, expires_at = NULL, ended_by = '',
+		client = '', tenant = '', acted_by = '', authenticated_at = NULL, methods = '', last_seen = NULL, remember = false,
+		renewed_at = NULL,
 		updated_at = clock_timestamp()
 	WHERE s.id = ANY(ARRAY(SELECT id FROM due WHERE remember)) RETURNING 1
 ) SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM blank)`

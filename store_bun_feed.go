@@ -34,10 +34,10 @@ func (s *BunStore) EndedSince(ctx context.Context, since time.Time, limit int) (
 		return EndedPage{}, bunFailed("ended since", err)
 	}
 	page := EndedPage{Now: utc(groups[0].Now)}
-	page.Ended = endedOf(groups)
-	if page.More = len(page.Ended) > limit; page.More {
-		page.Ended = page.Ended[:limit]
-	}
+	var moreEnded, moreRenewed bool
+	page.Ended, moreEnded = firstOf(endedOf(groups), limit)
+	page.Renewed, moreRenewed = firstOf(renewedOf(groups), limit)
+	page.More = moreEnded || moreRenewed
 	return page, nil
 }
 
@@ -59,11 +59,15 @@ func (s *BunStore) readEnds(ctx context.Context, read func(bun.Conn) (standby bo
 // of rows would cost the replica that reads them several times as much.
 const endedSQL = `SELECT statement_timestamp() AS now, pg_is_in_recovery() AS standby, g.* FROM (SELECT 1) AS one
 	LEFT JOIN (
-	SELECT e.logout_at, e.end_reason, e.ended_by, string_agg(e.session_id, ' ' ORDER BY e.id) AS ids
+	SELECT e.logout_at, e.end_reason, e.ended_by, false AS renewed, string_agg(e.session_id, ' ' ORDER BY e.id) AS ids
 	FROM (
 		SELECT s.id, s.session_id, s.logout_at, s.end_reason, s.ended_by FROM ?(schema)user_sessions AS s
-		WHERE s.logout_at > ? AND s.logout_at < 'infinity' ORDER BY s.logout_at, s.id LIMIT ?
+		WHERE s.logout_at > ?0 AND s.logout_at < 'infinity' ORDER BY s.logout_at, s.id LIMIT ?1
 	) AS e GROUP BY e.logout_at, e.end_reason, e.ended_by
+	UNION ALL (
+		SELECT s.renewed_at, NULL, '', true, s.session_id FROM ?(schema)user_sessions AS s
+		WHERE s.renewed_at > ?0 AND s.renewed_at < 'infinity' ORDER BY s.renewed_at LIMIT ?1
+	)
 ) AS g ON true ORDER BY g.logout_at`
 
 // endedGroup is a row of endedSQL. If nothing has ended, there is one empty row.
@@ -74,12 +78,13 @@ type endedGroup struct {
 	LogoutAt  time.Time `bun:"logout_at"`
 	EndReason string    `bun:"end_reason"`
 	EndedBy   string    `bun:"ended_by"`
-	IDs       string    `bun:"ids"` // handles separated by spaces
+	Renewed   bool      `bun:"renewed"` // a change of the secret at LogoutAt, and no end
+	IDs       string    `bun:"ids"`     // handles separated by spaces
 }
 
 func endedOf(groups []endedGroup) (ended []EndedSession) {
 	for _, g := range groups {
-		if g.LogoutAt.IsZero() {
+		if g.LogoutAt.IsZero() || g.Renewed {
 			continue
 		}
 		s := EndedSession{LogoutAt: utc(g.LogoutAt), EndReason: EndReason(g.EndReason), EndedBy: g.EndedBy}
@@ -91,12 +96,28 @@ func endedOf(groups []endedGroup) (ended []EndedSession) {
 	return ended
 }
 
+// renewedOf returns the sessions whose secret has changed.
+func renewedOf(groups []endedGroup) (renewed []RenewedSession) {
+	for _, g := range groups {
+		if g.Renewed {
+			renewed = append(renewed, RenewedSession{SessionID(g.IDs), utc(g.LogoutAt)})
+		}
+	}
+	return renewed
+}
+
+// firstOf cuts a list, and reports whether it had to.
+func firstOf[T any](list []T, limit int) ([]T, bool) {
+	return list[:min(len(list), limit)], len(list) > limit
+}
+
 // These are the parts of an answer, as values of a column.
 const (
 	partEnded = iota + 1
 	partBegun
 	partSeen
 	partUsers
+	partRenewed
 )
 
 // bunChange is a row of the answer: a session, or a user.
@@ -105,10 +126,12 @@ type bunChange struct {
 	Part     int  `bun:"part"`
 	Sessions int  `bun:"sessions"`
 	Standby  bool `bun:"standby"`
+
+	RenewedAt time.Time `bun:"renewed_at"`
 }
 
 // noSession fills a session's columns in the rows of users.
-const noSession = `NULL::bigint AS id, NULL AS session_id, u.user_id, false AS derived, NULL AS ip_address,
+const noSession = `NULL::timestamptz AS renewed_at, NULL::bigint AS id, NULL AS session_id, u.user_id, false AS derived, NULL AS ip_address,
 	NULL AS ip_source,
 NULL AS country_code, NULL AS country, NULL AS region, NULL AS city, NULL AS login_ip_address,
 	NULL AS login_ip_source,
@@ -116,7 +139,9 @@ NULL AS user_agent, NULL AS client_hints, NULL AS device_type, NULL AS device_so
 NULL AS browser, NULL AS browser_version, NULL AS os, NULL AS os_version, NULL AS brand, NULL AS model,
 NULL::timestamptz AS login_at, u.last_activity, NULL::timestamptz AS expires_at,
 	NULL::timestamptz AS credential_until,
-NULL::timestamptz AS logout_at, NULL AS end_reason, NULL AS ended_by`
+NULL::timestamptz AS logout_at, NULL AS end_reason, NULL AS ended_by,
+NULL AS client, NULL AS tenant, NULL AS acted_by, NULL::timestamptz AS authenticated_at, NULL AS methods,
+NULL::timestamptz AS last_seen, 0::bigint AS idle_timeout, false AS remember`
 
 // ChangesSince implements [ChangeFeed] with one statement. Each part reads a range of an index.
 func (s *BunStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, error) {
@@ -149,12 +174,13 @@ func (s *BunStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes, er
 func (s *BunStore) changeParts(q *ChangeQuery) (parts []*bun.SelectQuery) {
 	sessions := func(part int, column string, since time.Time) {
 		parts = append(parts, s.db.NewSelect().TableExpr("?(schema)user_sessions AS s").
-			ColumnExpr("? AS part, 0::bigint AS sessions, "+sessionColumns, part).
+			ColumnExpr("? AS part, 0::bigint AS sessions, s.renewed_at, "+sessionColumns, part).
 			Where("s.?0 > ?1 AND s.?0 < 'infinity'", bun.Ident(column), columnTime(since)).
 			OrderExpr("s.?, s.id", bun.Ident(column)).Limit(int64(q.Limit)+1))
 	}
 	if !q.Ended.IsZero() {
 		sessions(partEnded, "logout_at", q.Ended)
+		sessions(partRenewed, "renewed_at", q.Ended)
 	}
 	if !q.Begun.IsZero() {
 		sessions(partBegun, "login_at", q.Begun)
@@ -174,7 +200,7 @@ func (s *BunStore) changeParts(q *ChangeQuery) (parts []*bun.SelectQuery) {
 	if users := slices.DeleteFunc(slices.Clone(q.Users), func(id string) bool { return !text.Valid(id) }); len(users) > 0 {
 		parts = append(parts, s.db.NewSelect().TableExpr("?(schema)user_presence AS u").
 			ColumnExpr("? AS part, (SELECT count(*) FROM ?(schema)user_sessions AS s WHERE s.user_id = u.user_id AND "+
-				"s.logout_at IS NULL) AS sessions, "+noSession, partUsers).
+				"s.logout_at IS NULL AND s.acted_by = '') AS sessions, "+noSession, partUsers).
 			Where("u.user_id = ANY(?::text[])", pgdialect.Array(users)))
 	}
 	return parts
@@ -193,11 +219,15 @@ func changesOf(rows []bunChange, limit int) (c Changes) {
 			c.Begun = append(c.Begun, r.session())
 		case partSeen:
 			c.Seen = append(c.Seen, user)
+		case partRenewed:
+			c.Renewed = append(c.Renewed, RenewedSession{ID: SessionID(r.ID), At: utc(r.RenewedAt)})
 		case partUsers:
 			c.Users = append(c.Users, user)
 		}
 	}
 	c.Ended, c.MoreEnded = cut(c.Ended, limit, func(s *Session) time.Time { return s.LogoutAt })
+	renewed, more := firstOf(c.Renewed, limit)
+	c.Renewed, c.MoreEnded = renewed, c.MoreEnded || more
 	c.Begun, c.MoreBegun = cut(c.Begun, limit, func(s *Session) time.Time { return s.LoginAt })
 	slices.SortFunc(c.Seen, func(a, b OnlineUser) int {
 		return cmp.Or(b.LastActivity.Compare(a.LastActivity), cmp.Compare(a.UserID, b.UserID))

@@ -43,14 +43,22 @@ func (f *bunFilter) now() schema.QueryWithArgs {
 	return schema.SafeQuery("?::timestamptz", []any{columnTime(f.asOf)})
 }
 
+// ownIdle is a session's idle limit in microseconds; the limit of sessions without their own follows
+// it. A limit that is not positive is none. notIdle is the condition that a session is not idle at a
+// time.
+const (
+	ownIdle = `(CASE s.idle_timeout WHEN 0 THEN `
+
+	notIdle = `(` + ownIdle + `?1 ELSE s.idle_timeout END) <= 0 OR s.last_activity > ?0 -
+		` + ownIdle + `?1 ELSE s.idle_timeout END) * interval '1 microsecond')`
+)
+
 // narrow adds every condition.
 func (f *bunFilter) narrow(q bun.QueryBuilder) bun.QueryBuilder {
 	switch f.state() {
 	case StateActive:
 		q = q.Where("s.is_active").Where("(s.expires_at IS NULL OR s.expires_at > ?)", f.now())
-		if f.idle > 0 {
-			q = q.Where("s.last_activity > ? - ? * interval '1 microsecond'", f.now(), postgres.Micros(f.idle))
-		}
+		q = q.Where(notIdle, f.now(), postgres.Micros(f.idle))
 	case stateLive:
 		q = q.Where("s.is_active")
 	case StateEnded:

@@ -2,8 +2,6 @@ package sessiontrack
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/calendar"
@@ -26,10 +24,20 @@ const (
 		`?2) AS recently_active`
 )
 
+// givenColumns are the counts of users that the caller knows already, the sixth to the eighth
+// argument. Those that are NULL are counted.
+const givenColumns = `coalesce(?5::integer, (` + onlineUsers + `?0)) AS very_active,
+	coalesce(?6::integer, (` + onlineUsers + `?1)) AS online,
+	coalesce(?7::integer, (` + onlineUsers + `?2)) AS recently_active`
+
+// notIdleStats is notIdle with the idle timeout as the fourth argument.
+const notIdleStats = `(` + ownIdle + `?3 ELSE s.idle_timeout END) <= 0 OR s.last_activity > statement_timestamp() -
+	` + ownIdle + `?3 ELSE s.idle_timeout END) * interval '1 microsecond')`
+
 // activeColumn counts the active sessions exactly. The fourth argument is the idle timeout.
-const activeColumn = `(SELECT count(*) FROM ?(schema)user_sessions WHERE logout_at IS NULL
+const activeColumn = `(SELECT count(*) FROM ?(schema)user_sessions AS s WHERE logout_at IS NULL
 	AND (expires_at IS NULL OR expires_at > statement_timestamp())
-	AND (?3 = 0 OR last_activity > statement_timestamp() - ?3 * interval '1 microsecond')) AS sessions`
+	AND ` + notIdleStats + `) AS sessions`
 
 // latestSQL returns the latest sample and the store's time. It returns the time also without a
 // sample.
@@ -53,12 +61,12 @@ WHERE at >= ? ORDER BY online DESC, at LIMIT 1`
 const sampleSQL = `WITH live AS MATERIALIZED (
 	SELECT CASE WHEN device_type = '' THEN 'unknown' WHEN device_type = ANY(?4::text[]) THEN device_type
 		ELSE 'other' END AS kind, count(*) AS n
-	FROM ?(schema)user_sessions WHERE logout_at IS NULL AND (expires_at IS NULL OR expires_at > statement_timestamp())
-		AND (?3 = 0 OR last_activity > statement_timestamp() - ?3 * interval '1 microsecond') GROUP BY 1
+	FROM ?(schema)user_sessions AS s WHERE logout_at IS NULL AND (expires_at IS NULL OR expires_at > statement_timestamp())
+		AND ` + notIdleStats + ` GROUP BY 1
 )
 INSERT INTO ?(schema)online_samples AS o (at, taken_at, very_active, online, recently_active, sessions, devices)
 SELECT date_trunc('minute', statement_timestamp(), 'UTC'), statement_timestamp(),
-	` + onlineColumns + `,
+	` + givenColumns + `,
 	(SELECT coalesce(sum(n), 0) FROM live),
 	ARRAY(SELECT coalesce((SELECT n FROM live WHERE kind = t.name), 0)
 		FROM unnest(?4::text[]) WITH ORDINALITY AS t(name, place) ORDER BY t.place)
@@ -152,14 +160,13 @@ func (s *BunStore) Sample(ctx context.Context, q StatsQuery) (Sample, bool, erro
 // takeSample counts, or returns the sample of this minute.
 func takeSample(ctx context.Context, tx bun.Tx, q StatsQuery) (Sample, bool, error) {
 	w, idle := q.Windows, postgres.Micros(q.IdleTimeout)
-	statement := sampleSQL
+	var counted [3]*int // NULL: count
 	if c := q.Online; c != nil {
-		counted := fmt.Sprintf("%d AS very_active, %d AS online, %d AS recently_active", c[0], c[1], c[2])
-		statement = strings.Replace(sampleSQL, onlineColumns, counted, 1)
+		counted = [3]*int{&c[0], &c[1], &c[2]}
 	}
 	var rows []bunCounts
-	err := tx.NewRaw(statement, postgres.Micros(w[0]), postgres.Micros(w[1]), postgres.Micros(w[2]), idle,
-		pgdialect.Array(deviceTypes[:])).Scan(ctx, &rows)
+	err := tx.NewRaw(sampleSQL, postgres.Micros(w[0]), postgres.Micros(w[1]), postgres.Micros(w[2]), idle,
+		pgdialect.Array(deviceTypes[:]), counted[0], counted[1], counted[2]).Scan(ctx, &rows)
 	if err == nil && len(rows) > 0 {
 		return rows[0].sample(), true, nil
 	}

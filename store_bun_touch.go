@@ -19,14 +19,21 @@ import (
 // Queries by name use is_active and not logout_at IS NULL. No index has that predicate, so the
 // index of handles is the only candidate. Without statistics a planner expects that one row in 200
 // is live, and would read all of them for a batch.
+//
+// last_seen is written only for a sign of life that is no activity, and reads as last_activity where
+// that is later. The log of an update holds all bytes from the first that has changed to the last, so
+// writing both would cost a quarter more.
 const touchSQL = `WITH l AS (
-	SELECT s.id, v.at FROM ?(schema)user_sessions AS s
-	JOIN unnest(?::text[], ?::timestamptz[]) AS v(session_id, at) ON v.session_id = s.session_id
+	SELECT s.id, v.at, v.seen, v.online FROM ?(schema)user_sessions AS s
+	JOIN unnest(?::text[], ?::timestamptz[], ?::timestamptz[], ?::boolean[]) AS v(session_id, at, seen, online)
+		ON v.session_id = s.session_id
 	WHERE s.is_active ORDER BY s.id FOR NO KEY UPDATE OF s
 )
-UPDATE ?(schema)user_sessions AS s SET last_activity = greatest(s.last_activity, least(l.at, clock_timestamp()))
+UPDATE ?(schema)user_sessions AS s SET last_activity = greatest(s.last_activity, least(l.at, clock_timestamp())),
+	last_seen = CASE WHEN l.seen > 'epoch' THEN greatest(s.last_seen, least(l.seen, clock_timestamp())) ELSE s.last_seen END
 FROM l WHERE s.id = l.id AND s.is_active
-RETURNING s.session_id, s.user_id, s.last_activity`
+RETURNING s.session_id, s.user_id, s.acted_by,
+	CASE WHEN l.online THEN greatest(s.last_seen, s.last_activity) ELSE s.last_activity END AS last_activity`
 
 // presenceSQL moves the users of touched sessions forward, in their order. It first leaves out
 // users who are not behind by a step, because a conflict that changes nothing would still lock and
@@ -51,9 +58,10 @@ func (s *BunStore) Touch(ctx context.Context, batch []TouchRecord, presenceStep 
 		if _, ok := parseHandle(t.ID); !ok {
 			continue // not a valid handle; it must not make the batch fail
 		}
-		if known, again := latest[t.ID]; !again || t.At.After(known.At) {
-			latest[t.ID] = t
+		if known, again := latest[t.ID]; again {
+			t.merge(known)
 		}
+		latest[t.ID] = t
 	}
 	// Rows are stored by Serial. In that order a transaction visits few pages, each once; each
 	// visit of a page writes a log record to prune it.
@@ -71,18 +79,20 @@ func (s *BunStore) Touch(ctx context.Context, batch []TouchRecord, presenceStep 
 
 // touch writes one batch: sessions first, then their users.
 func (s *BunStore) touch(ctx context.Context, batch []TouchRecord, step time.Duration) ([]SessionID, error) {
-	names, times := make([]string, len(batch)), make([]time.Time, len(batch))
+	names, online := make([]string, len(batch)), make([]bool, len(batch))
+	times, seen := make([]time.Time, len(batch)), make([]time.Time, len(batch))
 	for i, t := range batch {
-		names[i], times[i] = string(t.ID), columnTime(t.At)
+		names[i], times[i], seen[i], online[i] = string(t.ID), columnTime(t.At), columnTime(t.Seen), t.Online
 	}
 	var rows []bunRow
 	err := s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
-		err := tx.NewRaw(touchSQL, pgdialect.Array(names), pgdialect.Array(times)).Scan(ctx, &rows)
+		err := tx.NewRaw(touchSQL, pgdialect.Array(names), pgdialect.Array(times), pgdialect.Array(seen),
+			pgdialect.Array(online)).Scan(ctx, &rows)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		users, seen := presenceOf(rows)
-		_, err = tx.ExecContext(ctx, presenceSQL, pgdialect.Array(users), pgdialect.Array(seen), postgres.Micros(step))
+		users, latest := presenceOf(rows)
+		_, err = tx.ExecContext(ctx, presenceSQL, pgdialect.Array(users), pgdialect.Array(latest), postgres.Micros(step))
 		return err
 	})
 	alive := make([]SessionID, len(rows))
@@ -92,11 +102,12 @@ func (s *BunStore) touch(ctx context.Context, batch []TouchRecord, step time.Dur
 	return alive, err
 }
 
-// presenceOf returns each user once, with the latest activity of the rows.
+// presenceOf returns each user once, with the latest time of the rows. An administrator's session
+// in the place of a user moves no presence.
 func presenceOf(rows []bunRow) (users []string, seen []time.Time) {
 	latest := make(map[string]time.Time, len(rows))
 	for _, row := range rows {
-		if row.LastActivity.After(latest[row.UserID]) {
+		if row.ActedBy == "" && row.LastActivity.After(latest[row.UserID]) {
 			latest[row.UserID] = row.LastActivity
 		}
 	}
@@ -204,4 +215,31 @@ func (s *BunStore) Describe(ctx context.Context, batch []SessionUpdate) error {
 		}
 	}
 	return nil
+}
+
+// renewSQL changes the secret of a live session that has the old one.
+const renewSQL = `UPDATE ?(schema)user_sessions AS s SET secret_hash = ?2, methods = ?3, authenticated_at = clock_timestamp(),
+	renewed_at = clock_timestamp(), updated_at = clock_timestamp()
+WHERE s.session_id = ?0 AND s.is_active AND s.secret_hash = ?1 RETURNING ` + sessionColumns
+
+// Renew implements [Renewer].
+func (s *BunStore) Renew(ctx context.Context, r Renewal) (Session, error) {
+	if err := r.Check(); err != nil {
+		return Session{}, err
+	}
+	var rows []bunRow
+	err := s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+		err := tx.NewRaw(renewSQL, string(r.ID), r.OldHash[:], r.NewHash[:], methodsColumn(r.Methods)).Scan(ctx, &rows)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		return notify(ctx, tx)
+	})
+	if err == nil && len(rows) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Session{}, bunFailed("renew", err)
+	}
+	return rows[0].session(), nil
 }

@@ -2,10 +2,7 @@ package sessiontrack
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
 // The optional capabilities of a Store, each of them useful by itself. A Tracker finds
@@ -52,10 +49,38 @@ func endedSession(s Session) EndedSession {
 // EndedPage is one page of the feed.
 type EndedPage struct {
 	Ended []EndedSession
+	// Renewed are the live sessions whose secret has changed since then, if the store is a
+	// [Renewer], in any order and at most limit.
+	Renewed []RenewedSession
 	// Now is the store's time before it read the rows.
 	Now time.Time
 	// More says that limit cut the answer.
 	More bool
+}
+
+// Renewer changes the secret of a session. Without it [Tracker.StepUp] fails.
+type Renewer interface {
+	// Renew replaces the secret of a live session, stamps AuthenticatedAt with the store's time and
+	// sets Methods. It returns the session as it is now. Everything else stays: handle, age and
+	// limits. The ended feed reports the session in EndedPage.Renewed and Changes.Renewed. The
+	// error is [ErrNotFound] if no live session has that handle and r.OldHash: a secret that was
+	// replaced already renews nothing.
+	Renew(ctx context.Context, r Renewal) (Session, error)
+}
+
+// Renewal is the argument of Renew.
+type Renewal struct {
+	ID SessionID
+	// OldHash and NewHash are SHA-256 of the old and the new secret. Neither is all zero.
+	OldHash, NewHash [32]byte
+	// Methods are how the user authenticated now; see [Session].Methods.
+	Methods []string
+}
+
+// RenewedSession is the feed's data about a session whose secret has changed.
+type RenewedSession struct {
+	ID SessionID
+	At time.Time
 }
 
 // OnlineReader counts and lists online users. Without it a Tracker lists all live sessions for each
@@ -235,6 +260,9 @@ type Changes struct {
 	Ended, Begun []Session
 	// MoreEnded and MoreBegun say that the limit cut them.
 	MoreEnded, MoreBegun bool
+	// Renewed are as EndedPage.Renewed, for ChangeQuery.Ended. MoreEnded says that they were cut,
+	// too.
+	Renewed []RenewedSession
 	// Seen are users with their presence as LastActivity, which moves in steps. They have no count
 	// of sessions.
 	Seen []OnlineUser
@@ -243,155 +271,4 @@ type Changes struct {
 	Users []OnlineUser
 	// Now is the store's time before it read the rows.
 	Now time.Time
-}
-
-// These are the bounds of the Store contract. Both built-in stores call the Check methods first,
-// and other stores should do the same, so that a caller's mistake causes the same error everywhere.
-// Each error names the field and its bound, and never wraps [ErrUnavailable].
-
-const (
-	// maxPage is the largest page of a list.
-	maxPage = 100
-	// feedLimit is the most that one poll of a feed returns of each kind. With more ends than that
-	// it is cheaper for a Tracker to empty its cache.
-	feedLimit = 10_000
-)
-
-// unavailable wraps the cause of a call that could not be carried out.
-func unavailable(verb string, cause error) error {
-	return wrapped(verb, fmt.Errorf("%w: %w", ErrUnavailable, cause))
-}
-
-// canceled returns an error if the context has ended before the work began.
-func canceled(ctx context.Context, verb string) error {
-	if err := ctx.Err(); err != nil {
-		return unavailable(verb, err)
-	}
-	return nil
-}
-
-// span is a duration with its field's name.
-type span struct {
-	name string
-	d    time.Duration
-}
-
-func notNegative(verb string, spans ...span) error {
-	for _, s := range spans {
-		if s.d < 0 {
-			return mistake("%s: %s is %v: want 0 or more", verb, s.name, s.d)
-		}
-	}
-	return nil
-}
-
-func checkWindows(verb string, windows []time.Duration) error {
-	for _, w := range windows {
-		if w <= 0 {
-			return mistake("%s: window is %v: want more than 0", verb, w)
-		}
-	}
-	return nil
-}
-
-func checkLimit(verb string, n int) error {
-	if n < 1 || n > maxPage {
-		return mistake("%s: Limit is %d: want 1 to %d", verb, n, maxPage)
-	}
-	return nil
-}
-
-// Check returns an error for values that no store may insert: a handle that is not canonical, a
-// user id that is empty, too long or contains control characters, or a negative number.
-func (n *NewSession) Check() error {
-	if _, ok := parseHandle(n.Session.ID); !ok {
-		return mistake("create: Session.ID is not %d characters of canonical base64url", idChars)
-	}
-	if !validUserID(n.Session.UserID) {
-		return mistake("create: Session.UserID: "+
-			"want 1 to %d bytes of valid UTF-8 without control characters", maxUserID)
-	}
-	if n.Limit < 0 {
-		return mistake("create: Limit is %d: want 0 or more", n.Limit)
-	}
-	if n.Policy != EndOldest && n.Policy != DenyNew {
-		return mistake("create: Policy is %d: want EndOldest or DenyNew", n.Policy)
-	}
-	return notNegative("create", span{"Lifetime", n.Lifetime}, span{"IdleTimeout", n.IdleTimeout})
-}
-
-// Check returns an error for a reason or an actor that no store may write.
-func (e Ending) Check() error {
-	if !e.Reason.valid() {
-		return mistake("end: Ending.Reason is %.40q: "+
-			"want 1 to 32 characters of a-z, 0-9, '_' and '-'", string(e.Reason))
-	}
-	if e.Actor != "" && !validUserID(e.Actor) {
-		return mistake("end: Ending.Actor: "+
-			"want a user id of at most %d bytes of valid UTF-8 without control characters", maxUserID)
-	}
-	return nil
-}
-
-// Check returns an error for a limit below 1 or a negative duration.
-func (p PurgeOptions) Check() error {
-	if p.Limit < 1 {
-		return mistake("purge: Limit is %d: want 1 or more", p.Limit)
-	}
-	return notNegative("purge", span{"Retention", p.Retention}, span{"KeepEnded", p.KeepEnded})
-}
-
-// Check returns an error for a limit outside of 1 to 100, a negative duration, both UserID and
-// Filter.Users, an order that does not go with the rest, or what [Filter.Check] refuses.
-func (q Query) Check() error {
-	if q.UserID != "" && len(q.Filter.Users) > 0 {
-		return mistake("list: UserID and Filter.Users exclude each other")
-	}
-	if q.Live && q.Filter.state() != StateActive {
-		return mistake("list: Live and Filter.State %q exclude each other", string(q.Filter.State))
-	}
-	if q.Sort != "" && q.Sort != SortLogin && q.Sort != SortActivity || q.Sort == SortActivity && q.UserID != "" {
-		return mistake("list: Sort is %.20q: want login, or activity without UserID", string(q.Sort))
-	}
-	if _, order := q.Selection(); order == SortActivity && q.Filter.state() != StateActive {
-		return mistake("list: Filter.State is %q: want active in the order of activity", string(q.Filter.State))
-	}
-	if err := checkLimit("list", q.Limit); err != nil {
-		return err
-	}
-	if err := q.Filter.Check(); err != nil {
-		return err
-	}
-	return notNegative("list", span{"IdleTimeout", q.IdleTimeout}, span{"Within", q.Within})
-}
-
-// Check returns an error for a limit outside of 1 to 100, or a window that is not positive.
-func (q OnlineQuery) Check() error {
-	if err := checkLimit("list online", q.Limit); err != nil {
-		return err
-	}
-	return checkWindows("list online", []time.Duration{q.Window})
-}
-
-// Check returns an error for a window that is not positive, or a negative idle timeout.
-func (q StatsQuery) Check() error {
-	if err := checkWindows("stats", q.Windows[:]); err != nil {
-		return err
-	}
-	return notNegative("stats", span{"IdleTimeout", q.IdleTimeout})
-}
-
-func (l Location) storable() Location {
-	return Location{
-		CountryCode: text.Storable(l.CountryCode), Country: text.Storable(l.Country),
-		Region: text.Storable(l.Region), City: text.Storable(l.City),
-	}
-}
-
-func (d Device) storable() Device {
-	for _, field := range [...]*string{&d.Browser, &d.BrowserVersion, &d.OS, &d.OSVersion, &d.Brand, &d.Model} {
-		*field = text.Storable(*field)
-	}
-	d.Type, d.Source = DeviceType(text.Storable(string(d.Type))), DeviceSource(text.Storable(string(d.Source)))
-	return d
 }

@@ -3,6 +3,7 @@ package sessiontrack
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,12 +54,13 @@ type MemoryStore struct {
 	batch  uint64
 	rows   map[handle]*memoryRow
 	users  map[string]*memoryUser
-	live   ordered.List[*memoryRow]  // not ended, by Serial
-	online ordered.List[*memoryUser] // with a live session, latest activity first, then by id
+	live   ordered.List[*memoryRow] // not ended, by Serial
+	online memoryPresence           // with a live session, latest activity first, then by id
 
-	index  memoryIndex
-	ended  endedRows
-	counts memoryCounts
+	index   memoryIndex
+	ended   endedRows
+	renewed renewedRows
+	counts  memoryCounts
 
 	history rolledUp
 	fences  map[string]fence
@@ -103,7 +105,7 @@ func NewMemoryStore() *MemoryStore {
 		rows:     make(map[handle]*memoryRow),
 		users:    make(map[string]*memoryUser),
 		live:     ordered.New(oldestFirst),
-		online:   ordered.New(byActivity),
+		online:   memoryPresence{ordered.New(byActivity)},
 		index:    memoryIndex{lists: make(map[memoryFact]*ordered.List[*memoryRow])},
 		ended:    endedRows{tombs: make(map[handle]tombstone)},
 		fences:   make(map[string]fence),
@@ -174,12 +176,13 @@ func (s *MemoryStore) Create(ctx context.Context, n NewSession) (CreateResult, e
 		return CreateResult{}, wrapped("create", &EndedError{Reason: f.reason})
 	}
 	now := s.tick()
-	replaced, over, err := s.makeRoom(&n, now)
+	room, err := s.makeRoom(&n, now)
 	if err != nil {
 		return CreateResult{}, err
 	}
-	ended := s.endRows(replaced, now, Ending{Reason: ReasonReplacement})
-	ended = append(ended, s.endRows(over, now, Ending{Reason: ReasonLimit})...)
+	ended := s.endRows(room.replaced, now, Ending{Reason: ReasonReplacement})
+	ended = append(ended, s.endRows(room.chosen, now, Ending{Reason: ReasonUser, Actor: n.Session.UserID})...)
+	ended = append(ended, s.endRows(room.over, now, Ending{Reason: ReasonLimit})...)
 	row := s.insert(key, &n, now)
 	return CreateResult{Session: row.Session, Ended: ended}, nil
 }
@@ -193,35 +196,44 @@ func (s *MemoryStore) known(key handle) bool {
 	return ok
 }
 
+// memoryRoom is what Create ends before it inserts.
+type memoryRoom struct{ replaced, chosen, over []*memoryRow }
+
 // makeRoom returns what Create must end before it inserts. It changes nothing.
-func (s *MemoryStore) makeRoom(n *NewSession, now time.Time) (replaced, over []*memoryRow, err error) {
-	key, _ := parseHandle(n.Replaces)
-	if row := s.rows[key]; n.Replaces != "" && row != nil && !row.Ended() {
-		replaced = []*memoryRow{row}
+func (s *MemoryStore) makeRoom(n *NewSession, now time.Time) (room memoryRoom, err error) {
+	if row := s.liveRow(n.Replaces); row != nil {
+		room.replaced = []*memoryRow{row}
 	}
 	user := s.users[n.Session.UserID]
-	if n.Limit == 0 || user == nil {
-		return replaced, nil, nil
+	if user == nil {
+		return room, nil
 	}
 	var active []*memoryRow
 	for _, row := range user.live {
-		if row.active(now, n.IdleTimeout) && (replaced == nil || row != replaced[0]) {
+		switch {
+		case slices.Contains(room.replaced, row):
+		case slices.Contains(n.Ends, row.ID):
+			room.chosen = append(room.chosen, row)
+		case row.ActedBy == "" && row.active(now, n.IdleTimeout):
 			active = append(active, row)
 		}
 	}
 	excess := len(active) + 1 - n.Limit
 	switch {
-	case excess <= 0:
-		return replaced, nil, nil
+	case n.Limit == 0 || excess <= 0:
+		return room, nil
 	case n.Policy == DenyNew:
-		return nil, nil, wrapped("create", ErrLimit)
+		return memoryRoom{}, wrapped("create", ErrLimit)
+	case n.Policy == EndLeastActive:
+		slices.SortStableFunc(active, func(a, b *memoryRow) int { return a.LastActivity.Compare(b.LastActivity) })
 	}
-	return replaced, active[:excess], nil
+	room.over = active[:excess]
+	return room, nil
 }
 
 // active reports whether the row is within both time limits.
 func (r *memoryRow) active(now time.Time, idle time.Duration) bool {
-	return !r.expired(now) && (idle == 0 || now.Sub(r.LastActivity) < idle)
+	return !r.expired(now) && !r.idleAt(now, idle, 0)
 }
 
 func (r *memoryRow) expired(now time.Time) bool {
@@ -232,7 +244,8 @@ func (r *memoryRow) expired(now time.Time) bool {
 func (s *MemoryStore) insert(key handle, n *NewSession, now time.Time) *memoryRow {
 	s.serial++
 	row := &memoryRow{key: key, Record: Record{Session: n.Session, SecretHash: n.SecretHash}}
-	row.Serial, row.LoginAt, row.LastActivity = s.serial, now, now
+	row.Serial, row.LoginAt, row.LastActivity, row.LastSeen = s.serial, now, now, now
+	row.AuthenticatedAt = authenticatedAt(&n.Session, now)
 	row.ExpiresAt, row.LogoutAt, row.EndReason, row.EndedBy = time.Time{}, time.Time{}, "", ""
 	row.CredentialUntil = wholeMicros(n.Session.CredentialUntil)
 	if n.Lifetime > 0 {
@@ -246,9 +259,25 @@ func (s *MemoryStore) insert(key handle, n *NewSession, now time.Time) *memoryRo
 	s.live.Insert(row)
 	s.index.add(row)
 	row.user.live = append(row.user.live, row)
-	s.see(row.user, now)
+	if row.ActedBy == "" {
+		s.online.see(row.user, now)
+	} else {
+		s.online.see(row.user, unseen)
+	}
 	s.counts.begun()
 	return row
+}
+
+// unseen is the presence of a user who has sessions and uses none of them: administrators act
+// in them. Lists have the user, and no window.
+var unseen = time.UnixMicro(1).UTC()
+
+// authenticatedAt is when the user of a new session proved who they are.
+func authenticatedAt(s *Session, now time.Time) time.Time {
+	if s.AuthenticatedAt.IsZero() && !s.Derived || s.AuthenticatedAt.After(now) {
+		return now
+	}
+	return wholeMicros(s.AuthenticatedAt)
 }
 
 // clean makes the texts of a row fit every store, and copies them: a user agent may be part of a
@@ -258,6 +287,8 @@ func (r *memoryRow) clean() {
 	r.ClientHints = strings.Clone(text.Storable(r.ClientHints))
 	r.AddressSource, r.LoginAddressSource = text.Storable(r.AddressSource), text.Storable(r.LoginAddressSource)
 	r.Location, r.Device = r.Location.storable(), r.Device.storable()
+	r.Client, r.Tenant, r.ActedBy = strings.Clone(r.Client), strings.Clone(r.Tenant), strings.Clone(r.ActedBy)
+	r.Methods = slices.Clone(r.Methods)
 }
 
 // user returns the entry of a user, and creates it if it is missing.
@@ -270,21 +301,24 @@ func (s *MemoryStore) user(id string) *memoryUser {
 	return u
 }
 
+// memoryPresence is the list of users with presence.
+type memoryPresence struct{ ordered.List[*memoryUser] }
+
 // see moves a user's presence forward to at, or creates it.
-func (s *MemoryStore) see(u *memoryUser, at time.Time) {
+func (p *memoryPresence) see(u *memoryUser, at time.Time) {
 	seen := at.UnixMicro()
 	if seen <= u.seen {
 		return
 	}
-	s.setOffline(u)
+	p.setOffline(u)
 	u.seen = seen
-	s.online.Insert(u)
+	p.Insert(u)
 }
 
-// setOffline removes a user from the list of those online.
-func (s *MemoryStore) setOffline(u *memoryUser) {
+// setOffline removes a user from the list.
+func (p *memoryPresence) setOffline(u *memoryUser) {
 	if u.seen != 0 {
-		s.online.Remove(u)
+		p.Remove(u)
 		u.seen = 0
 	}
 }

@@ -218,6 +218,7 @@ func (s *MemoryStore) EndedSince(ctx context.Context, since time.Time, limit int
 	if since.IsZero() {
 		return page, nil
 	}
+	page.Renewed, page.More = s.renewed.since(since, limit)
 	for _, ref := range s.ended.refs[s.ended.after(since.UnixMicro()):] {
 		row, tomb := s.lookup(ref)
 		switch {
@@ -248,7 +249,10 @@ func (s *MemoryStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes,
 	c := Changes{Now: s.now()}
 	storeclock.Raise(&s.fed, c.Now.UnixMicro())
 	if !q.Ended.IsZero() {
+		var more bool
 		c.Ended, c.MoreEnded = s.endedSince(q)
+		c.Renewed, more = s.renewed.since(q.Ended, q.Limit)
+		c.MoreEnded = c.MoreEnded || more
 	}
 	if !q.Begun.IsZero() {
 		c.Begun, c.MoreBegun = s.begunSince(q)
@@ -258,7 +262,7 @@ func (s *MemoryStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes,
 	}
 	for _, id := range sortedCopy(q.Users) {
 		if u := s.users[id]; u != nil && u.seen != 0 {
-			c.Users = append(c.Users, OnlineUser{UserID: u.id, LastActivity: fromMicros(u.seen), Sessions: len(u.live)})
+			c.Users = append(c.Users, OnlineUser{UserID: u.id, LastActivity: fromMicros(u.seen), Sessions: u.entry().Sessions})
 		}
 	}
 	return c, nil

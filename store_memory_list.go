@@ -143,8 +143,12 @@ func (s *MemoryStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage
 // entry describes an online user. Presence moves in steps, so the latest activity comes from the
 // sessions.
 func (u *memoryUser) entry() OnlineUser {
-	out := OnlineUser{UserID: u.id, Sessions: len(u.live)}
+	out := OnlineUser{UserID: u.id, LastActivity: fromMicros(u.seen)}
 	for _, row := range u.live {
+		if row.ActedBy != "" {
+			continue
+		}
+		out.Sessions++
 		if row.LastActivity.After(out.LastActivity) {
 			out.LastActivity = row.LastActivity
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/text"
@@ -27,7 +28,7 @@ func (s *MemoryStore) Touch(ctx context.Context, batch []TouchRecord, presenceSt
 		if row == nil {
 			continue
 		}
-		s.touch(row, min(t.At.UnixMicro(), now.UnixMicro()), presenceStep)
+		s.touch(row, &t, now, presenceStep)
 		if row.batch != s.batch {
 			row.batch = s.batch
 			alive = append(alive, row.ID)
@@ -37,14 +38,63 @@ func (s *MemoryStore) Touch(ctx context.Context, batch []TouchRecord, presenceSt
 }
 
 // touch moves one live row and its user's presence forward.
-func (s *MemoryStore) touch(row *memoryRow, at int64, step time.Duration) {
-	if at > row.LastActivity.UnixMicro() {
-		row.LastActivity = fromMicros(at)
+func (s *MemoryStore) touch(row *memoryRow, t *TouchRecord, now time.Time, step time.Duration) {
+	row.LastActivity = laterOf(row.LastActivity, t.At, now)
+	row.LastSeen = laterOf(laterOf(row.LastSeen, t.Seen, now), row.LastActivity, now)
+	latest := row.LastActivity
+	if t.Online {
+		latest = row.LastSeen
 	}
-	latest := row.LastActivity.UnixMicro()
-	if time.Duration(latest-row.user.seen)*time.Microsecond >= step {
-		s.see(row.user, row.LastActivity)
+	if row.ActedBy == "" && time.Duration(latest.UnixMicro()-row.user.seen)*time.Microsecond >= step {
+		s.online.see(row.user, latest)
 	}
+}
+
+// laterOf moves a time forward to at, but not past now.
+func laterOf(t, at, now time.Time) time.Time {
+	if at.After(now) {
+		at = now
+	}
+	if at = wholeMicros(at); at.After(t) {
+		return at
+	}
+	return t
+}
+
+// Renew implements [Renewer].
+func (s *MemoryStore) Renew(ctx context.Context, r Renewal) (Session, error) {
+	if err := canceled(ctx, "renew"); err != nil {
+		return Session{}, err
+	}
+	if err := r.Check(); err != nil {
+		return Session{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	row := s.liveRow(r.ID)
+	if row == nil || row.SecretHash != r.OldHash {
+		return Session{}, wrapped("renew", ErrNotFound)
+	}
+	now := s.tick()
+	row.SecretHash, row.AuthenticatedAt, row.Methods = r.NewHash, now, slices.Clone(r.Methods)
+	s.renewed.add(RenewedSession{row.ID, now})
+	return row.Session, nil
+}
+
+// renewedRows are the latest renewals in their order, at most feedLimit.
+type renewedRows []RenewedSession
+
+func (l *renewedRows) add(r RenewedSession) {
+	if *l = append(*l, r); len(*l) > feedLimit {
+		*l = (*l)[1:]
+	}
+}
+
+// since returns the renewals after a time, and whether some may be missing.
+func (l renewedRows) since(at time.Time, limit int) (list []RenewedSession, more bool) {
+	first := sort.Search(len(l), func(i int) bool { return l[i].At.After(at) })
+	later := l[first:]
+	return slices.Clone(later[:min(len(later), limit)]), len(later) > limit || first == 0 && len(l) == feedLimit
 }
 
 // liveRow returns the live row with that handle, or nil.
@@ -175,6 +225,9 @@ func (c *Criteria) selects(r *memoryRow, now time.Time) bool {
 	case c.Expired:
 		return r.expired(now)
 	}
+	if c.PastIdle {
+		return r.idleAt(now, c.IdleFor, c.Slack)
+	}
 	return now.Sub(r.LastActivity) >= c.IdleFor
 }
 
@@ -215,8 +268,12 @@ func (s *MemoryStore) moveEnded(u *memoryUser) {
 		}
 		return row.Ended()
 	})
-	if len(u.live) == 0 {
-		s.setOffline(u)
+	own := slices.ContainsFunc(u.live, func(row *memoryRow) bool { return row.ActedBy == "" })
+	if !own {
+		s.online.setOffline(u)
+	}
+	if !own && len(u.live) > 0 {
+		s.online.see(u, unseen)
 	}
 }
 

@@ -78,7 +78,7 @@ func (u *touches) touch(ctx context.Context, e *entry, now int64) bool {
 func (u *touches) touchNow(ctx context.Context, e *entry, now int64) {
 	ctx, cancel := u.backend.short(detached(ctx))
 	defer cancel()
-	_, err := u.backend.touch(ctx, []TouchRecord{{e.handle.id(), fromMicros(now), e.serial}}, u.step)
+	_, err := u.backend.touch(ctx, []TouchRecord{{ID: e.handle.id(), At: fromMicros(now), Serial: e.serial}}, u.step)
 	if err != nil {
 		u.host.count(countTouchDropped, 1)
 		u.host.log.LogAttrs(ctx, warn, "sessiontrack: activity was not recorded", sessionAttr(e.handle), errAttr(err))
@@ -101,7 +101,7 @@ func (u *touches) flush(ctx context.Context) (int, error) {
 	taken := u.buffer.take()
 	batch := make([]TouchRecord, 0, len(taken))
 	for h, a := range taken {
-		batch = append(batch, TouchRecord{h.id(), fromMicros(a.at), a.serial})
+		batch = append(batch, TouchRecord{ID: h.id(), At: fromMicros(a.at), Serial: a.serial})
 	}
 	slices.SortFunc(batch, bySerials) // before it is cut into pieces
 	written, err := 0, error(nil)

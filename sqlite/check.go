@@ -19,6 +19,7 @@ var (
 	_ sessiontrack.OnlineReader = (*Store)(nil)
 	_ sessiontrack.Historian    = (*Store)(nil)
 	_ sessiontrack.Leaser       = (*Store)(nil)
+	_ sessiontrack.Renewer      = (*Store)(nil)
 )
 
 // ErrUnfit says that the file, or how it was opened, cannot work: an old SQLite, a journal

@@ -68,6 +68,9 @@ func (t *transaction) selected(c *sessiontrack.Criteria) (ids []int64, next int6
 		where("s.user_id = ?", c.UserID)
 	case c.Expired:
 		where("s.expires_at <= ?", t.now)
+	case c.PastIdle:
+		where("s.last_activity <= ? - CASE WHEN s.idle_timeout > 0 THEN s.idle_timeout + ? "+
+			"WHEN s.idle_timeout = 0 THEN nullif(?, 0) END", t.now, span(c.Slack), span(c.IdleFor))
 	case c.IdleFor > 0:
 		where("s.last_activity <= ?", t.now-span(c.IdleFor))
 	}

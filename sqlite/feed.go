@@ -36,7 +36,34 @@ func (s *Store) EndedSince(ctx context.Context, since time.Time, limit int) (ses
 	if page.More = len(page.Ended) > limit; page.More {
 		page.Ended = page.Ended[:limit]
 	}
+	renewed, more, err := renewedSince(ctx, s.read, since, limit)
+	if err != nil {
+		return sessiontrack.EndedPage{}, failed("ended since", err)
+	}
+	page.Renewed, page.More = renewed, page.More || more
 	return page, nil
+}
+
+// renewedSince returns the sessions whose secret has changed since then.
+func renewedSince(
+	ctx context.Context,
+	q querier,
+	since time.Time,
+	limit int,
+) (renewed []sessiontrack.RenewedSession, more bool, err error) {
+	err = each(ctx, q, func(rows *sql.Rows) error {
+		var r sessiontrack.RenewedSession
+		var at int64
+		err := rows.Scan(&r.ID, &at)
+		r.At = timeOf(at)
+		renewed = append(renewed, r)
+		return err
+	}, "SELECT session_id, renewed_at FROM user_sessions WHERE renewed_at > ? ORDER BY renewed_at LIMIT ?",
+		column(since), limit+1)
+	if len(renewed) > limit {
+		return renewed[:limit], true, err
+	}
+	return renewed, false, err
 }
 
 // ping reads one row, so that a file that cannot be read is an error also where only the
@@ -83,6 +110,11 @@ func changesOf(
 		if out.Ended, out.MoreEnded, err = changed(ctx, conn, "logout_at", q.Ended, q.Limit); err != nil {
 			return err
 		}
+		var more bool
+		if out.Renewed, more, err = renewedSince(ctx, conn, q.Ended, q.Limit); err != nil {
+			return err
+		}
+		out.MoreEnded = out.MoreEnded || more
 	}
 	if !q.Begun.IsZero() {
 		if out.Begun, out.MoreBegun, err = changed(ctx, conn, "login_at", q.Begun, q.Limit); err != nil {
@@ -106,7 +138,7 @@ func changesOf(
 		out.Users = append(out.Users, u)
 		return err
 	}, `SELECT p.user_id, p.last_activity,
-		(SELECT count(*) FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL)
+		(SELECT count(*) FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL AND s.acted_by = '')
 		FROM user_presence AS p WHERE p.user_id IN (SELECT value FROM json_each(?))`, asJSON(users))
 }
 

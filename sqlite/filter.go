@@ -95,9 +95,7 @@ func (c *conditions) narrowState(out *statement) {
 		}
 	default:
 		out.add(" AND s.logout_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > ?)", c.now)
-		if c.idle > 0 {
-			out.add(" AND s.last_activity > ?", c.now-span(c.idle))
-		}
+		out.add(" AND "+notIdle("?", "?"), span(c.idle), c.now, span(c.idle))
 	}
 }
 

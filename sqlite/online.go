@@ -52,8 +52,9 @@ func (s *Store) ListOnline(ctx context.Context, q sessiontrack.OnlineQuery) (ses
 		page.Users, seen = append(page.Users, u), append(seen, at)
 		return err
 	}, `SELECT p.user_id, p.last_activity,
-		(SELECT count(*) FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL),
-		(SELECT max(s.last_activity) FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL)
+		(SELECT count(*) FROM user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL AND s.acted_by = ''),
+		(SELECT max(max(s.last_activity), p.last_activity) FROM user_sessions AS s
+			WHERE s.user_id = p.user_id AND s.logout_at IS NULL AND s.acted_by = '')
 		FROM user_presence AS p WHERE p.last_activity > ?`+after+` ORDER BY p.last_activity DESC, p.user_id
 			LIMIT `+fmt.Sprint(q.Limit+1), args...)
 	if err != nil {

@@ -20,7 +20,9 @@ const blankSQL = `UPDATE user_sessions AS s SET user_id = '', secret_hash = NULL
 	login_ip_address = '', login_ip_source = '', user_agent = '', client_hints = '',
 	device_type = '', device_source = '', device_ambiguous = 0,
 	browser = '', browser_version = '', os = '', os_version = '', brand = '', model = '',
-	login_at = NULL, last_activity = NULL, expires_at = NULL, ended_by = ''
+	login_at = NULL, last_activity = NULL, expires_at = NULL, ended_by = '',
+	client = '', tenant = '', acted_by = '', authenticated_at = NULL, methods = '', last_seen = NULL, remember = 0,
+	renewed_at = NULL
 	WHERE s.id IN (` + dueSQL + `) AND ` + rememberSQL
 
 // forgetSQL deletes what is left of derived sessions once nothing can present their

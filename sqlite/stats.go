@@ -15,8 +15,7 @@ const (
 
 	// activeSQL selects the sessions inside both limits of time; ?1 is the time and ?2 the
 	// idle timeout, 0 for none.
-	activeSQL = ` FROM user_sessions WHERE logout_at IS NULL AND (expires_at IS NULL OR expires_at > ?1)
-		AND (?2 = 0 OR last_activity > ?1 - ?2)`
+	activeSQL = ` FROM user_sessions AS s WHERE logout_at IS NULL AND (expires_at IS NULL OR expires_at > ?1) AND `
 
 	// sinceSQL is how the number of active sessions has moved since the sample of ?1: what
 	// a limit of time has ended was no active session any more when it was ended.
@@ -70,7 +69,7 @@ func activeSessions(ctx context.Context, q querier, now int64, idle time.Duratio
 		return 0, err
 	}
 	if taken == 0 {
-		err = each(ctx, q, func(rows *sql.Rows) error { return rows.Scan(&n) }, "SELECT count(*)"+activeSQL, now, span(idle))
+		err = each(ctx, q, func(rows *sql.Rows) error { return rows.Scan(&n) }, "SELECT count(*)"+activeSQL+notIdle("?1", "?2"), now, span(idle))
 		return n, err
 	}
 	moved := 0
@@ -133,7 +132,7 @@ func (t *transaction) takeSample(minute int64, q *sessiontrack.StatsQuery) (sess
 		sample.Devices.Add(kind, n)
 		sample.Sessions += n
 		return err
-	}, "SELECT device_type, count(*)"+activeSQL+" GROUP BY device_type", t.now, span(q.IdleTimeout))
+	}, "SELECT device_type, count(*)"+activeSQL+notIdle("?1", "?2")+" GROUP BY device_type", t.now, span(q.IdleTimeout))
 	if err != nil {
 		return sample, err
 	}

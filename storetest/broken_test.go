@@ -52,8 +52,8 @@ func TestCapabilitiesAreSkippedWhereTheStoreHasNone(t *testing.T) {
 			skipped++
 		}
 	}
-	assert.Equal(t, len(feedCases)+len(changeCases)+len(onlineCases)+len(statsCases)+len(historyCases)+len(leaseCases),
-		skipped)
+	assert.Equal(t, len(feedCases)+len(changeCases)+len(onlineCases)+len(statsCases)+len(historyCases)+len(leaseCases)+
+		len(renewCases)+len(presenceCases), skipped)
 }
 
 // A suite that passes every broken store proves nothing. Each of these stores has a bug that some

@@ -22,6 +22,9 @@ func full(n *sessiontrack.NewSession) {
 		Brand: "Samsung", Model: "Galaxy S23", Source: "user agent", Ambiguous: true,
 	}
 	s.CredentialUntil = time.Date(2040, 1, 2, 3, 4, 5, 6_000, time.UTC)
+	s.Client, s.Tenant, s.ActedBy = "ios", "acme", "admin-1"
+	s.AuthenticatedAt, s.Methods = time.Date(2020, 1, 2, 3, 4, 5, 6_000, time.UTC), []string{"pwd", "otp"}
+	s.IdleTimeout, s.Remember = 10*time.Minute, true
 	n.Lifetime = time.Hour
 }
 
@@ -39,7 +42,7 @@ var createCases = []testCase{
 
 			want := n.Session // the given fields are stored
 			want.Serial, want.LoginAt, want.LastActivity = got.Serial, got.LoginAt, got.LastActivity
-			want.ExpiresAt = got.LoginAt.Add(time.Hour)
+			want.LastSeen, want.ExpiresAt = got.LoginAt, got.LoginAt.Add(time.Hour)
 			c.same(want, got.Session, "every field given is kept")
 		}},
 	{"create/empty fields stay empty", "NULL and the empty value must read alike", func(c *check) {
@@ -48,7 +51,7 @@ var createCases = []testCase{
 		require.NoError(c, err)
 		got := c.get(n.Session.ID)
 		want := n.Session
-		want.Serial, want.LoginAt, want.LastActivity = got.Serial, got.LoginAt, got.LastActivity
+		want.Serial, want.LoginAt, want.LastActivity, want.LastSeen = got.Serial, got.LoginAt, got.LoginAt, got.LoginAt
 		c.same(want, got.Session, "no field is invented")
 		assert.Zero(c, got.SecretHash, "a derived session has no secret")
 		assert.False(c, got.Address.IsValid())
@@ -60,6 +63,10 @@ var createCases = []testCase{
 		assert.False(c, s.LoginAt.Before(before) || s.LoginAt.After(after), "LoginAt %v lies in %v..%v", s.LoginAt, before,
 			after)
 		assert.Equal(c, s.LoginAt, s.LastActivity)
+		assert.Equal(c, s.LoginAt, s.LastSeen)
+		assert.Equal(c, s.LoginAt, s.AuthenticatedAt, "the user has just proved who they are")
+		late := c.create("user-1", func(n *sessiontrack.NewSession) { n.Session.AuthenticatedAt = after.Add(time.Hour) })
+		assert.Equal(c, late.LoginAt, late.AuthenticatedAt, "nobody authenticates in the future")
 	}},
 	{"create/ignores the fields that the store sets", "a caller's stamp or serial would forge order, age and end",
 		func(c *check) {

@@ -1,0 +1,63 @@
+-- What an application says of a session at the sign-in: the kind of client, the organisation,
+-- the administrator who acts in it, how the user authenticated, an idle limit of its own.
+-- methods are words with spaces between. idle_timeout is in microseconds; 0 is the usual
+-- limit and -1 none. last_seen is the latest sign of life that was no activity; where
+-- last_activity is later, that counts.
+ALTER TABLE user_sessions ADD COLUMN client TEXT NOT NULL DEFAULT '';
+ALTER TABLE user_sessions ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+ALTER TABLE user_sessions ADD COLUMN acted_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE user_sessions ADD COLUMN authenticated_at INTEGER;
+ALTER TABLE user_sessions ADD COLUMN methods TEXT NOT NULL DEFAULT '';
+ALTER TABLE user_sessions ADD COLUMN last_seen INTEGER;
+ALTER TABLE user_sessions ADD COLUMN idle_timeout INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE user_sessions ADD COLUMN remember INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE user_sessions ADD COLUMN renewed_at INTEGER;
+
+-- The feed of sessions whose secret has changed. They are few, and only a step-up writes it.
+CREATE INDEX user_sessions_renewed_at ON user_sessions (renewed_at) WHERE renewed_at IS NOT NULL;
+
+-- Ended is final, for the new columns too.
+DROP TRIGGER user_sessions_ended_is_final;
+CREATE TRIGGER user_sessions_ended_is_final BEFORE UPDATE ON user_sessions
+    WHEN OLD.logout_at IS NOT NULL AND NOT (
+        NEW.id = OLD.id AND NEW.session_id = OLD.session_id AND NEW.derived = OLD.derived
+        AND NEW.logout_at IS OLD.logout_at AND NEW.end_reason IS OLD.end_reason
+        AND NEW.credential_until IS OLD.credential_until
+        AND (NEW.user_id = OLD.user_id OR NEW.user_id = '')
+        AND (NEW.secret_hash IS OLD.secret_hash OR NEW.secret_hash IS NULL)
+        AND (NEW.ip_address = OLD.ip_address OR NEW.ip_address = '')
+        AND (NEW.ip_source = OLD.ip_source OR NEW.ip_source = '')
+        AND (NEW.country_code = OLD.country_code OR NEW.country_code = '')
+        AND (NEW.country = OLD.country OR NEW.country = '')
+        AND (NEW.region = OLD.region OR NEW.region = '')
+        AND (NEW.city = OLD.city OR NEW.city = '')
+        AND (NEW.login_ip_address = OLD.login_ip_address OR NEW.login_ip_address = '')
+        AND (NEW.login_ip_source = OLD.login_ip_source OR NEW.login_ip_source = '')
+        AND (NEW.user_agent = OLD.user_agent OR NEW.user_agent = '')
+        AND (NEW.client_hints = OLD.client_hints OR NEW.client_hints = '')
+        AND (NEW.device_type = OLD.device_type OR NEW.device_type = '')
+        AND (NEW.device_source = OLD.device_source OR NEW.device_source = '')
+        AND (NEW.device_ambiguous = OLD.device_ambiguous OR NEW.device_ambiguous = 0)
+        AND (NEW.browser = OLD.browser OR NEW.browser = '')
+        AND (NEW.browser_version = OLD.browser_version OR NEW.browser_version = '')
+        AND (NEW.os = OLD.os OR NEW.os = '')
+        AND (NEW.os_version = OLD.os_version OR NEW.os_version = '')
+        AND (NEW.brand = OLD.brand OR NEW.brand = '')
+        AND (NEW.model = OLD.model OR NEW.model = '')
+        AND (NEW.last_activity IS OLD.last_activity OR NEW.last_activity IS NULL)
+        AND (NEW.login_at IS OLD.login_at OR NEW.login_at IS NULL)
+        AND (NEW.expires_at IS OLD.expires_at OR NEW.expires_at IS NULL)
+        AND (NEW.ended_by = OLD.ended_by OR NEW.ended_by = '')
+        AND (NEW.client = OLD.client OR NEW.client = '')
+        AND (NEW.tenant = OLD.tenant OR NEW.tenant = '')
+        AND (NEW.acted_by = OLD.acted_by OR NEW.acted_by = '')
+        AND (NEW.authenticated_at IS OLD.authenticated_at OR NEW.authenticated_at IS NULL)
+        AND (NEW.methods = OLD.methods OR NEW.methods = '')
+        AND (NEW.last_seen IS OLD.last_seen OR NEW.last_seen IS NULL)
+        AND NEW.idle_timeout = OLD.idle_timeout
+        AND (NEW.remember = OLD.remember OR NEW.remember = 0)
+        AND (NEW.renewed_at IS OLD.renewed_at OR NEW.renewed_at IS NULL)
+    )
+BEGIN
+    SELECT RAISE(ABORT, 'the session has ended and cannot change');
+END;
