@@ -22,7 +22,7 @@ func full(n *sessiontrack.NewSession) {
 		Brand: "Samsung", Model: "Galaxy S23", Source: "user agent", Ambiguous: true,
 	}
 	s.CredentialUntil = time.Date(2040, 1, 2, 3, 4, 5, 6_000, time.UTC)
-	s.Client, s.Tenant, s.ActedBy = "ios", "acme", "admin-1"
+	s.Client, s.Tenant = "ios", "acme"
 	s.AuthenticatedAt, s.Methods = time.Date(2020, 1, 2, 3, 4, 5, 6_000, time.UTC), []string{"pwd", "otp"}
 	s.IdleTimeout, s.Remember = 10*time.Minute, true
 	n.Lifetime = time.Hour

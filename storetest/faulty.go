@@ -37,17 +37,21 @@ type wholeStore interface {
 	sessiontrack.ChangeFeed
 	sessiontrack.OnlineReader
 	sessiontrack.Historian
+	sessiontrack.Counter
+	sessiontrack.Renewer
 }
 
 // faultyMethods are the methods that can be named.
 var faultyMethods = []string{
 	"Create", "Get", "Touch", "Describe", "End", "List", "Purge", "EndedSince", "ChangesSince", "CountOnline",
-	"ListOnline", "CountStats", "Sample", "RollUp", "ReadHistory", "Lease", "Check",
+	"ListOnline", "CountStats", "Sample", "RollUp", "ReadHistory", "Lease", "Check", "Count",
+	"Renew",
 }
 
 // Faulty returns a store that works as store does until it is told otherwise. It panics if store
 // lacks a capability that the stores of this module have in common: [sessiontrack.ChangeFeed],
-// [sessiontrack.OnlineReader] and [sessiontrack.Historian].
+// [sessiontrack.OnlineReader], [sessiontrack.Historian], [sessiontrack.Counter] and
+// [sessiontrack.Renewer].
 func Faulty(store sessiontrack.Store) *FaultyStore {
 	inner, ok := store.(wholeStore)
 	if !ok {

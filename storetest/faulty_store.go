@@ -132,6 +132,16 @@ func (f *FaultyStore) lease(job string, d time.Duration) (bool, error) {
 	return true, nil
 }
 
+// Count implements [sessiontrack.Counter].
+func (f *FaultyStore) Count(ctx context.Context, q sessiontrack.CountQuery) (sessiontrack.Count, error) {
+	return through(ctx, f, "Count", func() (sessiontrack.Count, error) { return f.inner.Count(ctx, q) })
+}
+
+// Renew implements [sessiontrack.Renewer].
+func (f *FaultyStore) Renew(ctx context.Context, r sessiontrack.Renewal) (sessiontrack.Session, error) {
+	return through(ctx, f, "Renew", func() (sessiontrack.Session, error) { return f.inner.Renew(ctx, r) })
+}
+
 // Check implements [sessiontrack.Checker]. A store that is none has nothing to check.
 func (f *FaultyStore) Check(ctx context.Context) error {
 	_, err := through(ctx, f, "Check", func() (struct{}, error) {
