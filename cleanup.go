@@ -2,6 +2,8 @@ package sessiontrack
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -29,7 +31,8 @@ type janitor struct {
 	host    *host
 	clock   *storeclock.Clock
 
-	pace endPace
+	pace    endPace
+	orphans orphans
 }
 
 func (j *janitor) init(o *Options, end func(context.Context, Selector, Ending) (EndResult, error), b *backend) {
@@ -168,4 +171,106 @@ func (j *janitor) run(ctx context.Context) {
 func (j *janitor) lease(ctx context.Context, d time.Duration) bool {
 	mine, err := j.backend.lease(detached(ctx), "cleanup", d)
 	return err == nil && mine
+}
+
+const (
+	// orphanInterval is how often orphans are looked for, and orphanPause how long one that was not
+	// found rests at the most: it may be that its sign-in has not committed yet.
+	orphanInterval = time.Second
+	orphanPause    = time.Minute
+	// orphanAge is how long a sign-in whose outcome is unknown may take to show itself.
+	orphanAge = time.Hour
+	// maxOrphans bounds the memory, orphanBatch one statement.
+	maxOrphans  = 10_000
+	orphanBatch = 1000
+)
+
+// orphans are sessions that may exist and that nobody can use: the store's answer to their sign-in
+// was lost, and the client has got an error.
+type orphans struct {
+	mu   sync.Mutex
+	wait map[handle]orphan
+}
+
+// orphan has local times.
+type orphan struct {
+	since, due int64
+	pause      time.Duration
+}
+
+// disown keeps a sign-in that failed, where its outcome is unknown, to be ended, and says so in
+// the error.
+func (j *janitor) disown(h handle, err error) error {
+	if !errors.Is(err, ErrUnavailable) || errors.Is(err, errBusy) {
+		return err
+	}
+	local := j.clock.Local()
+	j.orphans.mu.Lock()
+	full := len(j.orphans.wait) >= maxOrphans
+	if !full {
+		if j.orphans.wait == nil {
+			j.orphans.wait = make(map[handle]orphan)
+		}
+		j.orphans.wait[h] = orphan{local, local, orphanInterval}
+	}
+	j.orphans.mu.Unlock()
+	if full {
+		j.host.count(countUnsettled, 1)
+	}
+	return fmt.Errorf("the outcome is unknown: if the session was made, it is ended once the store answers, "+
+		"and what it replaced or evicted has ended: %w", err)
+}
+
+// settle ends the orphans that are due. What is not found, because it was never made or because
+// its sign-in has not committed yet, is looked for again until it is orphanAge old.
+func (j *janitor) settle(ctx context.Context) {
+	for !j.backend.away() {
+		batch := j.orphans.due(j.clock.Local())
+		if len(batch) == 0 {
+			return
+		}
+		ended, err := j.end(ctx, IDs(batch...), Ending{Reason: ReasonUnacknowledged})
+		j.host.count(countUnsettled, j.orphans.settled(ended.Sessions, j.clock.Local()))
+		if err != nil {
+			return
+		}
+	}
+}
+
+// due returns a batch of the orphans that are due, and puts off the next attempt.
+func (o *orphans) due(local int64) (batch []SessionID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for h, orphan := range o.wait {
+		if len(batch) == orphanBatch {
+			break
+		}
+		if orphan.due > local {
+			continue
+		}
+		orphan.due = local + orphan.pause.Microseconds()
+		orphan.pause = min(2*orphan.pause, orphanPause)
+		o.wait[h] = orphan
+		batch = append(batch, h.id())
+	}
+	return batch
+}
+
+// settled forgets the sessions that were ended, and those that are too old to come. It returns how
+// many of the latter there are.
+func (o *orphans) settled(ended []Session, local int64) (lost int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, s := range ended {
+		if h, ok := parseHandle(s.ID); ok {
+			delete(o.wait, h)
+		}
+	}
+	for h, orphan := range o.wait {
+		if local-orphan.since > orphanAge.Microseconds() {
+			delete(o.wait, h)
+			lost++
+		}
+	}
+	return lost
 }

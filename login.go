@@ -17,7 +17,9 @@ import (
 //
 // The error is [ErrLimit] if Options.MaxSessions denies another session; then nothing has changed.
 // After [ErrUnavailable] the outcome is unknown: if only the store's answer was lost, the session
-// exists. Nobody has its token, and it counts towards MaxSessions until a time limit ends it.
+// exists, and the session that it replaces and those over MaxSessions have ended: their users must
+// sign in again. Nobody has the new token. This process ends the new session as
+// [ReasonUnacknowledged] as soon as the store answers; until then it counts towards MaxSessions.
 func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (Session, Token, error) {
 	if !validUserID(userID) {
 		return Session{}, Token{}, wrapped("Login", mistake(
@@ -31,7 +33,7 @@ func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (
 	generation := t.near.cache.generation(token.handle)
 	created, err := t.backend.create(detached(r.Context()), n)
 	if err != nil {
-		return Session{}, Token{}, wrapped("Login", err)
+		return Session{}, Token{}, wrapped("Login", t.janitor.disown(token.handle, err))
 	}
 	t.created(r.Context(), &n, created)
 	e, ok := newEntry(&Record{Session: created.Session, SecretHash: n.SecretHash}, before)

@@ -1,8 +1,10 @@
 package sessiontrack
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,4 +157,93 @@ func TestEndCurrentLeavesTheAnswerToTheForm(t *testing.T) {
 	}
 	assert.Contains(t, f.get(token).Body.String(), `"reason":"logout"`)
 	assert.Equal(t, http.StatusSeeOther, ask(handler, "POST", "/logout").Code, "without a session")
+}
+
+// losingStore loses the answers to sign-ins: they commit after a while, or never.
+type losingStore struct {
+	*faultStore
+	late time.Duration // negative: never
+	lose atomic.Bool
+}
+
+func (s *losingStore) Create(ctx context.Context, n NewSession) (CreateResult, error) {
+	if !s.lose.Load() {
+		return s.faultStore.Create(ctx, n)
+	}
+	if s.late >= 0 {
+		time.AfterFunc(s.late, func() { _, _ = s.faultStore.Create(context.Background(), n) })
+	}
+	<-ctx.Done()
+	return CreateResult{}, ctx.Err()
+}
+
+// TestSignInOfUnknownOutcomeLeavesNoSession: whether it commits at once or after the answer was
+// given up, its session is ended by the process that could not acknowledge it.
+func TestSignInOfUnknownOutcomeLeavesNoSession(t *testing.T) {
+	t.Parallel()
+	for name, late := range map[string]time.Duration{"at once": 0, "late": 8 * time.Second, "much later": 20 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := &losingStore{faultStore: newFaultStore(), late: late}
+				tracker, err := New(store, &Options{MaxSessions: 3})
+				require.NoError(t, err)
+				start(t, tracker)
+				for range 3 {
+					_, _, err := tracker.Login(httptest.NewRecorder(), request("POST", "/"), "42")
+					require.NoError(t, err)
+				}
+				store.lose.Store(true)
+				for range 3 {
+					_, _, err := tracker.Login(httptest.NewRecorder(), request("POST", "/"), "42")
+					require.ErrorIs(t, err, ErrUnavailable)
+					require.ErrorContains(t, err, "the outcome is unknown: if the session was made, it is ended once the store answers")
+				}
+				store.lose.Store(false)
+				time.Sleep(late + 2*orphanPause)
+				page, err := tracker.List(t.Context(), Query{UserID: "42", Limit: 10})
+				require.NoError(t, err)
+				reasons := map[EndReason]int{}
+				for _, s := range page.Sessions {
+					reasons[s.EndReason]++
+				}
+				assert.Equal(t, 3, reasons[ReasonUnacknowledged])
+				assert.Equal(t, 3, reasons[ReasonLimit]+reasons[""], "those from before: evicted, or live")
+				assert.Empty(t, tracker.janitor.orphans.wait)
+				assert.Zero(t, tracker.Counters()["session.unsettled"])
+			})
+		})
+	}
+}
+
+// TestOrphansWaitForTheStore: while the store is away they are kept, at most so many; those that
+// never come are forgotten after an hour and counted.
+func TestOrphansWaitForTheStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, nil).started(t)
+		f.store.down.Store(true)
+		for range maxOrphans + 5 {
+			_, _, err := f.Login(httptest.NewRecorder(), request("POST", "/"), "42")
+			require.ErrorIs(t, err, ErrUnavailable)
+		}
+		require.Len(t, f.janitor.orphans.wait, maxOrphans)
+		require.EqualValues(t, 5, f.Counters()["session.unsettled"])
+		time.Sleep(10 * time.Minute)
+		require.Len(t, f.janitor.orphans.wait, maxOrphans)
+		f.store.down.Store(false)
+		time.Sleep(time.Hour)
+		assert.Empty(t, f.janitor.orphans.wait)
+		assert.EqualValues(t, maxOrphans+5, f.Counters()["session.unsettled"])
+	})
+}
+
+// TestSignInThatWasNotTriedIsNoOrphan: the store was not asked, or has said no.
+func TestSignInThatWasNotTriedIsNoOrphan(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	for _, err := range []error{ErrLimit, ErrStoreFault, ErrInvalidArgument, errBusy} {
+		assert.Equal(t, err, f.janitor.disown(newToken().handle, err))
+	}
+	assert.Empty(t, f.janitor.orphans.wait)
 }

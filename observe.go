@@ -62,6 +62,7 @@ const (
 	countLogins
 	countEnded
 	countPurged
+	countUnsettled
 	countEventDropped
 	countStalled
 	counterCount
@@ -88,6 +89,7 @@ var counterNames = [counterCount]string{
 	countLogins:          "session.logins",
 	countEnded:           "session.ended",
 	countPurged:          "session.purged",
+	countUnsettled:       "session.unsettled",
 	countEventDropped:    "event.dropped",
 	countStalled:         "event.readers_stalled",
 }

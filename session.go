@@ -149,7 +149,7 @@ func (l Location) String() string {
 type EndReason string
 
 // These are the reasons that this package sets itself, and those that hosts commonly need. Only the
-// Tracker sets ReasonIdle, ReasonLifetime, ReasonLimit and ReasonReplacement.
+// Tracker sets ReasonIdle, ReasonLifetime, ReasonLimit, ReasonReplacement and ReasonUnacknowledged.
 const (
 	ReasonLogout      EndReason = "logout"   // the user signed out
 	ReasonUser        EndReason = "user"     // the user ended it from another session
@@ -160,6 +160,10 @@ const (
 	ReasonReplacement EndReason = "replaced" // a login request carried it
 	ReasonPassword    EndReason = "password" // the password was changed
 	ReasonDeletion    EndReason = "deleted"  // the account was disabled or deleted
+	ReasonProvider    EndReason = "idp"      // the identity provider ended it
+
+	// ReasonUnacknowledged: the store's answer to the sign-in was lost, so nobody has the token.
+	ReasonUnacknowledged EndReason = "unacknowledged"
 )
 
 // byLimit reports whether a time limit ended the session. Requests refuse such a session even

@@ -78,6 +78,7 @@ func (t *Tracker) Start(ctx context.Context) error {
 		return wrapped("Start", err)
 	}
 	loops := []func(context.Context){t.touches.run, t.describer.run, t.host.runHooks, t.events.run}
+	loops = append(loops, every(orphanInterval, t.janitor.settle))
 	if t.backend.feed != nil {
 		loops = append(loops, t.near.runFeed)
 	}
@@ -158,6 +159,7 @@ func (t *Tracker) Shutdown(ctx context.Context) error {
 func (t *Tracker) drain(ctx context.Context) (int, error) {
 	t.backend.forgive()
 	left, err := t.touches.flush(ctx)
+	t.janitor.settle(ctx)
 	t.near.cache.clear()
 	return left, err
 }
