@@ -274,6 +274,8 @@ func empty(t *testing.T, store Store) {
 		fresh := NewMemoryStore()
 		store.rows, store.users, store.live, store.online = fresh.rows, fresh.users, fresh.live, fresh.online
 		store.ended, store.counts, store.index = fresh.ended, fresh.counts, fresh.index
+	case interface{ Empty(t testing.TB) }:
+		store.Empty(t)
 	case *BunStore:
 		_, err := store.db.ExecContext(t.Context(), "TRUNCATE user_sessions, user_presence, online_samples")
 		require.NoError(t, err)

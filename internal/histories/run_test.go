@@ -218,6 +218,10 @@ func newTrackers(t *testing.T, s func(replica int) store) []*sessiontrack.Tracke
 	return trackers
 }
 
+// stores are what the Trackers share. A module whose requirements the root does not take adds its
+// store by a file of its own.
+var stores = map[string]func(t *testing.T) store{"postgres": newStore}
+
 func newStore(t *testing.T) store {
 	s, err := sessiontrack.NewBunStore(bun.NewDB(pgtest.Open(t), pgdialect.New()), nil)
 	require.NoError(t, err)
@@ -272,7 +276,12 @@ func decided(t *testing.T, seed int, trackers []*sessiontrack.Tracker, s store) 
 // loses its reply. An order must explain every answer.
 func TestLinear(t *testing.T) {
 	t.Parallel()
-	s := newStore(t)
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) { testLinear(t, open(t)) })
+	}
+}
+
+func testLinear(t *testing.T, s store) {
 	trackers := newTrackers(t, func(i int) store { return &flaky{store: s, random: rand.New(rand.NewPCG(7, uint64(i)))} })
 	var group sync.WaitGroup
 	for seed := range seeds {

@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -90,6 +91,7 @@ func run(t *testing.T, s script, p plant) (problems []string) {
 			}
 		}()
 		m := newMachine(s.setting, p)
+		defer m.close()
 		for n := range m.replicas {
 			m.boot(n)
 		}
@@ -106,6 +108,15 @@ func run(t *testing.T, s script, p plant) (problems []string) {
 		problems = m.ledger.found()
 	})
 	return problems
+}
+
+// close closes a store that holds something open, at the end of the script.
+func (m *machine) close() {
+	if store, ok := m.ledger.store.(io.Closer); ok {
+		if err := store.Close(); err != nil {
+			panic(err)
+		}
+	}
 }
 
 // boot starts a process as replica n.
