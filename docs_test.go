@@ -1,6 +1,7 @@
 package sessiontrack
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -29,19 +30,26 @@ func matches(pattern, text string) []string {
 	return slices.Compact(found)
 }
 
+// routesOfFamilies returns the routes of both families, such as "GET /users/{id}", and the
+// parameters that each knows, sorted.
+func routesOfFamilies(t *testing.T) map[string][]string {
+	t.Helper()
+	tracker, err := New(NewMemoryStore(), nil)
+	require.NoError(t, err)
+	routes := map[string][]string{}
+	for _, f := range []family{tracker.AdminHandler(nil).(*adminHandler).family, tracker.UserHandler(nil).(*userHandler).family} {
+		for _, e := range f.endpoints {
+			routes[e.method+" "+f.prefix+strings.Join(e.path, "/")] = slices.Sorted(slices.Values(e.query))
+		}
+	}
+	return routes
+}
+
 // TestDocsListEveryRoute holds docs/http.md to the handlers: every route has a heading there, and
 // every heading is a route. The demo's page of paths lists every route, too.
 func TestDocsListEveryRoute(t *testing.T) {
 	t.Parallel()
-	tracker, err := New(NewMemoryStore(), nil)
-	require.NoError(t, err)
-	var routes []string
-	for _, f := range []family{tracker.AdminHandler(nil).(*adminHandler).family, tracker.UserHandler(nil).(*userHandler).family} {
-		for _, e := range f.endpoints {
-			routes = append(routes, e.method+" "+f.prefix+strings.Join(e.path, "/"))
-		}
-	}
-	slices.Sort(routes)
+	routes := slices.Sorted(maps.Keys(routesOfFamilies(t)))
 	for _, route := range routes {
 		want := regexp.QuoteMeta(route) + "<"
 		want = strings.ReplaceAll(want, regexp.QuoteMeta(anyID), `\{\w+\}`)
@@ -54,13 +62,20 @@ func TestDocsListEveryRoute(t *testing.T) {
 	assert.Equal(t, routes, headings)
 }
 
+// codesOfProblems returns the codes of all errors, sorted.
+func codesOfProblems(t *testing.T) []string {
+	t.Helper()
+	source := document(t, "refuse.go") + document(t, "internal/problem/problem.go")
+	codes := matches(`\bNew\(http\.Status\w+, "(\w+)"`, source)
+	require.Contains(t, codes, "session_ended")
+	return codes
+}
+
 // TestDocsListEveryCode holds the documents to the codes of errors: docs/http.md explains each,
 // README and doc.go name each.
 func TestDocsListEveryCode(t *testing.T) {
 	t.Parallel()
-	source := document(t, "refuse.go") + document(t, "internal/problem/problem.go")
-	codes := matches(`\bNew\(http\.Status\w+, "(\w+)"`, source)
-	require.Contains(t, codes, "session_ended")
+	codes := codesOfProblems(t)
 	explained := matches("(?m)^\\| \\d{3} \\| `(\\w+)` \\|", document(t, "docs/http.md"))
 	assert.Equal(t, codes, explained)
 	for _, name := range []string{"README.md", "doc.go"} {

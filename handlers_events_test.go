@@ -104,6 +104,7 @@ func (c *sseClient) next() (e sseEvent, err error) {
 			e.kind = value
 		case name == "data":
 			require.NoError(c.t, json.Unmarshal([]byte(value), &e.data))
+			assert.NoError(c.t, description().CheckSchema("Event", []byte(value)))
 		case line == "\n" && e.kind != "":
 			return e, nil
 		}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sessiontrack/sessiontrack/internal/openapicheck"
 )
 
 // storesUnderTest are the stores that every path of the HTTP API is checked on.
@@ -57,6 +59,8 @@ const (
 // site is an application with both families behind its middleware.
 type site struct {
 	*Tracker
+	t         testing.TB
+	described *openapicheck.Document // every answer is held to it
 	handler   http.Handler
 	directory *testDirectory
 	logs      *bytes.Buffer
@@ -79,6 +83,7 @@ type siteOptions struct {
 func newSite(t *testing.T, store Store, o siteOptions) *site {
 	t.Helper()
 	s := &site{
+		t: t, described: description(),
 		directory: &testDirectory{}, logs: &bytes.Buffer{}, tokens: map[string]Token{},
 		roles: map[string][]string{alice: {"user"}, bob: {"user"}, adam: {"admin"}, ruth: {"superadmin"}},
 	}
@@ -168,6 +173,7 @@ func (s *site) as(user, method, path string, headers ...string) *httptest.Respon
 	}
 	w := httptest.NewRecorder()
 	s.handler.ServeHTTP(w, r)
+	s.holdToDescription(r, w)
 	return w
 }
 

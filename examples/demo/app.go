@@ -11,6 +11,7 @@ import (
 
 	"github.com/sessiontrack/sessiontrack"
 	"github.com/sessiontrack/sessiontrack/dashboard"
+	"github.com/sessiontrack/sessiontrack/openapi"
 	trackermetrics "github.com/sessiontrack/sessiontrack/prometheus"
 )
 
@@ -100,6 +101,7 @@ func (a *application) routes() http.Handler {
 	own.Handle("/api/me", methods{http.MethodGet: a.me})
 	own.Handle("/{$}", methods{http.MethodGet: a.start})
 	own.Handle("/docs", methods{http.MethodGet: a.docs})
+	own.Handle("/docs/openapi.yaml", methods{http.MethodGet: openapi.Handler(nil).ServeHTTP})
 	own.Handle("/static/avatars/{name}", methods{http.MethodGet: a.avatar})
 	own.Handle("/static/{name...}", methods{http.MethodGet: static})
 	own.Handle("/healthz", methods{http.MethodGet: a.healthz})

@@ -153,7 +153,7 @@ func TestPagesAndStaticFiles(t *testing.T) {
 	d := startDemo(t)
 	for path, contentType := range map[string]string{
 		"/": "text/html", "/docs": "text/html", "/static/style.css": "text/css", "/static/avatars/1.svg": "image/svg+xml",
-		"/healthz": "text/plain", "/metrics": "text/plain",
+		"/healthz": "text/plain", "/metrics": "text/plain", "/docs/openapi.yaml": "application/yaml",
 	} {
 		for name, carrier := range map[string]change{
 			"anonymous": func(*http.Request) {}, "garbage": byBearer("garbage"), "handle": with("X-Session-Id", "x"),
