@@ -76,6 +76,11 @@ func answersOf(t *testing.T, d *openapicheck.Document) {
 		row.run(t, newDescribedSite(i%2 == 1))
 	}
 	s := newDescribedSite(false)
+	s.signInAll(t, adam, ruth, alice, bob)
+	for _, route := range routesUnderTest(s.tokens[bob].ID()) {
+		s.as(ruth, route.method, route.path)
+	}
+	s = newDescribedSite(false)
 	s.signInAll(t, adam, ruth, alice)
 	_, err := s.End(t.Context(), User(alice), Ending{Reason: ReasonUser})
 	require.NoError(t, err)
