@@ -2,6 +2,9 @@ package sessiontrack
 
 import (
 	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,41 +12,115 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// partitioned is the recipe of docs/postgresql.md: it replaces an empty user_sessions by one
-// in four hash partitions.
-var partitioned = []string{
-	`DROP VIEW sessions_of_users`,
-	`ALTER TABLE user_sessions RENAME TO plain`,
-	`CREATE TABLE user_sessions (LIKE plain INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS)
-		PARTITION BY HASH (session_id)`,
-	`CREATE SEQUENCE user_sessions_serial OWNED BY user_sessions.id`,
-	`ALTER TABLE user_sessions ALTER id SET DEFAULT nextval('user_sessions_serial')`,
-	`DROP TABLE plain`,
-	`CREATE UNIQUE INDEX user_sessions_session_id_key ON user_sessions (session_id)`,
-	`CREATE INDEX user_sessions_id ON user_sessions (id)`,
-	`CREATE INDEX user_sessions_user_id ON user_sessions (user_id, login_at, id)`,
-	`CREATE INDEX user_sessions_live_user_id ON user_sessions (user_id, id) WHERE logout_at IS NULL`,
-	`CREATE INDEX user_sessions_logout_at ON user_sessions (logout_at, id) WHERE logout_at IS NOT NULL`,
-	`CREATE INDEX user_sessions_login_at ON user_sessions (login_at)`,
-	`CREATE INDEX user_sessions_live_ip_address ON user_sessions (ip_address) WHERE logout_at IS NULL`,
-	`CREATE INDEX user_sessions_live_device_type ON user_sessions (device_type) WHERE logout_at IS NULL`,
-	`CREATE INDEX user_sessions_retained ON user_sessions (logout_at) WHERE logout_at IS NOT NULL AND user_id <> ''`,
-	`CREATE INDEX user_sessions_remembered ON user_sessions (credential_until, logout_at)
-		WHERE logout_at IS NOT NULL AND user_id = ''`,
-	`CREATE TRIGGER user_sessions_ended_is_final BEFORE UPDATE ON user_sessions
-		FOR EACH ROW WHEN (OLD.logout_at IS NOT NULL) EXECUTE FUNCTION user_sessions_ended_is_final()`,
-	`CREATE TABLE user_sessions_0 PARTITION OF user_sessions FOR VALUES WITH (MODULUS 4, REMAINDER 0) WITH (fillfactor = 85)`,
-	`CREATE TABLE user_sessions_1 PARTITION OF user_sessions FOR VALUES WITH (MODULUS 4, REMAINDER 1) WITH (fillfactor = 85)`,
-	`CREATE TABLE user_sessions_2 PARTITION OF user_sessions FOR VALUES WITH (MODULUS 4, REMAINDER 2) WITH (fillfactor = 85)`,
-	`CREATE TABLE user_sessions_3 PARTITION OF user_sessions FOR VALUES WITH (MODULUS 4, REMAINDER 3) WITH (fillfactor = 85)`,
+// newPartitioned returns a store whose user_sessions is in four hash partitions, by the recipe of
+// docs/partitions.sql.
+func newPartitioned(t *testing.T) *BunStore {
+	t.Helper()
+	s := newBunStore(t)
+	execute(t, s, document(t, "docs/partitions.sql"))
+	return s
+}
+
+// TestPartitionsHaveWhatTheTableHas: a migration that adds a column, an index or a trigger adds it to
+// the recipe, too.
+func TestPartitionsHaveWhatTheTableHas(t *testing.T) {
+	t.Parallel()
+	plain, partitioned := newBunStore(t), newPartitioned(t)
+	for what, query := range map[string]string{
+		"columns": "SELECT column_name || ' ' || data_type || ' ' || is_nullable FROM information_schema.columns " +
+			"WHERE table_name IN ('user_sessions', 'sessions_of_users') ORDER BY table_name, column_name",
+		"indexes": "SELECT indexname || replace(replace(substring(indexdef FROM ' USING .*'), ' ONLY', ''), ' UNIQUE', '') " +
+			"FROM pg_indexes WHERE tablename = 'user_sessions' ORDER BY indexname",
+		"triggers": "SELECT tgname::text FROM pg_trigger WHERE tgrelid = 'user_sessions'::regclass ORDER BY tgname",
+		"constraints": "SELECT conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint " +
+			"WHERE conrelid = 'user_sessions'::regclass AND contype = 'c' ORDER BY conname",
+	} {
+		var want, got []string
+		require.NoError(t, plain.db.NewRaw(query).Scan(t.Context(), &want))
+		require.NoError(t, partitioned.db.NewRaw(query).Scan(t.Context(), &got))
+		require.NotEmpty(t, want, what)
+		assert.Equal(t, want, got, what)
+	}
+	bunCreate(t, plain, "1")
+	_, err := plain.db.ExecContext(t.Context(), document(t, "docs/partitions.sql"))
+	require.ErrorContains(t, err, "has rows")
+}
+
+// TestPartitionsAreReadByIndex: a request looks into the one partition that its handle leads to, and
+// nothing that a page or the feed reads walks through a table.
+func TestPartitionsAreReadByIndex(t *testing.T) {
+	t.Parallel()
+	s := newPartitioned(t)
+	readsByIndex(t, s, fill(t, s, 60_000, 50_000))
+	plan := explain(t, s, "SELECT * FROM user_sessions WHERE session_id = 'AAAAAAAAAAAAAAAAAAAAAA'")
+	assert.Equal(t, 1, strings.Count(plan, "Scan"), plan)
+}
+
+// TestPartitionsPurgedBesideTraffic: sessions begin, are used and end while others are purged.
+func TestPartitionsPurgedBesideTraffic(t *testing.T) {
+	t.Parallel()
+	s, ctx := newPartitioned(t), t.Context()
+	var group sync.WaitGroup
+	var purged atomic.Int64
+	done := make(chan struct{})
+	group.Go(func() {
+		for {
+			n, err := s.Purge(ctx, PurgeOptions{Limit: 7})
+			assert.NoError(t, err)
+			purged.Add(int64(n))
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	const users, sessions = 4, 25
+	var traffic sync.WaitGroup
+	var live [users][]SessionID
+	for user := range users {
+		traffic.Go(func() {
+			for i := range sessions {
+				created, err := s.Create(ctx, NewSession{Session: Session{ID: newHandle().id(), UserID: fmt.Sprint(user)}})
+				if !assert.NoError(t, err) {
+					return
+				}
+				id := created.Session.ID
+				alive, err := s.Touch(ctx, []TouchRecord{{ID: id, At: time.Now()}}, 0)
+				assert.NoError(t, err)
+				assert.Equal(t, []SessionID{id}, alive)
+				if i%2 == 1 {
+					live[user] = append(live[user], id)
+					continue
+				}
+				ended, err := s.End(ctx, IDs(id), Ending{Reason: ReasonUser})
+				assert.NoError(t, err)
+				assert.Len(t, ended.Sessions, 1)
+			}
+		})
+	}
+	traffic.Wait()
+	close(done)
+	group.Wait()
+	last, err := s.Purge(ctx, PurgeOptions{Limit: 1000})
+	require.NoError(t, err)
+	want := 0
+	for user := range users {
+		for _, id := range live[user] {
+			got, err := s.Get(ctx, id)
+			require.NoError(t, err)
+			assert.False(t, got.Ended())
+		}
+		want += sessions - len(live[user])
+	}
+	assert.Equal(t, want, int(purged.Load())+last, "each ended session went once, and nothing else")
 }
 
 // TestPurgeSparesLiveRowsOfOtherPartitions: a row's place is unique in its partition only.
 // Rows that were deleted by it took live ones at the same place with them.
 func TestPurgeSparesLiveRowsOfOtherPartitions(t *testing.T) {
 	t.Parallel()
-	s, ctx := newBunStore(t), t.Context()
-	execute(t, s, partitioned...)
+	s, ctx := newPartitioned(t), t.Context()
 	live, ended := map[SessionID]bool{}, 0
 	for i := range 40 {
 		derived := func(n *NewSession) { n.Session.Derived = i%4 > 1 }

@@ -24,7 +24,12 @@ func explain(t *testing.T, s *BunStore, statement string) string {
 func TestBunStoreReadsByIndex(t *testing.T) {
 	t.Parallel()
 	s := newBunStore(t)
-	ids := fill(t, s, 60_000, 50_000)
+	readsByIndex(t, s, fill(t, s, 60_000, 50_000))
+}
+
+// readsByIndex asks the planner about every kind of read.
+func readsByIndex(t *testing.T, s *BunStore, ids []SessionID) {
+	t.Helper()
 	hook := watch(s)
 	windows := [3]time.Duration{5 * time.Minute, 15 * time.Minute, time.Hour}
 	ctx := t.Context()

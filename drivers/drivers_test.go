@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
@@ -119,4 +120,26 @@ func TestStartThroughEachDriver(t *testing.T) {
 			require.ErrorContains(t, err, "user_fences")
 		})
 	}
+}
+
+// TestStoreOnPartitions holds the store to the whole contract over the tables that docs/partitions.sql
+// makes.
+func TestStoreOnPartitions(t *testing.T) {
+	t.Parallel()
+	recipe, err := os.ReadFile("../docs/partitions.sql")
+	require.NoError(t, err)
+	dsn := pgtest.DSN(t)
+	admin := pgtest.OpenDSN(t, dsn)
+	storetest.Run(t, func(t *testing.T) sessiontrack.Store {
+		options := schema()
+		store := open(t, drivers["pgx exec"], dsn, options)
+		tx, err := admin.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		for _, statement := range []string{"SET LOCAL search_path = " + options.Schema, string(recipe)} {
+			_, err := tx.ExecContext(t.Context(), statement)
+			require.NoError(t, err)
+		}
+		require.NoError(t, tx.Commit())
+		return store
+	})
 }
