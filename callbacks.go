@@ -85,6 +85,10 @@ type Hooks struct {
 	// End is called after this process has ended a session. At most 1,024 calls wait; further calls
 	// are dropped and counted as hook.dropped, for example after a large cleanup.
 	End func(ctx context.Context, s Session)
+	// Reported is called after a user has reported one of their sessions as not theirs. The session
+	// has ended: now, with [ReasonReported], or earlier with another reason. Somebody else may know
+	// the user's password: have it changed. A session that had ended before may be reported again.
+	Reported func(ctx context.Context, s Session)
 	// NewDevice is called after a login from a device family that none of the user's latest 100
 	// earlier sessions has. It is not called for a user's first session.
 	NewDevice func(ctx context.Context, s Session)

@@ -25,6 +25,7 @@ type door struct {
 	clock     *storeclock.Clock
 	cookies   cookies
 	attempts  attempts
+	passive   passivePaths
 }
 
 func (d *door) init(o *Options, g *gate) {
@@ -35,7 +36,7 @@ func (d *door) init(o *Options, g *gate) {
 // serve hands a request with a good session to next.
 func (d *door) serve(w http.ResponseWriter, r *http.Request, next http.Handler, res *resolution) {
 	caller := &tracked{Context: r.Context(), entry: res.entry, by: d, roles: res.roles}
-	if mayStream(r) || saysPassive(r) {
+	if mayStream(r) || saysPassive(r) || d.passive.has(r) {
 		if caller.held = d.hold(r, res); caller.held != nil {
 			defer caller.held.count()
 		}
@@ -300,6 +301,30 @@ func (h *heldTouch) drop() {
 func saysPassive(r *http.Request) bool {
 	values := r.Header[passiveHeader]
 	return len(values) == 1 && values[0] == "true" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+}
+
+// passivePaths are the paths of our own handlers whose requests are no activity.
+type passivePaths struct {
+	paths atomic.Pointer[[]string]
+}
+
+func (p *passivePaths) add(path string) {
+	for {
+		old := p.paths.Load()
+		all := []string{path}
+		if old != nil {
+			all = append(all, *old...)
+		}
+		if p.paths.CompareAndSwap(old, &all) {
+			return
+		}
+	}
+}
+
+// has reports whether a request is for one of them. Its handler then drops the activity.
+func (p *passivePaths) has(r *http.Request) bool {
+	all := p.paths.Load()
+	return all != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead) && slices.Contains(*all, r.URL.Path)
 }
 
 // cookies sets and clears the session cookie.

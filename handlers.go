@@ -35,8 +35,10 @@ type endpoint struct {
 	admin  bool
 	action string // AdminAction.Action if attempts are audited, else empty
 	reason EndReason
-	stream bool // a stream of events: the endpoint authorizes and answers itself
-	serve  func(*call) (any, error)
+	// passive says that a GET is no activity, whatever it says of itself.
+	passive bool
+	stream  bool // a stream of events: the endpoint authorizes and answers itself
+	serve   func(*call) (any, error)
 }
 
 // anyID matches one segment of a path with any content except none.
@@ -178,7 +180,7 @@ func (f *family) fromAnotherSite(c *call) bool {
 // takesPassive reports whether a request is to count as no activity, and says so to the
 // middleware.
 func (f *family) takesPassive(c *call) bool {
-	if c.endpoint.method != http.MethodGet || !saysPassive(c.r) {
+	if !c.endpoint.passive && (c.endpoint.method != http.MethodGet || !saysPassive(c.r)) {
 		return false
 	}
 	f.drop(c)
@@ -206,8 +208,13 @@ func (f *family) open(c *call) (_ any, err error) {
 }
 
 // register has the Tracker audit the attempts at admin actions of f that are refused in
-// front of it.
+// front of it, and hold the activity of its passive endpoints.
 func (f *family) register() {
+	for _, e := range f.endpoints {
+		if e.passive {
+			f.t.door.passive.add(f.prefix + strings.Join(e.path, "/"))
+		}
+	}
 	for {
 		old := f.t.door.attempts.audits.Load()
 		var all []func(*http.Request, problem.Problem) bool

@@ -35,6 +35,9 @@ func routesUnderTest(target SessionID) []routeUnderTest {
 		{"GET", onlinePath + "sessions", "any"},
 		{"DELETE", onlinePath + "sessions/" + string(target), "own"},
 		{"POST", onlinePath + "sessions/end-others", "any"},
+		{"POST", onlinePath + "sessions/" + string(target) + "/report", "own"},
+		{"GET", onlinePath + "me", "any"},
+		{"POST", onlinePath + "me/extend", "any"},
 		{"POST", onlinePath + "cleanup", "admin"},
 		{"GET", onlinePath + "history", "admin"},
 	}

@@ -74,6 +74,8 @@ func transcript(t *testing.T, s *site, caller string) string {
 		"GET " + adminPath + "user/2/sessions?ended=true",
 		"GET " + onlinePath + "count", "GET " + onlinePath + "count?minutes=1441", "GET " + onlinePath + "users", "GET " + onlinePath + "stats",
 		"GET " + onlinePath + "sessions", "GET " + onlinePath + "nothing", "PUT " + onlinePath + "count",
+		"GET " + onlinePath + "me", "POST " + onlinePath + "me/extend", "GET " + onlinePath + "sessions?state=over",
+		"GET " + onlinePath + "sessions?state=ended", "POST " + onlinePath + "sessions/" + string(first.ID) + "/report",
 		"DELETE " + onlinePath + "sessions/" + string(first.ID), "POST " + onlinePath + "sessions/end-others", "POST " + onlinePath + "cleanup",
 		"POST " + adminPath + "force-logout/" + string(first.ID), "POST " + adminPath + "force-logout/" + string(first.ID),
 		"POST " + adminPath + "force-logout-user/2", "POST " + adminPath + "cleanup-expired",

@@ -41,7 +41,7 @@ type UserOptions struct {
 // UserAccess describes the call that UserOptions.Authorize decides about.
 type UserAccess struct {
 	// Route is "count", "users", "stats", "sessions", "end" (one of the caller's own sessions),
-	// "end-others", "cleanup", "history", "events-all" (watch logins, logouts and figures) or
+	// "end-others", "report", "me", "extend", "cleanup", "history", "events-all" (watch logins, logouts and figures) or
 	// "events" (watch who comes online and goes offline; asked if "events-all" is refused). A
 	// stream's snapshots contain the figures of stats. Later versions may add names: refuse unknown
 	// ones.
@@ -67,9 +67,12 @@ type userHandler struct {
 //	GET    count                  ?minutes=
 //	GET    users                  ?minutes= &limit= &cursor=
 //	GET    stats
-//	GET    sessions               the caller's own
+//	GET    sessions               the caller's own: ?state=active|ended|any &limit= &cursor=
 //	DELETE sessions/{sessionId}   one of the caller's own
 //	POST   sessions/end-others
+//	POST   sessions/{sessionId}/report   "this was not me"
+//	GET    me                     how long the caller's session lasts; no activity
+//	POST   me/extend              the same, and activity
 //	POST   cleanup                administrators only
 //	GET    history                ?from= &to= &step=1m|1h|1d &tz=, administrators only
 //	GET    events                 ?users= &last_event_id=, header Last-Event-ID
@@ -109,13 +112,19 @@ func (t *Tracker) UserHandler(o *UserOptions) http.Handler {
 			{name: "stats", method: http.MethodGet, path: []string{"stats"}, serve: h.stats},
 			{
 				name: "sessions", method: http.MethodGet, path: []string{"sessions"},
-				query: []string{"limit", "cursor"}, serve: h.sessions,
+				query: []string{"state", "limit", "cursor"}, serve: h.sessions,
 			},
 			{
 				name: "end-others", method: http.MethodPost, path: []string{"sessions", "end-others"},
 				serve: h.endOthers, fresh: true,
 			},
 			{name: "end", method: http.MethodDelete, path: []string{"sessions", anyID}, serve: h.end, fresh: true},
+			{
+				name: "report", method: http.MethodPost, path: []string{"sessions", anyID, "report"},
+				serve: h.report, fresh: true,
+			},
+			{name: "me", method: http.MethodGet, path: []string{"me"}, serve: h.me, fresh: true, passive: true},
+			{name: "extend", method: http.MethodPost, path: []string{"me", "extend"}, serve: h.me, fresh: true},
 			{
 				name: "cleanup", method: http.MethodPost, path: []string{"cleanup"},
 				serve: h.cleanup, fresh: true, admin: true, action: actionCleanup,
@@ -290,65 +299,6 @@ func statsOf(s OnlineStats, w windows) statsAnswer {
 		answer.PeakHourToday = &s.PeakHour
 	}
 	return answer
-}
-
-type sessionsAnswer struct {
-	Sessions  []sessionView `json:"sessions"`
-	Count     int           `json:"count"`
-	Timestamp time.Time     `json:"timestamp"`
-	Next      string        `json:"next,omitempty"`
-}
-
-func (h *userHandler) sessions(c *call) (any, error) {
-	p := parametersOf(c)
-	q := Query{UserID: c.caller.entry.user, Live: true, Limit: p.limit(maxPage), After: p.cursor()}
-	if err := p.Err(); err != nil {
-		return nil, err
-	}
-	page, err := h.t.list(c.r.Context(), q)
-	if err != nil {
-		return nil, err
-	}
-	views := make([]sessionView, len(page.Sessions))
-	for i, s := range page.Sessions {
-		views[i] = h.sessionView(s, c, h.opts.Online)
-	}
-	return sessionsAnswer{views, len(views), page.Now, page.Next.String()}, nil
-}
-
-// end ends one of the caller's own sessions. Another user's session gets the same answer as one
-// that does not exist (OWASP ASVS 8.2.2).
-func (h *userHandler) end(c *call) (any, error) {
-	s, err := h.t.get(c.r.Context(), SessionID(c.id))
-	if err != nil {
-		return nil, err
-	}
-	if s.UserID != c.caller.entry.user {
-		return nil, ErrNotFound
-	}
-	e := Ending{Reason: ReasonUser, Actor: s.UserID}
-	current := s.ID == c.caller.entry.handle.id()
-	if current {
-		e.Reason = ReasonLogout
-	}
-	answer, err := h.endOwn(c, IDs(s.ID), e)
-	if err == nil && current {
-		h.t.door.cookies.clear(c.w)
-	}
-	return answer, err
-}
-
-func (h *userHandler) endOthers(c *call) (any, error) {
-	user := c.caller.entry.user
-	return h.endOwn(c, User(user).Except(c.caller.entry.handle.id()), Ending{Reason: ReasonUser, Actor: user})
-}
-
-func (h *userHandler) endOwn(c *call, sel Selector, e Ending) (any, error) {
-	ended, err := h.t.end(c.r.Context(), sel, e)
-	if err != nil {
-		return nil, err
-	}
-	return endedCount{len(ended.Sessions)}, nil
 }
 
 type cleanupAnswer struct {

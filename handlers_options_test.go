@@ -142,7 +142,9 @@ func TestAuthorizeDecidesAboutEveryRoute(t *testing.T) {
 		{alice, "GET", "count", 403, "count 1 [user]"}, {alice, "GET", "users", 200, "users 1 [user]"}, {adam, "GET", "users", 403, "users 7 [admin]"},
 		{alice, "GET", "stats", 503, "stats 1 [user]"}, {alice, "GET", "sessions", 200, "sessions 1 [user]"},
 		{alice, "POST", "sessions/end-others", 200, "end-others 1 [user]"}, {alice, "POST", "cleanup", 200, "cleanup 1 [user]"},
-		{adam, "POST", "cleanup", 403, "cleanup 7 [admin]"}, {alice, "DELETE", "sessions/" + id, 200, "end 1 [user]"},
+		{adam, "POST", "cleanup", 403, "cleanup 7 [admin]"}, {alice, "GET", "me", 200, "me 1 [user]"}, {adam, "GET", "me", 403, "me 7 [admin]"},
+		{alice, "POST", "me/extend", 200, "extend 1 [user]"}, {adam, "POST", "sessions/" + id + "/report", 403, "report 7 [admin]"},
+		{alice, "DELETE", "sessions/" + id, 200, "end 1 [user]"},
 	} {
 		asked = nil
 		assert.Equal(t, test.status, s.as(test.user, test.method, onlinePath+test.path).Code, test.want)

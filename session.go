@@ -160,6 +160,7 @@ const (
 	ReasonReplacement EndReason = "replaced" // a login request carried it
 	ReasonPassword    EndReason = "password" // the password was changed
 	ReasonDeletion    EndReason = "deleted"  // the account was disabled or deleted
+	ReasonReported    EndReason = "reported" // the user said that it was not them
 	ReasonProvider    EndReason = "idp"      // the identity provider ended it
 
 	// ReasonUnacknowledged: the store's answer to the sign-in was lost, so nobody has the token.
