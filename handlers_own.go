@@ -185,8 +185,6 @@ func (h *userHandler) me(c *call) (any, error) {
 	}
 	s := e.session()
 	answer := meAnswer{Session: h.ownView(s, c), Now: fromMicros(h.t.clock.Now()), ExpiresAt: timeOrNil(s.ExpiresAt)}
-	if idle := h.t.gate.idle; idle > 0 {
-		answer.IdleExpiresAt = timeOrNil(s.LastActivity.Add(time.Duration(idle) * time.Microsecond))
-	}
+	answer.IdleExpiresAt = answer.Session.IdleExpiresAt
 	return answer, nil
 }
