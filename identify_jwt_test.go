@@ -396,3 +396,38 @@ func TestKeyClaimIsAnotherClaim(t *testing.T) {
 		assert.Equal(t, 401, w.Code, "%v", bad)
 	}
 }
+
+// TestProviderEndsItsSession: derived sessions of the provider's tokens end by the provider's own id,
+// also one whose token was never used, and also its refreshed tokens. Another session of the same
+// user lives.
+func TestProviderEndsItsSession(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, store Store) {
+		const issuer = "https://idp.example"
+		identifier := newJWT(t, func(o *JWTOptions) { o.IssuerSessions = true })
+		tracker, err := New(store, &Options{Identifier: identifier, StoreTimeout: busyMachine})
+		require.NoError(t, err)
+		start(t, tracker)
+		code := func(sid string) (int, string) {
+			w := httptest.NewRecorder()
+			token := jwtWith(t, jwt.MapClaims{"iss": issuer, "sub": "42", "sid": sid, "iat": time.Now().Unix(), "jti": newToken().ID()})
+			tracker.Require(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, authorized("Bearer "+token))
+			return w.Code, w.Body.String()
+		}
+		for _, sid := range []string{"phone", "laptop"} {
+			got, body := code(sid)
+			require.Equal(t, 200, got, body)
+		}
+		for _, sid := range []string{"phone", "never seen"} {
+			_, err := tracker.End(t.Context(), Provider(issuer, sid), Ending{Reason: ReasonProvider})
+			require.NoError(t, err)
+			for range 2 {
+				got, body := code(sid)
+				assert.Equal(t, 401, got, sid)
+				assert.Contains(t, body, `"reason":"idp"`, sid)
+			}
+		}
+		got, body := code("laptop")
+		assert.Equal(t, 200, got, body)
+	})
+}

@@ -98,6 +98,9 @@ func (n *near) forget(sel Selector) {
 			n.cache.dropLive(h)
 		}
 	}
+	if c.Provider != "" {
+		n.pollNow() // entries do not know it; what another process has ended comes by the feed
+	}
 	if c.UserID != "" {
 		n.cache.dropUser(c.UserID, c.Except)
 	}

@@ -175,6 +175,9 @@ func (g *gate) miss(r *http.Request, h handle, derived bool, c *carriers, fresh 
 		if n.oneToken && !id.ExpiresAt.IsZero() {
 			n.Session.CredentialUntil = id.ExpiresAt.Add(credentialLeeway).UTC().Truncate(time.Microsecond)
 		}
+		if id.Key != "" {
+			n.ProviderID = ProviderID(id.Issuer, id.Key)
+		}
 		create = &n
 	} else if key = c.refusalKey(h); g.refused.has(key, g.clock.Local()) {
 		return nil, ErrNotFound

@@ -11,7 +11,7 @@ import (
 	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
-// Selector says which live sessions to end. It is made by [IDs], [User], [Idle], [Expired] or
+// Selector says which live sessions to end. It is made by [IDs], [User], [Provider], [Idle], [Expired] or
 // [Matching]. The zero Selector selects nothing and is refused, so that "all sessions"
 // cannot be said by accident.
 type Selector struct {
@@ -19,7 +19,7 @@ type Selector struct {
 	only     bool // Only was called
 }
 
-// Criteria is a Selector as a [Store] reads it. Exactly one of IDs, UserID, IdleFor, PastIdle, Expired
+// Criteria is a Selector as a [Store] reads it. Exactly one of IDs, UserID, Provider, IdleFor, PastIdle, Expired
 // and Filter is set, and the other fields narrow it. Filter may also narrow IDs. With PastIdle,
 // IdleFor belongs to it.
 type Criteria struct {
@@ -31,6 +31,8 @@ type Criteria struct {
 	// UserID selects a user's sessions, without those in Except.
 	UserID string
 	Except []SessionID
+	// Provider selects the sessions with this NewSession.ProviderID.
+	Provider string
 	// IdleFor selects sessions whose LastActivity is this long ago or longer.
 	IdleFor time.Duration
 	// PastIdle selects sessions without activity for their idle limit: for their own IdleTimeout
@@ -81,6 +83,25 @@ func IDs(ids ...SessionID) Selector {
 // refresh token from before: unless that token names a session that has ended (by sid, or by
 // JWTOptions.KeyClaim), the refresh endpoint has to refuse, by [Tracker.Check]. See docs/jwt.md.
 func User(id string) Selector { return Selector{criteria: Criteria{UserID: id}} }
+
+// Provider selects the sessions that belong to one session of an identity provider, as a logout
+// token names it (OpenID Connect Back-Channel Logout 1.0): issuer is its iss and key its sid. They are
+// the derived sessions of its credentials, by [Identity].Issuer and Key, and those of sign-ins that
+// kept its id, by [ProviderID].
+//
+// The end is remembered for Options.KeepEnded: a session of it that has not been seen yet, because
+// its credential was never used here or its sign-in is still under way, does not begin any more.
+// An empty key selects nothing and is refused.
+func Provider(issuer, key string) Selector {
+	if key == "" {
+		return Selector{}
+	}
+	return Selector{criteria: Criteria{Provider: ProviderID(issuer, key)}}
+}
+
+// ProviderID is what a [Store] keeps of a session of an identity provider: a hash, by which nobody
+// can end the provider's session. See NewSession.ProviderID.
+func ProviderID(issuer, key string) string { return string(deriveHandle(issuer, "", key).id()) }
 
 // Idle selects everybody's sessions without activity for at least d, by the store's clock.
 // [Tracker.End] refuses less than a second: Idle(30) is 30 nanoseconds and would end every
@@ -139,7 +160,7 @@ func (s Selector) Walk(after int64, rows int) Selector {
 func (s Selector) Criteria() (Criteria, error) {
 	c, kinds := s.criteria, 0
 	byFilter := c.Filter != nil && !s.only
-	for _, set := range [...]bool{len(c.IDs) > 0, c.UserID != "", c.IdleFor != 0 || c.PastIdle, c.Expired, byFilter} {
+	for _, set := range [...]bool{len(c.IDs) > 0, c.UserID != "", c.Provider != "", c.IdleFor != 0 || c.PastIdle, c.Expired, byFilter} {
 		if set {
 			kinds++
 		}
@@ -149,7 +170,7 @@ func (s Selector) Criteria() (Criteria, error) {
 		return Criteria{}, mistake("selector: Only goes with User or Matching only, and without Except")
 	case kinds != 1:
 		return Criteria{}, mistake("selector: names %d kinds of sessions, "+
-			"want one of IDs, User, Idle, Expired, Matching (empty ones do not count)", kinds)
+			"want one of IDs, User, Provider, Idle, Expired, Matching (empty ones do not count)", kinds)
 	case c.Slack < 0:
 		return Criteria{}, mistake("selector: Slack is %v: want 0 or more", c.Slack)
 	case c.IdleFor < 0:

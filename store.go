@@ -63,7 +63,9 @@ type Store interface {
 	// offline at once.
 	//
 	// If sel comes from [User], with or without exceptions, the same transaction moves the user's
-	// fence to the store's time, even if no session ended: see NewSession.IssuedAt.
+	// fence to the store's time, even if no session ended: see NewSession.IssuedAt. If it comes from
+	// [Provider], the same transaction remembers that the provider's session has ended, even if it
+	// had none here: see NewSession.ProviderID.
 	End(ctx context.Context, sel Selector, e Ending) (EndResult, error)
 
 	// Purge deletes ended sessions that are past their retention. If the handle must still be
@@ -86,6 +88,10 @@ type NewSession struct {
 	// refused too. Zero means that no fence applies. iat has whole seconds, so a credential that
 	// was issued in the fence's own second is refused.
 	IssuedAt time.Time
+	// ProviderID names the session of an identity provider that this one belongs to, as [ProviderID]
+	// writes it; empty means none. If that has ended ([Provider]), the session does not begin: the
+	// error is an [EndedError] with the reason of that end.
+	ProviderID string
 	// Lifetime sets ExpiresAt; zero means none.
 	Lifetime time.Duration
 	// Replaces names a session, of any user, to be ended as [ReasonReplacement] first; empty means
@@ -109,6 +115,10 @@ type NewSession struct {
 	// outlive that credential.
 	oneToken bool
 }
+
+// providerFence is the key by which the end of a provider's session is kept among the users'
+// fences. No user id has a control character.
+func providerFence(providerID string) string { return "\x01" + providerID }
 
 // LimitPolicy says what happens when a user signs in above the limit.
 type LimitPolicy int

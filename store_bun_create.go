@@ -142,6 +142,7 @@ type bunColumns struct {
 	Model           string `json:"model"`
 
 	CredentialUntil *time.Time `json:"credential_until"`
+	ProviderID      string     `json:"provider_id"`
 
 	Client          string     `json:"client"`
 	Tenant          string     `json:"tenant"`
@@ -165,8 +166,8 @@ func newBunColumns(n *NewSession) bunColumns {
 		Browser: shortColumn(d.Browser), BrowserVersion: shortColumn(d.BrowserVersion),
 		OS: shortColumn(d.OS), OSVersion: shortColumn(d.OSVersion),
 		Brand: shortColumn(d.Brand), Model: shortColumn(d.Model),
-		CredentialUntil: columnTimeOrNull(a.CredentialUntil),
-		Client:          a.Client, Tenant: a.Tenant, ActedBy: a.ActedBy, AuthenticatedAt: columnTimeOrNull(a.AuthenticatedAt),
+		CredentialUntil: columnTimeOrNull(a.CredentialUntil), ProviderID: n.ProviderID,
+		Client: a.Client, Tenant: a.Tenant, ActedBy: a.ActedBy, AuthenticatedAt: columnTimeOrNull(a.AuthenticatedAt),
 		Methods: methodsColumn(a.Methods), IdleTimeout: idleColumn(a.IdleTimeout), Remember: a.Remember,
 	}
 	if n.SecretHash != ([32]byte{}) {

@@ -28,6 +28,11 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, 
 				return err
 			}
 		}
+		if c.Provider != "" {
+			if err := raiseFence(ctx, tx, providerFence(c.Provider), e.Reason); err != nil {
+				return err
+			}
+		}
 		b, err := bound(ctx, tx, c, now)
 		if err != nil || b.empty() {
 			return err
@@ -52,8 +57,8 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, 
 	return out, nil
 }
 
-// raiseFence moves the user's fence to now. It first takes the user's advisory lock, as Create does
-// for a derived session. So a concurrent Create either commits before, and its session is ended
+// raiseFence moves a user's fence, or that of a provider's session, to now. It first takes the
+// advisory lock of that id, as Create does for a derived session and for one of a provider. So a concurrent Create either commits before, and its session is ended
 // with the others, or it sees the fence.
 func raiseFence(ctx context.Context, tx bun.Tx, userID string, reason EndReason) error {
 	if err := postgres.LockID(ctx, tx, userID); err != nil {
@@ -118,12 +123,15 @@ func bound(ctx context.Context, tx bun.Tx, c Criteria, now time.Time) (*bunCrite
 // narrow adds the conditions on names.
 func (c *bunCriteria) narrow(q bun.QueryBuilder) bun.QueryBuilder {
 	live := "s.logout_at IS NULL"
-	if len(c.ids) > 0 || c.Walk > 0 || c.Filter != nil { // see touchSQL: only an index of the names or of the range
+	if len(c.ids) > 0 || c.Walk > 0 || c.Filter != nil || c.Provider != "" { // see touchSQL: only an index of the names or of the range
 		live = "s.is_active"
 	}
 	q = c.narrowTime(q.Where(live))
 	if len(c.ids) > 0 {
 		q = q.Where("s.session_id IN (?)", bun.List(c.ids))
+	}
+	if c.Provider != "" {
+		q = q.Where("s.provider_id = ? AND s.provider_id <> ''", c.Provider)
 	}
 	if user := cmp.Or(c.UserID, c.Owner); user != "" {
 		q = q.Where("s.user_id = ?", user)
@@ -206,7 +214,7 @@ const purgeSQL = `WITH due AS MATERIALIZED (
 		browser = '', browser_version = '', os = '', os_version = '', brand = '', model = '',
 		login_at = NULL, last_activity = NULL, created_at = NULL, expires_at = NULL, ended_by = '',
 		client = '', tenant = '', acted_by = '', authenticated_at = NULL, methods = '', last_seen = NULL, remember = false,
-		renewed_at = NULL,
+		renewed_at = NULL, provider_id = '',
 		updated_at = clock_timestamp()
 	WHERE s.id = ANY(ARRAY(SELECT id FROM due WHERE remember)) RETURNING 1
 ) SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM blank)`

@@ -118,6 +118,10 @@ func TestBunStoreWritesByIndex(t *testing.T) {
 			_, err := s.End(ctx, User("user7"), Ending{Reason: ReasonAdmin})
 			return err
 		},
+		"end a provider's": func(ctx context.Context) error {
+			_, err := s.End(ctx, Provider("https://idp.example", "a"), Ending{Reason: ReasonProvider})
+			return err
+		},
 		"end, a walk": func(ctx context.Context) error {
 			_, err := s.End(ctx, Idle(time.Hour).Walk(10_000, 500), Ending{Reason: ReasonIdle})
 			return err

@@ -84,6 +84,9 @@ func (n *NewSession) Check() error {
 	if len(n.Ends) > maxEnds {
 		return mistake("create: Ends has %d: want at most %d", len(n.Ends), maxEnds)
 	}
+	if _, ok := parseHandle(SessionID(n.ProviderID)); !ok && n.ProviderID != "" {
+		return mistake("create: ProviderID is not what the function ProviderID returns")
+	}
 	if err := n.Session.checkLabels("create"); err != nil {
 		return err
 	}

@@ -83,6 +83,7 @@ type memoryRow struct {
 	Record
 	key   handle
 	user  *memoryUser
+	idp   string // NewSession.ProviderID
 	batch uint64 // the latest Touch that returned it
 }
 
@@ -175,6 +176,9 @@ func (s *MemoryStore) Create(ctx context.Context, n NewSession) (CreateResult, e
 	if f, ok := s.fences[n.Session.UserID]; ok && f.refuses(n.IssuedAt) {
 		return CreateResult{}, wrapped("create", &EndedError{Reason: f.reason})
 	}
+	if f, ok := s.fences[providerFence(n.ProviderID)]; ok && n.ProviderID != "" {
+		return CreateResult{}, wrapped("create", &EndedError{Reason: f.reason})
+	}
 	now := s.tick()
 	room, err := s.makeRoom(&n, now)
 	if err != nil {
@@ -243,7 +247,7 @@ func (r *memoryRow) expired(now time.Time) bool {
 // insert adds the row of n. The handle must be free.
 func (s *MemoryStore) insert(key handle, n *NewSession, now time.Time) *memoryRow {
 	s.serial++
-	row := &memoryRow{key: key, Record: Record{Session: n.Session, SecretHash: n.SecretHash}}
+	row := &memoryRow{key: key, idp: strings.Clone(n.ProviderID), Record: Record{Session: n.Session, SecretHash: n.SecretHash}}
 	row.Serial, row.LoginAt, row.LastActivity, row.LastSeen = s.serial, now, now, now
 	row.AuthenticatedAt = authenticatedAt(&n.Session, now)
 	row.ExpiresAt, row.LogoutAt, row.EndReason, row.EndedBy = time.Time{}, time.Time{}, "", ""

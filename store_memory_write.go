@@ -159,6 +159,9 @@ func (s *MemoryStore) End(ctx context.Context, sel Selector, e Ending) (EndResul
 	if c.UserID != "" {
 		s.fences[c.UserID] = fence{now, e.Reason}
 	}
+	if c.Provider != "" {
+		s.fences[providerFence(c.Provider)] = fence{now, e.Reason}
+	}
 	return EndResult{Sessions: s.endRows(rows, now, e), At: now, Next: next}, nil
 }
 
@@ -222,6 +225,8 @@ func (c *Criteria) selects(r *memoryRow, now time.Time) bool {
 		return c.filters(&r.Session, now)
 	case c.UserID != "":
 		return r.UserID == c.UserID && !slices.Contains(c.Except, r.ID)
+	case c.Provider != "":
+		return r.idp == c.Provider
 	case c.Expired:
 		return r.expired(now)
 	}

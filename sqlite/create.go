@@ -56,10 +56,20 @@ func (t *transaction) refuse(n *sessiontrack.NewSession) error {
 	if taken {
 		return sessiontrack.ErrExists
 	}
+	reason := ""
+	if n.ProviderID != "" {
+		err := t.each(func(rows *sql.Rows) error { return rows.Scan(&reason) },
+			"SELECT reason FROM user_fences WHERE user_id = ?", providerFence+n.ProviderID)
+		if err == nil && reason != "" {
+			err = &sessiontrack.EndedError{Reason: sessiontrack.EndReason(reason)}
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if n.IssuedAt.IsZero() {
 		return nil
 	}
-	reason := ""
 	err = t.each(func(rows *sql.Rows) error { return rows.Scan(&reason) },
 		"SELECT reason FROM user_fences WHERE user_id = ? AND at >= ? - ? % 1000000",
 		n.Session.UserID, column(n.IssuedAt), column(n.IssuedAt))
@@ -172,10 +182,10 @@ func (t *transaction) insert(n *sessiontrack.NewSession) (sessiontrack.Session, 
 		user_agent, client_hints, device_type, device_source, device_ambiguous,
 		browser, browser_version, os, os_version, brand, model,
 		login_at, last_activity, expires_at, credential_until,
-		client, tenant, acted_by, authenticated_at, methods, idle_timeout, remember)
+		client, tenant, acted_by, authenticated_at, methods, idle_timeout, remember, provider_id)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
 			?24, ?24, ?25, ?26, ?27, ?28, ?29, CASE WHEN ?30 IS NULL AND ?3 THEN NULL ELSE min(coalesce(?30, ?24), ?24) END,
-			?31, ?32, ?33)`,
+			?31, ?32, ?33, ?34)`,
 		string(a.ID),
 		a.UserID,
 		a.Derived,
@@ -211,6 +221,7 @@ func (t *transaction) insert(n *sessiontrack.NewSession) (sessiontrack.Session, 
 		strings.Join(a.Methods, " "),
 		idleColumn(a.IdleTimeout),
 		a.Remember,
+		n.ProviderID,
 	)
 	if err != nil {
 		return sessiontrack.Session{}, err

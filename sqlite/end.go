@@ -31,6 +31,11 @@ func (s *Store) End(
 				return err
 			}
 		}
+		if c.Provider != "" {
+			if err := t.raiseFence(providerFence+c.Provider, e.Reason); err != nil {
+				return err
+			}
+		}
 		ids, next, err := t.selected(&c)
 		if err != nil {
 			return err
@@ -46,6 +51,10 @@ func (s *Store) End(
 	}
 	return out, nil
 }
+
+// providerFence begins the keys by which ends of providers' sessions are kept among the users'
+// fences. No user id has a control character.
+const providerFence = "\x01"
 
 func (t *transaction) raiseFence(userID string, reason sessiontrack.EndReason) error {
 	_, err := t.exec(`INSERT INTO user_fences (user_id, at, reason) VALUES (?, ?, ?)
@@ -66,6 +75,8 @@ func (t *transaction) selected(c *sessiontrack.Criteria) (ids []int64, next int6
 		}
 	case c.UserID != "":
 		where("s.user_id = ?", c.UserID)
+	case c.Provider != "":
+		where("s.provider_id = ? AND s.provider_id <> ''", c.Provider)
 	case c.Expired:
 		where("s.expires_at <= ?", t.now)
 	case c.PastIdle:

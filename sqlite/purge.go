@@ -22,7 +22,7 @@ const blankSQL = `UPDATE user_sessions AS s SET user_id = '', secret_hash = NULL
 	browser = '', browser_version = '', os = '', os_version = '', brand = '', model = '',
 	login_at = NULL, last_activity = NULL, expires_at = NULL, ended_by = '',
 	client = '', tenant = '', acted_by = '', authenticated_at = NULL, methods = '', last_seen = NULL, remember = 0,
-	renewed_at = NULL
+	renewed_at = NULL, provider_id = ''
 	WHERE s.id IN (` + dueSQL + `) AND ` + rememberSQL
 
 // forgetSQL deletes what is left of derived sessions once nothing can present their

@@ -12,7 +12,13 @@ ALTER TABLE user_sessions
     ADD COLUMN last_seen         timestamptz,
     ADD COLUMN idle_timeout      bigint NOT NULL DEFAULT 0, -- microseconds; 0: the usual limit, -1: none
     ADD COLUMN remember          boolean NOT NULL DEFAULT false,
-    ADD COLUMN renewed_at        timestamptz;
+    ADD COLUMN renewed_at        timestamptz,
+    ADD COLUMN provider_id       text COLLATE "C" NOT NULL DEFAULT '';
+
+-- The session of an identity provider that a session belongs to, as a hash, for logouts that come
+-- from there. That it has ended is remembered in user_fences, under chr(1) and the hash: no user
+-- id has a control character.
+CREATE INDEX user_sessions_provider_id ON user_sessions (provider_id) WHERE provider_id <> '';
 
 -- The feed of sessions whose secret has changed. They are few, and only a step-up writes it.
 CREATE INDEX user_sessions_renewed_at ON user_sessions (renewed_at) WHERE renewed_at IS NOT NULL;
@@ -64,6 +70,17 @@ BEGIN
         END IF;
     END IF;
 
+    IF r.provider_id <> '' THEN
+        PERFORM pg_advisory_xact_lock(space, hashtext('session_leases'::regclass::oid || ' ' || chr(1) || r.provider_id));
+        SELECT f.reason INTO reason FROM user_fences AS f WHERE f.user_id = chr(1) || r.provider_id
+            AND NOT EXISTS (SELECT FROM user_sessions AS s WHERE s.session_id = r.session_id);
+        IF FOUND THEN
+            outcome := 'fence';
+            RETURN NEXT;
+            RETURN;
+        END IF;
+    END IF;
+
     -- All rows that may be ended are locked at once, in the order of every transaction.
     IF most > 0 OR ends <> '{}' THEN
         candidates := ARRAY(SELECT s.id FROM user_sessions AS s WHERE s.user_id = r.user_id AND s.logout_at IS NULL);
@@ -101,7 +118,7 @@ BEGIN
         user_agent, client_hints, device_type, device_source, device_ambiguous,
         browser, browser_version, os, os_version, brand, model,
         login_at, last_activity, created_at, updated_at, expires_at, credential_until,
-        client, tenant, acted_by, authenticated_at, methods, idle_timeout, remember)
+        client, tenant, acted_by, authenticated_at, methods, idle_timeout, remember, provider_id)
     VALUES (r.session_id, r.user_id, r.derived, r.secret_hash,
         r.ip_address, r.ip_source, r.country_code, r.country, r.region, r.city, r.login_ip_address, r.login_ip_source,
         r.user_agent, r.client_hints, r.device_type, r.device_source, r.device_ambiguous,
@@ -109,7 +126,7 @@ BEGIN
         moment, moment, moment, moment, CASE WHEN lifetime > 0 THEN moment + lifetime * interval '1 microsecond' END,
         r.credential_until, r.client, r.tenant, r.acted_by,
         CASE WHEN r.authenticated_at IS NULL AND r.derived THEN NULL ELSE least(r.authenticated_at, moment) END,
-        r.methods, r.idle_timeout, r.remember)
+        r.methods, r.idle_timeout, r.remember, coalesce(r.provider_id, ''))
     ON CONFLICT (session_id) DO NOTHING RETURNING s.* INTO made;
     IF NOT FOUND THEN
         outcome := 'exists';

@@ -12,6 +12,12 @@ ALTER TABLE user_sessions ADD COLUMN last_seen INTEGER;
 ALTER TABLE user_sessions ADD COLUMN idle_timeout INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE user_sessions ADD COLUMN remember INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE user_sessions ADD COLUMN renewed_at INTEGER;
+ALTER TABLE user_sessions ADD COLUMN provider_id TEXT NOT NULL DEFAULT '';
+
+-- The session of an identity provider that a session belongs to, as a hash, for logouts that come
+-- from there. That it has ended is remembered in user_fences, under char(1) and the hash: no user
+-- id has a control character.
+CREATE INDEX user_sessions_provider_id ON user_sessions (provider_id) WHERE provider_id <> '';
 
 -- The feed of sessions whose secret has changed. They are few, and only a step-up writes it.
 CREATE INDEX user_sessions_renewed_at ON user_sessions (renewed_at) WHERE renewed_at IS NOT NULL;
@@ -57,6 +63,7 @@ CREATE TRIGGER user_sessions_ended_is_final BEFORE UPDATE ON user_sessions
         AND NEW.idle_timeout = OLD.idle_timeout
         AND (NEW.remember = OLD.remember OR NEW.remember = 0)
         AND (NEW.renewed_at IS OLD.renewed_at OR NEW.renewed_at IS NULL)
+        AND (NEW.provider_id = OLD.provider_id OR NEW.provider_id = '')
     )
 BEGIN
     SELECT RAISE(ABORT, 'the session has ended and cannot change');
