@@ -1,0 +1,256 @@
+package redisstore
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/sessiontrack/sessiontrack"
+)
+
+// Create implements [sessiontrack.Store]: the durable store decides and writes. Whether a
+// user's other sessions are idle, which limits depend on, it knows from settle.
+func (a *activity) Create(
+	ctx context.Context, n sessiontrack.NewSession,
+) (sessiontrack.CreateResult, error) {
+	if err := n.Check(); err != nil {
+		return sessiontrack.CreateResult{}, err
+	}
+	a.prepare(ctx)
+	if n.Limit > 0 {
+		n.IdleTimeout = a.settledIdle(ctx, n.IdleTimeout)
+	}
+	before := a.clock.local()
+	created, err := a.durable.Create(ctx, n)
+	if err != nil {
+		return created, err
+	}
+	s := &created.Session
+	a.clock.learn(s.LoginAt, before)
+	a.owners.learn(s)
+	t := touched{record: sessiontrack.TouchRecord{ID: s.ID}, at: s.LoginAt.UnixMicro(), owner: owner{user: s.UserID}}
+	if err := a.enter(context.WithoutCancel(ctx), []touched{t}, 0); err != nil {
+		// The session exists. Its user comes online with the first touch that arrives.
+		a.log.LogAttrs(ctx, slog.LevelDebug, "redisstore: a sign-in was not written to redis", slog.Any("error", err))
+	}
+	a.leave(ctx, created.Ended)
+	return created, nil
+}
+
+// End implements [sessiontrack.Store]: the durable store decides and writes. Before that it
+// is told of the activity that it does not have.
+func (a *activity) End(
+	ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending,
+) (sessiontrack.EndResult, error) {
+	c, err := sel.Criteria()
+	if err == nil {
+		err = e.Check()
+	}
+	if err != nil {
+		return sessiontrack.EndResult{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return sessiontrack.EndResult{}, unavailable("end", err)
+	}
+	if c.IdleFor > 0 {
+		return a.endIdle(ctx, c, e)
+	}
+	a.bringUp(ctx, c)
+	return a.end(ctx, sel, e)
+}
+
+// end ends sessions in the durable store and takes them out of Redis.
+func (a *activity) end(
+	ctx context.Context, sel sessiontrack.Selector, e sessiontrack.Ending,
+) (sessiontrack.EndResult, error) {
+	before := a.clock.local()
+	ended, err := a.durable.End(ctx, sel, e)
+	if err != nil {
+		return ended, err
+	}
+	a.clock.learn(ended.At, before)
+	a.leave(ctx, ended.Sessions)
+	return ended, nil
+}
+
+// strictFor is how long touches go to the durable store first around an end of sessions
+// that have been idle for less than it takes to be sure otherwise. The end has less time.
+const strictFor, strictEnd = 6 * time.Second, 4 * time.Second
+
+// endIdle ends idle sessions. The durable store knows all activity that matters when it
+// decides: settle has brought it up, and a touch of a session that is about to be ended
+// goes there first, where it comes before the end or after it.
+func (a *activity) endIdle(
+	ctx context.Context, c sessiontrack.Criteria, e sessiontrack.Ending,
+) (sessiontrack.EndResult, error) {
+	bounded, cancel := context.WithTimeout(ctx, strictEnd)
+	defer cancel()
+	strict := time.Duration(0)
+	if a.short(c.IdleFor) {
+		strict = strictFor
+	}
+	if err := a.settle(bounded, c.IdleFor, strict); err != nil {
+		return sessiontrack.EndResult{}, unavailable("end", err)
+	}
+	sel := sessiontrack.Idle(a.allowed(c.IdleFor))
+	if c.Walk > 0 || c.After > 0 {
+		sel = sel.Walk(c.After, c.Walk)
+	}
+	return a.end(bounded, sel, e)
+}
+
+// bringUp tells the durable store of the activity of sessions that are about to end, so
+// that their rows say when they were last used. It does what it can: their ends do not
+// depend on it.
+func (a *activity) bringUp(ctx context.Context, c sessiontrack.Criteria) {
+	var named []sessiontrack.Session
+	for _, id := range c.IDs {
+		if known, ok := a.owners.of(id); ok {
+			named = append(named, sessiontrack.Session{ID: id, UserID: known.user, LastActivity: timeOf(known.durable)})
+		}
+	}
+	if c.UserID != "" {
+		page, err := a.list(ctx, sessiontrack.Query{UserID: c.UserID, Live: true, Limit: 100})
+		if err != nil {
+			return
+		}
+		named = page.Sessions
+	}
+	scores, err := a.scores(ctx, named)
+	if err != nil {
+		return
+	}
+	var later []touched
+	for i, s := range named {
+		if scores[i] > s.LastActivity.UnixMicro() {
+			later = append(later, touched{record: sessiontrack.TouchRecord{ID: s.ID, Serial: s.Serial}, at: scores[i]})
+		}
+	}
+	if len(later) > 0 {
+		_, err = a.writeDurable(ctx, later, time.Duration(a.follow)*time.Microsecond)
+	}
+	if err != nil {
+		a.log.LogAttrs(ctx, slog.LevelDebug, "redisstore: the last activity of ended sessions was not written",
+			slog.Any("error", err))
+	}
+}
+
+// maxOwed bounds the ended sessions that Redis has not been told of. Beyond it they are
+// found out when they are touched, or fall out of every window.
+const maxOwed = 10_000
+
+// leave takes ended sessions out of Redis, and their users offline who have none left.
+// What fails is tried again with the next end.
+func (a *activity) leave(ctx context.Context, ended []sessiontrack.Session) {
+	for i := range ended {
+		a.owners.forget(ended[i].ID)
+	}
+	a.mu.Lock()
+	ended = append(a.owed, ended...)
+	a.owed = nil
+	a.mu.Unlock()
+	if len(ended) == 0 {
+		return
+	}
+	if err := a.leaveNow(context.WithoutCancel(ctx), ended); err != nil {
+		a.mu.Lock()
+		a.owed = append(a.owed, ended...)
+		a.owed = a.owed[max(0, len(a.owed)-maxOwed):]
+		a.mu.Unlock()
+	}
+}
+
+func (a *activity) leaveNow(ctx context.Context, ended []sessiontrack.Session) error {
+	members, users := make(map[int][]string), make(map[int][]string)
+	for i := range ended {
+		b := a.ring.of(ended[i].UserID)
+		members[b] = append(members[b], member(ended[i].ID, ended[i].UserID))
+		users[b] = append(users[b], ended[i].UserID)
+	}
+	var calls []call
+	var in []int
+	for b, names := range members {
+		calls = append(calls, call{a.ring.keys(b, "act", "gone", "ask", "state"), names})
+		in = append(in, b)
+	}
+	answers, err := a.ask(ctx, leaveScript, calls)
+	if err != nil {
+		return err
+	}
+	var all []string
+	for _, names := range users {
+		all = append(all, names...)
+	}
+	here, err := a.withSessions(ctx, all)
+	if err != nil {
+		return err
+	}
+	calls = calls[:0]
+	for i, b := range in {
+		number, err := answers[i].ToString()
+		if err != nil {
+			return err
+		}
+		off := slices.DeleteFunc(users[b], func(user string) bool { return here[user] })
+		if len(off) > 0 {
+			calls = append(calls, call{a.ring.keys(b, "on", "ask", "off"), append([]string{number}, off...)})
+		}
+	}
+	_, err = a.ask(ctx, offlineScript, calls)
+	return err
+}
+
+// maxAsked bounds the users of one question to a ChangeFeed.
+const maxAsked = 1000
+
+// withSessions returns which users have a session that has not ended, by the durable store.
+func (a *activity) withSessions(ctx context.Context, users []string) (map[string]bool, error) {
+	slices.Sort(users)
+	users = slices.Compact(users)
+	here := make(map[string]bool, len(users))
+	if a.changes == nil {
+		for _, user := range users {
+			page, err := a.list(ctx, sessiontrack.Query{UserID: user, Live: true, Limit: 1})
+			if err != nil {
+				return nil, err
+			}
+			here[user] = len(page.Sessions) > 0
+		}
+		return here, nil
+	}
+	for part := range slices.Chunk(users, maxAsked) {
+		c, err := a.changes.ChangesSince(ctx, sessiontrack.ChangeQuery{Users: part, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range c.Users {
+			here[u.UserID] = true
+		}
+	}
+	return here, nil
+}
+
+// endedElsewhere takes sessions out of Redis that the feed reports and this process has
+// not ended: another program may have ended them in the durable store alone.
+func (a *activity) endedElsewhere(ctx context.Context, ids []sessiontrack.SessionID) {
+	var gone []sessiontrack.Session
+	for _, id := range ids {
+		if known, ok := a.owners.of(id); ok {
+			gone = append(gone, sessiontrack.Session{ID: id, UserID: known.user})
+		}
+	}
+	if len(gone) > 0 {
+		a.leave(ctx, gone)
+	}
+}
+
+// Purge implements [sessiontrack.Store]. Ended sessions are the durable store's alone.
+func (a *activity) Purge(ctx context.Context, p sessiontrack.PurgeOptions) (int, error) {
+	return a.durable.Purge(ctx, p)
+}
+
+// Describe implements [sessiontrack.Store].
+func (a *activity) Describe(ctx context.Context, batch []sessiontrack.SessionUpdate) error {
+	return a.durable.Describe(ctx, batch)
+}
