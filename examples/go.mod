@@ -6,8 +6,10 @@ require (
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/prometheus/client_golang v1.25.0
+	github.com/redis/rueidis v1.0.79
 	github.com/sessiontrack/sessiontrack v0.0.0
 	github.com/sessiontrack/sessiontrack/prometheus v0.0.0
+	github.com/sessiontrack/sessiontrack/redisstore v0.0.0
 	github.com/sessiontrack/sessiontrack/sqlite v0.0.0
 	github.com/stretchr/testify v1.12.1
 	github.com/uptrace/bun v1.3.0
@@ -46,5 +48,6 @@ require (
 replace (
 	github.com/sessiontrack/sessiontrack => ../
 	github.com/sessiontrack/sessiontrack/prometheus => ../prometheus
+	github.com/sessiontrack/sessiontrack/redisstore => ../redisstore
 	github.com/sessiontrack/sessiontrack/sqlite => ../sqlite
 )

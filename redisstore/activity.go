@@ -21,8 +21,9 @@ import (
 // fences, limits, the feed, samples and history from durable, exactly as without Redis.
 //
 // The store has every optional capability that durable has, and besides
-// [sessiontrack.OnlineReader], [sessiontrack.Leaser] and [sessiontrack.Checker]. A Tracker
-// finds them in what Activity returns.
+// [sessiontrack.OnlineReader], [sessiontrack.Counter], [sessiontrack.Leaser],
+// [sessiontrack.Pooled] and [sessiontrack.Checker]. A Tracker finds them in what Activity
+// returns.
 //
 // All that is in Redis may be lost at any time. The durable store's activity lags behind by
 // at most [ActivityOptions].Follow; what is lost counts as activity of up to that much
@@ -54,6 +55,7 @@ func Activity(
 		clock: newClock(), owners: newOwners(o.Owners), seeding: make(chan struct{}, 1),
 	}
 	a.changes, _ = durable.(sessiontrack.ChangeFeed)
+	a.counter, _ = durable.(sessiontrack.Counter)
 	a.leaser, _ = durable.(sessiontrack.Leaser)
 	return composed(a), nil
 }
@@ -61,7 +63,8 @@ func Activity(
 // activity is the part of the store that every durable store gets.
 type activity struct {
 	durable sessiontrack.Store
-	changes sessiontrack.ChangeFeed // nil where durable is none, as is the next
+	changes sessiontrack.ChangeFeed // nil where durable is none, as are the next two
+	counter sessiontrack.Counter
 	leaser  sessiontrack.Leaser
 
 	client  rueidis.Client

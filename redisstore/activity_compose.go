@@ -10,7 +10,9 @@ import (
 var (
 	_ sessiontrack.Store        = (*activity)(nil)
 	_ sessiontrack.OnlineReader = (*activity)(nil)
+	_ sessiontrack.Counter      = (*activity)(nil)
 	_ sessiontrack.Leaser       = (*activity)(nil)
+	_ sessiontrack.Pooled       = (*activity)(nil)
 	_ sessiontrack.Checker      = (*activity)(nil)
 )
 
@@ -69,6 +71,14 @@ func composed(a *activity) sessiontrack.Store {
 		}{a, sampled}
 	}
 	return a
+}
+
+// MaxConnections implements [sessiontrack.Pooled]: the durable store's, 0 where it has none.
+func (a *activity) MaxConnections() int {
+	if pooled, ok := a.durable.(sessiontrack.Pooled); ok {
+		return pooled.MaxConnections()
+	}
+	return 0
 }
 
 // endedPart is the feed of ends, which is the durable store's.

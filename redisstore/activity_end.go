@@ -53,8 +53,8 @@ func (a *activity) End(
 	if err := ctx.Err(); err != nil {
 		return sessiontrack.EndResult{}, unavailable("end", err)
 	}
-	if c.IdleFor > 0 {
-		return a.endIdle(ctx, c, e)
+	if c.IdleFor > 0 || c.Filter != nil && c.Filter.IdleFor+c.Filter.SeenWithin > 0 {
+		return a.endIdle(ctx, sel, c, e)
 	}
 	a.bringUp(ctx, c)
 	return a.end(ctx, sel, e)
@@ -78,26 +78,53 @@ func (a *activity) end(
 // that have been idle for less than it takes to be sure otherwise. The end has less time.
 const strictFor, strictEnd = 6 * time.Second, 4 * time.Second
 
-// endIdle ends idle sessions. The durable store knows all activity that matters when it
-// decides: settle has brought it up, and a touch of a session that is about to be ended
+// endIdle ends sessions by their activity. The durable store knows all that matters when
+// it decides: settle has brought it up, and a touch of a session that is about to be ended
 // goes there first, where it comes before the end or after it.
 func (a *activity) endIdle(
-	ctx context.Context, c sessiontrack.Criteria, e sessiontrack.Ending,
+	ctx context.Context, sel sessiontrack.Selector, c sessiontrack.Criteria, e sessiontrack.Ending,
 ) (sessiontrack.EndResult, error) {
 	bounded, cancel := context.WithTimeout(ctx, strictEnd)
 	defer cancel()
-	strict := time.Duration(0)
-	if a.short(c.IdleFor) {
+	limit, strict := shortestOf(c), time.Duration(0)
+	if a.short(limit) {
 		strict = strictFor
 	}
-	if err := a.settle(bounded, c.IdleFor, strict); err != nil {
+	if err := a.settle(bounded, limit, strict); err != nil {
 		return sessiontrack.EndResult{}, unavailable("end", err)
 	}
-	sel := sessiontrack.Idle(a.allowed(c.IdleFor))
-	if c.Walk > 0 || c.After > 0 {
-		sel = sel.Walk(c.After, c.Walk)
+	return a.end(bounded, a.allowedSelector(sel, c), e)
+}
+
+// shortestOf returns the shortest time without activity that criteria ask about.
+func shortestOf(c sessiontrack.Criteria) time.Duration {
+	shortest := c.IdleFor
+	if c.Filter == nil {
+		return shortest
 	}
-	return a.end(bounded, sel, e)
+	for _, d := range [...]time.Duration{c.Filter.IdleFor, c.Filter.SeenWithin, c.IdleTimeout} {
+		if d > 0 && (shortest == 0 || d < shortest) {
+			shortest = d
+		}
+	}
+	return shortest
+}
+
+// allowedSelector is a selector with the limits by which the durable store may decide.
+func (a *activity) allowedSelector(sel sessiontrack.Selector, c sessiontrack.Criteria) sessiontrack.Selector {
+	switch {
+	case c.IdleFor > 0 && a.allowed(c.IdleFor) != c.IdleFor:
+		sel = sessiontrack.Idle(a.allowed(c.IdleFor))
+	case c.Filter != nil && a.allowed(c.Filter.IdleFor) != c.Filter.IdleFor:
+		f := *c.Filter
+		f.IdleFor = a.allowed(f.IdleFor)
+		if sel = sessiontrack.Matching(f).AsOf(c.AsOf); len(c.IDs) > 0 {
+			sel = sel.Only(c.IDs...)
+		}
+	default:
+		return sel
+	}
+	return sel.Walk(c.After, c.Walk)
 }
 
 // bringUp tells the durable store of the activity of sessions that are about to end, so

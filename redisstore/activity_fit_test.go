@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/internal/redistest"
 	"github.com/sessiontrack/sessiontrack/redisstore"
-	"github.com/sessiontrack/sessiontrack/redisstore/internal/redistest"
 )
 
 // The sets of capabilities that a durable store may have.
@@ -48,7 +48,7 @@ func TestActivityHasWhatTheDurableStoreHas(t *testing.T) {
 	t.Parallel()
 	m := sessiontrack.NewMemoryStore()
 	p := plain{m}
-	client := redistest.Shared(t)
+	client := dial(t, redistest.Shared(t))
 	for name, durable := range map[string]sessiontrack.Store{
 		"none": p, "ended": ended{p, m}, "changed": changed{p, m}, "sampled": sampled{p, m}, "told": told{p, m},
 		"ended and sampled": endedAndSampled{ended{p, m}, m}, "changed and told": changedAndTold{changed{p, m}, m},
@@ -82,13 +82,13 @@ func check(t *testing.T, store sessiontrack.Store) error {
 func TestActivityChecksTheServer(t *testing.T) {
 	t.Parallel()
 	evicting := redistest.Start(t, "maxmemory 100mb", "maxmemory-policy allkeys-lru")
-	err := check(t, activityOver(t, sessiontrack.NewMemoryStore(), evicting.Client()))
+	err := check(t, activityOver(t, sessiontrack.NewMemoryStore(), dial(t, evicting.Addr())))
 	require.ErrorIs(t, err, redisstore.ErrUnfit)
 	require.ErrorIs(t, err, sessiontrack.ErrStoreFault)
 	assert.ErrorContains(t, err, "allkeys-lru")
 
 	server := redistest.Start(t)
-	client := server.Client()
+	client := dial(t, server.Addr())
 	store := activityOver(t, sessiontrack.NewMemoryStore(), client)
 	require.NoError(t, check(t, store))
 	left, err := client.Do(t.Context(), client.B().Keys().Pattern("*check*").Build()).AsStrSlice()
@@ -107,7 +107,7 @@ func TestActivityChecksTheServer(t *testing.T) {
 // TestActivityOptions names the field and its bound.
 func TestActivityOptions(t *testing.T) {
 	t.Parallel()
-	client := redistest.Shared(t)
+	client := dial(t, redistest.Shared(t))
 	for want, opts := range map[string]redisstore.ActivityOptions{
 		"Prefix":  {Prefix: "a{b}"},
 		"Buckets": {Buckets: 5000},

@@ -14,8 +14,8 @@ import (
 
 	"github.com/sessiontrack/sessiontrack"
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+	"github.com/sessiontrack/sessiontrack/internal/redistest"
 	"github.com/sessiontrack/sessiontrack/redisstore"
-	"github.com/sessiontrack/sessiontrack/redisstore/internal/redistest"
 )
 
 func newID() sessiontrack.SessionID {
@@ -55,7 +55,7 @@ func lagging(t *testing.T, follow, used, lag time.Duration) (
 	durable, err := sessiontrack.NewBunStore(db, nil)
 	require.NoError(t, err)
 	require.NoError(t, durable.Migrate(t.Context()))
-	client, prefix := redistest.Shared(t), rand.Text()
+	client, prefix := dial(t, redistest.Shared(t)), rand.Text()
 	for i := range replicas {
 		replicas[i] = activityOver(t, durable, client, func(o *redisstore.ActivityOptions) {
 			o.Prefix, o.Follow, o.Buckets = prefix, follow, 1
@@ -134,7 +134,7 @@ func TestActivityDecidesIdlenessByRedis(t *testing.T) {
 func TestActivityFollowsCoarsely(t *testing.T) {
 	t.Parallel()
 	durable := &counting{MemoryStore: sessiontrack.NewMemoryStore()}
-	store := activityOver(t, durable, redistest.Shared(t), func(o *redisstore.ActivityOptions) { o.Follow = time.Hour })
+	store := activityOver(t, durable, dial(t, redistest.Shared(t)), func(o *redisstore.ActivityOptions) { o.Follow = time.Hour })
 	s := signIn(t, store, "user-1")
 	const touches = 200
 	for range touches {

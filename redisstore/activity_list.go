@@ -3,6 +3,7 @@ package redisstore
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/redis/rueidis"
@@ -89,8 +90,8 @@ func (a *activity) scores(ctx context.Context, sessions []sessiontrack.Session) 
 	return out, nil
 }
 
-// List implements [sessiontrack.Store]. A user's sessions come from the durable store;
-// everybody's come in the order of presence in Redis.
+// List implements [sessiontrack.Store]. Lists by login come from the durable store; lists by
+// activity come in the order of presence in Redis.
 func (a *activity) List(ctx context.Context, q sessiontrack.Query) (sessiontrack.Page, error) {
 	if err := q.Check(); err != nil {
 		return sessiontrack.Page{}, err
@@ -98,17 +99,15 @@ func (a *activity) List(ctx context.Context, q sessiontrack.Query) (sessiontrack
 	if err := ctx.Err(); err != nil {
 		return sessiontrack.Page{}, unavailable("list", err)
 	}
-	if q.UserID != "" {
-		return a.listUser(ctx, q)
+	if _, order := q.Selection(); order == sessiontrack.SortLogin {
+		return a.listByLogin(ctx, q)
 	}
-	return a.listAll(ctx, q)
+	return a.listByActivity(ctx, q)
 }
 
-func (a *activity) listUser(ctx context.Context, q sessiontrack.Query) (sessiontrack.Page, error) {
-	if q.Live {
-		q.IdleTimeout = a.settledIdle(ctx, q.IdleTimeout)
-	}
-	if q.Within > 0 {
+func (a *activity) listByLogin(ctx context.Context, q sessiontrack.Query) (sessiontrack.Page, error) {
+	a.settleFilter(ctx, &q.Filter, &q.IdleTimeout)
+	if q.Within > 0 && q.UserID != "" {
 		users, err := a.presentNamed(ctx, []string{q.UserID}, a.clock.now()-q.Within.Microseconds())
 		if err != nil {
 			return sessiontrack.Page{}, unavailable("list", err)
@@ -135,25 +134,35 @@ func (a *activity) overlayPage(ctx context.Context, page *sessiontrack.Page) {
 	a.overlay(ctx, sessions)
 }
 
-// usersAtOnce is how many users' sessions one question to the durable store is about.
-const usersAtOnce = 50
+const (
+	// usersAtOnce is how many users' sessions one question to the durable store is about.
+	usersAtOnce = 50
+	// fewSessions is up to how many sessions that a filter selects are read at once, by the
+	// durable store's own indexes, in place of a walk over all users.
+	fewSessions = 2000
+)
 
-// listAll reads users in the order of presence, and their sessions from the durable store,
-// until the page is full.
-func (a *activity) listAll(ctx context.Context, q sessiontrack.Query) (sessiontrack.Page, error) {
-	if err := a.settle(ctx, q.IdleTimeout, 0); err != nil {
-		return sessiontrack.Page{}, unavailable("list", err)
-	}
+// listByActivity reads users in the order of presence, and their sessions from the durable
+// store, until the page is full.
+func (a *activity) listByActivity(ctx context.Context, q sessiontrack.Query) (sessiontrack.Page, error) {
+	a.settleFilter(ctx, &q.Filter, &q.IdleTimeout)
 	first, err := a.list(ctx, sessiontrack.Query{Limit: 1})
 	if err != nil {
 		return first, err
 	}
-	page := sessiontrack.Page{Now: first.Now}
-	least := int64(-1)
+	page, least := sessiontrack.Page{Now: first.Now}, int64(-1)
 	if q.Within > 0 {
 		least = page.Now.Add(-q.Within).UnixMicro()
 	}
-	w := userWalk{of: a, least: least, place: q.After, included: true, names: q.UserIDs}
+	w := userWalk{of: a, least: least, place: q.After, included: true, names: q.Filter.Users}
+	few, err := a.fewOf(ctx, &q)
+	if err != nil {
+		return sessiontrack.Page{}, err
+	}
+	if few != nil {
+		w.names = slices.Collect(maps.Keys(few))
+		w.done = len(few) == 0
+	}
 	for {
 		users, err := w.next(ctx, usersAtOnce)
 		if err != nil {
@@ -163,11 +172,13 @@ func (a *activity) listAll(ctx context.Context, q sessiontrack.Query) (sessiontr
 			page.Next = sessiontrack.Cursor{}
 			break
 		}
-		more, err := a.fill(ctx, &page, &q, users)
-		if err != nil {
-			return sessiontrack.Page{}, err
+		rows := few
+		if few == nil {
+			if rows, err = a.liveOf(ctx, &q, users); err != nil {
+				return sessiontrack.Page{}, err
+			}
 		}
-		if more {
+		if fill(&page, &q, users, rows) {
 			break
 		}
 	}
@@ -175,42 +186,64 @@ func (a *activity) listAll(ctx context.Context, q sessiontrack.Query) (sessiontr
 	return page, nil
 }
 
+// fewOf returns the sessions that a filter selects where they are few, by their users. It
+// returns nil where they are many, or nothing but users narrows the list.
+func (a *activity) fewOf(
+	ctx context.Context, q *sessiontrack.Query,
+) (map[string][]sessiontrack.Session, error) {
+	narrow := q.Filter
+	narrow.Users, narrow.State = nil, ""
+	if narrow.IsZero() {
+		return nil, nil
+	}
+	count, err := a.count(ctx, sessiontrack.CountQuery{
+		Filter: q.Filter, IdleTimeout: q.IdleTimeout, Limit: fewSessions + 1,
+	})
+	if err != nil || !count.Exact || count.Sessions > fewSessions {
+		return nil, err
+	}
+	return a.rowsOf(ctx, sessiontrack.Query{Filter: q.Filter, IdleTimeout: q.IdleTimeout})
+}
+
 // fill adds the sessions of users to a page, and reports whether it is full and another row
 // is known.
-func (a *activity) fill(
-	ctx context.Context, page *sessiontrack.Page, q *sessiontrack.Query, users []sessiontrack.OnlineUser,
-) (more bool, err error) {
-	names := make([]string, len(users))
-	for i, u := range users {
-		names[i] = u.UserID
-	}
-	rows, err := a.liveOf(ctx, sessiontrack.Query{
-		UserIDs: names, IdleTimeout: a.allowed(q.IdleTimeout), Device: q.Device, Address: q.Address,
-	})
-	if err != nil {
-		return false, err
-	}
+func fill(
+	page *sessiontrack.Page, q *sessiontrack.Query, users []sessiontrack.OnlineUser,
+	rows map[string][]sessiontrack.Session,
+) (more bool) {
 	for _, u := range users {
 		for _, s := range rows[u.UserID] {
 			if c := q.After; c.UserID == u.UserID && c.At.Equal(u.LastActivity) && s.Serial >= c.Serial {
 				continue
 			}
 			if len(page.Sessions) == q.Limit {
-				return true, nil
+				return true
 			}
 			page.Sessions = append(page.Sessions, s)
 			page.Next = sessiontrack.Cursor{At: u.LastActivity, UserID: u.UserID, Serial: s.Serial}
 		}
 	}
-	return false, nil
+	return false
 }
 
-// liveOf returns the live sessions of users, each user's latest first.
+// liveOf returns those sessions of users that a query selects.
 func (a *activity) liveOf(
+	ctx context.Context, q *sessiontrack.Query, users []sessiontrack.OnlineUser,
+) (map[string][]sessiontrack.Session, error) {
+	f := q.Filter
+	f.Users = make([]string, len(users))
+	for i, u := range users {
+		f.Users[i] = u.UserID
+	}
+	return a.rowsOf(ctx, sessiontrack.Query{Filter: f, IdleTimeout: q.IdleTimeout})
+}
+
+// rowsOf reads a list of the durable store to its end, by users, each user's latest first.
+func (a *activity) rowsOf(
 	ctx context.Context, q sessiontrack.Query,
 ) (map[string][]sessiontrack.Session, error) {
-	rows := make(map[string][]sessiontrack.Session, len(q.UserIDs))
-	q.Live, q.Limit = true, 100
+	rows := make(map[string][]sessiontrack.Session)
+	q.Sort, q.Limit = sessiontrack.SortLogin, 100
 	for {
 		page, err := a.list(ctx, q)
 		if err != nil {
@@ -229,124 +262,47 @@ func (a *activity) liveOf(
 	return rows, nil
 }
 
-// userWalk reads users by presence, latest first and then by id.
-type userWalk struct {
-	of       *activity
-	least    int64
-	place    sessiontrack.Cursor
-	included bool     // the user at the place belongs to the walk
-	names    []string // only these users; empty: all
-	done     bool
+// Count implements [sessiontrack.Counter]: the durable store's, where it has one.
+func (a *activity) Count(ctx context.Context, q sessiontrack.CountQuery) (sessiontrack.Count, error) {
+	if err := q.Check(); err != nil {
+		return sessiontrack.Count{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return sessiontrack.Count{}, unavailable("count", err)
+	}
+	a.settleFilter(ctx, &q.Filter, &q.IdleTimeout)
+	return a.count(ctx, q)
 }
 
-// next returns the next users, none at the end.
-func (w *userWalk) next(ctx context.Context, limit int) ([]sessiontrack.OnlineUser, error) {
-	if w.done {
-		return nil, nil
+// count counts in the durable store, or by its lists up to the limit.
+func (a *activity) count(ctx context.Context, q sessiontrack.CountQuery) (sessiontrack.Count, error) {
+	if a.counter != nil {
+		return a.counter.Count(ctx, q)
 	}
-	var users []sessiontrack.OnlineUser
-	var err error
-	if len(w.names) > 0 {
-		w.done = true
-		users, err = w.of.presentNamed(ctx, w.names, w.least)
-		limit = len(users)
-	} else {
-		users, err = w.of.present(ctx, w.least, w.place, limit)
+	var out sessiontrack.Count
+	users := make(map[string]struct{})
+	list := sessiontrack.Query{
+		Filter: q.Filter, IdleTimeout: q.IdleTimeout, Sort: sessiontrack.SortLogin, Limit: 100,
 	}
-	if err != nil {
-		return nil, err
-	}
-	users = slices.DeleteFunc(users, func(u sessiontrack.OnlineUser) bool { return w.before(&u) })
-	slices.SortFunc(users, func(x, y sessiontrack.OnlineUser) int {
-		return cmp.Or(y.LastActivity.Compare(x.LastActivity), cmp.Compare(x.UserID, y.UserID))
-	})
-	users = users[:min(limit, len(users))]
-	if len(users) > 0 {
-		last := users[len(users)-1]
-		w.place, w.included = sessiontrack.Cursor{At: last.LastActivity, UserID: last.UserID}, false
-	}
-	return users, nil
-}
-
-// before reports whether a user comes before the place of the walk.
-func (w *userWalk) before(u *sessiontrack.OnlineUser) bool {
-	if w.place.IsZero() {
-		return false
-	}
-	order := cmp.Or(w.place.At.Compare(u.LastActivity), cmp.Compare(u.UserID, w.place.UserID))
-	return order < 0 || order == 0 && !w.included
-}
-
-// present returns users from a place on, at least so many where there are.
-func (a *activity) present(
-	ctx context.Context, least int64, place sessiontrack.Cursor, limit int,
-) ([]sessiontrack.OnlineUser, error) {
-	from := ""
-	if !place.IsZero() {
-		from = micros(place.At.UnixMicro())
-	}
-	args := []string{micros(least), from, micros(int64(limit))}
-	answers, err := a.askPresence(ctx, usersScript, a.everywhere(args, "on", "state"))
-	if err != nil {
-		return nil, err
-	}
-	var users []sessiontrack.OnlineUser
-	for _, answer := range answers {
-		rows, err := answer.AsStrSlice()
+	for {
+		page, err := a.list(ctx, list)
 		if err != nil {
-			return nil, err
+			return sessiontrack.Count{}, err
 		}
-		for k := 0; k+1 < len(rows); k += 2 {
-			users = append(users, sessiontrack.OnlineUser{UserID: rows[k], LastActivity: timeOf(number(rows[k+1]))})
+		if out.AsOf.IsZero() {
+			out.AsOf = page.Now
 		}
-	}
-	return users, nil
-}
-
-// presentNamed returns those of some users that have presence later than a time.
-func (a *activity) presentNamed(ctx context.Context, names []string, least int64) ([]sessiontrack.OnlineUser, error) {
-	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	buckets := make(map[int][]string)
-	for _, name := range names {
-		b := a.ring.of(name)
-		buckets[b] = append(buckets[b], name)
-	}
-	var calls []call
-	for b, in := range buckets {
-		for part := range slices.Chunk(in, maxArgs) {
-			calls = append(calls, call{a.ring.keys(b, "on", "state"), part})
-		}
-	}
-	answers, err := a.askPresence(ctx, presenceScript, calls)
-	if err != nil {
-		return nil, err
-	}
-	var users []sessiontrack.OnlineUser
-	for i, answer := range answers {
-		scores, err := answer.AsStrSlice()
-		if err != nil {
-			return nil, err
-		}
-		for k, score := range scores {
-			if at := number(score); score != "" && at > least {
-				users = append(users, sessiontrack.OnlineUser{UserID: calls[i].args[k], LastActivity: timeOf(at)})
+		for _, s := range page.Sessions {
+			if out.Sessions == q.Limit {
+				return out, nil
 			}
+			out.Sessions++
+			users[s.UserID] = struct{}{}
+			out.Users = len(users)
 		}
-	}
-	return users, nil
-}
-
-// askPresence runs a script that needs whole presence, and has it brought back first where
-// Redis has lost it.
-func (a *activity) askPresence(ctx context.Context, s script, calls []call) ([]rueidis.RedisMessage, error) {
-	for try := 0; ; try++ {
-		if err := a.ready(ctx); err != nil {
-			return nil, err
+		if list.After = page.Next; list.After.IsZero() {
+			out.Exact = true
+			return out, nil
 		}
-		answers, err := a.ask(ctx, s, calls)
-		if err != errLost || try == 1 {
-			return answers, err
-		}
-		a.whole.Store(false)
 	}
 }

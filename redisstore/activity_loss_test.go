@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/internal/redistest"
 	"github.com/sessiontrack/sessiontrack/redisstore"
-	"github.com/sessiontrack/sessiontrack/redisstore/internal/redistest"
 )
 
 // counting counts the touches that reach a store.
@@ -43,7 +43,7 @@ func online(t *testing.T, store sessiontrack.Store) int {
 func TestActivityForgetsEverything(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	client, durable := server.Client(), sessiontrack.NewMemoryStore()
+	client, durable := dial(t, server.Addr()), sessiontrack.NewMemoryStore()
 	var replicas [2]sessiontrack.Store
 	for i := range replicas {
 		replicas[i] = activityOver(t, durable, client, func(o *redisstore.ActivityOptions) { o.Prefix = "p" })
@@ -92,7 +92,7 @@ func TestActivityForgetsEverything(t *testing.T) {
 func TestActivityIsNotIdleAfterALoss(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	client, durable := server.Client(), sessiontrack.NewMemoryStore()
+	client, durable := dial(t, server.Addr()), sessiontrack.NewMemoryStore()
 	opts := func(o *redisstore.ActivityOptions) { o.Prefix, o.Follow = "p", time.Hour }
 	store := activityOver(t, durable, client, opts)
 	s := signIn(t, store, "user-1")
@@ -119,7 +119,7 @@ func TestActivityGoesOnWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	durable := &counting{MemoryStore: sessiontrack.NewMemoryStore()}
-	store := activityOver(t, durable, server.Client())
+	store := activityOver(t, durable, dial(t, server.Addr()))
 	kept, gone := signIn(t, store, "kept"), signIn(t, store, "gone")
 	require.Equal(t, 2, online(t, store))
 	server.Kill()
@@ -161,7 +161,7 @@ func TestActivityFollowsWhileRedisIsAway(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	durable := &counting{MemoryStore: sessiontrack.NewMemoryStore()}
-	store := activityOver(t, durable, server.Client(), func(o *redisstore.ActivityOptions) { o.Follow = time.Second })
+	store := activityOver(t, durable, dial(t, server.Addr()), func(o *redisstore.ActivityOptions) { o.Follow = time.Second })
 	s := signIn(t, store, "user-1")
 	server.Kill()
 	require.Eventually(t, func() bool {
@@ -178,7 +178,7 @@ func TestActivityFollowsWhileRedisIsAway(t *testing.T) {
 func TestActivityHealsWhatOthersEnd(t *testing.T) {
 	t.Parallel()
 	durable := sessiontrack.NewMemoryStore()
-	store := activityOver(t, durable, redistest.Shared(t))
+	store := activityOver(t, durable, dial(t, redistest.Shared(t)))
 	s := signIn(t, store, "user-1")
 	_, err := durable.End(t.Context(), sessiontrack.IDs(s.ID), byAdmin)
 	require.NoError(t, err)

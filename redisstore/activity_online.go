@@ -98,7 +98,7 @@ func (a *activity) detailed(
 	for i, u := range users {
 		names[i] = u.UserID
 	}
-	rows, err := a.liveOf(ctx, sessiontrack.Query{UserIDs: names})
+	rows, err := a.liveOf(ctx, &sessiontrack.Query{}, users)
 	if err != nil {
 		return nil, err
 	}

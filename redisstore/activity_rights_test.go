@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/internal/redistest"
 	"github.com/sessiontrack/sessiontrack/redisstore"
-	"github.com/sessiontrack/sessiontrack/redisstore/internal/redistest"
 	"github.com/sessiontrack/sessiontrack/storetest"
 )
 
@@ -24,7 +24,7 @@ func TestActivityNeedsTheRightsOfTheReadme(t *testing.T) {
 	require.True(t, found)
 	rights, _, _ = strings.Cut("~"+rights, "```")
 	server := redistest.Start(t)
-	admin := server.Client()
+	admin := dial(t, server.Addr())
 	words := append([]string{"ACL", "SETUSER", "app", "on", ">secret"}, strings.Fields(rights)...)
 	require.NoError(t, admin.Do(t.Context(), admin.B().Arbitrary(words...).Build()).Error())
 	client, err := rueidis.NewClient(rueidis.ClientOption{

@@ -45,6 +45,27 @@ func (a *activity) allowed(idle time.Duration) time.Duration {
 	return idle
 }
 
+// settleFilter brings the durable store up for a filter and a limit of idleness, and makes
+// them longer where it may lack activity.
+func (a *activity) settleFilter(ctx context.Context, f *sessiontrack.Filter, idle *time.Duration) {
+	shortest := time.Duration(0)
+	for _, d := range [...]time.Duration{*idle, f.IdleFor, f.SeenWithin} {
+		if d > 0 && (shortest == 0 || d < shortest) {
+			shortest = d
+		}
+	}
+	err := a.settle(ctx, shortest, 0)
+	for _, d := range [...]*time.Duration{idle, &f.IdleFor, &f.SeenWithin} {
+		switch {
+		case *d == 0:
+		case err != nil:
+			*d += time.Duration(a.follow) * time.Microsecond
+		default:
+			*d = a.allowed(*d)
+		}
+	}
+}
+
 // settledIdle brings the durable store up and returns the limit by which it may decide.
 // Without Redis it is longer, so that no session in use is taken for idle.
 func (a *activity) settledIdle(ctx context.Context, idle time.Duration) time.Duration {

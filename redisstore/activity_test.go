@@ -12,10 +12,19 @@ import (
 
 	"github.com/sessiontrack/sessiontrack"
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+	"github.com/sessiontrack/sessiontrack/internal/redistest"
 	"github.com/sessiontrack/sessiontrack/redisstore"
-	"github.com/sessiontrack/sessiontrack/redisstore/internal/redistest"
 	"github.com/sessiontrack/sessiontrack/storetest"
 )
+
+// dial returns a client, closed when the test ends.
+func dial(t *testing.T, addrs ...string) rueidis.Client {
+	t.Helper()
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: addrs, DisableCache: true})
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	return client
+}
 
 // activityOver returns an Activity with a prefix of its own on a server that tests share.
 func activityOver(
@@ -42,7 +51,7 @@ func postgres(t *testing.T) *sessiontrack.BunStore {
 // TestActivityOverMemory holds it against the contract, on one server and on a cluster.
 func TestActivityOverMemory(t *testing.T) {
 	t.Parallel()
-	client := redistest.Shared(t)
+	client := dial(t, redistest.Shared(t))
 	storetest.Run(t, func(t *testing.T) sessiontrack.Store {
 		return activityOver(t, sessiontrack.NewMemoryStore(), client)
 	})
@@ -50,7 +59,7 @@ func TestActivityOverMemory(t *testing.T) {
 
 func TestActivityOverMemoryOnACluster(t *testing.T) {
 	t.Parallel()
-	client := redistest.SharedCluster(t)
+	client := dial(t, redistest.SharedCluster(t)...)
 	storetest.Run(t, func(t *testing.T) sessiontrack.Store {
 		return activityOver(t, sessiontrack.NewMemoryStore(), client)
 	})
@@ -59,6 +68,6 @@ func TestActivityOverMemoryOnACluster(t *testing.T) {
 // TestActivityOverPostgreSQL holds it against the contract over the store that it is for.
 func TestActivityOverPostgreSQL(t *testing.T) {
 	t.Parallel()
-	client := redistest.Shared(t)
+	client := dial(t, redistest.Shared(t))
 	storetest.Run(t, func(t *testing.T) sessiontrack.Store { return activityOver(t, postgres(t), client) })
 }

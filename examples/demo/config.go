@@ -19,6 +19,7 @@ const minSecret = 32
 type config struct {
 	addr         string
 	store        string // "memory", "sqlite:" and a path, or a DSN
+	activity     string // "", or the URL of a Redis
 	simulate     int
 	trusted      []netip.Prefix
 	fast         bool
@@ -43,6 +44,13 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 		"memory",
 		"where sessions are kept: memory, sqlite:FILE, or a `DSN` that begins with postgres://; "+
 			"the file and the tables are made at the start",
+	)
+	flags.StringVar(
+		&c.activity,
+		"activity",
+		"",
+		"`URL` of a Redis that keeps the activity of -store's sessions: redis://HOST:PORT, or rediss:// with TLS; "+
+			"a cluster by one of its nodes",
 	)
 	flags.IntVar(&c.simulate, "simulate", 0, fmt.Sprintf("`number` of users to simulate, at most %d", maxSimulated))
 	flags.StringVar(
@@ -73,6 +81,9 @@ func (c *config) check(proxies, secret string) (err error) {
 	if _, file := sqlitePath(c.store); !file && c.store != "memory" && !isPostgres(c.store) {
 		return errors.New("-store: want memory, sqlite:FILE, or a DSN that begins with postgres://")
 	}
+	if c.activity != "" && !isRedis(c.activity) {
+		return errors.New("-activity: want a URL that begins with redis:// or rediss://")
+	}
 	if c.simulate < 0 || c.simulate > maxSimulated {
 		return fmt.Errorf("-simulate is %d: want 0 to %d", c.simulate, maxSimulated)
 	}
@@ -93,6 +104,13 @@ func (c *config) check(proxies, secret string) (err error) {
 
 // storeName is for the screen: a DSN holds a password.
 func (c *config) storeName() string {
+	if c.activity != "" {
+		return c.durableName() + "; activity in Redis"
+	}
+	return c.durableName()
+}
+
+func (c *config) durableName() string {
 	if c.store == "memory" {
 		return "memory (sessions end with this program)"
 	}
@@ -109,4 +127,8 @@ func sqlitePath(store string) (path string, file bool) {
 
 func isPostgres(dsn string) bool {
 	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
+}
+
+func isRedis(url string) bool {
+	return strings.HasPrefix(url, "redis://") || strings.HasPrefix(url, "rediss://")
 }

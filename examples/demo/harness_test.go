@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiontrack/sessiontrack/internal/pgtest"
+	"github.com/sessiontrack/sessiontrack/internal/redistest"
 )
 
 const (
@@ -241,17 +242,21 @@ func requireProblem(t *testing.T, r reply, status int, code string) {
 
 // onEachStore runs a test against a demo on each store.
 func onEachStore(t *testing.T, test func(t *testing.T, d *demo)) {
-	for name, store := range map[string]func(t *testing.T) string{
-		"memory":   func(*testing.T) string { return "memory" },
-		"postgres": func(t *testing.T) string { return pgtest.DSN(t) },
-		"sqlite":   sqliteFile,
+	for name, store := range map[string]func(t *testing.T) []string{
+		"memory":   func(*testing.T) []string { return []string{"memory"} },
+		"postgres": func(t *testing.T) []string { return []string{pgtest.DSN(t)} },
+		"sqlite":   func(t *testing.T) []string { return []string{sqliteFile(t)} },
+		"redis":    func(t *testing.T) []string { return []string{"memory", "-activity", redisURL(t)} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, startDemo(t, "-store", store(t)))
+			test(t, startDemo(t, append([]string{"-store"}, store(t)...)...))
 		})
 	}
 }
 
 // sqliteFile names a file that is not there yet.
 func sqliteFile(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "sessions.db") }
+
+// redisURL names a Redis of the test's own: the demo has one prefix for all.
+func redisURL(t *testing.T) string { return "redis://" + redistest.Start(t).Addr() }

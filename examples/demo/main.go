@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	slog.SetDefault(log)
 
-	store, closeStore, err := openStore(ctx, config.store)
+	store, closeStore, err := openStore(ctx, config.store, config.activity)
 	if err != nil {
 		return err
 	}

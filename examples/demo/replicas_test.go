@@ -24,21 +24,26 @@ func replicas(t *testing.T, dsn string, args ...string) (*demo, *demo) {
 }
 
 // withReplicas runs a test with two demos: over PostgreSQL with the default intervals and with those
-// of -fast, and over one SQLite file.
+// of -fast, over one SQLite file, and with activity in Redis.
 func withReplicas(t *testing.T, test func(t *testing.T, here, there *demo, fast bool)) {
 	for name, c := range map[string]struct {
 		store func(t *testing.T) string
 		fast  bool
+		redis bool
 	}{
 		"default": {store: func(t *testing.T) string { return pgtest.DSN(t) }},
 		"fast":    {store: func(t *testing.T) string { return pgtest.DSN(t) }, fast: true},
 		"sqlite":  {store: sqliteFile, fast: true},
+		"redis":   {store: func(t *testing.T) string { return pgtest.DSN(t) }, fast: true, redis: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var args []string
 			if c.fast {
 				args = append(args, "-fast")
+			}
+			if c.redis {
+				args = append(args, "-activity", redisURL(t))
 			}
 			here, there := replicas(t, c.store(t), args...)
 			test(t, here, there, c.fast)

@@ -2,16 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/redis/rueidis"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/redisstore"
 	"github.com/sessiontrack/sessiontrack/sqlite"
 )
 
@@ -19,8 +22,39 @@ import (
 // left at its default of 100.
 const maxConns = 16
 
-// openStore returns the store that -store names, ready for use, and what closes it.
-func openStore(ctx context.Context, name string) (sessiontrack.Store, func() error, error) {
+// openStore returns the store that -store and -activity name, ready for use, and what closes
+// it.
+func openStore(ctx context.Context, name, activity string) (sessiontrack.Store, func() error, error) {
+	store, closeStore, err := openDurable(ctx, name)
+	if err != nil || activity == "" {
+		return store, closeStore, err
+	}
+	client, store, err := openActivity(activity, store)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("-activity: %w", err), closeStore())
+	}
+	return store, func() error { client.Close(); return closeStore() }, nil
+}
+
+// openActivity puts Redis in front of a store.
+func openActivity(url string, durable sessiontrack.Store) (rueidis.Client, sessiontrack.Store, error) {
+	options, err := rueidis.ParseURL(url)
+	if err != nil {
+		return nil, nil, &usageError{err}
+	}
+	options.DisableCache = true // no key is read twice without a change
+	client, err := rueidis.NewClient(options)
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := redisstore.Activity(durable, client, nil)
+	if err != nil {
+		client.Close()
+	}
+	return client, store, err
+}
+
+func openDurable(ctx context.Context, name string) (sessiontrack.Store, func() error, error) {
 	switch path, file := sqlitePath(name); {
 	case file:
 		return openSQLite(ctx, path)

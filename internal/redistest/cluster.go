@@ -3,14 +3,11 @@ package redistest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/redis/rueidis"
 )
 
 const (
@@ -43,20 +40,19 @@ func StartCluster(t testing.TB, replicas int, settings ...string) *Cluster {
 	return c
 }
 
-// Client returns a client of the cluster, closed when the test ends.
-func (c *Cluster) Client() rueidis.Client {
-	c.t.Helper()
+// Addrs are the addresses of the nodes.
+func (c *Cluster) Addrs() []string {
 	addrs := make([]string, len(c.Nodes))
 	for i, n := range c.Nodes {
 		addrs[i] = n.Addr()
 	}
-	return clientOf(c.t, false, addrs...)
+	return addrs
 }
 
 var sharedCluster = sync.OnceValues(func() ([]*server, error) { return startCluster(1, nil) })
 
-// SharedCluster returns a client of the cluster that all tests of the binary share.
-func SharedCluster(t testing.TB) rueidis.Client {
+// SharedCluster returns the addresses of the cluster that all tests of the binary share.
+func SharedCluster(t testing.TB) []string {
 	t.Helper()
 	requireProgram(t)
 	all, err := sharedCluster()
@@ -67,7 +63,7 @@ func SharedCluster(t testing.TB) rueidis.Client {
 	for i, s := range all {
 		addrs[i] = s.addr()
 	}
-	return clientOf(t, false, addrs...)
+	return addrs
 }
 
 // startCluster starts the servers and joins them.
@@ -114,56 +110,51 @@ func startNode(settings []string) (*server, error) {
 
 // join makes a cluster of servers that do not know each other.
 func join(ctx context.Context, all []*server) error {
-	nodes := make([]rueidis.Client, len(all))
 	names := make([]string, len(all))
 	for i, s := range all {
-		client, err := dial(true, s.addr())
-		if err != nil {
-			return err
-		}
-		defer client.Close()
-		nodes[i] = client
-		if names[i], err = ask(ctx, client, "CLUSTER", "MYID"); err != nil {
+		var err error
+		if names[i], err = ask(s.addr(), "CLUSTER", "MYID"); err != nil {
 			return err
 		}
 	}
-	for i, s := range all {
-		if err := introduce(ctx, nodes, i, s); err != nil {
+	for i := range all {
+		if err := introduce(all, i); err != nil {
 			return err
 		}
 	}
-	if err := await(ctx, func() (bool, error) { return knowAll(ctx, nodes) }); err != nil {
+	if err := await(ctx, func() (bool, error) { return knowAll(all) }); err != nil {
 		return err
 	}
 	for i := masters; i < len(all); i++ {
-		if _, err := ask(ctx, nodes[i], "CLUSTER", "REPLICATE", names[i%masters]); err != nil {
+		if _, err := ask(all[i].addr(), "CLUSTER", "REPLICATE", names[i%masters]); err != nil {
 			return err
 		}
 	}
-	return await(ctx, func() (bool, error) { return working(ctx, nodes) })
+	return await(ctx, func() (bool, error) { return working(all) })
 }
 
 // introduce gives node i its slots and lets the first node meet it.
-func introduce(ctx context.Context, nodes []rueidis.Client, i int, s *server) error {
-	_, err := ask(ctx, nodes[i], "CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1))
+func introduce(all []*server, i int) error {
+	s := all[i]
+	_, err := ask(s.addr(), "CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1))
 	if err == nil && i < masters {
-		_, err = ask(ctx, nodes[i], "CLUSTER", "ADDSLOTSRANGE",
+		_, err = ask(s.addr(), "CLUSTER", "ADDSLOTSRANGE",
 			strconv.Itoa(i*slots/masters), strconv.Itoa((i+1)*slots/masters-1))
 	}
 	if err == nil && i > 0 {
-		_, err = ask(ctx, nodes[0], "CLUSTER", "MEET", "127.0.0.1", strconv.Itoa(s.port), strconv.Itoa(s.bus))
+		_, err = ask(all[0].addr(), "CLUSTER", "MEET", "127.0.0.1", strconv.Itoa(s.port), strconv.Itoa(s.bus))
 	}
 	return err
 }
 
 // knowAll reports whether every node knows all others.
-func knowAll(ctx context.Context, nodes []rueidis.Client) (bool, error) {
-	for _, n := range nodes {
-		told, err := ask(ctx, n, "CLUSTER", "NODES")
+func knowAll(all []*server) (bool, error) {
+	for _, s := range all {
+		told, err := ask(s.addr(), "CLUSTER", "NODES")
 		if err != nil {
 			return false, err
 		}
-		if strings.Count(told, "connected") != len(nodes) || strings.Contains(told, "handshake") ||
+		if strings.Count(told, "connected") != len(all) || strings.Contains(told, "handshake") ||
 			strings.Contains(told, "disconnected") {
 			return false, nil
 		}
@@ -173,13 +164,13 @@ func knowAll(ctx context.Context, nodes []rueidis.Client) (bool, error) {
 
 // working reports whether every node says that the cluster serves, and every replica
 // follows its master.
-func working(ctx context.Context, nodes []rueidis.Client) (bool, error) {
-	for i, n := range nodes {
-		info, err := ask(ctx, n, "CLUSTER", "INFO")
+func working(all []*server) (bool, error) {
+	for i, s := range all {
+		info, err := ask(s.addr(), "CLUSTER", "INFO")
 		if err != nil {
 			return false, err
 		}
-		role, err := ask(ctx, n, "INFO", "replication")
+		role, err := ask(s.addr(), "INFO", "replication")
 		if err != nil {
 			return false, err
 		}
@@ -189,14 +180,6 @@ func working(ctx context.Context, nodes []rueidis.Client) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-func ask(ctx context.Context, client rueidis.Client, words ...string) (string, error) {
-	answer, err := client.Do(ctx, client.B().Arbitrary(words...).Build()).ToString()
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", strings.Join(words, " "), err)
-	}
-	return answer, nil
 }
 
 // await asks until the answer is yes.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,8 +16,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/redis/rueidis"
 )
 
 // EnvProgram names the program of the server: a path, or a name in PATH.
@@ -96,41 +93,17 @@ func (s *Server) Thaw() {
 	}
 }
 
-// Client returns a client of this server alone, closed when the test ends.
-func (s *Server) Client() rueidis.Client {
-	s.t.Helper()
-	return clientOf(s.t, true, s.Addr())
-}
-
 var shared = sync.OnceValues(func() (*server, error) { return startServer(nil) })
 
-// Shared returns a client of the server that all tests of the binary share.
-func Shared(t testing.TB) rueidis.Client {
+// Shared returns the address of the server that all tests of the binary share.
+func Shared(t testing.TB) string {
 	t.Helper()
 	requireProgram(t)
 	s, err := shared()
 	if err != nil {
 		t.Fatalf("redistest: %v", err)
 	}
-	return clientOf(t, true, s.addr())
-}
-
-// clientOf returns a client that is closed when the test ends.
-func clientOf(t testing.TB, single bool, addrs ...string) rueidis.Client {
-	t.Helper()
-	client, err := dial(single, addrs...)
-	if err != nil {
-		t.Fatalf("redistest: %v", err)
-	}
-	t.Cleanup(client.Close)
-	return client
-}
-
-func dial(single bool, addrs ...string) (rueidis.Client, error) {
-	return rueidis.NewClient(rueidis.ClientOption{
-		InitAddress: addrs, ForceSingleClient: single, DisableCache: true,
-		Dialer: net.Dialer{Timeout: 2 * time.Second, KeepAlive: time.Second},
-	})
+	return s.addr()
 }
 
 // requireProgram skips the test if no server can be started. Under CI it fails the test.
@@ -236,13 +209,7 @@ func (s *server) run() error {
 func (s *server) awaitReady() error {
 	var err error
 	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(pollInterval) {
-		var client rueidis.Client
-		if client, err = dial(true, s.addr()); err != nil {
-			continue
-		}
-		err = client.Do(context.Background(), client.B().Ping().Build()).Error()
-		client.Close()
-		if err == nil {
+		if _, err = ask(s.addr(), "PING"); err == nil {
 			return nil
 		}
 	}
