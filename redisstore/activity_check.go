@@ -113,22 +113,23 @@ func (a *activity) checkRights(ctx context.Context) error {
 		keys []string
 		args []string
 	}{
-		{enterScript, key("check:act", "check:on", "check:gone", "check:ask", "check:off"), []string{"0", name, "1"}},
-		{touchScript, key("check:act", "check:on", "check:state"), []string{"0", name, "2", "0"}},
+		{enterScript, key("check:act", "check:seen", "check:on", "check:gone", "check:ask", "check:off"),
+			[]string{"0", name, "1", "2", "a"}},
+		{touchScript, key("check:act", "check:seen", "check:on", "check:state"), []string{"0", name, "2", "3", "0", "0", "a"}},
 		{unwrittenScript, key("check:act", "check:state"), []string{"1", "1", "0"}},
 		{writtenScript, key("check:state"), []string{"1"}},
-		{leaveScript, key("check:act", "check:gone", "check:ask", "check:state"), []string{name}},
-		{offlineScript, key("check:on", "check:ask", "check:off"), []string{"0", user}},
+		{leaveScript, key("check:act", "check:seen", "check:gone", "check:ask", "check:state"), []string{"1", name, user}},
+		{offlineScript, key("check:on", "check:ask", "check:off"), []string{"0", "g" + user}},
 		{seedScript, key("check:on", "check:off"), []string{user, "1"}},
 	} {
 		if _, err := a.ask(ctx, try.s, []call{{try.keys, try.args}}); err != nil {
 			return refused(err)
 		}
 	}
-	keys := key("check:act", "check:on", "check:gone", "check:ask", "check:off", "check:state")
+	keys := key("check:act", "check:seen", "check:on", "check:gone", "check:ask", "check:off", "check:state")
 	_, err := a.do(ctx, rueidis.Commands{
 		a.client.B().Zmscore().Key(keys[0]).Member(name).Build(),
-		a.client.B().Hmget().Key(keys[5]).Field("whole").Build(),
+		a.client.B().Hmget().Key(keys[6]).Field("whole").Build(),
 		a.client.B().Del().Key(keys...).Build(),
 	})
 	return refused(err)

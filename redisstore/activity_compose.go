@@ -16,59 +16,134 @@ var (
 	_ sessiontrack.Checker      = (*activity)(nil)
 )
 
+// The sets of the durable store's capabilities, without [sessiontrack.Renewer].
+type (
+	changingAndTelling struct {
+		*activity
+		changePart
+		historyPart
+	}
+	changingAndSampling struct {
+		*activity
+		changePart
+		samplePart
+	}
+	changing struct {
+		*activity
+		changePart
+	}
+	endingAndTelling struct {
+		*activity
+		endedPart
+		historyPart
+	}
+	endingAndSampling struct {
+		*activity
+		endedPart
+		samplePart
+	}
+	ending struct {
+		*activity
+		endedPart
+	}
+	telling struct {
+		*activity
+		historyPart
+	}
+	sampling struct {
+		*activity
+		samplePart
+	}
+)
+
 // composed gives the store the capabilities of the durable one. A capability is found by
 // type assertion, so each set of them is a type.
 func composed(a *activity) sessiontrack.Store {
 	feed, _ := a.durable.(sessiontrack.EndedFeed)
 	sampler, _ := a.durable.(sessiontrack.Sampler)
 	historian, _ := a.durable.(sessiontrack.Historian)
+	renewer, _ := a.durable.(sessiontrack.Renewer)
 	ended, changed := endedPart{a, feed}, changePart{endedPart{a, feed}, a.changes}
 	sampled, told := samplePart{a, sampler}, historyPart{samplePart{a, sampler}, historian}
+	renewed := renewPart{a, renewer}
 	switch {
 	case a.changes != nil && historian != nil:
+		v := changingAndTelling{a, changed, told}
+		if renewer == nil {
+			return v
+		}
 		return struct {
-			*activity
-			changePart
-			historyPart
-		}{a, changed, told}
+			changingAndTelling
+			renewPart
+		}{v, renewed}
 	case a.changes != nil && sampler != nil:
+		v := changingAndSampling{a, changed, sampled}
+		if renewer == nil {
+			return v
+		}
 		return struct {
-			*activity
-			changePart
-			samplePart
-		}{a, changed, sampled}
+			changingAndSampling
+			renewPart
+		}{v, renewed}
 	case a.changes != nil:
+		v := changing{a, changed}
+		if renewer == nil {
+			return v
+		}
 		return struct {
-			*activity
-			changePart
-		}{a, changed}
+			changing
+			renewPart
+		}{v, renewed}
 	case feed != nil && historian != nil:
+		v := endingAndTelling{a, ended, told}
+		if renewer == nil {
+			return v
+		}
 		return struct {
-			*activity
-			endedPart
-			historyPart
-		}{a, ended, told}
+			endingAndTelling
+			renewPart
+		}{v, renewed}
 	case feed != nil && sampler != nil:
+		v := endingAndSampling{a, ended, sampled}
+		if renewer == nil {
+			return v
+		}
 		return struct {
-			*activity
-			endedPart
-			samplePart
-		}{a, ended, sampled}
+			endingAndSampling
+			renewPart
+		}{v, renewed}
 	case feed != nil:
+		v := ending{a, ended}
+		if renewer == nil {
+			return v
+		}
 		return struct {
-			*activity
-			endedPart
-		}{a, ended}
+			ending
+			renewPart
+		}{v, renewed}
 	case historian != nil:
+		v := telling{a, told}
+		if renewer == nil {
+			return v
+		}
 		return struct {
-			*activity
-			historyPart
-		}{a, told}
+			telling
+			renewPart
+		}{v, renewed}
 	case sampler != nil:
+		v := sampling{a, sampled}
+		if renewer == nil {
+			return v
+		}
+		return struct {
+			sampling
+			renewPart
+		}{v, renewed}
+	case renewer != nil:
 		return struct {
 			*activity
-			samplePart
-		}{a, sampled}
+			renewPart
+		}{a, renewed}
 	}
 	return a
 }
@@ -119,4 +194,19 @@ func (p historyPart) ReadHistory(
 	ctx context.Context, q sessiontrack.HistoryQuery,
 ) (sessiontrack.HistoryData, error) {
 	return p.historian.ReadHistory(ctx, q)
+}
+
+// renewPart changes secrets, which are the durable store's.
+type renewPart struct {
+	of      *activity
+	renewer sessiontrack.Renewer
+}
+
+// Renew implements [sessiontrack.Renewer].
+func (p renewPart) Renew(ctx context.Context, r sessiontrack.Renewal) (sessiontrack.Session, error) {
+	s, err := p.renewer.Renew(ctx, r)
+	if err == nil {
+		p.of.overlay(ctx, []*sessiontrack.Session{&s})
+	}
+	return s, err
 }

@@ -21,6 +21,9 @@ func (a *activity) Create(
 	if n.Limit > 0 {
 		n.IdleTimeout = a.settledIdle(ctx, n.IdleTimeout)
 	}
+	if n.Limit > 0 && n.Policy == sessiontrack.EndLeastActive {
+		a.bringUp(ctx, sessiontrack.Criteria{UserID: n.Session.UserID})
+	}
 	before := a.clock.local()
 	created, err := a.durable.Create(ctx, n)
 	if err != nil {
@@ -28,11 +31,15 @@ func (a *activity) Create(
 	}
 	s := &created.Session
 	a.clock.learn(s.LoginAt, before)
-	a.owners.learn(s)
-	t := touched{record: sessiontrack.TouchRecord{ID: s.ID}, at: s.LoginAt.UnixMicro(), owner: owner{user: s.UserID}}
+	a.owners.learn(s, a.short(s.IdleTimeout))
+	t := touched{record: sessiontrack.TouchRecord{ID: s.ID}, at: s.LoginAt.UnixMicro()}
+	t.owner, _ = a.owners.of(s.ID)
 	if err := a.enter(context.WithoutCancel(ctx), []touched{t}, 0); err != nil {
 		// The session exists. Its user comes online with the first touch that arrives.
 		a.log.LogAttrs(ctx, slog.LevelDebug, "redisstore: a sign-in was not written to redis", slog.Any("error", err))
+	}
+	if s.ActedBy != "" {
+		a.review(ctx, s.UserID)
 	}
 	a.leave(ctx, created.Ended)
 	return created, nil
@@ -53,7 +60,7 @@ func (a *activity) End(
 	if err := ctx.Err(); err != nil {
 		return sessiontrack.EndResult{}, unavailable("end", err)
 	}
-	if c.IdleFor > 0 || c.Filter != nil && c.Filter.IdleFor+c.Filter.SeenWithin > 0 {
+	if c.IdleFor > 0 || c.PastIdle || c.Filter != nil && c.Filter.IdleFor+c.Filter.SeenWithin > 0 {
 		return a.endIdle(ctx, sel, c, e)
 	}
 	a.bringUp(ctx, c)
@@ -113,6 +120,9 @@ func shortestOf(c sessiontrack.Criteria) time.Duration {
 // allowedSelector is a selector with the limits by which the durable store may decide.
 func (a *activity) allowedSelector(sel sessiontrack.Selector, c sessiontrack.Criteria) sessiontrack.Selector {
 	switch {
+	case c.PastIdle:
+		slack := max(c.Slack, a.allowed(c.Slack+1)-1)
+		sel = sessiontrack.PastIdle(a.allowed(c.IdleFor), slack)
 	case c.IdleFor > 0 && a.allowed(c.IdleFor) != c.IdleFor:
 		sel = sessiontrack.Idle(a.allowed(c.IdleFor))
 	case c.Filter != nil && a.allowed(c.Filter.IdleFor) != c.Filter.IdleFor:
@@ -150,8 +160,10 @@ func (a *activity) bringUp(ctx context.Context, c sessiontrack.Criteria) {
 	}
 	var later []touched
 	for i, s := range named {
-		if scores[i] > s.LastActivity.UnixMicro() {
-			later = append(later, touched{record: sessiontrack.TouchRecord{ID: s.ID, Serial: s.Serial}, at: scores[i]})
+		if known := scores[i]; max(known.at, known.seen) > s.LastActivity.UnixMicro() {
+			later = append(later, touched{
+				record: sessiontrack.TouchRecord{ID: s.ID, Serial: s.Serial}, at: known.at, seen: known.seen,
+			})
 		}
 	}
 	if len(later) > 0 {
@@ -195,19 +207,31 @@ func (a *activity) leaveNow(ctx context.Context, ended []sessiontrack.Session) e
 		members[b] = append(members[b], member(ended[i].ID, ended[i].UserID))
 		users[b] = append(users[b], ended[i].UserID)
 	}
+	return a.askAbout(ctx, members, users)
+}
+
+// review puts right whether a user is online in whose place an administrator has signed in.
+func (a *activity) review(ctx context.Context, user string) {
+	err := a.askAbout(context.WithoutCancel(ctx), nil, map[int][]string{a.ring.of(user): {user}})
+	if err != nil {
+		a.log.LogAttrs(ctx, slog.LevelDebug, "redisstore: a sign-in was not written to redis", slog.Any("error", err))
+	}
+}
+
+// askAbout takes sessions out of Redis, asks the durable store about their users, and takes
+// those offline who have none left of their own. Both are by buckets.
+func (a *activity) askAbout(ctx context.Context, members, users map[int][]string) error {
 	var calls []call
 	var in []int
-	for b, names := range members {
-		calls = append(calls, call{a.ring.keys(b, "act", "gone", "ask", "state"), names})
-		in = append(in, b)
+	var all []string
+	for b, names := range users {
+		args := append([]string{micros(int64(len(members[b])))}, members[b]...)
+		calls = append(calls, call{a.ring.keys(b, "act", "seen", "gone", "ask", "state"), append(args, names...)})
+		in, all = append(in, b), append(all, names...)
 	}
 	answers, err := a.ask(ctx, leaveScript, calls)
 	if err != nil {
 		return err
-	}
-	var all []string
-	for _, names := range users {
-		all = append(all, names...)
 	}
 	here, err := a.withSessions(ctx, all)
 	if err != nil {
@@ -219,9 +243,16 @@ func (a *activity) leaveNow(ctx context.Context, ended []sessiontrack.Session) e
 		if err != nil {
 			return err
 		}
-		off := slices.DeleteFunc(users[b], func(user string) bool { return here[user] })
-		if len(off) > 0 {
-			calls = append(calls, call{a.ring.keys(b, "on", "ask", "off"), append([]string{number}, off...)})
+		off := []string{number}
+		for _, user := range users[b] {
+			if own, some := here[user]; !some {
+				off = append(off, "g"+user)
+			} else if own == 0 {
+				off = append(off, "u"+user)
+			}
+		}
+		if len(off) > 1 {
+			calls = append(calls, call{a.ring.keys(b, "on", "ask", "off"), off})
 		}
 	}
 	_, err = a.ask(ctx, offlineScript, calls)
@@ -231,18 +262,21 @@ func (a *activity) leaveNow(ctx context.Context, ended []sessiontrack.Session) e
 // maxAsked bounds the users of one question to a ChangeFeed.
 const maxAsked = 1000
 
-// withSessions returns which users have a session that has not ended, by the durable store.
-func (a *activity) withSessions(ctx context.Context, users []string) (map[string]bool, error) {
+// withSessions returns the users who have a session that has not ended, by the durable store,
+// with the number of their own: those that no administrator acts in.
+func (a *activity) withSessions(ctx context.Context, users []string) (map[string]int, error) {
 	slices.Sort(users)
 	users = slices.Compact(users)
-	here := make(map[string]bool, len(users))
+	here := make(map[string]int, len(users))
 	if a.changes == nil {
 		for _, user := range users {
-			page, err := a.list(ctx, sessiontrack.Query{UserID: user, Live: true, Limit: 1})
+			page, err := a.list(ctx, sessiontrack.Query{UserID: user, Live: true, Limit: 100})
 			if err != nil {
 				return nil, err
 			}
-			here[user] = len(page.Sessions) > 0
+			for _, s := range page.Sessions {
+				here[user] += own(&s)
+			}
 		}
 		return here, nil
 	}
@@ -252,10 +286,18 @@ func (a *activity) withSessions(ctx context.Context, users []string) (map[string
 			return nil, err
 		}
 		for _, u := range c.Users {
-			here[u.UserID] = true
+			here[u.UserID] = u.Sessions
 		}
 	}
 	return here, nil
+}
+
+// own is 1 for a session of the user's own, 0 for one that an administrator acts in.
+func own(s *sessiontrack.Session) int {
+	if s.ActedBy == "" {
+		return 1
+	}
+	return 0
 }
 
 // endedElsewhere takes sessions out of Redis that the feed reports and this process has

@@ -40,6 +40,14 @@ type (
 		changed
 		sessiontrack.Historian
 	}
+	renewing struct {
+		plain
+		sessiontrack.Renewer
+	}
+	changedAndRenewing struct {
+		changed
+		sessiontrack.Renewer
+	}
 )
 
 // TestActivityHasWhatTheDurableStoreHas finds each capability by type assertion, as a
@@ -52,7 +60,7 @@ func TestActivityHasWhatTheDurableStoreHas(t *testing.T) {
 	for name, durable := range map[string]sessiontrack.Store{
 		"none": p, "ended": ended{p, m}, "changed": changed{p, m}, "sampled": sampled{p, m}, "told": told{p, m},
 		"ended and sampled": endedAndSampled{ended{p, m}, m}, "changed and told": changedAndTold{changed{p, m}, m},
-		"all": m,
+		"renewing": renewing{p, m}, "changed and renewing": changedAndRenewing{changed{p, m}, m}, "all": m,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -61,6 +69,8 @@ func TestActivityHasWhatTheDurableStoreHas(t *testing.T) {
 			assert.Equal(t, has[sessiontrack.ChangeFeed](durable), has[sessiontrack.ChangeFeed](store), "ChangeFeed")
 			assert.Equal(t, has[sessiontrack.Sampler](durable), has[sessiontrack.Sampler](store), "Sampler")
 			assert.Equal(t, has[sessiontrack.Historian](durable), has[sessiontrack.Historian](store), "Historian")
+			assert.Equal(t, has[sessiontrack.Renewer](durable), has[sessiontrack.Renewer](store), "Renewer")
+			assert.True(t, has[sessiontrack.Counter](store), "Counter")
 			assert.True(t, has[sessiontrack.OnlineReader](store), "OnlineReader")
 			assert.True(t, has[sessiontrack.Leaser](store), "Leaser")
 			assert.True(t, has[sessiontrack.Checker](store), "Checker")

@@ -36,23 +36,35 @@ func (a *activity) overlay(ctx context.Context, sessions []*sessiontrack.Session
 	var at []*sessiontrack.Session
 	for _, s := range sessions {
 		if !s.Ended() {
-			a.owners.learn(s)
+			a.owners.learn(s, a.short(s.IdleTimeout))
 			live, at = append(live, *s), append(at, s)
 		}
 	}
-	scores, err := a.scores(ctx, live)
+	known, err := a.scores(ctx, live)
 	for i, s := range at {
 		durable := s.LastActivity.UnixMicro()
-		latest := a.assumed(s.ID, durable)
-		if err == nil && scores[i] > 0 {
-			latest = max(durable, scores[i])
+		latest := durable
+		switch {
+		case err == nil && known[i].at > 0:
+			latest = max(durable, known[i].at)
+		case !a.short(s.IdleTimeout):
+			latest = a.assumed(s.ID, durable)
 		}
 		s.LastActivity = timeOf(latest)
+		if err == nil && known[i].seen > s.LastSeen.UnixMicro() {
+			s.LastSeen = timeOf(known[i].seen)
+		}
+		if s.LastActivity.After(s.LastSeen) {
+			s.LastSeen = s.LastActivity
+		}
 	}
 }
 
-// scores returns the activity that Redis has of sessions, 0 for none.
-func (a *activity) scores(ctx context.Context, sessions []sessiontrack.Session) ([]int64, error) {
+// score is what Redis knows of a session, 0 for nothing.
+type score struct{ at, seen int64 }
+
+// scores returns what Redis knows of sessions.
+func (a *activity) scores(ctx context.Context, sessions []sessiontrack.Session) ([]score, error) {
 	if len(sessions) == 0 {
 		return nil, nil
 	}
@@ -68,26 +80,39 @@ func (a *activity) scores(ctx context.Context, sessions []sessiontrack.Session) 
 		for k, i := range places {
 			names[k] = member(sessions[i].ID, sessions[i].UserID)
 		}
-		commands = append(commands, a.client.B().Zmscore().Key(a.ring.key(b, "act")).Member(names...).Build())
+		commands = append(commands,
+			a.client.B().Zmscore().Key(a.ring.key(b, "act")).Member(names...).Build(),
+			a.client.B().Zmscore().Key(a.ring.key(b, "seen")).Member(names...).Build())
 		parts = append(parts, places)
 	}
 	answers, err := a.do(ctx, commands)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]int64, len(sessions))
-	for i, answer := range answers {
-		scores, err := answer.ToArray()
+	out := make([]score, len(sessions))
+	for i, places := range parts {
+		used, err := answers[2*i].ToArray()
 		if err != nil {
 			return nil, err
 		}
-		for k, place := range parts[i] {
-			if score, err := scores[k].AsFloat64(); err == nil {
-				out[place] = int64(score)
-			}
+		sighted, err := answers[2*i+1].ToArray()
+		if err != nil {
+			return nil, err
+		}
+		for k, place := range places {
+			out[place] = score{timeIn(&used[k]), timeIn(&sighted[k])}
 		}
 	}
 	return out, nil
+}
+
+// timeIn is a time that is a score, 0 for none.
+func timeIn(m *rueidis.RedisMessage) int64 {
+	at, err := m.AsFloat64()
+	if err != nil {
+		return 0
+	}
+	return int64(at)
 }
 
 // List implements [sessiontrack.Store]. Lists by login come from the durable store; lists by

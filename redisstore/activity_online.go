@@ -118,7 +118,7 @@ func (a *activity) detailed(
 			continue
 		}
 		for _, s := range rows[u.UserID] {
-			if s.LastActivity.After(u.LastActivity) {
+			if s.ActedBy == "" && s.LastActivity.After(u.LastActivity) {
 				u.LastActivity = s.LastActivity
 			}
 		}
@@ -135,7 +135,9 @@ func (a *activity) sessionCounts(
 	counts := make(map[string]int, len(names))
 	if a.changes == nil {
 		for user, of := range rows {
-			counts[user] = len(of)
+			for i := range of {
+				counts[user] += own(&of[i])
+			}
 		}
 		return counts, nil
 	}

@@ -160,7 +160,7 @@ func (a *activity) presentUsers(ctx context.Context, take func([]sessiontrack.On
 	if a.changes == nil {
 		return a.listedUsers(ctx, take)
 	}
-	q := sessiontrack.ChangeQuery{Seen: timeOf(1), Limit: seedPage}
+	q := sessiontrack.ChangeQuery{Seen: timeOf(0), Limit: seedPage}
 	for {
 		c, err := a.changes.ChangesSince(ctx, q)
 		if err != nil || len(c.Seen) == 0 {
@@ -185,6 +185,9 @@ func (a *activity) listedUsers(ctx context.Context, take func([]sessiontrack.Onl
 		users := make([]sessiontrack.OnlineUser, len(page.Sessions))
 		for i, s := range page.Sessions {
 			users[i] = sessiontrack.OnlineUser{UserID: s.UserID, LastActivity: s.LastActivity}
+			if s.ActedBy != "" {
+				users[i].LastActivity = timeOf(1)
+			}
 		}
 		if err := take(users); err != nil || page.Next.IsZero() {
 			return err

@@ -12,12 +12,29 @@ import (
 	"github.com/sessiontrack/sessiontrack"
 )
 
-// touched is a session of a batch.
+// touched is a session of a batch. Its times are clamped to the store's, 0 for none.
 type touched struct {
-	record sessiontrack.TouchRecord
-	at     int64 // clamped to the store's time
-	owner  owner
-	known  bool // owner is known
+	record   sessiontrack.TouchRecord
+	at, seen int64
+	owner    owner
+	known    bool // owner is known
+}
+
+// moves says what of a touch moves its user's presence, in the words of the scripts.
+func (t *touched) moves() string {
+	switch {
+	case t.owner.acted:
+		return "-"
+	case t.record.Online:
+		return "s"
+	}
+	return "a"
+}
+
+// merge adds another record of the same session.
+func (t *touched) merge(r sessiontrack.TouchRecord, at, seen int64) {
+	t.record.Online = t.record.Online || r.Online
+	t.at, t.seen = max(t.at, at), max(t.seen, seen)
 }
 
 // Touch implements [sessiontrack.Store]. What Redis knows to be alive, and the durable
@@ -55,20 +72,21 @@ func (a *activity) Touch(
 // latest returns each session of a batch once.
 func (a *activity) latest(batch []sessiontrack.TouchRecord) []touched {
 	now, places := a.clock.now(), make(map[sessiontrack.SessionID]int, len(batch))
+	clamped := func(at time.Time) int64 {
+		if at.IsZero() {
+			return 0
+		}
+		return max(0, min(at.UnixMicro(), now))
+	}
 	all := make([]touched, 0, len(batch))
 	for _, r := range batch {
-		at := max(0, min(r.At.UnixMicro(), now))
-		if r.At.IsZero() {
-			at = 0
-		}
+		at, seen := clamped(r.At), clamped(r.Seen)
 		if k, again := places[r.ID]; again {
-			if at > all[k].at {
-				all[k].at, all[k].record = at, r
-			}
+			all[k].merge(r, at, seen)
 			continue
 		}
 		places[r.ID] = len(all)
-		t := touched{record: r, at: at}
+		t := touched{record: r, at: at, seen: seen}
 		t.owner, t.known = a.owners.of(r.ID)
 		all = append(all, t)
 	}
@@ -83,7 +101,7 @@ func (a *activity) touchRedis(
 	alive = make([]sessiontrack.SessionID, 0, len(all))
 	buckets := make(map[int][]touched)
 	for _, t := range all {
-		if !t.known {
+		if !t.known || t.owner.first {
 			first = append(first, t)
 			continue
 		}
@@ -94,11 +112,12 @@ func (a *activity) touchRedis(
 	var parts [][]touched
 	for b, in := range buckets {
 		for part := range slices.Chunk(in, maxArgs) {
-			args := append(make([]string, 0, 1+3*len(part)), micros(step.Microseconds()))
+			args := append(make([]string, 0, 1+6*len(part)), micros(step.Microseconds()))
 			for _, t := range part {
-				args = append(args, member(t.record.ID, t.owner.user), micros(t.at), micros(a.cell(t.record.ID, t.at)))
+				args = append(args, member(t.record.ID, t.owner.user), micros(t.at), micros(t.seen),
+					micros(a.cell(t.record.ID, t.at)), micros(a.cell(t.record.ID, t.seen)), t.moves())
 			}
-			calls, parts = append(calls, call{a.ring.keys(b, "act", "on", "state"), args}), append(parts, part)
+			calls, parts = append(calls, call{a.ring.keys(b, "act", "seen", "on", "state"), args}), append(parts, part)
 		}
 	}
 	answers, err := a.ask(ctx, touchScript, calls)
@@ -157,7 +176,7 @@ func (a *activity) writeDurable(
 	records := make([]sessiontrack.TouchRecord, len(batch))
 	for i, t := range batch {
 		records[i] = t.record
-		records[i].At = timeOf(t.at)
+		records[i].At, records[i].Seen = timeOrZero(t.at), timeOrZero(t.seen)
 	}
 	slices.SortFunc(records, func(x, y sessiontrack.TouchRecord) int { return cmp.Compare(x.Serial, y.Serial) })
 	told, err := a.durable.Touch(ctx, records, step)
@@ -170,7 +189,7 @@ func (a *activity) writeDurable(
 	}
 	for _, t := range batch {
 		if _, ok := alive[t.record.ID]; ok {
-			a.owners.wrote(t.record.ID, t.at)
+			a.owners.wrote(t.record.ID, max(t.at, t.seen))
 		}
 	}
 	return alive, nil
@@ -181,7 +200,7 @@ func (a *activity) writeDurable(
 func (a *activity) touchWithout(ctx context.Context, all []touched, step time.Duration, cause error) error {
 	var due []touched
 	for _, t := range all {
-		if !t.known || t.owner.durable < a.cell(t.record.ID, t.at) {
+		if !t.known || t.owner.durable < a.cell(t.record.ID, max(t.at, t.seen)) {
 			due = append(due, t)
 		}
 	}
@@ -205,7 +224,7 @@ func (a *activity) resolve(ctx context.Context, t *touched) bool {
 	if err != nil || record.Ended() {
 		return false
 	}
-	a.owners.learn(&record.Session)
+	a.owners.learn(&record.Session, a.short(record.IdleTimeout))
 	t.owner, t.known = a.owners.of(t.record.ID)
 	return t.known
 }
@@ -215,13 +234,13 @@ func (a *activity) enter(ctx context.Context, here []touched, step time.Duration
 	buckets := make(map[int][]string)
 	for _, t := range here {
 		b := a.ring.of(t.owner.user)
-		buckets[b] = append(buckets[b], member(t.record.ID, t.owner.user), micros(t.at))
+		buckets[b] = append(buckets[b], member(t.record.ID, t.owner.user), micros(t.at), micros(t.seen), t.moves())
 	}
 	var calls []call
-	for b, pairs := range buckets {
-		for part := range slices.Chunk(pairs, 2*maxArgs) {
+	for b, words := range buckets {
+		for part := range slices.Chunk(words, 4*maxArgs) {
 			args := append([]string{micros(step.Microseconds())}, part...)
-			calls = append(calls, call{a.ring.keys(b, "act", "on", "gone", "ask", "off"), args})
+			calls = append(calls, call{a.ring.keys(b, "act", "seen", "on", "gone", "ask", "off"), args})
 		}
 	}
 	_, err := a.ask(ctx, enterScript, calls)

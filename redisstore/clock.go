@@ -41,5 +41,13 @@ func (c *clock) learn(stamp time.Time, before int64) {
 	}
 }
 
+// timeOrZero converts microseconds since 1970, of which 0 is none.
+func timeOrZero(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return timeOf(us)
+}
+
 // timeOf converts microseconds since 1970.
 func timeOf(us int64) time.Time { return time.UnixMicro(us).UTC() }

@@ -9,6 +9,11 @@ import (
 // owner is what a touch needs to know of a session and its record does not say.
 type owner struct {
 	user string
+	// acted says that an administrator acts in the session: its use moves no presence.
+	acted bool
+	// first says that every touch goes to the durable store first: the session has an idle
+	// limit of its own that is too short for anything else.
+	first bool
 	// durable is the latest activity that the durable store is known to have, in
 	// microseconds.
 	durable int64
@@ -42,11 +47,11 @@ func (o *owners) of(id sessiontrack.SessionID) (owner, bool) {
 }
 
 // learn notes a live session as the durable store has it.
-func (o *owners) learn(s *sessiontrack.Session) {
+func (o *owners) learn(s *sessiontrack.Session, first bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	known := o.recent[s.ID]
-	o.keep(s.ID, owner{s.UserID, max(known.durable, s.LastActivity.UnixMicro())})
+	o.keep(s.ID, owner{s.UserID, s.ActedBy != "", first, max(known.durable, s.LastActivity.UnixMicro())})
 }
 
 // wrote notes activity that the durable store has taken.
