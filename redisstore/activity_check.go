@@ -115,7 +115,8 @@ func (a *activity) checkRights(ctx context.Context) error {
 	}{
 		{enterScript, key("check:act", "check:seen", "check:on", "check:gone", "check:ask", "check:off"),
 			[]string{"0", name, "1", "2", "a"}},
-		{touchScript, key("check:act", "check:seen", "check:on", "check:state"), []string{"0", name, "2", "3", "0", "0", "a"}},
+		{touchScript, key("check:act", "check:seen", "check:on", "check:state"),
+			[]string{"0", name, "2", "3", "0", "0", "a"}},
 		{unwrittenScript, key("check:act", "check:state"), []string{"1", "1", "0"}},
 		{writtenScript, key("check:state"), []string{"1"}},
 		{leaveScript, key("check:act", "check:seen", "check:gone", "check:ask", "check:state"), []string{"1", name, user}},

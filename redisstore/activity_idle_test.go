@@ -134,7 +134,8 @@ func TestActivityDecidesIdlenessByRedis(t *testing.T) {
 func TestActivityFollowsCoarsely(t *testing.T) {
 	t.Parallel()
 	durable := &counting{MemoryStore: sessiontrack.NewMemoryStore()}
-	store := activityOver(t, durable, dial(t, redistest.Shared(t)), func(o *redisstore.ActivityOptions) { o.Follow = time.Hour })
+	hourly := func(o *redisstore.ActivityOptions) { o.Follow = time.Hour }
+	store := activityOver(t, durable, dial(t, redistest.Shared(t)), hourly)
 	s := signIn(t, store, "user-1")
 	const touches = 200
 	for range touches {

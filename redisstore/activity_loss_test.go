@@ -161,7 +161,8 @@ func TestActivityFollowsWhileRedisIsAway(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	durable := &counting{MemoryStore: sessiontrack.NewMemoryStore()}
-	store := activityOver(t, durable, dial(t, server.Addr()), func(o *redisstore.ActivityOptions) { o.Follow = time.Second })
+	often := func(o *redisstore.ActivityOptions) { o.Follow = time.Second }
+	store := activityOver(t, durable, dial(t, server.Addr()), often)
 	s := signIn(t, store, "user-1")
 	server.Kill()
 	require.Eventually(t, func() bool {
