@@ -68,10 +68,12 @@ mutants: setup ## remove one guard at a time from a copy of the tree; a test mus
 bench: setup ## the request path beside its relatives: a table with ratios; counts are asserted
 	@cd bench && go test -count=1 -timeout 10m -v -run '^Test(RequestPath|VerifiedTokens|Loopback)$$' . -args -long $(ARGS)
 
-bench-db: setup ## a million sessions on PostgreSQL, an outage under load (ARGS='-sessions 200000')
-	@cd bench && go test -count=1 -timeout 90m -v -run '^Test(Million|Outage|Overlapping)' . -args -long $(ARGS)
+bench-db: setup ## a million sessions on PostgreSQL, an outage (ARGS='-sessions 200000', '-store sqlite': both engines)
+	@cd bench && go test -count=1 -timeout 90m -v -run '^Test(Million|Outage|Overlapping|Engines)' . -args -long $(ARGS)
+ifeq ($(findstring -store,$(ARGS)),)
 	@go test -count=1 -v -run '^TestStatements' .
 	@go test -count=1 -v -run '^Test(End|Killed|BlackHoled|Flooded)' ./pglisten
+endif
 
 faults: ## what holds while databases fail, clocks disagree and replicas race, in full
 	SESSIONTRACK_LONG=1 go test -timeout 3h -v -skip TestL08 ./internal/faults ./pglisten

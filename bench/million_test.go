@@ -113,6 +113,7 @@ func (f *filled) text(t testing.TB, query string) (s string) {
 // TestMillion tests a million sessions: goals 6 and 7, the plans of the handlers, and cleanup and
 // purge beside live traffic.
 func TestMillion(t *testing.T) {
+	beside(t)
 	sessions := 5_000
 	if *long {
 		sessions = *sessionCount

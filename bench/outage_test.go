@@ -129,6 +129,7 @@ func heapInUse() int64 {
 // requests a second over 50,000 sessions, one minute of them without PostgreSQL. The outage is
 // shorter than StaleGrace, so no session may be refused.
 func TestOutage(t *testing.T) {
+	beside(t)
 	sessions, rate, d, away := 1000, 500, 6*time.Second, time.Second
 	o := sessiontrack.Options{TouchInterval: time.Second, FlushInterval: 500 * time.Millisecond}
 	if *long {
@@ -210,6 +211,7 @@ func (p *population) wrong(t *testing.T, f *filled, touch time.Duration) (wrong 
 // TestOverlappingReplicas lets two replicas flush the same sessions without a pause while some of
 // the sessions end. Then it reads the server's log.
 func TestOverlappingReplicas(t *testing.T) {
+	beside(t)
 	sessions, d := 300, 2*time.Second
 	if *long {
 		sessions, d = 2000, *flushFor
