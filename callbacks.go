@@ -200,6 +200,10 @@ type Identity struct {
 	// have ended, a credential issued up to that second that was never used is refused too. This
 	// does not reach a credential with a zero IssuedAt, unless it names a session made by Login.
 	IssuedAt time.Time
+	// AuthenticatedAt is when the user proved who they are, in the issuer's words (auth_time of OpenID
+	// Connect Core §2); zero if unknown. RequireFresh goes by it where the session is derived. A
+	// [JWTIdentifier] takes auth_time, else iat.
+	AuthenticatedAt time.Time
 
 	// SessionID names a session made by Login. It must exist.
 	SessionID SessionID

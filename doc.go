@@ -33,14 +33,14 @@
 //	an ended or expired one, proved                        401 session_ended, with the reason
 //	a genuine token past its exp                           401 token_expired
 //	anything unknown, malformed, foreign, contradictory    401 session_invalid
-//	a derived session that MaxSessions denies              403 session_limit
+//	a derived session that MaxSessions or Limit denies     403 session_limit
 //	an unsafe cross-origin request by cookie               403 cross_origin
 //	a session while the store cannot say                   503 store_unavailable
 //	a session where a table or a right is missing          500 internal
 //	any of the 401s, 500, 503, at a path of SessionOptional    passes, untracked
 //
-// Answers are application/problem+json (RFC 9457) with the code. The handlers add
-// unauthenticated (401), forbidden (403), bad_request (400), not_found (404),
+// Answers are application/problem+json (RFC 9457) with the code. [Tracker.RequireFresh] adds
+// stale_authentication (401). The handlers add unauthenticated (401), forbidden (403), bad_request (400), not_found (404),
 // method_not_allowed (405), too_many_streams (503) and internal (500). The repository's
 // docs/http.md has every route and field.
 //

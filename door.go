@@ -333,7 +333,11 @@ type cookies struct {
 	host *host
 }
 
-func (c *cookies) set(w http.ResponseWriter, r *http.Request, token Token) {
+// maxCookieAge is how long browsers keep a cookie at most (draft-ietf-httpbis-rfc6265bis §5.5).
+const maxCookieAge = 400 * 24 * time.Hour
+
+// set sets the cookie of a session: a remembered one lasts as long as the session can.
+func (c *cookies) set(w http.ResponseWriter, r *http.Request, token Token, s *Session) {
 	if c.opts == nil {
 		return
 	}
@@ -342,7 +346,14 @@ func (c *cookies) set(w http.ResponseWriter, r *http.Request, token Token) {
 	if line.Secure {
 		c.host.noticePlainCookie(r)
 	}
-	line.MaxAge = int(c.opts.MaxAge / time.Second)
+	age := c.opts.MaxAge
+	if s.Remember {
+		age = maxCookieAge
+	}
+	if age > 0 && !s.ExpiresAt.IsZero() {
+		age = min(age, s.ExpiresAt.Sub(latestOf(s.LoginAt, s.AuthenticatedAt)))
+	}
+	line.MaxAge = int(age / time.Second)
 	http.SetCookie(w, line)
 }
 

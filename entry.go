@@ -98,6 +98,9 @@ func (o offset) after(from int64) int64 {
 	return from + d
 }
 
+// authenticatedAt returns when the user proved who they are, 0 if unknown.
+func (e *entry) authenticatedAt() int64 { return e.authenticated.after(e.loginAt) }
+
 // expiresAt returns when the session's lifetime ends, 0 for never.
 func (e *entry) expiresAt() int64 {
 	if lifetime := e.traits.Value().lifetime; lifetime != 0 {
@@ -199,7 +202,7 @@ func (e *entry) session() Session {
 	s := Session{
 		Serial: e.serial, ID: e.handle.id(), UserID: e.user, Derived: e.derived,
 		Client: a.client, Tenant: a.tenant, ActedBy: a.actedBy, Methods: methodsOf(a.methods), IdleTimeout: a.idle, Remember: a.remember,
-		AuthenticatedAt: fromMicros(e.authenticated.after(e.loginAt)), LastSeen: fromMicros(max(e.seen.Load(), e.last.Load())),
+		AuthenticatedAt: fromMicros(e.authenticatedAt()), LastSeen: fromMicros(max(e.seen.Load(), e.last.Load())),
 		Address: e.address.addr(), AddressSource: p.source, Location: p.location,
 		LoginAddress: e.loginAddress().addr(), LoginAddressSource: p.loginSource,
 		UserAgent: f.userAgent, ClientHints: f.hints, Device: f.device,

@@ -24,8 +24,9 @@ var (
 	// with *[EndedError] for the reason.
 	ErrEnded = errors.New("sessiontrack: session ended")
 
-	// ErrLimit says that the user already has [Options.MaxSessions] sessions and that the policy
-	// denies another one.
+	// ErrLimit says that the user already has as many sessions as [Options.MaxSessions] or
+	// [Options.Limit] allows, and that the policy denies another one. The error of a Login is a
+	// [LimitError].
 	ErrLimit = errors.New("sessiontrack: too many sessions")
 
 	// ErrUnavailable says that the store, or an Identifier's key service, could not answer. It says
@@ -141,3 +142,17 @@ func (e *argumentError) Unwrap() error { return ErrInvalidArgument }
 func mistake(format string, args ...any) error {
 	return &argumentError{fmt.Sprintf(format, args...)}
 }
+
+// LimitError is the [ErrLimit] of a Login. errors.Is(err, ErrLimit) matches it.
+type LimitError struct {
+	// Sessions are the user's active sessions, the latest sign-in first, at most 100: what the person
+	// may choose from. LoginOptions.Ends ends the chosen ones together with the next attempt. It is
+	// empty if the store could not list them.
+	Sessions []Session
+}
+
+// Error implements error. It names no session.
+func (e *LimitError) Error() string { return ErrLimit.Error() }
+
+// Unwrap makes it match ErrLimit.
+func (e *LimitError) Unwrap() error { return ErrLimit }

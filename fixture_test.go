@@ -33,6 +33,16 @@ func replica(t *testing.T, store *faultStore, o *Options) *fixture {
 	return f
 }
 
+// fixtureOver makes one over any store.
+func fixtureOver(t *testing.T, store Store, o *Options) *fixture {
+	t.Helper()
+	tracker, err := New(store, o)
+	require.NoError(t, err)
+	f := &fixture{Tracker: tracker}
+	f.handler = tracker.Middleware(f.echo())
+	return f
+}
+
 func (f *fixture) echo() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s, ok := FromContext(r.Context()); ok {

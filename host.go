@@ -25,6 +25,7 @@ type host struct {
 	hooks     Hooks
 	directory UserDirectory
 	roles     func(ctx context.Context, userID string) ([]string, error)
+	limits    func(ctx context.Context, userID string, o LoginOptions) (int, LimitPolicy, error)
 	clientIP  ClientIP
 	locator   Locator
 	numericID bool // user ids are JSON numbers where they can be
@@ -40,6 +41,7 @@ type host struct {
 
 func (h *host) init(o *Options, life *lifecycle.Runner, clock *storeclock.Clock) {
 	h.log, h.observer, h.hooks, h.directory, h.roles = o.Logger, o.Observer, o.Hooks, o.Directory, o.Roles
+	h.limits = o.Limit
 	h.clientIP, h.locator, h.numericID = o.ClientIP, o.Locator, o.NumericUserIDs
 	h.life, h.clock = life, clock
 	h.notices.trustsNobody = trustsNobody(o.ClientIP)
@@ -175,6 +177,23 @@ func (h *host) rolesOf(ctx context.Context, userID string) (roles []string, err 
 		return nil, hostFailed("Options.Roles", err)
 	}
 	return roles, nil
+}
+
+// limit asks how many sessions the user may have, where the host decides that.
+func (h *host) limit(ctx context.Context, n *NewSession, o LoginOptions) (err error) {
+	if h.limits == nil {
+		return nil
+	}
+	if !h.contain("Options.Limit", func() { n.Limit, n.Policy, err = h.limits(ctx, n.Session.UserID, o) }) {
+		return ErrUnavailable
+	}
+	if err == nil && (n.Limit < 0 || !n.Policy.valid()) {
+		err = fmt.Errorf("the answer is %d, policy %d: want 0 (any number) or more and a known policy", n.Limit, n.Policy)
+	}
+	if err != nil {
+		return hostFailed("Options.Limit", err)
+	}
+	return nil
 }
 
 // hostFailed turns an error of the host's into an outage, whatever it wraps: the failure

@@ -271,7 +271,10 @@ func isTokenByte(c byte) bool {
 // of the derived session.
 func (j *JWTIdentifier) identity(token string, claims jwtverify.Claims) (Identity, error) {
 	identity := Identity{UserID: claims.User, Roles: claims.Roles, ExpiresAt: claims.ExpiresAt, Issuer: claims.Issuer,
-		IssuedAt: claims.IssuedAt}
+		IssuedAt: claims.IssuedAt, AuthenticatedAt: claims.AuthTime}
+	if identity.AuthenticatedAt.IsZero() {
+		identity.AuthenticatedAt = claims.IssuedAt
+	}
 	if identity.IssuedAt.IsZero() {
 		identity.IssuedAt = time.Unix(0, 0).UTC() // unknown, so before every fence
 	}

@@ -1,8 +1,11 @@
 package sessiontrack
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"slices"
+	"time"
 )
 
 // Login creates a session for a user whom the application has just authenticated. Send
@@ -15,25 +18,66 @@ import (
 // it. If Options.Cookie is set, wrap the handler in [http.CrossOriginProtection]. Otherwise another
 // site can sign a browser in as another user.
 //
-// The error is [ErrLimit] if Options.MaxSessions denies another session; then nothing has changed.
+// The error is a [LimitError] if Options.MaxSessions or Options.Limit denies another session; then
+// nothing has changed. It holds the user's sessions, so that the person can choose what to end.
 // After [ErrUnavailable] the outcome is unknown: if only the store's answer was lost, the session
 // exists, and the session that it replaces and those over MaxSessions have ended: their users must
 // sign in again. Nobody has the new token. This process ends the new session as
 // [ReasonUnacknowledged] as soon as the store answers; until then it counts towards MaxSessions.
 func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (Session, Token, error) {
-	if !validUserID(userID) {
-		return Session{}, Token{}, wrapped("Login", mistake(
-			"the user id has %d bytes: want 1 to %d of valid UTF-8 without control characters", len(userID), maxUserID))
-	}
+	return t.login(w, r, "Login", userID, LoginOptions{})
+}
+
+// LoginOptions says what is special about a session. The zero value is what [Tracker.Login] does.
+type LoginOptions struct {
+	// Lifetime and IdleTimeout are the session's own limits, in place of those of the same name in
+	// Options. Zero means the Tracker's, and a negative value none. Each is more than TouchInterval
+	// + FlushInterval + 1 s. They are kept in the row, and every replica goes by them.
+	Lifetime    time.Duration
+	IdleTimeout time.Duration
+	// Remember keeps the cookie for as long as the session can last, also over restarts of the
+	// browser: until ExpiresAt, and at most 400 days. A session that shall outlast days without use
+	// needs an IdleTimeout of its own, too. Without Remember the cookie lasts for
+	// [CookieOptions].MaxAge.
+	Remember bool
+	// Client is the kind of client, such as "web", "ios" or "cli": at most 64 bytes. Tenant is an
+	// organisation: at most 255 bytes. Both are labels to list, count, limit and end by.
+	Client string
+	Tenant string
+	// Methods are how the user authenticated, in the words of RFC 8176, such as "pwd", "otp" or
+	// "hwk": at most 10, each of at most 32 visible ASCII characters.
+	Methods []string
+	// ActedBy is the user id of an administrator who impersonates the user. The administrator's own
+	// session stays. The new one does not count towards the user's limit, and does not make the user
+	// online.
+	ActedBy string
+	// Ends names sessions of this user that end in the same step as [ReasonUser], before the limit is
+	// applied: what the person chose from [LimitError].Sessions. Sessions of other users are skipped.
+	Ends []SessionID
+}
+
+// LoginWith is [Tracker.Login] with options. A wrong option is an [ErrInvalidArgument] that names the
+// field and its bound.
+func (t *Tracker) LoginWith(w http.ResponseWriter, r *http.Request, userID string, o LoginOptions) (Session, Token,
+	error) {
+	return t.login(w, r, "LoginWith", userID, o)
+}
+
+func (t *Tracker) login(w http.ResponseWriter, r *http.Request, verb, userID string, o LoginOptions) (Session, Token,
+	error) {
 	token := newToken()
-	n, p := t.describer.newSession(r, userID, token.handle), token.proof()
-	n.SecretHash = p.Hash()
-	n.Replaces = t.proved(r)
+	n, err := t.newLogin(r, token, userID, o)
+	if err != nil {
+		return Session{}, Token{}, wrapped(verb, err)
+	}
 	before := t.clock.Local()
 	generation := t.near.cache.generation(token.handle)
 	created, err := t.backend.create(detached(r.Context()), n)
+	if errors.Is(err, ErrLimit) {
+		err = t.limitError(r.Context(), &n)
+	}
 	if err != nil {
-		return Session{}, Token{}, wrapped("Login", t.janitor.disown(token.handle, err))
+		return Session{}, Token{}, wrapped(verb, t.janitor.disown(token.handle, err))
 	}
 	t.created(r.Context(), &n, created)
 	e, ok := newEntry(&Record{Session: created.Session, SecretHash: n.SecretHash}, before)
@@ -41,8 +85,65 @@ func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (
 		t.near.cache.put(e, generation)
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	t.door.cookies.set(w, r, token)
+	t.door.cookies.set(w, r, token, &created.Session)
 	return created.Session, token, nil
+}
+
+// newLogin returns the session to be created.
+func (t *Tracker) newLogin(r *http.Request, token Token, userID string, o LoginOptions) (NewSession, error) {
+	if !validUserID(userID) {
+		return NewSession{}, mistake("the user id has %d bytes: want 1 to %d of valid UTF-8 without control characters",
+			len(userID), maxUserID)
+	}
+	if err := o.check(userID, t.opts.lag()); err != nil {
+		return NewSession{}, err
+	}
+	n, p := t.describer.newSession(r, userID, token.handle), token.proof()
+	n.SecretHash, n.Ends = p.Hash(), o.Ends
+	n.Session.Client, n.Session.Tenant, n.Session.ActedBy = o.Client, o.Tenant, o.ActedBy
+	n.Session.Methods, n.Session.Remember, n.Session.IdleTimeout = o.Methods, o.Remember, o.IdleTimeout
+	if o.Lifetime != 0 {
+		n.Lifetime = max(o.Lifetime, 0)
+	}
+	if o.ActedBy != "" {
+		n.Limit = 0
+		return n, n.Check()
+	}
+	if err := n.Check(); err != nil {
+		return NewSession{}, err
+	}
+	n.Replaces = t.proved(r)
+	return n, t.host.limit(r.Context(), &n, o)
+}
+
+// check returns an error that names a wrong field.
+func (o *LoginOptions) check(userID string, lag time.Duration) error {
+	for _, d := range [...]struct {
+		field string
+		value time.Duration
+	}{{"Lifetime", o.Lifetime}, {"IdleTimeout", o.IdleTimeout}} {
+		if d.value > 0 && d.value <= lag {
+			return mistake("LoginOptions.%s is %v: want more than TouchInterval + FlushInterval + 1s (%v), 0 for the "+
+				"Tracker's, or negative for none", d.field, d.value, lag)
+		}
+	}
+	switch {
+	case o.ActedBy == userID:
+		return mistake("LoginOptions.ActedBy is the user: want the administrator, or none")
+	case len(o.Ends) > maxEnds:
+		return mistake("LoginOptions.Ends has %d: want at most %d", len(o.Ends), maxEnds)
+	}
+	return nil
+}
+
+// limitError adds the user's sessions to a refusal, where the store can list them.
+func (t *Tracker) limitError(ctx context.Context, n *NewSession) error {
+	page, err := t.list(ctx, Query{UserID: n.Session.UserID, Live: true, Limit: maxPage})
+	if err != nil {
+		return &LimitError{}
+	}
+	own := slices.DeleteFunc(page.Sessions, func(s Session) bool { return s.ActedBy != "" || slices.Contains(n.Ends, s.ID) })
+	return &LimitError{Sessions: own}
 }
 
 // proved returns the handle of the live session that the request proved.

@@ -247,6 +247,9 @@ func (n *near) entryOf(r *Record, h handle, readAt int64) (*entry, error) {
 // create makes the session of a credential that names none of ours. Another replica, or
 // another request, may have been first: then theirs is the session.
 func (n *near) create(ctx context.Context, h handle, s *NewSession) (*entry, error) {
+	if err := n.host.limit(ctx, s, LoginOptions{}); err != nil {
+		return nil, err
+	}
 	before := n.clock.Local()
 	created, err := n.backend.create(ctx, *s)
 	if errors.Is(err, ErrExists) {

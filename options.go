@@ -53,6 +53,12 @@ type Options struct {
 	MaxSessions int
 	// LimitPolicy says what a login above MaxSessions does. Default [EndOldest].
 	LimitPolicy LimitPolicy
+	// Limit, if not nil, decides for each sign-in how many sessions the user may have at once: by
+	// plan, by role, by kind of client. It counts all of the user's sessions but those in which an
+	// administrator acts. 0 means any number. For a derived session o is zero. It is called
+	// concurrently, for each new session and for no other request. An error, a panic or an answer
+	// below 0 refuses the sign-in with 503. It excludes MaxSessions.
+	Limit func(ctx context.Context, userID string, o LoginOptions) (int, LimitPolicy, error)
 
 	// TouchInterval is the shortest time between two touches of a session. Default 15 s, less than
 	// half of VeryActive. A negative value means every request.

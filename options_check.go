@@ -118,6 +118,7 @@ func (o *Options) checkRelations() error {
 func (o *Options) checkOther() error {
 	return errors.Join(check([]need{
 		{o.MaxSessions >= 0, "MaxSessions", o.MaxSessions, "0 (any number) or more"},
+		{o.Limit == nil || o.MaxSessions == 0, "MaxSessions", o.MaxSessions, "0 where Limit is set"},
 		{o.LimitPolicy.valid(), "LimitPolicy", int(o.LimitPolicy), "EndOldest, DenyNew or EndLeastActive"},
 		{o.CacheSize <= maxCache, "CacheSize", o.CacheSize, fmt.Sprintf("at most %d, or negative: none", maxCache)},
 	}), checkOrigins("Options.TrustedOrigins", o.TrustedOrigins),
@@ -256,5 +257,9 @@ func (o *Options) defaultCookie() error {
 		{c.SameSite == http.SameSiteLaxMode || c.SameSite == http.SameSiteStrictMode, "Cookie.SameSite", int(c.SameSite),
 			"http.SameSiteLaxMode or http.SameSiteStrictMode"},
 		{c.MaxAge == 0 || c.MaxAge >= time.Second, "Cookie.MaxAge", c.MaxAge, "0, or at least 1s"},
+		{o.Lifetime <= 0 || c.MaxAge <= o.Lifetime, "Cookie.MaxAge", c.MaxAge,
+			fmt.Sprintf("at most Lifetime (%v): the cookie would outlive the session", o.Lifetime)},
+		{o.IdleTimeout <= 0 || c.MaxAge <= o.IdleTimeout, "Cookie.MaxAge", c.MaxAge,
+			fmt.Sprintf("at most IdleTimeout (%v), or a longer one: the session would end before the cookie", o.IdleTimeout)},
 	})
 }

@@ -29,22 +29,32 @@ func (c *carriers) refusalKey(h handle) (key handle) {
 	return key
 }
 
-// notGenuine refuses a credential that does not prove the session it names. It costs as much as an
-// unknown handle: one read of the store, and then a slot in the cache of refused credentials. So
-// neither the time nor the answer during an outage reveals which handles exist.
-func (g *gate) notGenuine(ctx context.Context, h handle, c *carriers, hit bool) error {
+// notGenuine looks again at a credential that does not prove the session it names: another process
+// may have changed the secret since e was read. It returns the session as it is now. The credential
+// costs as much as an unknown handle: one read of the store that began after the request, and then a
+// slot in the cache of refused credentials. So neither the time nor the answer during an outage
+// reveals which handles exist.
+func (g *gate) notGenuine(ctx context.Context, h handle, c *carriers, e *entry, local int64) (*entry, error) {
 	key := c.refusalKey(h)
-	if hit && !g.refused.has(key, g.clock.Local()) {
+	if e.readAt < local && !g.refused.has(key, g.clock.Local()) {
 		if g.backend.away() {
-			return errAway
+			return nil, errAway
 		}
-		if _, err := g.near.read(ctx, h, nil, false); err != nil && !errors.Is(err, ErrNotFound) {
-			return err
+		fresh, err := g.near.readFresh(ctx, h, nil)
+		if err == nil && c.proves(fresh) {
+			g.near.cache.dropLive(h)
+			return fresh, nil
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
 		}
 	}
 	g.remember(key)
-	return ErrInvalidCredential
+	return nil, ErrInvalidCredential
 }
+
+// proves reports whether the secret that came is the session's.
+func (c *carriers) proves(e *entry) bool { return (c.header || c.cookie) && c.token.Proves(&e.hash) }
 
 // remember remembers a credential that is not good, and counts it.
 func (g *gate) remember(key handle) {

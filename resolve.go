@@ -1,6 +1,7 @@
 package sessiontrack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,6 +69,8 @@ type resolution struct {
 	roles []string
 	// until is the credential's expiry; zero if there is none.
 	until time.Time
+	// authenticated is when the credential says that the user proved who they are; zero if it does not.
+	authenticated time.Time
 	// deadCookie says that the session cookie can never work again, and that it was not a
 	// sign-in or a sign-out that ended it: those set or cleared the cookie themselves.
 	deadCookie bool
@@ -99,17 +102,21 @@ func (g *gate) resolve(r *http.Request, fresh bool) (res resolution, err error) 
 	if !fresh {
 		res.entry = g.near.cached(h, res.local)
 	}
-	hit := res.entry != nil
-	if !hit {
+	if res.entry == nil {
 		if res.entry, err = g.miss(r, h, derived, &c, fresh); err != nil {
 			return g.refusedBy(res, err, &c)
 		}
 	}
 	if !genuine(res.entry, &c, derived) {
-		res.deadCookie = c.cookie && !c.verified
-		return res, g.notGenuine(r.Context(), h, &c, hit)
+		known, err := g.notGenuine(r.Context(), h, &c, res.entry, res.local)
+		if err != nil || !genuine(known, &c, derived) {
+			res.deadCookie = c.cookie && !c.verified
+			return res, cmp.Or(err, ErrInvalidCredential)
+		}
+		res.entry = known // its secret has changed since the entry was read
 	}
 	res.byCookie, res.roles, res.until = c.cookie, c.identity().Roles, c.identity().ExpiresAt
+	res.authenticated = c.identity().AuthenticatedAt
 	if res.entry, err = g.judge(r.Context(), res.entry, g.clock.At(res.local)); err != nil {
 		res.deadCookie = c.cookie && clearable(err)
 		return res, err
@@ -171,6 +178,7 @@ func (g *gate) miss(r *http.Request, h handle, derived bool, c *carriers, fresh 
 	var create *NewSession
 	if derived {
 		n := g.describer.newSession(r, id.UserID, h)
+		n.Session.AuthenticatedAt = id.AuthenticatedAt
 		n.Session.Derived, n.IssuedAt, n.oneToken = true, g.issuedAt(id), id.Key == "" && id.derived != handle{} && !id.family
 		if n.oneToken && !id.ExpiresAt.IsZero() {
 			n.Session.CredentialUntil = id.ExpiresAt.Add(credentialLeeway).UTC().Truncate(time.Microsecond)

@@ -35,7 +35,7 @@ const (
 	errRoles      refusal = "roles not acceptable"
 	errExpiry     refusal = "no acceptable exp"
 	errNotYet     refusal = "not valid yet"
-	errDate       refusal = "nbf or iat not acceptable"
+	errDate       refusal = "nbf, iat or auth_time not acceptable"
 	errEvent      refusal = "a security event, not a credential"
 )
 
@@ -47,6 +47,7 @@ const (
 	claimExpiry
 	claimNotBefore
 	claimIssuedAt
+	claimAuthTime
 	claimTokenID
 	claimEvents
 	claimUser
@@ -66,6 +67,7 @@ type Claims struct {
 	Issuer    string    // iss, or empty
 	ExpiresAt time.Time // exp, in UTC, without the leeway
 	IssuedAt  time.Time // iat, in UTC, or the zero time
+	AuthTime  time.Time // auth_time, in UTC, or the zero time
 }
 
 // setClaims resolves the names of the claims that are read.
@@ -82,7 +84,7 @@ func (v *Verifier) setClaims() error {
 		}
 		roles, v.rolesPath = path[0], path[1:]
 	}
-	v.names = [claimCount]string{"iss", "aud", "exp", "nbf", "iat", "jti", "events", c.UserClaim, roles, c.SessionClaim,
+	v.names = [claimCount]string{"iss", "aud", "exp", "nbf", "iat", "auth_time", "jti", "events", c.UserClaim, roles, c.SessionClaim,
 		c.KeyClaim}
 	for _, name := range v.names {
 		if foldsToAny(name, v.names[:]) {
@@ -118,7 +120,8 @@ func (v *Verifier) Claims(h Header, payload []byte, now time.Time) (Claims, erro
 	if err != nil {
 		return Claims{}, err
 	}
-	c.IssuedAt, _ = numericDate(found[claimIssuedAt]) // when has refused an iat that is not a date
+	c.IssuedAt, _ = numericDate(found[claimIssuedAt]) // when refuses one that is not a date
+	c.AuthTime, _ = numericDate(found[claimAuthTime])
 	c.ExpiresAt, err = v.when(&found, now)
 	return c, err
 }
@@ -178,7 +181,7 @@ func (v *Verifier) when(found *[claimCount][]byte, now time.Time) (time.Time, er
 	if !ok || expires.Unix() <= 0 || expires.Sub(now) > maxAhead {
 		return time.Time{}, errExpiry
 	}
-	for _, i := range [...]int{claimNotBefore, claimIssuedAt} {
+	for _, i := range [...]int{claimNotBefore, claimIssuedAt, claimAuthTime} {
 		if found[i] == nil {
 			continue
 		}
