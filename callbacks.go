@@ -248,3 +248,51 @@ type IdentifierFunc func(r *http.Request) (Identity, error)
 
 // Identify calls f.
 func (f IdentifierFunc) Identify(r *http.Request) (Identity, error) { return f(r) }
+
+// LoginOptions says what is special about a session. The zero value is what [Tracker.Login] does.
+type LoginOptions struct {
+	// Lifetime and IdleTimeout are the session's own limits, in place of those of the same name in
+	// Options. Zero means the Tracker's, and a negative value none. Each is more than TouchInterval
+	// + FlushInterval + 1 s. They are kept in the row, and every replica goes by them.
+	Lifetime    time.Duration
+	IdleTimeout time.Duration
+	// Remember keeps the cookie for as long as the session can last, also over restarts of the
+	// browser: until ExpiresAt, and at most 400 days. A session that shall outlast days without use
+	// needs an IdleTimeout of its own, too. Without Remember the cookie lasts for
+	// [CookieOptions].MaxAge.
+	Remember bool
+	// Client is the kind of client, such as "web", "ios" or "cli": at most 64 bytes. Tenant is an
+	// organisation: at most 255 bytes. Both are labels to list, count, limit and end by.
+	Client string
+	Tenant string
+	// Methods are how the user authenticated, in the words of RFC 8176, such as "pwd", "otp" or
+	// "hwk": at most 10, each of at most 32 visible ASCII characters.
+	Methods []string
+	// ActedBy is the user id of an administrator who impersonates the user. The administrator's own
+	// session stays. The new one does not count towards the user's limit, and does not make the user
+	// online.
+	ActedBy string
+	// Ends names sessions of this user that end in the same step as [ReasonUser], before the limit is
+	// applied: what the person chose from [LimitError].Sessions. Sessions of other users are skipped.
+	Ends []SessionID
+}
+
+// check returns an error that names a wrong field.
+func (o *LoginOptions) check(userID string, lag time.Duration) error {
+	for _, d := range [...]struct {
+		field string
+		value time.Duration
+	}{{"Lifetime", o.Lifetime}, {"IdleTimeout", o.IdleTimeout}} {
+		if d.value > 0 && d.value <= lag {
+			return mistake("LoginOptions.%s is %v: want more than TouchInterval + FlushInterval + 1s (%v), 0 for the "+
+				"Tracker's, or negative for none", d.field, d.value, lag)
+		}
+	}
+	switch {
+	case o.ActedBy == userID:
+		return mistake("LoginOptions.ActedBy is the user: want the administrator, or none")
+	case len(o.Ends) > maxEnds:
+		return mistake("LoginOptions.Ends has %d: want at most %d", len(o.Ends), maxEnds)
+	}
+	return nil
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"time"
 )
 
 // Login creates a session for a user whom the application has just authenticated. Send
@@ -28,34 +27,6 @@ func (t *Tracker) Login(w http.ResponseWriter, r *http.Request, userID string) (
 	return t.login(w, r, "Login", userID, LoginOptions{})
 }
 
-// LoginOptions says what is special about a session. The zero value is what [Tracker.Login] does.
-type LoginOptions struct {
-	// Lifetime and IdleTimeout are the session's own limits, in place of those of the same name in
-	// Options. Zero means the Tracker's, and a negative value none. Each is more than TouchInterval
-	// + FlushInterval + 1 s. They are kept in the row, and every replica goes by them.
-	Lifetime    time.Duration
-	IdleTimeout time.Duration
-	// Remember keeps the cookie for as long as the session can last, also over restarts of the
-	// browser: until ExpiresAt, and at most 400 days. A session that shall outlast days without use
-	// needs an IdleTimeout of its own, too. Without Remember the cookie lasts for
-	// [CookieOptions].MaxAge.
-	Remember bool
-	// Client is the kind of client, such as "web", "ios" or "cli": at most 64 bytes. Tenant is an
-	// organisation: at most 255 bytes. Both are labels to list, count, limit and end by.
-	Client string
-	Tenant string
-	// Methods are how the user authenticated, in the words of RFC 8176, such as "pwd", "otp" or
-	// "hwk": at most 10, each of at most 32 visible ASCII characters.
-	Methods []string
-	// ActedBy is the user id of an administrator who impersonates the user. The administrator's own
-	// session stays. The new one does not count towards the user's limit, and does not make the user
-	// online.
-	ActedBy string
-	// Ends names sessions of this user that end in the same step as [ReasonUser], before the limit is
-	// applied: what the person chose from [LimitError].Sessions. Sessions of other users are skipped.
-	Ends []SessionID
-}
-
 // LoginWith is [Tracker.Login] with options. A wrong option is an [ErrInvalidArgument] that names the
 // field and its bound.
 func (t *Tracker) LoginWith(w http.ResponseWriter, r *http.Request, userID string, o LoginOptions) (Session, Token,
@@ -74,7 +45,7 @@ func (t *Tracker) login(w http.ResponseWriter, r *http.Request, verb, userID str
 	generation := t.near.cache.generation(token.handle)
 	created, err := t.backend.create(detached(r.Context()), n)
 	if errors.Is(err, ErrLimit) {
-		err = t.limitError(r.Context(), &n)
+		err = t.door.limitError(r.Context(), &n)
 	}
 	if err != nil {
 		return Session{}, Token{}, wrapped(verb, t.janitor.disown(token.handle, err))
@@ -116,29 +87,9 @@ func (t *Tracker) newLogin(r *http.Request, token Token, userID string, o LoginO
 	return n, t.host.limit(r.Context(), &n, o)
 }
 
-// check returns an error that names a wrong field.
-func (o *LoginOptions) check(userID string, lag time.Duration) error {
-	for _, d := range [...]struct {
-		field string
-		value time.Duration
-	}{{"Lifetime", o.Lifetime}, {"IdleTimeout", o.IdleTimeout}} {
-		if d.value > 0 && d.value <= lag {
-			return mistake("LoginOptions.%s is %v: want more than TouchInterval + FlushInterval + 1s (%v), 0 for the "+
-				"Tracker's, or negative for none", d.field, d.value, lag)
-		}
-	}
-	switch {
-	case o.ActedBy == userID:
-		return mistake("LoginOptions.ActedBy is the user: want the administrator, or none")
-	case len(o.Ends) > maxEnds:
-		return mistake("LoginOptions.Ends has %d: want at most %d", len(o.Ends), maxEnds)
-	}
-	return nil
-}
-
 // limitError adds the user's sessions to a refusal, where the store can list them.
-func (t *Tracker) limitError(ctx context.Context, n *NewSession) error {
-	page, err := t.list(ctx, Query{UserID: n.Session.UserID, Live: true, Limit: maxPage})
+func (d *door) limitError(ctx context.Context, n *NewSession) error {
+	page, err := d.gate.backend.list(ctx, Query{UserID: n.Session.UserID, Live: true, Limit: maxPage})
 	if err != nil {
 		return &LimitError{}
 	}

@@ -15,7 +15,7 @@ var (
 	problemTokenExpired = problem.New(http.StatusUnauthorized, "token_expired", "The token has expired.")
 	problemAnonymous    = problem.New(http.StatusUnauthorized, "unauthenticated",
 		"Sign in first.").WithChallenge(problem.NoToken)
-	problemStale = problem.New(http.StatusUnauthorized, "stale_authentication", "Prove once more who you are.")
+	problemStale     = problem.New(http.StatusUnauthorized, "stale_authentication", "Prove once more who you are.")
 	problemForbidden = problem.New(http.StatusForbidden, "forbidden", "You may not do this.")
 	problemLimit     = problem.New(http.StatusForbidden, "session_limit",
 		"The user has as many sessions as are allowed.")

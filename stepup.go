@@ -20,7 +20,7 @@ import (
 // [ErrUnavailable] the outcome is unknown: the old secret may be gone, and the user then has to sign
 // in again. A store that is no [Renewer] makes it an [ErrStoreFault].
 func (t *Tracker) StepUp(w http.ResponseWriter, r *http.Request, methods ...string) (Session, Token, error) {
-	session, token, err := t.stepUp(r, methods)
+	session, token, err := t.door.stepUp(r, methods)
 	if err != nil {
 		return Session{}, Token{}, wrapped("StepUp", err)
 	}
@@ -29,14 +29,14 @@ func (t *Tracker) StepUp(w http.ResponseWriter, r *http.Request, methods ...stri
 	return session, token, nil
 }
 
-func (t *Tracker) stepUp(r *http.Request, methods []string) (Session, Token, error) {
-	if t.backend.renewer == nil {
+func (d *door) stepUp(r *http.Request, methods []string) (Session, Token, error) {
+	if d.gate.backend.renewer == nil {
 		return Session{}, Token{}, fmt.Errorf("%w: the store is no Renewer", ErrStoreFault)
 	}
 	if err := checkMethods("StepUp", methods); err != nil {
 		return Session{}, Token{}, err
 	}
-	res, err := t.gate.resolve(r, true)
+	res, err := d.gate.resolve(r, true)
 	switch {
 	case err != nil:
 		return Session{}, Token{}, err
@@ -47,13 +47,13 @@ func (t *Tracker) stepUp(r *http.Request, methods []string) (Session, Token, err
 	token.handle = old.handle
 	proof := token.proof()
 	renewal := Renewal{ID: old.handle.id(), OldHash: old.hash, NewHash: proof.Hash(), Methods: methods}
-	renewed, err := t.backend.renew(detached(r.Context()), renewal)
+	renewed, err := d.gate.backend.renew(detached(r.Context()), renewal)
 	if errors.Is(err, ErrNotFound) {
-		return Session{}, Token{}, t.lostRenewal(r, old.handle)
+		return Session{}, Token{}, d.lostRenewal(r, old.handle)
 	}
 	// After an error too, because the secret may have changed. The next request reads the session: a
 	// read that began before must not bring the old secret back.
-	t.near.cache.dropLive(old.handle)
+	d.near.cache.dropLive(old.handle)
 	if err != nil {
 		return Session{}, Token{}, err
 	}
@@ -61,8 +61,8 @@ func (t *Tracker) stepUp(r *http.Request, methods []string) (Session, Token, err
 }
 
 // lostRenewal says why a session cannot be renewed that was good a moment ago.
-func (t *Tracker) lostRenewal(r *http.Request, h handle) error {
-	e, err := t.near.readFresh(r.Context(), h, nil)
+func (d *door) lostRenewal(r *http.Request, h handle) error {
+	e, err := d.near.readFresh(r.Context(), h, nil)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (t *Tracker) RequireFresh(next http.Handler, maxAge time.Duration) http.Han
 	stale := &problemError{problemStale.WithChallenge(fmt.Sprintf(
 		`Bearer error="insufficient_user_authentication", max_age="%d"`, int(maxAge/time.Second)))}
 	return t.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fresh, err := t.authenticatedWithin(r, maxAge)
+		fresh, err := t.door.authenticatedWithin(r, maxAge)
 		switch {
 		case err != nil:
 			t.door.refuse(w, r, err)
@@ -99,13 +99,13 @@ func (t *Tracker) RequireFresh(next http.Handler, maxAge time.Duration) http.Han
 
 // authenticatedWithin reports whether the caller authenticated within maxAge. Before it says no it
 // asks the store: another process may have stepped the session up.
-func (t *Tracker) authenticatedWithin(r *http.Request, maxAge time.Duration) (bool, error) {
-	within := func(at int64) bool { return at != 0 && t.clock.Now()-at <= maxAge.Microseconds() }
-	known := t.door.knows(r).entry
+func (d *door) authenticatedWithin(r *http.Request, maxAge time.Duration) (bool, error) {
+	within := func(at int64) bool { return at != 0 && d.clock.Now()-at <= maxAge.Microseconds() }
+	known := d.knows(r).entry
 	if within(known.authenticatedAt()) {
 		return true, nil
 	}
-	res, err := t.gate.resolve(r, true)
+	res, err := d.gate.resolve(r, true)
 	if err != nil {
 		return false, err
 	}
