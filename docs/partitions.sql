@@ -32,6 +32,7 @@ CREATE INDEX user_sessions_live_device_type ON user_sessions (device_type) WHERE
 CREATE INDEX user_sessions_retained ON user_sessions (logout_at) WHERE logout_at IS NOT NULL AND user_id <> '';
 CREATE INDEX user_sessions_remembered ON user_sessions (credential_until, logout_at)
     WHERE logout_at IS NOT NULL AND user_id = '';
+CREATE INDEX user_sessions_provider_id ON user_sessions (provider_id) WHERE provider_id <> '';
 CREATE INDEX user_sessions_renewed_at ON user_sessions (renewed_at) WHERE renewed_at IS NOT NULL;
 
 CREATE TRIGGER user_sessions_ended_is_final BEFORE UPDATE ON user_sessions
