@@ -202,6 +202,12 @@ var contracts = []contract{
 			body = s.json(t, alice, "DELETE", onlinePath+"sessions/"+string(before[alice].ID))
 			assert.Equal(t, map[string]any{"ended": 0.0}, body)
 		}},
+	{name: "report one of one's own", user: alice, method: "POST", path: handleIn(onlinePath+"sessions/%s/report", alice),
+		check: func(t *testing.T, s *site, _ map[string]Session, body map[string]any) {
+			assert.Equal(t, map[string]any{"ended": 1.0}, body)
+			p := requireProblem(t, s.as(alice, "GET", onlinePath+"count"), 401, "session_ended")
+			assert.Equal(t, "reported", p["reason"])
+		}},
 	{name: "end somebody else's", user: alice, method: "DELETE", path: handleIn(onlinePath+"sessions/%s", bob),
 		status: 404, code: "not_found"},
 	{name: "end somebody else's, as an admin", user: adam, method: "DELETE", path: handleIn(onlinePath+"sessions/%s", bob),
