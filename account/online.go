@@ -74,7 +74,9 @@ func (h *handler) ask(r *http.Request, method, path string, query url.Values) *a
 // refusedError carries an answer that was no success.
 type refusedError struct{ answer *answer }
 
-func (e *refusedError) Error() string { return fmt.Sprintf("account: the online family answered %d", e.answer.status) }
+func (e *refusedError) Error() string {
+	return fmt.Sprintf("account: the online family answered %d", e.answer.status)
+}
 
 // maxPages bounds how many pages of live sessions one page shows: 1,000 sessions.
 const maxPages = 10
