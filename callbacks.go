@@ -275,6 +275,11 @@ type LoginOptions struct {
 	// Ends names sessions of this user that end in the same step as [ReasonUser], before the limit is
 	// applied: what the person chose from [LimitError].Sessions. Sessions of other users are skipped.
 	Ends []SessionID
+	// ProviderID is the identity provider's session by which the user signed in, as the function
+	// [ProviderID] writes the iss and sid of the ID token. A sign-out there then ends this session,
+	// by [Provider]. A sign-in after such an end is an [EndedError]: the user has to go to the
+	// provider again. Default: none.
+	ProviderID string
 }
 
 // check returns an error that names a wrong field.

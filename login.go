@@ -70,7 +70,7 @@ func (t *Tracker) newLogin(r *http.Request, token Token, userID string, o LoginO
 		return NewSession{}, err
 	}
 	n, p := t.describer.newSession(r, userID, token.handle), token.proof()
-	n.SecretHash, n.Ends = p.Hash(), o.Ends
+	n.SecretHash, n.Ends, n.ProviderID = p.Hash(), o.Ends, o.ProviderID
 	n.Session.Client, n.Session.Tenant, n.Session.ActedBy = o.Client, o.Tenant, o.ActedBy
 	n.Session.Methods, n.Session.Remember, n.Session.IdleTimeout = o.Methods, o.Remember, o.IdleTimeout
 	if o.Lifetime != 0 {

@@ -247,3 +247,31 @@ func TestSignInThatWasNotTriedIsNoOrphan(t *testing.T) {
 	}
 	assert.Empty(t, f.janitor.orphans.wait)
 }
+
+// TestProviderEndsASignInThatKeptItsID: and a sign-in by a session of the provider's that has ended
+// is refused.
+func TestProviderEndsASignInThatKeptItsID(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil).started(t)
+	const issuer = "https://idp.example"
+	with := func(sid string) (Session, Token, error) {
+		return f.LoginWith(httptest.NewRecorder(), request("POST", "/"), "42", LoginOptions{ProviderID: ProviderID(issuer, sid)})
+	}
+	_, phone, err := with("phone")
+	require.NoError(t, err)
+	_, laptop, err := with("laptop")
+	require.NoError(t, err)
+	require.Equal(t, 200, f.get(phone).Code)
+	ended, err := f.End(t.Context(), Provider(issuer, "phone"), Ending{Reason: ReasonProvider})
+	require.NoError(t, err)
+	require.Len(t, ended, 1)
+	assert.Contains(t, f.get(phone).Body.String(), `"reason":"idp"`)
+	assert.Equal(t, 200, f.get(laptop).Code)
+	_, _, err = with("phone")
+	var over *EndedError
+	require.ErrorAs(t, err, &over)
+	assert.Equal(t, ReasonProvider, over.Reason)
+	_, _, err = f.LoginWith(httptest.NewRecorder(), request("POST", "/"), "42", LoginOptions{ProviderID: "phone"})
+	require.ErrorIs(t, err, ErrInvalidArgument)
+	require.ErrorContains(t, err, "ProviderID")
+}
