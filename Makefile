@@ -77,6 +77,7 @@ endif
 
 faults: ## what holds while databases fail, clocks disagree and replicas race, in full
 	SESSIONTRACK_LONG=1 go test -timeout 3h -v -skip TestL08 ./internal/faults ./pglisten
+	cd sqlite && SESSIONTRACK_LONG=1 go test -timeout 1h -v -run 'Killed|Processes|Replicas' .
 
 soak: ## three replicas under random faults for SOAK (default 30m)
 	SESSIONTRACK_LONG=1 SESSIONTRACK_SOAK=$(SOAK) go test -timeout 24h -v -run TestL08 ./internal/faults
