@@ -180,7 +180,7 @@ func (a *activity) bringUp(ctx context.Context, c sessiontrack.Criteria) {
 const maxOwed = 10_000
 
 // leave takes ended sessions out of Redis, and their users offline who have none left.
-// What fails is tried again with the next end.
+// What fails is tried again with the next end, and with the next reading of the feed.
 func (a *activity) leave(ctx context.Context, ended []sessiontrack.Session) {
 	for i := range ended {
 		a.owners.forget(ended[i].ID)
@@ -301,7 +301,8 @@ func own(s *sessiontrack.Session) int {
 }
 
 // endedElsewhere takes sessions out of Redis that the feed reports and this process has
-// not ended: another program may have ended them in the durable store alone.
+// not ended: another program may have ended them in the durable store alone. It also tries
+// again what has failed before, so that this takes no longer than a reading of the feed.
 func (a *activity) endedElsewhere(ctx context.Context, ids []sessiontrack.SessionID) {
 	var gone []sessiontrack.Session
 	for _, id := range ids {
@@ -309,9 +310,7 @@ func (a *activity) endedElsewhere(ctx context.Context, ids []sessiontrack.Sessio
 			gone = append(gone, sessiontrack.Session{ID: id, UserID: known.user})
 		}
 	}
-	if len(gone) > 0 {
-		a.leave(ctx, gone)
-	}
+	a.leave(ctx, gone)
 }
 
 // Purge implements [sessiontrack.Store]. Ended sessions are the durable store's alone.
