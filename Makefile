@@ -19,10 +19,10 @@ modules = $(shell for dir in $$(go list -m -f '{{.Dir}}'); do \
 	[ -z "$$(cd "$$dir" && go list ./... 2>/dev/null)" ] || echo "$$dir"; done)
 staticcheck := $(CURDIR)/bin/staticcheck
 
-.PHONY: help setup test lint rooms tidy devices fuzz trust mutants bench bench-db demo faults soak
+.PHONY: help setup test lint rooms tidy devices fuzz trust mutants bench bench-db bench-redis demo faults soak
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what the tests need beyond Go, or say what to install
 	@BROWSER=$(BROWSER) ./tools/setup.sh
@@ -74,6 +74,9 @@ ifeq ($(findstring -store,$(ARGS)),)
 	@go test -count=1 -v -run '^TestStatements' .
 	@go test -count=1 -v -run '^Test(End|Killed|BlackHoled|Flooded)' ./pglisten
 endif
+
+bench-redis: setup ## activity in Redis beside PostgreSQL, at a million sessions (ARGS='-sessions 200000')
+	@cd redisstore && go test -count=1 -timeout 90m -v -run '^TestBench$$' . -args -sessions 1000000 $(ARGS)
 
 faults: ## what holds while databases fail, clocks disagree and replicas race, in full
 	SESSIONTRACK_LONG=1 go test -timeout 3h -v -skip TestL08 ./internal/faults ./pglisten

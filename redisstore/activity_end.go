@@ -60,8 +60,11 @@ func (a *activity) End(
 	if err := ctx.Err(); err != nil {
 		return sessiontrack.EndResult{}, unavailable("end", err)
 	}
-	if c.IdleFor > 0 || c.PastIdle || c.Filter != nil && c.Filter.IdleFor+c.Filter.SeenWithin > 0 {
+	switch f := c.Filter; {
+	case c.IdleFor > 0 || c.PastIdle || f != nil && f.IdleFor+f.SeenWithin > 0:
 		return a.endIdle(ctx, sel, c, e)
+	case f != nil:
+		return a.endMatching(ctx, sel, c, e)
 	}
 	a.bringUp(ctx, c)
 	return a.end(ctx, sel, e)
@@ -103,6 +106,28 @@ func (a *activity) endIdle(
 	return a.end(bounded, a.allowedSelector(sel, c), e)
 }
 
+// endMatching ends the active sessions that a filter selects. Where the durable store may lack
+// activity, sessions past the idle limit of all others end, too: better than leaving one out
+// that is in use.
+func (a *activity) endMatching(
+	ctx context.Context, sel sessiontrack.Selector, c sessiontrack.Criteria, e sessiontrack.Ending,
+) (sessiontrack.EndResult, error) {
+	err := a.settle(ctx, c.IdleTimeout, 0)
+	if err != nil || a.allowed(c.IdleTimeout) != c.IdleTimeout {
+		sel = rebuilt(*c.Filter, c)
+	}
+	return a.end(ctx, sel, e)
+}
+
+// rebuilt is a selector by a filter, without the idle limit that a Tracker gives it.
+func rebuilt(f sessiontrack.Filter, c sessiontrack.Criteria) sessiontrack.Selector {
+	sel := sessiontrack.Matching(f).AsOf(c.AsOf)
+	if len(c.IDs) > 0 {
+		sel = sel.Only(c.IDs...)
+	}
+	return sel.Walk(c.After, c.Walk)
+}
+
 // shortestOf returns the shortest time without activity that criteria ask about.
 func shortestOf(c sessiontrack.Criteria) time.Duration {
 	shortest := c.IdleFor
@@ -121,20 +146,19 @@ func shortestOf(c sessiontrack.Criteria) time.Duration {
 func (a *activity) allowedSelector(sel sessiontrack.Selector, c sessiontrack.Criteria) sessiontrack.Selector {
 	switch {
 	case c.PastIdle:
-		slack := max(c.Slack, a.allowed(c.Slack+1)-1)
-		sel = sessiontrack.PastIdle(a.allowed(c.IdleFor), slack)
-	case c.IdleFor > 0 && a.allowed(c.IdleFor) != c.IdleFor:
-		sel = sessiontrack.Idle(a.allowed(c.IdleFor))
-	case c.Filter != nil && a.allowed(c.Filter.IdleFor) != c.Filter.IdleFor:
+		slack := c.Slack
+		if a.since.Load() != 0 { // own limits may be of any length
+			slack += time.Duration(a.follow) * time.Microsecond
+		}
+		return sessiontrack.PastIdle(a.allowed(c.IdleFor), slack).Walk(c.After, c.Walk)
+	case c.IdleFor > 0:
+		return sessiontrack.Idle(a.allowed(c.IdleFor)).Walk(c.After, c.Walk)
+	case a.allowed(c.Filter.IdleFor) != c.Filter.IdleFor:
 		f := *c.Filter
 		f.IdleFor = a.allowed(f.IdleFor)
-		if sel = sessiontrack.Matching(f).AsOf(c.AsOf); len(c.IDs) > 0 {
-			sel = sel.Only(c.IDs...)
-		}
-	default:
-		return sel
+		return rebuilt(f, c)
 	}
-	return sel.Walk(c.After, c.Walk)
+	return sel
 }
 
 // bringUp tells the durable store of the activity of sessions that are about to end, so

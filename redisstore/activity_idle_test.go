@@ -103,6 +103,14 @@ func TestActivityDecidesIdlenessByRedis(t *testing.T) {
 				require.Len(t, page.Sessions, 1, "user %q", user)
 				assert.Equal(t, s.LastActivity, page.Sessions[0].LastActivity)
 			}
+			within := sessiontrack.Query{Sort: sessiontrack.SortLogin, Within: test.used + time.Minute, Limit: 10}
+			page, err := other.List(t.Context(), within)
+			require.NoError(t, err)
+			assert.Len(t, page.Sessions, 1, "by login")
+			count, err := other.(sessiontrack.Counter).Count(t.Context(),
+				sessiontrack.CountQuery{IdleTimeout: test.limit, Limit: 10})
+			require.NoError(t, err)
+			assert.Equal(t, 1, count.Sessions)
 			counts, err := other.(sessiontrack.Sampler).CountStats(t.Context(), sessiontrack.StatsQuery{
 				Windows: [3]time.Duration{time.Minute, time.Hour, 2 * time.Hour}, IdleTimeout: test.limit,
 			})
@@ -110,6 +118,8 @@ func TestActivityDecidesIdlenessByRedis(t *testing.T) {
 			assert.Equal(t, 1, counts.Sessions)
 			for _, sel := range []sessiontrack.Selector{
 				sessiontrack.Idle(test.limit), sessiontrack.Idle(test.limit).Walk(0, 100),
+				sessiontrack.PastIdle(test.limit, 0),
+				sessiontrack.Matching(sessiontrack.Filter{IdleFor: test.limit}),
 			} {
 				ended, err := other.End(t.Context(), sel, sessiontrack.Ending{Reason: sessiontrack.ReasonIdle})
 				require.NoError(t, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -132,23 +133,53 @@ func (a *activity) List(ctx context.Context, q sessiontrack.Query) (sessiontrack
 
 func (a *activity) listByLogin(ctx context.Context, q sessiontrack.Query) (sessiontrack.Page, error) {
 	a.settleFilter(ctx, &q.Filter, &q.IdleTimeout)
-	if q.Within > 0 && q.UserID != "" {
-		users, err := a.presentNamed(ctx, []string{q.UserID}, a.clock.now()-q.Within.Microseconds())
-		if err != nil {
-			return sessiontrack.Page{}, unavailable("list", err)
-		}
-		if len(users) == 0 {
-			page, err := a.list(ctx, sessiontrack.Query{UserID: q.UserID, Limit: 1})
-			return sessiontrack.Page{Now: page.Now}, err
-		}
-		q.Within = 0
-	}
-	page, err := a.list(ctx, q)
+	page, err := a.listWithin(ctx, q)
 	if err != nil {
-		return page, err
+		return sessiontrack.Page{}, err
 	}
 	a.overlayPage(ctx, &page)
 	return page, nil
+}
+
+// listWithin is the durable store's list by login, without the users whose presence in Redis
+// is longer ago than the query allows.
+func (a *activity) listWithin(ctx context.Context, q sessiontrack.Query) (sessiontrack.Page, error) {
+	if q.Within == 0 {
+		return a.list(ctx, q)
+	}
+	within, limit := q.Within, q.Limit
+	q.Within += 2 * time.Duration(a.follow) * time.Microsecond // the durable store's presence lags behind
+	q.Limit = 100
+	var out sessiontrack.Page
+	for {
+		page, err := a.list(ctx, q)
+		if err != nil {
+			return page, err
+		}
+		out.Now = page.Now
+		names := make([]string, len(page.Sessions))
+		for i, s := range page.Sessions {
+			names[i] = s.UserID
+		}
+		users, err := a.presentNamed(ctx, names, page.Now.Add(-within).UnixMicro())
+		if err != nil {
+			return sessiontrack.Page{}, unavailable("list", err)
+		}
+		for _, s := range page.Sessions {
+			if !slices.ContainsFunc(users, func(u sessiontrack.OnlineUser) bool { return u.UserID == s.UserID }) {
+				continue
+			}
+			if len(out.Sessions) == limit {
+				last := out.Sessions[limit-1]
+				out.Next = sessiontrack.Cursor{At: last.LoginAt, Serial: last.Serial}
+				return out, nil
+			}
+			out.Sessions = append(out.Sessions, s)
+		}
+		if q.After = page.Next; q.After.IsZero() {
+			return out, nil
+		}
+	}
 }
 
 func (a *activity) overlayPage(ctx context.Context, page *sessiontrack.Page) {

@@ -200,7 +200,7 @@ func (a *activity) writeDurable(
 func (a *activity) touchWithout(ctx context.Context, all []touched, step time.Duration, cause error) error {
 	var due []touched
 	for _, t := range all {
-		if !t.known || t.owner.durable < a.cell(t.record.ID, max(t.at, t.seen)) {
+		if !t.known || t.owner.first || t.owner.durable < a.cell(t.record.ID, max(t.at, t.seen)) {
 			due = append(due, t)
 		}
 	}
