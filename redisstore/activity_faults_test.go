@@ -132,19 +132,20 @@ func (l *load) end() {
 // recover waits until presence is right again, and ends the load.
 func (l *load) recover(within time.Duration) {
 	l.t.Helper()
-	began := time.Now()
+	began, users := time.Now(), loadUsers-len(l.over)
 	require.Eventually(l.t, func() bool {
 		for _, store := range l.replicas { // as each Tracker does every second
 			_, err := store.(sessiontrack.EndedFeed).EndedSince(l.t.Context(), began.Add(-time.Minute), 1000)
 			require.NoError(l.t, err)
 		}
 		counts, _, err := l.replicas[1].(sessiontrack.OnlineReader).CountOnline(l.t.Context(), []time.Duration{time.Hour})
-		return err == nil && counts[0] == len(l.used)
+		return err == nil && counts[0] == users
 	}, within, 10*time.Millisecond, "presence is right again")
-	l.t.Logf("presence was right %v after the fault; the longest pause without a recorded touch was %v",
-		time.Since(began).Round(time.Millisecond), l.pause.Round(time.Millisecond))
+	right := time.Since(began)
 	l.stop.Store(true)
 	l.running.Wait()
+	l.t.Logf("presence was right %v after the fault; the longest pause without a recorded touch was %v",
+		right.Round(time.Millisecond), l.pause.Round(time.Millisecond))
 	for _, s := range l.over {
 		for _, store := range l.replicas {
 			alive, err := store.Touch(l.t.Context(), []sessiontrack.TouchRecord{{ID: s.ID, At: time.Now()}}, 0)
