@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Go, where it may: PostgreSQL's server
-# binaries, PgBouncer, Redis, a C compiler for the race detector and, with BROWSER=1, Chromium.
+# binaries, PgBouncer, Redis, nginx, a C compiler for the race detector and, with BROWSER=1, Chromium.
 # From Debian's packages, as root or through sudo that asks for no password.
 # Otherwise it says what to install, and fails when CI is set.
 set -euo pipefail
@@ -21,6 +21,10 @@ have_redis() {
 	have "${SESSIONTRACK_TEST_REDIS:-redis-server}"
 }
 
+have_nginx() {
+	have nginx || [ -x /usr/sbin/nginx ]
+}
+
 have_compiler() {
 	have "${CC:-gcc}" || have clang
 }
@@ -35,6 +39,7 @@ find_missing() {
 	have_postgres || missing+=(postgresql)
 	have_pooler || missing+=(pgbouncer)
 	have_redis || missing+=(redis-server)
+	have_nginx || missing+=(nginx-light)
 	have_compiler || missing+=(gcc libc6-dev)
 	have_browser || missing+=(chromium)
 }
