@@ -28,6 +28,7 @@ type backend struct {
 
 // capabilities are what a store can do beyond Store, each nil where it cannot.
 type capabilities struct {
+	reader    Reader
 	feed      EndedFeed
 	changes   ChangeFeed
 	online    OnlineReader
@@ -41,6 +42,7 @@ type capabilities struct {
 // What each built-in store can do.
 var (
 	_ Store        = (*MemoryStore)(nil)
+	_ Reader       = (*MemoryStore)(nil)
 	_ EndedFeed    = (*MemoryStore)(nil)
 	_ ChangeFeed   = (*MemoryStore)(nil)
 	_ OnlineReader = (*MemoryStore)(nil)
@@ -49,6 +51,7 @@ var (
 	_ Renewer      = (*MemoryStore)(nil)
 
 	_ Store        = (*BunStore)(nil)
+	_ Reader       = (*BunStore)(nil)
 	_ EndedFeed    = (*BunStore)(nil)
 	_ ChangeFeed   = (*BunStore)(nil)
 	_ OnlineReader = (*BunStore)(nil)
@@ -73,10 +76,14 @@ const (
 	// keptConnections is how many connections of a pool requests leave to the feed and to the
 	// writing of activity.
 	keptConnections = 2
+
+	// maxReadAlone is how many sessions a call of read takes where the store is no Reader.
+	maxReadAlone = 20
 )
 
 func (b *backend) init(store Store, timeout time.Duration, host *host, clock *storeclock.Clock) {
 	b.store, b.timeout, b.host, b.clock = store, timeout, host, clock
+	b.reader, _ = store.(Reader)
 	b.feed, _ = store.(EndedFeed)
 	b.online, _ = store.(OnlineReader)
 	b.sampler, _ = store.(Sampler)
@@ -218,6 +225,41 @@ func (b *backend) get(ctx context.Context, id SessionID) (r Record, err error) {
 		return err
 	}, ErrNotFound)
 	return r, err
+}
+
+// read reads many sessions, at most readBatch of them. Those that do not come back do not exist.
+func (b *backend) read(ctx context.Context, ids []SessionID) (records []Record, err error) {
+	if b.reader == nil {
+		return b.readOneByOne(ctx, ids)
+	}
+	c := StoreCall{Method: "Read", Items: len(ids)}
+	err = b.call(ctx, b.patient(), c, func(ctx context.Context) error {
+		records, err = b.reader.Read(ctx, ids)
+		return err
+	})
+	return records, err
+}
+
+func (b *backend) readOneByOne(ctx context.Context, ids []SessionID) ([]Record, error) {
+	records := make([]Record, 0, len(ids))
+	for _, id := range ids {
+		switch r, err := b.get(ctx, id); {
+		case err == nil:
+			records = append(records, r)
+		case !errors.Is(err, ErrNotFound):
+			return nil, err
+		}
+	}
+	return records, nil
+}
+
+// readBatch is how many sessions one call of read takes: without a Reader it makes a call of
+// the store for each.
+func (b *backend) readBatch() int {
+	if b.reader == nil {
+		return maxReadAlone
+	}
+	return maxRead
 }
 
 func (b *backend) list(ctx context.Context, q Query) (page Page, err error) {

@@ -94,6 +94,25 @@ func (s *cacheShard) evict() {
 	}
 }
 
+// confirm moves the times of a cached session forward that a reading has brought. It drops the
+// session where the secret has changed since.
+func (c *cache) confirm(read *entry) {
+	s := c.shard(read.handle)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[read.handle]
+	switch {
+	case e == nil:
+	case e.hash != read.hash:
+		s.generation++
+		delete(s.entries, read.handle)
+	default:
+		storeclock.Raise(&e.last, read.last.Load())
+		storeclock.Raise(&e.queued, read.queued.Load())
+		storeclock.Raise(&e.confirmed, read.confirmed.Load())
+	}
+}
+
 // describe replaces an entry by a copy with new facts.
 func (c *cache) describe(h handle, f SessionUpdate) {
 	s := c.shard(h)

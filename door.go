@@ -134,9 +134,16 @@ func (d *door) knows(r *http.Request) *tracked {
 // use counts a request and records that it used its session.
 func (d *door) use(r *http.Request, res *resolution) {
 	d.near.cache.shard(res.entry.handle).requests.Add(1)
-	if !d.host.asks(d.opts.Passive, r) {
+	if d.host.asks(d.opts.Passive, r) {
+		d.see(r, res)
+	} else {
 		d.touch(r, res)
 	}
+}
+
+// see records that a request which is no activity has shown that its session is there.
+func (d *door) see(r *http.Request, res *resolution) {
+	d.touches.see(r.Context(), res.entry, d.clock.At(res.local), false)
 }
 
 // touch records activity, and looks, once in TouchInterval, at what else may have changed.
@@ -158,7 +165,11 @@ func (d *door) caller(r *http.Request, fresh, passive bool) (*tracked, error) {
 	if err != nil {
 		return nil, err
 	}
-	if known == nil && !passive {
+	switch {
+	case known != nil:
+	case passive:
+		d.see(r, &res)
+	default:
 		d.use(r, &res)
 	}
 	return &tracked{Context: r.Context(), entry: res.entry, by: d, roles: res.roles}, nil
@@ -254,6 +265,7 @@ type heldTouch struct {
 	decided atomic.Bool
 	timer   *time.Timer
 	touch   func()
+	see     func() // in its place, where the request is no activity
 }
 
 // mayStream reports whether a request asks for a stream, of ours or of the application.
@@ -271,10 +283,11 @@ func mayStream(r *http.Request) bool {
 func (d *door) hold(r *http.Request, res *resolution) *heldTouch {
 	d.near.cache.shard(res.entry.handle).requests.Add(1)
 	if d.host.asks(d.opts.Passive, r) {
+		d.see(r, res)
 		return nil
 	}
 	seen, kept := r.Clone(r.Context()), *res // the handler may change what it is given
-	h := &heldTouch{touch: func() { d.touch(seen, &kept) }}
+	h := &heldTouch{touch: func() { d.touch(seen, &kept) }, see: func() { d.see(seen, &kept) }}
 	h.timer = time.AfterFunc(holdFor, h.decide)
 	return h
 }
@@ -294,7 +307,9 @@ func (h *heldTouch) decide() {
 // drop says that the request is no activity. It comes too late after holdFor.
 func (h *heldTouch) drop() {
 	h.timer.Stop()
-	h.decided.Store(true)
+	if h.decided.CompareAndSwap(false, true) {
+		h.see()
+	}
 }
 
 // saysPassive reports whether a request asks not to count as activity.

@@ -17,7 +17,7 @@ type entry struct {
 	serial          int64
 	loginAt         int64 // in the store's microseconds, like the field below
 	credentialUntil int64
-	readAt          int64 // local microseconds at which the read began
+	confirmed       atomic.Int64 // local microseconds at which the session is known to have been alive
 	last            atomic.Int64
 	queued          atomic.Int64 // latest activity that is in the touch buffer or the store
 	seen            atomic.Int64 // latest sign of life that is in the touch buffer or the store
@@ -178,8 +178,7 @@ func newEntry(r *Record, readAt int64) (*entry, bool) {
 	e := &entry{
 		handle: h, hash: r.SecretHash, user: r.UserID, serial: r.Serial,
 		loginAt: micros(r.LoginAt), credentialUntil: micros(r.CredentialUntil),
-		readAt: readAt, derived: r.Derived,
-		address:       packAddr(r.Address),
+		derived: r.Derived, address: packAddr(r.Address),
 		authenticated: offsetOf(micros(r.AuthenticatedAt), micros(r.LoginAt)),
 	}
 	p := places{source: r.AddressSource, loginSource: r.LoginAddressSource, location: r.Location}
@@ -187,6 +186,7 @@ func newEntry(r *Record, readAt int64) (*entry, bool) {
 	e.shared = shared{
 		unique.Make(facts{r.UserAgent, r.ClientHints, r.Device}), unique.Make(p), unique.Make(traitsOf(&r.Session)),
 	}
+	e.confirmed.Store(readAt)
 	e.last.Store(micros(r.LastActivity))
 	e.queued.Store(micros(r.LastActivity))
 	e.seen.Store(max(micros(r.LastSeen), micros(r.LastActivity)))
@@ -215,11 +215,14 @@ func (e *entry) session() Session {
 	return s
 }
 
+// seconds converts local microseconds.
+func seconds(local int64) int32 { return int32(local / time.Second.Microseconds()) }
+
 // described returns a copy of the entry with new facts.
 func (e *entry) described(f SessionUpdate) *entry {
 	c := &entry{
 		handle: e.handle, hash: e.hash, user: e.user, serial: e.serial, loginAt: e.loginAt,
-		credentialUntil: max(e.credentialUntil, micros(f.CredentialUntil)), readAt: e.readAt, derived: e.derived,
+		credentialUntil: max(e.credentialUntil, micros(f.CredentialUntil)), derived: e.derived,
 		shared: e.shared, address: e.address, authenticated: e.authenticated,
 	}
 	if f.Device != nil {
@@ -234,6 +237,7 @@ func (e *entry) described(f SessionUpdate) *entry {
 		now.signedInFrom(e.loginAddress(), c.address)
 		c.places = unique.Make(now)
 	}
+	c.confirmed.Store(e.confirmed.Load())
 	c.last.Store(e.last.Load())
 	c.queued.Store(e.queued.Load())
 	c.seen.Store(e.seen.Load())
@@ -246,9 +250,10 @@ func (e *entry) described(f SessionUpdate) *entry {
 // same session and get another answer.
 func fencedEntry(h handle, n *NewSession, reason EndReason, readAt int64) *entry {
 	e := &entry{
-		handle: h, user: n.Session.UserID, derived: true, readAt: readAt,
+		handle: h, user: n.Session.UserID, derived: true,
 		shared: shared{unique.Make(facts{}), unique.Make(places{}), unique.Make(traits{})},
 	}
+	e.confirmed.Store(readAt)
 	e.ending.Store(&ending{reason: reason})
 	return e
 }

@@ -63,6 +63,9 @@ var (
 	// no credential is needed, and an invalid one where one is.
 	errForeignHeader = fmt.Errorf("%w: the header's value is no session token", ErrInvalidCredential)
 
+	// errNotRunning refuses what would outlive its call, before Start and after Shutdown.
+	errNotRunning = fmt.Errorf("%w: the tracker is not running", ErrUnavailable)
+
 	// errCrossOrigin refuses an unsafe cross-origin request whose session came by cookie.
 	errCrossOrigin = errors.New("sessiontrack: cross-origin request")
 )

@@ -97,8 +97,6 @@ var (
 	errClosed   = fmt.Errorf("%w by its owner", ErrSubscriptionClosed)
 	errStalled  = fmt.Errorf("%w: its reader has stalled", ErrSubscriptionClosed)
 	errShutDown = fmt.Errorf("%w: the tracker has shut down", ErrSubscriptionClosed)
-	// errNotRunning is Subscribe's error before Start and after Shutdown.
-	errNotRunning = fmt.Errorf("%w: the tracker is not running", ErrUnavailable)
 	// errTooMany wraps ErrUnavailable because it is temporary.
 	errTooMany = fmt.Errorf("%w: there are already Options.MaxSubscribers subscriptions", ErrUnavailable)
 )

@@ -291,12 +291,8 @@ func (h *hub) setOpen(open bool) {
 	}
 }
 
-// The four methods of a feedListener.
+// The two methods of a feedListener.
 
 func (v *events) feedRequest() *feedRequest { return v.hub.request.Load() }
 
 func (v *events) feedBrought(b feedBatch) { v.hub.hand(b) }
-
-func (v *events) sessionEnded(h handle) { v.hub.streams.end(h) }
-
-func (v *events) endsMissed() { v.hub.streams.doubtAll() }

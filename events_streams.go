@@ -23,24 +23,17 @@ var (
 	overStalled     = &streamOver{"stalled"}
 )
 
-// streams holds the HTTP readers of events by their sessions. When a session ends, its streams
-// close.
+// streams are the readers of events by HTTP.
 type streams struct {
-	count    atomic.Int64
-	used     atomic.Bool // whether there was a stream since watching began
-	mu       sync.Mutex
-	byHandle map[handle]map[*stream]struct{}
-	byUser   map[string]int // streams per user, without those of administrators
-}
-
-// stream is one reader by HTTP. It counts as connected and not as activity.
-type stream struct {
-	*Subscription
-	doubt atomic.Bool // the session must be read from the store
+	count  atomic.Int64
+	used   atomic.Bool // whether there was a stream since watching began
+	mu     sync.Mutex
+	open   map[*Subscription]struct{}
+	byUser map[string]int // streams per user, without those of administrators
 }
 
 func (a *streams) init() {
-	a.byHandle, a.byUser = make(map[handle]map[*stream]struct{}), make(map[string]int)
+	a.open, a.byUser = make(map[*Subscription]struct{}), make(map[string]int)
 }
 
 // fairStreams is how many streams one user may always have, whatever Options.MaxSubscribers is.
@@ -70,58 +63,28 @@ func (a *streams) release(user string) {
 // any reports whether anybody reads by HTTP.
 func (a *streams) any() bool { return a.count.Load() > 0 }
 
-func (a *streams) add(h handle, s *stream) {
+func (a *streams) add(s *Subscription) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.byHandle[h] == nil {
-		a.byHandle[h] = make(map[*stream]struct{})
-	}
-	a.byHandle[h][s] = struct{}{}
+	a.open[s] = struct{}{}
 	a.count.Add(1)
 	a.used.Store(true)
 }
 
-func (a *streams) remove(h handle, s *stream) {
+func (a *streams) remove(s *Subscription) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.byHandle[h], s)
-	if len(a.byHandle[h]) == 0 {
-		delete(a.byHandle, h)
-	}
+	delete(a.open, s)
 	a.count.Add(-1)
 }
 
-// of returns a copy of a session's list of streams, or of all streams if h is nil.
-func (a *streams) of(h *handle) (list []*stream) {
-	if !a.any() {
-		return nil
-	}
+// list returns a copy of the list of streams.
+func (a *streams) list() []*Subscription {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if h != nil {
-		for s := range a.byHandle[*h] {
-			list = append(list, s)
-		}
-		return list
-	}
-	for _, held := range a.byHandle {
-		for s := range held {
-			list = append(list, s)
-		}
+	list := make([]*Subscription, 0, len(a.open))
+	for s := range a.open {
+		list = append(list, s)
 	}
 	return list
-}
-
-// end closes the streams of a session that has ended.
-func (a *streams) end(h handle) {
-	for _, s := range a.of(&h) {
-		s.Subscription.end(overEnded)
-	}
-}
-
-// doubtAll makes every stream read its session from the store, because ends may have been missed.
-func (a *streams) doubtAll() {
-	for _, s := range a.of(nil) {
-		s.doubt.Store(true)
-	}
 }

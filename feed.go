@@ -29,10 +29,6 @@ type feedListener interface {
 	feedRequest() *feedRequest
 	// feedBrought takes what a reading has brought. It must not wait.
 	feedBrought(feedBatch)
-	// sessionEnded is told of each end, here or elsewhere.
-	sessionEnded(handle)
-	// endsMissed is told that ends may have been missed.
-	endsMissed()
 }
 
 // feedRequest is what events want of the next reading.
@@ -58,6 +54,7 @@ type freshness struct {
 	lastGood int64
 	seen     map[handle]struct{}         // ends that the overlap will bring again
 	renewed  map[RenewedSession]struct{} // likewise, changes of secrets
+	changed  changePlace
 }
 
 // standing is how the feed stands, in local times: until when the cache may be trusted, and
@@ -135,7 +132,7 @@ func (n *near) poll(ctx context.Context) error {
 	if page.More || gap || n.freshness.setBack(page.Now, before) {
 		n.cache.clear()
 		n.freshness.seen, n.freshness.renewed = nil, nil
-		n.listener.endsMissed()
+		n.holder.endsMissed()
 	}
 	n.learnEnds(page.Ended)
 	n.learnRenewals(page.Renewed)
@@ -151,7 +148,7 @@ func (n *near) readFeed(ctx context.Context) (EndedPage, error) {
 	if w == nil || n.backend.changes == nil {
 		return n.backend.endedSince(ctx, n.freshness.since, feedLimit)
 	}
-	f := &n.changed
+	f := &n.freshness.changed
 	if f.began != w.since { // the readers have changed since the last poll
 		*f = changePlace{began: w.since, begun: w.since, seen: w.since.Add(-feedOverlap - n.touches.interval)}
 	}

@@ -11,7 +11,7 @@ import (
 // faultStore is a MemoryStore whose calls can be counted, held up and made to fail.
 type faultStore struct {
 	*MemoryStore
-	gets, touches, touched, ends, creates, polls, describes atomic.Int64
+	gets, reads, touches, touched, ends, creates, polls, describes atomic.Int64
 
 	down atomic.Bool // every call fails at once
 
@@ -47,6 +47,14 @@ func (s *faultStore) Get(ctx context.Context, id SessionID) (Record, error) {
 		hook()
 	}
 	return r, err
+}
+
+func (s *faultStore) Read(ctx context.Context, ids []SessionID) ([]Record, error) {
+	s.reads.Add(1)
+	if err := s.fails(); err != nil {
+		return nil, err
+	}
+	return s.MemoryStore.Read(ctx, ids)
 }
 
 func (s *faultStore) Create(ctx context.Context, n NewSession) (CreateResult, error) {

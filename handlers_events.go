@@ -31,13 +31,18 @@ const routeAllEvents = "events-all"
 
 // eventStream is one client's stream.
 type eventStream struct {
-	*stream
+	*Subscription
+	hold  *held // of the caller's session
 	h     *userHandler
 	c     *call
 	all   bool     // everything, for administrators
 	named []string // the users in the request; nil means that it names none
 
 	checkedAt, allowedAt, visibleAt, wroteAt int64 // local times
+
+	// warning and warned are the limit that is to be announced, and the one that has been, by the
+	// store's clock.
+	warning, warned int64
 }
 
 // events answers with Server-Sent Events (WHATWG HTML §9.2), or with a WebSocket (RFC 6455) if the
@@ -73,12 +78,11 @@ func (h *userHandler) events(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.stream = &stream{Subscription: sub}
-	s.doubt.Store(true) // the session may have ended before it was registered
-	h.t.events.hub.streams.add(c.caller.entry.handle, s.stream)
+	s.Subscription = sub
+	h.t.events.hub.streams.add(sub)
 	defer func() {
 		sub.Close()
-		h.t.events.hub.streams.remove(c.caller.entry.handle, s.stream)
+		h.t.events.hub.streams.remove(sub)
 	}()
 	return served{}, s.serve()
 }
@@ -175,18 +179,20 @@ func (s *eventStream) see() error {
 }
 
 // pump writes events until the stream closes. It then tells the client the reason, unless the
-// client has gone or does not read.
+// client has gone or does not read. Like a connection of the host's own it holds its session:
+// the context that it works with ends with the session.
 func (s *eventStream) pump(ctx context.Context, w wire.Writer) {
+	ctx, s.hold = s.h.t.holds.hold(ctx, s.c.caller.entry.handle, false)
+	defer s.h.t.holds.release(s.hold)
 	why := s.run(ctx, w)
-	var over *streamOver
-	switch {
-	case errors.As(why, &over):
-	case errors.Is(why, errStalled):
-		over = overStalled
-	case errors.Is(why, ErrSubscriptionClosed):
-		over = overShutDown
+	if ctx.Err() != nil {
+		why = context.Cause(ctx)
 	}
-	switch over {
+	if ended, reason := endOf(why); ended {
+		w.Ended(string(reason))
+		return
+	}
+	switch over := overBy(why); over {
 	case nil:
 	case overShutDown:
 		w.Close(wire.GoingAway, over.word)
@@ -197,10 +203,26 @@ func (s *eventStream) pump(ctx context.Context, w wire.Writer) {
 	}
 }
 
+// overBy returns why a stream closes, or nil where its client has gone.
+func overBy(why error) *streamOver {
+	var over *streamOver
+	switch {
+	case errors.As(why, &over):
+		return over
+	case errors.Is(why, errStalled):
+		return overStalled
+	case errors.Is(why, ErrSubscriptionClosed), errors.Is(why, errNotRunning):
+		return overShutDown
+	case errors.Is(why, ErrUnavailable):
+		return overUnavailable
+	}
+	return nil
+}
+
 // run writes events and returns why it stopped.
 func (s *eventStream) run(ctx context.Context, w wire.Writer) error {
 	for {
-		if err := s.guard(ctx); err != nil {
+		if err := s.guard(w); err != nil {
 			return err
 		}
 		turn, cancel := context.WithTimeout(ctx, guardEvery)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -41,11 +44,17 @@ func TestStreamEndsEverywhere(t *testing.T) {
 		began := time.Now()
 		_, err := here.End(t.Context(), User(adam), Ending{Reason: ReasonAdmin})
 		require.NoError(t, err)
+		e, last := sseEvent{}, error(nil)
+		for e.kind != "ended" {
+			e, last = c.next()
+			require.NoError(t, last)
+		}
+		require.Equal(t, map[string]any{"reason": "admin"}, e.data)
 		c.wantEnd("session_ended")
 		for err == nil {
 			_, _, err = socket.Read(t.Context())
 		}
-		require.Equal(t, websocket.StatusPolicyViolation, websocket.CloseStatus(err))
+		require.Equal(t, websocket.StatusCode(4401), websocket.CloseStatus(err))
 		assert.Less(t, time.Since(began), 2*time.Second+busyMachine, "MaxStaleness")
 		require.Equal(t, 401, there.get(t, adam, "/api/v1/online/events").StatusCode)
 	})
@@ -62,6 +71,81 @@ func TestStreamEndsWithItsLimits(t *testing.T) {
 	c := s.stream(t, alice, "")
 	c.want("snapshot")
 	c.wantEnd("session_ended")
+}
+
+// TestStreamAnnouncesLimits: a stream tells its user once that the session is about to end, by what
+// every replica knows of its activity, and why it has ended.
+func TestStreamAnnouncesLimits(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		o    Options
+		want []string
+	}{
+		"idle, a tenth": {Options{IdleTimeout: 30 * time.Minute},
+			[]string{"01:27:00 expiring idle 01:30:00", "01:55:00 expiring idle 01:58:00", "01:58:00 ended idle"}},
+		"idle, at most ten minutes": {Options{IdleTimeout: 3 * time.Hour},
+			[]string{"03:50:00 expiring idle 04:00:00", "04:00:00 ended idle"}},
+		"lifetime": {Options{Lifetime: 5 * time.Hour, IdleTimeout: -1},
+			[]string{"04:50:00 expiring lifetime 05:00:00", "05:00:00 ended lifetime"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := newFaultStore()
+				f, other := replica(t, store, &test.o).started(t), replica(t, store, &test.o).started(t)
+				began := time.Now()
+				s, token := f.login(t, "42")
+				written := &clockedWriter{ResponseRecorder: httptest.NewRecorder(), began: began}
+				over := make(chan struct{})
+				go func() {
+					defer close(over)
+					r := request("GET", "/api/v1/online/events", "Accept", "text/event-stream", headerName, token.Reveal())
+					f.UserHandler(nil).ServeHTTP(written, r.WithContext(t.Context()))
+				}()
+				for _, after := range []time.Duration{20, 40, 60} { // the user is busy elsewhere
+					time.Sleep(after*time.Minute - time.Since(began))
+					require.NoError(t, other.Touch(t.Context(), s.ID))
+				}
+				if test.o.IdleTimeout == 30*time.Minute {
+					time.Sleep(28 * time.Minute)
+					require.NoError(t, other.Touch(t.Context(), s.ID))
+				}
+				<-over
+				assert.Equal(t, test.want, written.notices)
+				require.NoError(t, f.Shutdown(t.Context()))
+				require.NoError(t, other.Shutdown(t.Context()))
+			})
+		})
+	}
+}
+
+// clockedWriter notes when it is told of a limit, and what.
+type clockedWriter struct {
+	*httptest.ResponseRecorder
+	began   time.Time
+	notices []string
+}
+
+func (w *clockedWriter) Write(p []byte) (int, error) {
+	event, data, _ := strings.Cut(strings.TrimPrefix(string(p), "event: "), "\ndata: ")
+	if event == "expiring" || event == "ended" {
+		var notice struct {
+			At          time.Time
+			Why, Reason string
+		}
+		if err := json.Unmarshal([]byte(data), &notice); err != nil {
+			return 0, err
+		}
+		clock := func(at time.Time) string {
+			return time.Time{}.Add(at.Sub(w.began).Round(time.Minute)).Format("15:04:05")
+		}
+		text := clock(time.Now()) + " " + event + " " + notice.Why + notice.Reason
+		if event == "expiring" {
+			text += " " + clock(notice.At)
+		}
+		w.notices = append(w.notices, text)
+	}
+	return w.ResponseRecorder.Write(p)
 }
 
 // TestShutdownEndsStreams: Shutdown returns when the last one has gone; EndStreams
@@ -150,7 +234,7 @@ func TestWebSocketCarriesTheSameEvents(t *testing.T) {
 	}
 	var closed websocket.CloseError
 	require.ErrorAs(t, err, &closed)
-	require.Equal(t, "session_ended", closed.Reason)
+	require.Equal(t, "session_ended admin", closed.Reason)
 }
 
 // TestOneUserCannotHoldAllStreams: with one account nobody can hold all the places, by however

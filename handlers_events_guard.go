@@ -1,27 +1,28 @@
 package sessiontrack
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
+
+	wire "github.com/sessiontrack/sessiontrack/internal/stream"
 )
 
-// guard checks whether the stream may continue. Once a second it uses what this process knows. At
-// an interval below MaxStaleness it asks the host for the roles. The feed reports the end of the
-// stream's own session.
-func (s *eventStream) guard(ctx context.Context) error {
+// guard checks once a second whether the stream may continue. At an interval below MaxStaleness it
+// asks the host for the roles. The end of the stream's own session ends ctx: see pump.
+func (s *eventStream) guard(w wire.Writer) error {
 	local := s.h.t.clock.Local()
-	if local-s.checkedAt < guardEvery.Microseconds() && !s.doubt.Load() {
+	if local-s.checkedAt < guardEvery.Microseconds() {
 		return nil
 	}
 	s.checkedAt = local
 	if until := s.c.until; !until.IsZero() && !time.Now().Before(until) { // by the verifier's clock
 		return overExpired
 	}
-	if err := s.guardSession(ctx, local); err != nil {
+	if err := s.warn(w); err != nil {
 		return err
 	}
 	if err := s.guardRight(local); err != nil {
@@ -35,42 +36,35 @@ func (s *eventStream) guard(ctx context.Context) error {
 	return nil
 }
 
-// guardSession checks the session's limits. It reads the store if an end may have been missed, and
-// before it calls the session idle.
-func (s *eventStream) guardSession(ctx context.Context, local int64) error {
-	t, e := s.h.t, s.h.t.near.known(s.c.caller.entry)
-	ask := s.doubt.Swap(false) || t.near.backend.feed == nil && !t.near.trusted(e, local)
-	if ask {
-		fresh, err := t.near.read(ctx, e.handle, nil, false)
-		switch {
-		case errors.Is(err, ErrNotFound):
-			return overEnded
-		case err != nil:
-			s.doubt.Store(true)
-			return s.tolerate(e, local)
-		}
-		e = fresh
-	}
+// warn announces, once, that the session will soon pass a limit. Before that it has the session
+// read, because another replica may have seen later activity.
+func (s *eventStream) warn(w wire.Writer) error {
+	t := s.h.t
+	e := t.near.newest(s.hold.entry.Load())
 	s.c.caller.entry = e
-	if !t.near.tolerated(e, local) {
-		return overUnavailable
+	at, why, soon := t.gate.nextLimit(e)
+	if at == 0 || at == s.warned || at-t.clock.Now() > soon {
+		return nil
 	}
-	_, err := t.gate.judge(ctx, e, t.clock.Now())
-	switch {
-	case errors.Is(err, ErrEnded):
-		return overEnded
-	case err != nil:
-		return s.tolerate(e, local)
+	if s.warning != at {
+		s.warning = at
+		t.holds.ask(s.hold)
 	}
-	return nil
+	if !t.holds.answered(s.hold) {
+		return nil
+	}
+	s.warned = at
+	data, err := json.Marshal(expiringView{fromMicros(at), why})
+	if err != nil {
+		return err
+	}
+	return w.Notice("expiring", data)
 }
 
-// tolerate lets the stream continue while the store is unreachable, for as long as requests may.
-func (s *eventStream) tolerate(e *entry, local int64) error {
-	if !s.h.t.near.tolerated(e, local) {
-		return overUnavailable
-	}
-	return nil
+// expiringView is the announcement of a limit.
+type expiringView struct {
+	At  time.Time `json:"at"`
+	Why EndReason `json:"why"`
 }
 
 // guardRight asks again whether the caller may watch what the stream shows.

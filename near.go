@@ -20,6 +20,8 @@ type near struct {
 	created func(context.Context, *NewSession, CreateResult)
 	// listener hears what the feed brings.
 	listener feedListener
+	// holder hears of ends.
+	holder holder
 
 	backend *backend
 	touches *touches
@@ -29,29 +31,36 @@ type near struct {
 
 	cache     *cache
 	flights   flights
-	freshness freshness   // used only by the goroutine that polls the feed
-	changed   changePlace // likewise
+	freshness freshness // used only by the goroutine that polls the feed
 	standing  standing
 	kick      chan struct{}
+	doubts    doubts
 }
 
 // trustLimits are MaxStaleness and StaleGrace in microseconds.
 type trustLimits struct{ staleness, grace int64 }
 
 func (n *near) init(o *Options, created func(context.Context, *NewSession, CreateResult), listener feedListener,
-	u *touches) {
+	holder holder, u *touches) {
 	n.trust = trustLimits{o.MaxStaleness.Microseconds(), o.StaleGrace.Microseconds()}
-	n.interval, n.created, n.listener = o.FeedInterval, created, listener
+	n.interval, n.created, n.listener, n.holder = o.FeedInterval, created, listener, holder
 	n.backend, n.touches, n.host, n.life, n.clock = u.backend, u, u.host, u.life, u.clock
 	n.cache, n.kick = newCache(o.CacheSize), make(chan struct{}, 1)
 	n.flights.init()
+	n.doubts.init(o.FlushInterval)
 }
 
 // cached returns the session from the cache where the entry may be trusted, or where it
 // is tolerated because the store is known to be away.
 func (n *near) cached(h handle, local int64) *entry {
 	e := n.cache.get(h)
-	if e == nil || n.trusted(e, local) || n.backend.strained() && n.tolerated(e, local) {
+	if e == nil {
+		return nil
+	}
+	if n.trusted(e, local) && (!e.unconfirmed(local) || n.stands(e, local)) {
+		return e
+	}
+	if n.backend.strained() && n.tolerated(e, local) {
 		return e
 	}
 	return nil
@@ -65,10 +74,22 @@ func (n *near) known(e *entry) *entry {
 	return e
 }
 
+// newest returns the cache's entry of a session with all that e knows of it, or e where there is
+// none.
+func (n *near) newest(e *entry) *entry {
+	k := n.cache.get(e.handle)
+	if k == nil {
+		return e
+	}
+	storeclock.Raise(&k.last, e.last.Load())
+	storeclock.Raise(&k.confirmed, e.confirmed.Load())
+	return k
+}
+
 // trusted reports whether a cached entry may be served without a read of the store.
 func (n *near) trusted(e *entry, local int64) bool {
 	if n.backend.feed == nil {
-		return local < e.readAt+n.trust.staleness
+		return local < e.confirmed.Load()+n.trust.staleness
 	}
 	return local < n.standing.until.Load()
 }
@@ -79,8 +100,9 @@ func (n *near) tolerated(e *entry, local int64) bool { return n.trusted(e, local
 // takeOut takes an ended session out of service in this process. It reports whether
 // requests were served from the cache until now.
 func (n *near) takeOut(h handle, s EndedSession) (served bool) {
-	served = n.cache.end(h, &ending{micros(s.LogoutAt), s.EndReason, s.EndedBy})
-	n.listener.sessionEnded(h)
+	end := &ending{micros(s.LogoutAt), s.EndReason, s.EndedBy}
+	served = n.cache.end(h, end)
+	n.holder.sessionEnded(h, end)
 	return served
 }
 

@@ -197,10 +197,7 @@ func (g *gate) miss(r *http.Request, h handle, derived bool, c *carriers, fresh 
 	if err == nil || fresh || errors.Is(err, ErrNotFound) || errors.Is(err, ErrLimit) {
 		return e, err
 	}
-	if known := g.near.cache.get(h); known != nil && g.near.tolerated(known, g.clock.Local()) {
-		return known, nil
-	}
-	return nil, err
+	return g.tolerated(h, err)
 }
 
 // issuedAt is when a credential was issued, at the latest, by the store's time: what its
@@ -222,6 +219,39 @@ func (g *gate) fetch(ctx context.Context, h handle, create *NewSession, fresh bo
 		return g.near.readFresh(ctx, h, create)
 	}
 	return g.near.read(ctx, h, create, true)
+}
+
+// check decides about a session by its handle, as about the session of a request that proves it.
+func (g *gate) check(ctx context.Context, h handle) (*entry, error) {
+	local := g.clock.Local()
+	e := g.near.cached(h, local)
+	if e == nil {
+		var err error
+		if e, err = g.known(ctx, h); err != nil {
+			return nil, err
+		}
+	}
+	return g.judge(ctx, e, g.clock.At(local))
+}
+
+// known reads the session of a handle that is not cached.
+func (g *gate) known(ctx context.Context, h handle) (*entry, error) {
+	if g.backend.away() {
+		return nil, errAway
+	}
+	e, err := g.near.read(ctx, h, nil, true)
+	if err == nil || errors.Is(err, ErrNotFound) {
+		return e, err
+	}
+	return g.tolerated(h, err)
+}
+
+// tolerated returns what the cache has of a session where the store could not say: err.
+func (g *gate) tolerated(h handle, err error) (*entry, error) {
+	if known := g.near.cache.get(h); known != nil && g.near.tolerated(known, g.clock.Local()) {
+		return known, nil
+	}
+	return nil, err
 }
 
 // judge decides whether a session is good at a time of the store's clock. It reads the store before
@@ -254,6 +284,19 @@ func (g *gate) endedBy(e *entry, now int64) EndReason {
 		return ReasonIdle
 	}
 	return ""
+}
+
+// nextLimit returns when a session passes its next limit, by the store's clock, and which one
+// that is; zero for none. soon is how long before that its user is warned: a tenth of the
+// limit, at least a minute and at most ten.
+func (g *gate) nextLimit(e *entry) (at int64, why EndReason, soon int64) {
+	if idle := e.idleLimit(g.idle); idle > 0 {
+		at, why, soon = e.last.Load()+idle, ReasonIdle, idle
+	}
+	if expires := e.expiresAt(); expires != 0 && (at == 0 || expires < at) {
+		at, why, soon = expires, ReasonLifetime, expires-e.loginAt
+	}
+	return at, why, min(max(soon/10, time.Minute.Microseconds()), 10*time.Minute.Microseconds())
 }
 
 // reread reads a cached session again if it was read before this request.

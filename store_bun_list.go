@@ -3,6 +3,7 @@ package sessiontrack
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/postgres"
@@ -45,6 +46,52 @@ func (s *BunStore) Get(ctx context.Context, id SessionID) (Record, error) {
 		return Record{}, bunFailed("get", err)
 	}
 	return row.record(), nil
+}
+
+// readSQL reads many sessions by their handles. It answers with one row at least, which says
+// whether the server is in recovery and whether row level security filters the table.
+const readSQL = "SELECT pg_is_in_recovery() AS standby, " +
+	"row_security_active(to_regclass('?(schema)user_sessions')) AS secured, " + sessionColumns + ", s.secret_hash " +
+	"FROM (SELECT 1) AS one LEFT JOIN ?(schema)user_sessions AS s ON s.session_id = ANY(?::text[])"
+
+// Read implements [Reader]. It refuses a server in recovery, as the feed does.
+func (s *BunStore) Read(ctx context.Context, ids []SessionID) ([]Record, error) {
+	if err := checkRead(ids); err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(ids))
+	for _, id := range ids {
+		if _, ok := parseHandle(id); ok {
+			names = append(names, string(id))
+		}
+	}
+	slices.Sort(names) // neighbours in the index are visited together
+	names = slices.Compact(names)
+	var rows []struct {
+		bunRow
+		Standby bool `bun:"standby"`
+		Secured bool `bun:"secured"`
+	}
+	err := s.readEnds(ctx, func(conn bun.Conn) (standby bool, err error) {
+		rows = nil
+		err = conn.NewRaw(readSQL, pgdialect.Array(names)).Scan(ctx, &rows)
+		return err == nil && rows[0].Standby, err
+	})
+	if err != nil {
+		return nil, bunFailed("read", err)
+	}
+	records := make([]Record, 0, len(rows))
+	for i := range rows {
+		if rows[i].ID != "" {
+			records = append(records, rows[i].record())
+		}
+	}
+	if len(records) < len(names) && rows[0].Secured { // a hidden row is not a missing row
+		if err := s.db.CheckVisible(ctx, bunTables[0]); err != nil {
+			return nil, bunFailed("read", err)
+		}
+	}
+	return records, nil
 }
 
 // List implements [Store].

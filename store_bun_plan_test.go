@@ -65,6 +65,7 @@ func readsOf(s *BunStore, id SessionID, nextPage, nextUsers Cursor) map[string]f
 	}
 	return map[string]func(context.Context) error{
 		"get":                 func(ctx context.Context) error { _, err := s.Get(ctx, id); return err },
+		"read":                func(ctx context.Context) error { _, err := s.Read(ctx, []SessionID{id, newHandle().id()}); return err },
 		"list, first page":    list(Query{IdleTimeout: 24 * time.Hour}),
 		"list, next page":     list(Query{After: nextPage}),
 		"list, lately active": list(Query{Within: 15 * time.Minute}),

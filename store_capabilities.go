@@ -25,6 +25,16 @@ type Pooled interface {
 	MaxConnections() int
 }
 
+// Reader reads many sessions with one call: what a Tracker holds and has not heard of for a
+// minute. Without it a Tracker reads them one by one, at most 500 a second.
+type Reader interface {
+	// Read returns the sessions with these handles, ended or not, in any order. It leaves out
+	// handles that no session has, and malformed ones, and answers a handle that occurs twice once.
+	// Like the feed of ended sessions it never answers from a server that may not know of an
+	// acknowledged end, such as a standby. At most 1,000 handles.
+	Read(ctx context.Context, ids []SessionID) ([]Record, error)
+}
+
 // EndedFeed reports recent ends, whoever ended the sessions. Without it a Tracker caches a session
 // for at most MaxStaleness and then reads it again.
 type EndedFeed interface {

@@ -19,6 +19,8 @@ const (
 	// feedLimit is the most that one poll of a feed returns of each kind. With more ends than that
 	// it is cheaper for a Tracker to empty its cache.
 	feedLimit = 10_000
+	// maxRead is how many sessions one call of a Reader reads.
+	maxRead = 1000
 )
 
 // unavailable wraps the cause of a call that could not be carried out.
@@ -54,6 +56,14 @@ func checkWindows(verb string, windows []time.Duration) error {
 		if w <= 0 {
 			return mistake("%s: window is %v: want more than 0", verb, w)
 		}
+	}
+	return nil
+}
+
+// checkRead returns an error for more handles than one call of a Reader takes.
+func checkRead(ids []SessionID) error {
+	if len(ids) > maxRead {
+		return mistake("read: there are %d handles: want at most %d", len(ids), maxRead)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package sessiontrack
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -159,6 +160,28 @@ func (s *MemoryStore) Get(ctx context.Context, id SessionID) (Record, error) {
 	return Record{}, wrapped("get", ErrNotFound)
 }
 
+// Read implements [Reader].
+func (s *MemoryStore) Read(ctx context.Context, ids []SessionID) ([]Record, error) {
+	if err := checkRead(ids); err != nil {
+		return nil, err
+	}
+	asked := make(map[SessionID]struct{}, len(ids))
+	records := make([]Record, 0, len(ids))
+	for _, id := range ids {
+		if _, again := asked[id]; again {
+			continue
+		}
+		asked[id] = struct{}{}
+		switch r, err := s.Get(ctx, id); {
+		case err == nil:
+			records = append(records, r)
+		case !errors.Is(err, ErrNotFound):
+			return nil, err
+		}
+	}
+	return records, nil
+}
+
 // Create implements [Store].
 func (s *MemoryStore) Create(ctx context.Context, n NewSession) (CreateResult, error) {
 	if err := canceled(ctx, "create"); err != nil {
@@ -170,7 +193,7 @@ func (s *MemoryStore) Create(ctx context.Context, n NewSession) (CreateResult, e
 	key, _ := parseHandle(n.Session.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.known(key) {
+	if _, taken := s.rows[key]; taken || s.ended.remembers(key) {
 		return CreateResult{}, wrapped("create", ErrExists)
 	}
 	if f, ok := s.fences[n.Session.UserID]; ok && f.refuses(n.IssuedAt) {
@@ -189,15 +212,6 @@ func (s *MemoryStore) Create(ctx context.Context, n NewSession) (CreateResult, e
 	ended = append(ended, s.endRows(room.over, now, Ending{Reason: ReasonLimit})...)
 	row := s.insert(key, &n, now)
 	return CreateResult{Session: row.Session, Ended: ended}, nil
-}
-
-// known reports whether a handle is in use by a session, an ended session or a tombstone.
-func (s *MemoryStore) known(key handle) bool {
-	if _, ok := s.rows[key]; ok {
-		return true
-	}
-	_, ok := s.ended.tombs[key]
-	return ok
 }
 
 // memoryRoom is what Create ends before it inserts.

@@ -51,6 +51,12 @@ type endedRows struct {
 	next int
 }
 
+// remembers reports whether a handle was a session's of which only a tombstone is left.
+func (e *endedRows) remembers(key handle) bool {
+	_, ok := e.tombs[key]
+	return ok
+}
+
 // add appends a row that has just ended. Rows of one microsecond are ordered by their serials.
 func (e *endedRows) add(row *memoryRow) {
 	e.refs = append(e.refs, endedRef{row.LogoutAt.UnixMicro(), row.Serial, row.key})

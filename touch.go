@@ -25,9 +25,9 @@ type touches struct {
 	every    int64 // TouchInterval in microseconds
 	interval time.Duration
 	step     time.Duration // PresenceStep
-	// gone drops a session from the near cache: the store did not bring it back, so it has
-	// ended elsewhere.
-	gone func(handle)
+	// told hears which sessions a flush that began at a local time has found alive. The others
+	// have ended elsewhere.
+	told func(alive, gone []handle, local int64)
 
 	backend *backend
 	host    *host
@@ -41,9 +41,9 @@ type touches struct {
 	soon      chan struct{}
 }
 
-func (u *touches) init(o *Options, gone func(handle), b *backend, h *host, life *lifecycle.Runner) {
+func (u *touches) init(o *Options, told func(alive, gone []handle, local int64), b *backend, h *host, life *lifecycle.Runner) {
 	u.every, u.interval, u.step = o.TouchInterval.Microseconds(), o.FlushInterval, o.PresenceStep
-	u.gone, u.backend, u.host, u.life, u.clock = gone, b, h, life, b.clock
+	u.told, u.backend, u.host, u.life, u.clock = told, b, h, life, b.clock
 	u.buffer.init(max(4*o.CacheSize, 100_000))
 	u.flushing, u.soon = make(chan struct{}, 1), make(chan struct{}, 1)
 }
@@ -62,26 +62,44 @@ func (u *touches) touch(ctx context.Context, e *entry, now int64) bool {
 	if !e.queued.CompareAndSwap(queued, now) {
 		return false // another request of this session has just queued it
 	}
-	run := u.life.Begin()
-	if run == nil {
-		u.touchNow(ctx, e, now)
-		return true
-	}
-	defer run.Done() // the last flush waits for it
-	if !u.buffer.add(e.handle, activity{now, e.serial}) {
-		u.host.count(countTouchDropped, 1)
-	}
+	u.record(ctx, e.handle, activity{at: now, serial: e.serial})
 	return true
 }
 
-// touchNow writes one touch at once: what a Tracker does before Start.
-func (u *touches) touchNow(ctx context.Context, e *entry, now int64) {
+// see records a sign of life that is no activity, once per TouchInterval: it moves LastSeen. With
+// online it also moves the presence of the session's user, and the caller sees to the interval.
+func (u *touches) see(ctx context.Context, e *entry, now int64, online bool) {
+	seen := e.seen.Load()
+	if !online && now-max(seen, e.queued.Load()) < u.every {
+		return
+	}
+	if !e.seen.CompareAndSwap(seen, max(seen, now)) && !online {
+		return // another request of this session has just queued it
+	}
+	u.record(ctx, e.handle, activity{seen: now, online: online, serial: e.serial})
+}
+
+// record queues one touch, or writes it before Start.
+func (u *touches) record(ctx context.Context, h handle, a activity) {
+	run := u.life.Begin()
+	if run == nil {
+		u.writeNow(ctx, h, a)
+		return
+	}
+	defer run.Done() // the last flush waits for it
+	if !u.buffer.add(h, a) {
+		u.host.count(countTouchDropped, 1)
+	}
+}
+
+// writeNow writes one touch at once: what a Tracker does before Start.
+func (u *touches) writeNow(ctx context.Context, h handle, a activity) {
 	ctx, cancel := u.backend.short(detached(ctx))
 	defer cancel()
-	_, err := u.backend.touch(ctx, []TouchRecord{{ID: e.handle.id(), At: fromMicros(now), Serial: e.serial}}, u.step)
+	_, err := u.backend.touch(ctx, []TouchRecord{a.touch(h)}, u.step)
 	if err != nil {
 		u.host.count(countTouchDropped, 1)
-		u.host.log.LogAttrs(ctx, warn, "sessiontrack: activity was not recorded", sessionAttr(e.handle), errAttr(err))
+		u.host.log.LogAttrs(ctx, warn, "sessiontrack: activity was not recorded", sessionAttr(h), errAttr(err))
 	}
 }
 
@@ -101,7 +119,7 @@ func (u *touches) flush(ctx context.Context) (int, error) {
 	taken := u.buffer.take()
 	batch := make([]TouchRecord, 0, len(taken))
 	for h, a := range taken {
-		batch = append(batch, TouchRecord{ID: h.id(), At: fromMicros(a.at), Serial: a.serial})
+		batch = append(batch, a.touch(h))
 	}
 	slices.SortFunc(batch, bySerials) // before it is cut into pieces
 	written, err := 0, error(nil)
@@ -130,29 +148,31 @@ func acquire(ctx context.Context, place chan struct{}) bool {
 	}
 }
 
-// write writes one batch. The near cache forgets the sessions that did not come back.
+// write writes one batch, and tells what has become of its sessions.
 func (u *touches) write(ctx context.Context, batch []TouchRecord) error {
-	alive, err := u.backend.touch(ctx, batch, u.step)
+	began := u.clock.Local()
+	returned, err := u.backend.touch(ctx, batch, u.step)
 	if err != nil {
 		u.host.count(countFlushFailed, 1)
 		return err
 	}
-	u.host.count(countTouches, len(alive))
-	if len(alive) == len(batch) {
-		return nil
+	u.host.count(countTouches, len(returned))
+	here := make(map[handle]struct{}, len(returned))
+	for _, id := range returned {
+		if h, ok := parseHandle(id); ok {
+			here[h] = struct{}{}
+		}
 	}
-	here := make(map[SessionID]struct{}, len(alive))
-	for _, id := range alive {
-		here[id] = struct{}{}
-	}
+	alive, gone := make([]handle, 0, len(here)), []handle(nil)
 	for _, touch := range batch {
-		if _, ok := here[touch.ID]; ok {
-			continue
-		}
-		if h, ok := parseHandle(touch.ID); ok {
-			u.gone(h)
+		h, ok := parseHandle(touch.ID)
+		if _, lives := here[h]; ok && lives {
+			alive = append(alive, h)
+		} else if ok {
+			gone = append(gone, h)
 		}
 	}
+	u.told(alive, gone, began)
 	return nil
 }
 
@@ -222,8 +242,24 @@ type touchBuffer struct {
 	limit   int
 }
 
-// activity is the latest use of a session, and the session's Serial.
-type activity struct{ at, serial int64 }
+// activity is the latest use of a session and the latest other sign of life, 0 for none, and the
+// session's Serial.
+type activity struct {
+	at, seen, serial int64
+	online           bool // seen moves the presence of the user
+}
+
+// merge returns both as one. The later times count.
+func (a activity) merge(b activity) activity {
+	return activity{max(a.at, b.at), max(a.seen, b.seen), max(a.serial, b.serial), a.online || b.online}
+}
+
+// touch returns the record that a store gets.
+func (a activity) touch(h handle) TouchRecord {
+	return TouchRecord{
+		ID: h.id(), At: fromMicros(a.at), Seen: fromMicros(a.seen), Online: a.online, Serial: a.serial,
+	}
+}
 
 func (b *touchBuffer) init(limit int) { b.pending, b.limit = make(map[handle]activity), limit }
 
@@ -235,7 +271,7 @@ func (b *touchBuffer) add(h handle, a activity) bool {
 	if !ok && len(b.pending) >= b.limit {
 		return false
 	}
-	b.pending[h] = activity{max(known.at, a.at), a.serial}
+	b.pending[h] = known.merge(a)
 	return true
 }
 
@@ -262,7 +298,7 @@ func (b *touchBuffer) done(unwritten []TouchRecord) {
 	b.writing = nil
 	for _, touch := range unwritten {
 		if h, ok := parseHandle(touch.ID); ok {
-			b.pending[h] = activity{max(b.pending[h].at, micros(touch.At)), touch.Serial}
+			b.pending[h] = b.pending[h].merge(activity{micros(touch.At), micros(touch.Seen), touch.Serial, touch.Online})
 		}
 	}
 }

@@ -24,6 +24,7 @@ type Tracker struct {
 	near      near
 	describer describer
 	gate      gate
+	holds     holds
 	figures   figures
 	events    events
 	janitor   janitor
@@ -49,12 +50,13 @@ func New(store Store, opts *Options) (*Tracker, error) {
 	t.clock.Init()
 	t.host.init(&o, &t.life, &t.clock)
 	t.backend.init(store, o.StoreTimeout, &t.host, &t.clock)
-	t.touches.init(&o, func(h handle) { t.near.cache.drop(h) }, &t.backend, &t.host, &t.life)
-	t.near.init(&o, t.created, &t.events, &t.touches)
+	t.touches.init(&o, t.near.told, &t.backend, &t.host, &t.life)
+	t.near.init(&o, t.created, &t.events, &t.holds, &t.touches)
 	t.describer.init(&o, &t.near)
 	if err := t.gate.init(&o, &t.describer); err != nil {
 		return nil, err
 	}
+	t.holds.init(&o, &t.gate)
 	t.figures.init(&o, zone, &t.touches)
 	t.events.init(&o, &t.near, &t.figures)
 	t.janitor.init(&o, t.end, &t.backend)
@@ -77,7 +79,9 @@ func (t *Tracker) Start(ctx context.Context) error {
 	if err != nil {
 		return wrapped("Start", err)
 	}
-	loops := []func(context.Context){t.touches.run, t.describer.run, t.host.runHooks, t.events.run}
+	loops := []func(context.Context){
+		t.touches.run, t.describer.run, t.host.runHooks, t.events.run, t.holds.run, t.near.runDoubts,
+	}
 	loops = append(loops, every(orphanInterval, t.janitor.settle))
 	if t.backend.feed != nil {
 		loops = append(loops, t.near.runFeed)

@@ -19,6 +19,66 @@ func (t *Tracker) get(ctx context.Context, id SessionID) (Session, error) {
 	return record.Session, err
 }
 
+// Check decides whether a session is good, as for a request that has proved it: by the cache, the
+// feed of ended sessions and the limits, and by the store where the session is not cached. It
+// records no activity. Use it where a credential names the session and no request carries it, such
+// as at the refresh of a token.
+//
+// The handle itself proves nothing: see to it that the caller may speak for the session. The
+// errors are [ErrNotFound], [EndedError] with the reason, [ErrUnavailable] and [ErrStoreFault].
+func (t *Tracker) Check(ctx context.Context, id SessionID) (Session, error) {
+	e, err := t.check(ctx, id)
+	if err != nil {
+		return Session{}, wrapped("Check", err)
+	}
+	return e.session(), nil
+}
+
+func (t *Tracker) check(ctx context.Context, id SessionID) (*entry, error) {
+	h, ok := parseHandle(id)
+	if !ok {
+		return nil, ErrNotFound
+	}
+	return t.gate.check(ctx, h)
+}
+
+// Touch records activity that is no request: a message on a socket, a call of a stream. It moves
+// the idle limit and the windows of who is online, as a request does, and is written with the next
+// flush. It first decides as [Tracker.Check] does, and returns its errors: it revives nothing.
+func (t *Tracker) Touch(ctx context.Context, id SessionID) error {
+	e, err := t.check(ctx, id)
+	if err != nil {
+		return wrapped("Touch", err)
+	}
+	t.touches.touch(ctx, e, t.clock.Now())
+	return nil
+}
+
+// Hold keeps a session in use for as long as something outside of a request needs it: a WebSocket,
+// a stream, a long download. The context that it returns ends with ctx, and when the session ends,
+// on whichever replica, or passes one of its limits: within MaxStaleness. Meanwhile the session's
+// user is online, and LastSeen moves. A held session is no activity: it becomes idle as without a
+// hold. Call [Tracker.Touch] for what a person does.
+//
+// [context.Cause] says why the context has ended: an [*EndedError] with the reason; [ErrNotFound]
+// where the row is no more; an error that wraps [ErrUnavailable] where nothing was known of the
+// session for MaxStaleness + StaleGrace, and where the Tracker does not run. Hold never returns an
+// error: of a session that is not good the context has ended already.
+//
+// Call the CancelFunc when the session is no longer needed. A hold costs no goroutine and no
+// statement of its own, and about 400 bytes. A handle proves nothing: take it from the request
+// that opened the connection.
+func (t *Tracker) Hold(ctx context.Context, id SessionID) (context.Context, context.CancelFunc) {
+	h, ok := parseHandle(id)
+	if !ok {
+		ctx, cancel := context.WithCancelCause(ctx)
+		cancel(ErrNotFound)
+		return ctx, func() {}
+	}
+	ctx, k := t.holds.hold(ctx, h, true)
+	return ctx, func() { t.holds.release(k) }
+}
+
 // List returns a page of sessions from the store itself. q.IdleTimeout is filled
 // with the Tracker's; q.Limit of 0 means 50, more than 100 is refused with
 // [ErrInvalidArgument], as are UserID and UserIDs together.
@@ -113,8 +173,8 @@ func (t *Tracker) Subscribe(ctx context.Context, o SubscribeOptions) (*Subscript
 // EndStreams closes the HTTP streams of events. http.Server.Shutdown waits for them, so register it
 // with (*http.Server).RegisterOnShutdown. Clients reconnect automatically.
 func (t *Tracker) EndStreams() {
-	for _, s := range t.events.hub.streams.of(nil) {
-		s.Subscription.end(overShutDown)
+	for _, s := range t.events.hub.streams.list() {
+		s.end(overShutDown)
 	}
 }
 

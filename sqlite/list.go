@@ -32,6 +32,30 @@ func (s *Store) Get(ctx context.Context, id sessiontrack.SessionID) (sessiontrac
 	return record, nil
 }
 
+// maxRead is how many sessions one call reads.
+const maxRead = 1000
+
+// Read implements [sessiontrack.Reader].
+func (s *Store) Read(ctx context.Context, ids []sessiontrack.SessionID) ([]sessiontrack.Record, error) {
+	if len(ids) > maxRead {
+		return nil, fmt.Errorf("sqlite: read: there are %d handles: want at most %d", len(ids), maxRead)
+	}
+	records := make([]sessiontrack.Record, 0, len(ids))
+	err := each(ctx, s.read, func(rows *sql.Rows) (err error) {
+		var r sessiontrack.Record
+		var hash []byte
+		r.Session, err = scanSession(rows, &hash)
+		copy(r.SecretHash[:], hash)
+		records = append(records, r)
+		return err
+	}, "SELECT "+sessionColumns+", s.secret_hash FROM user_sessions AS s "+
+		"WHERE s.session_id IN (SELECT value FROM json_each(?))", asJSON(handles(ids)))
+	if err != nil {
+		return nil, failed("read", err)
+	}
+	return records, nil
+}
+
 // List implements [sessiontrack.Store].
 func (s *Store) List(ctx context.Context, q sessiontrack.Query) (sessiontrack.Page, error) {
 	if err := q.Check(); err != nil {

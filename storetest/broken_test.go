@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -52,7 +54,7 @@ func TestCapabilitiesAreSkippedWhereTheStoreHasNone(t *testing.T) {
 			skipped++
 		}
 	}
-	assert.Equal(t, len(feedCases)+len(changeCases)+len(onlineCases)+len(statsCases)+len(historyCases)+len(leaseCases)+
+	assert.Equal(t, len(readCases)+len(feedCases)+len(changeCases)+len(onlineCases)+len(statsCases)+len(historyCases)+len(leaseCases)+
 		len(renewCases)+len(presenceCases)+1, skipped, "one filter case counts")
 }
 
@@ -237,6 +239,25 @@ func (s absent) Get(ctx context.Context, id sessiontrack.SessionID) (sessiontrac
 		return r, sessiontrack.ErrNotFound
 	}
 	return r, nil
+}
+
+// forgetting leaves sessions out of an answer that it cannot give.
+type forgetting struct{ *patched }
+
+func (s forgetting) Read(ctx context.Context, ids []sessiontrack.SessionID) ([]sessiontrack.Record, error) {
+	records, err := s.MemoryStore.Read(ctx, ids)
+	if errors.Is(err, sessiontrack.ErrUnavailable) {
+		return nil, nil
+	}
+	return records, err
+}
+
+// readingLive reads only what is live.
+type readingLive struct{ *patched }
+
+func (s readingLive) Read(ctx context.Context, ids []sessiontrack.SessionID) ([]sessiontrack.Record, error) {
+	records, err := s.MemoryStore.Read(ctx, ids)
+	return slices.DeleteFunc(records, func(r sessiontrack.Record) bool { return r.Ended() }), err
 }
 
 // purging deletes derived sessions as early as the others.

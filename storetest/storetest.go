@@ -38,7 +38,7 @@ type testCase struct {
 // cases returns the suite.
 func cases() (all []testCase) {
 	for _, family := range [][]testCase{
-		createCases, limitCases, getCases, touchCases, describeCases, endCases, walkCases,
+		createCases, limitCases, getCases, readCases, touchCases, describeCases, endCases, walkCases,
 		purgeCases, listCases, filterCases, pageCases, feedCases, changeCases, onlineCases, statsCases, historyCases,
 		hostileCases, raceCases, fenceCases, providerCases, leaseCases, renewCases, labelCases, presenceCases, capabilityCases,
 	} {

@@ -40,6 +40,27 @@ func (s *SSE) Event(id, kind string, data []byte) error {
 	return nil
 }
 
+// Notice sends an event without an id.
+func (s *SSE) Notice(kind string, data []byte) error {
+	s.buffer = append(s.buffer, "event: "...)
+	s.buffer = append(s.buffer, kind...)
+	s.buffer = append(s.buffer, "\ndata: "...)
+	s.buffer = append(s.buffer, data...)
+	s.buffer = append(s.buffer, "\n\n"...)
+	return s.Flush()
+}
+
+// Ended sends the event "ended" and closes.
+func (s *SSE) Ended(reason string) {
+	word := []byte("null")
+	if reason != "" {
+		word = strconv.AppendQuote(nil, reason)
+	}
+	if s.Notice("ended", append(append([]byte(`{"reason":`), word...), '}')) == nil {
+		s.Close(Refused, sessionEnded)
+	}
+}
+
 // Beat sends a comment, which clients ignore.
 func (s *SSE) Beat() error {
 	s.buffer = append(s.buffer, ":\n\n"...)

@@ -19,10 +19,19 @@ const (
 	TryLater
 )
 
+// sessionEnded is the word for the end of the client's own session.
+const sessionEnded = "session_ended"
+
 // Writer is a stream's protocol. It is used by one goroutine.
 type Writer interface {
 	// Event writes an event or keeps it for Flush. Data is JSON without line breaks.
 	Event(id, kind string, data []byte) error
+	// Notice sends at once something that is no event: it has no id, and nobody resumes after it.
+	// Data is a JSON object without line breaks.
+	Notice(kind string, data []byte) error
+	// Ended tells the client that its session has ended, and the reason, "" where it is not known.
+	// Nothing is written after it.
+	Ended(reason string)
 	// Flush sends what has been kept.
 	Flush() error
 	// Beat shows that the server is there while nothing happens.

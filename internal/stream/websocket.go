@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"github.com/coder/websocket"
 )
@@ -33,6 +34,24 @@ func (s *WebSocket) Event(_, _ string, data []byte) error {
 	ctx, cancel := context.WithTimeout(s.ctx, Patience)
 	defer cancel()
 	return s.conn.Write(ctx, websocket.MessageText, data)
+}
+
+// Notice sends a frame with the kind as its type, as events have it.
+func (s *WebSocket) Notice(kind string, data []byte) error {
+	frame := append([]byte(`{"type":`), strconv.AppendQuote(nil, kind)...)
+	return s.Event("", kind, append(append(frame, ','), data[1:]...))
+}
+
+// statusSessionEnded is the code of a private use (RFC 6455 §7.4.2), after HTTP's 401.
+const statusSessionEnded websocket.StatusCode = 4401
+
+// Ended sends a close frame with a code of its own, and the reason behind the word.
+func (s *WebSocket) Ended(reason string) {
+	word := sessionEnded
+	if reason != "" {
+		word += " " + reason
+	}
+	_ = s.conn.Close(statusSessionEnded, word)
 }
 
 // Flush does nothing: Event sends at once.
