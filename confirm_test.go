@@ -165,11 +165,57 @@ func TestLateReadingsAreNotWaitedFor(t *testing.T) {
 		require.Equal(t, 401, f.get(token).Code)
 		why, _ := requireOver(t, ctx, time.Minute)
 		require.ErrorIs(t, why, ErrUnavailable, "nothing is known of the held one")
-		require.NoError(t, f.Shutdown(t.Context()))
+		require.Error(t, f.Shutdown(t.Context()), "touches are left")
 	})
 }
 
-// unreadable is a store that reads only one session at a time.
+// unreadable is a store that reads only one session at a time, and takes no touches.
 type unreadable struct{ deafStore }
 
+func (unreadable) Touch(context.Context, []TouchRecord, time.Duration) ([]SessionID, error) {
+	return nil, ErrUnavailable
+}
+
 func (unreadable) Read(context.Context, []SessionID) ([]Record, error) { return nil, ErrUnavailable }
+
+// TestRowsChangedByTheHostAreNoticed is I31 on PostgreSQL: the host's own SQL ends a session with a
+// stamp of long ago, deletes one and truncates the table. No feed tells of any of it.
+func TestRowsChangedByTheHostAreNoticed(t *testing.T) {
+	t.Parallel()
+	store := newBunStore(t)
+	tracker, err := New(store, &Options{
+		TouchInterval: time.Second, FlushInterval: 200 * time.Millisecond, PresenceStep: -1, StoreTimeout: busyMachine,
+		Passive: func(*http.Request) bool { return true },
+	})
+	require.NoError(t, err)
+	f := &fixture{Tracker: tracker}
+	f.handler = tracker.Middleware(f.echo())
+	f.started(t)
+	for name, test := range map[string]struct {
+		statement string
+		cause     error
+		reason    string
+	}{
+		"an old stamp": {`UPDATE user_sessions SET login_at = now() - interval '2 hours', end_reason = 'host',
+			logout_at = now() - interval '1 hour' WHERE session_id = ?`, ErrEnded, `"reason":"host"`},
+		"a deletion":  {`DELETE FROM user_sessions WHERE session_id = ?`, ErrNotFound, "session_invalid"},
+		"all of them": {`TRUNCATE user_sessions -- ?`, ErrNotFound, "session_invalid"},
+	} {
+		session, token := f.login(t, "42")
+		require.Equal(t, 200, f.get(token).Code)
+		held, release := f.Hold(t.Context(), session.ID)
+		_, err := store.db.ExecContext(t.Context(), test.statement, string(session.ID))
+		require.NoError(t, err, name)
+		began := time.Now()
+		require.Eventually(t, func() bool { return f.get(token).Code == 401 }, patience, 50*time.Millisecond, name)
+		assert.Contains(t, f.get(token).Body.String(), test.reason, name)
+		select {
+		case <-held.Done():
+			require.ErrorIs(t, context.Cause(held), test.cause, name)
+		case <-time.After(patience):
+			require.Fail(t, "the held session has not ended", name)
+		}
+		t.Logf("%s: noticed within %v", name, time.Since(began))
+		release()
+	}
+}

@@ -166,7 +166,8 @@ func TestHoldWhileTheStoreIsAway(t *testing.T) {
 		why, after := requireOver(t, ctx, 8*time.Second)
 		require.ErrorIs(t, why, ErrUnavailable)
 		assert.Greater(t, after, 2*time.Second, "MaxStaleness + StaleGrace is 35 s")
-		require.NoError(t, f.Shutdown(context.Background()))
+		f.store.down.Store(false)
+		require.NoError(t, f.Shutdown(t.Context()))
 	})
 }
 
@@ -188,6 +189,70 @@ func TestHoldOverAStoreWithoutFeed(t *testing.T) {
 		requireReason(t, ReasonAdmin, why)
 		assert.LessOrEqual(t, after, 5*time.Second)
 		require.NoError(t, tracker.Shutdown(t.Context()))
+	})
+}
+
+// TestTwoClocks: who holds a session open is online and idle at once. What a person does moves both
+// clocks, what a program does only the time at which the session was seen.
+func TestTwoClocks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, &Options{
+			IdleTimeout: 90 * time.Minute, Passive: func(*http.Request) bool { return true },
+		}).started(t)
+		silent, _ := f.login(t, "silent")
+		chatty, _ := f.login(t, "chatty")
+		polled, poller := f.login(t, "polled")
+		watched, watcher := f.login(t, "watched")
+		hold := func(s Session) context.Context {
+			ctx, release := f.Hold(t.Context(), s.ID)
+			t.Cleanup(release)
+			return ctx
+		}
+		socket, chat := hold(silent), hold(chatty)
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			r := request("GET", "/api/v1/online/events", "Accept", "text/event-stream", headerName, watcher.Reveal())
+			f.UserHandler(nil).ServeHTTP(httptest.NewRecorder(), r.WithContext(t.Context()))
+		}()
+		read := func(s Session) Session {
+			stored, err := f.store.Get(t.Context(), s.ID)
+			require.NoError(t, err)
+			return stored.Session
+		}
+		calls := f.store.touches.Load()
+		for minute := range 60 {
+			for range 12 {
+				time.Sleep(5 * time.Second)
+				require.Equal(t, 200, f.get(poller).Code)
+			}
+			online, _, err := f.CountOnline(t.Context(), 5*time.Minute)
+			require.NoError(t, err)
+			if minute > 5 {
+				require.Equal(t, 2, online, "in minute %d those who hold a socket, and nobody else", minute)
+			}
+		}
+		for _, s := range []Session{silent, chatty, polled, watched} {
+			stored := read(s)
+			assert.Equal(t, s.LoginAt, stored.LastActivity, s.UserID)
+			assert.WithinDuration(t, time.Now(), stored.LastSeen, 35*time.Second, s.UserID)
+		}
+		assert.LessOrEqual(t, f.store.touches.Load()-calls, int64(60*60/2), "a flush at most every two seconds")
+		assert.Zero(t, f.store.reads.Load(), "flushes confirm")
+
+		require.NoError(t, f.Touch(t.Context(), chatty.ID))
+		said := time.Now()
+		why, _ := requireOver(t, socket, 31*time.Minute)
+		requireReason(t, ReasonIdle, why)
+		<-over
+		require.Equal(t, 401, f.get(poller).Code, "a poll keeps nothing alive")
+		require.NoError(t, chat.Err(), "the message has moved the limit")
+		assert.WithinDuration(t, said, read(chatty).LastActivity, time.Millisecond)
+		why, _ = requireOver(t, chat, time.Hour+time.Second)
+		requireReason(t, ReasonIdle, why)
+		assert.WithinDuration(t, said.Add(90*time.Minute), time.Now(), 2*time.Second)
+		require.NoError(t, f.Shutdown(t.Context()))
 	})
 }
 

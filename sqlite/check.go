@@ -19,6 +19,7 @@ var (
 	_ sessiontrack.OnlineReader = (*Store)(nil)
 	_ sessiontrack.Historian    = (*Store)(nil)
 	_ sessiontrack.Leaser       = (*Store)(nil)
+	_ sessiontrack.Reader       = (*Store)(nil)
 	_ sessiontrack.Renewer      = (*Store)(nil)
 )
 

@@ -38,6 +38,7 @@ type wholeStore interface {
 	sessiontrack.OnlineReader
 	sessiontrack.Historian
 	sessiontrack.Counter
+	sessiontrack.Reader
 	sessiontrack.Renewer
 }
 
@@ -45,13 +46,13 @@ type wholeStore interface {
 var faultyMethods = []string{
 	"Create", "Get", "Touch", "Describe", "End", "List", "Purge", "EndedSince", "ChangesSince", "CountOnline",
 	"ListOnline", "CountStats", "Sample", "RollUp", "ReadHistory", "Lease", "Check", "Count",
-	"Renew",
+	"Renew", "Read",
 }
 
 // Faulty returns a store that works as store does until it is told otherwise. It panics if store
 // lacks a capability that the stores of this module have in common: [sessiontrack.ChangeFeed],
-// [sessiontrack.OnlineReader], [sessiontrack.Historian], [sessiontrack.Counter] and
-// [sessiontrack.Renewer].
+// [sessiontrack.OnlineReader], [sessiontrack.Historian], [sessiontrack.Counter], [sessiontrack.Reader]
+// and [sessiontrack.Renewer].
 func Faulty(store sessiontrack.Store) *FaultyStore {
 	inner, ok := store.(wholeStore)
 	if !ok {

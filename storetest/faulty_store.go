@@ -137,6 +137,11 @@ func (f *FaultyStore) Count(ctx context.Context, q sessiontrack.CountQuery) (ses
 	return through(ctx, f, "Count", func() (sessiontrack.Count, error) { return f.inner.Count(ctx, q) })
 }
 
+// Read implements [sessiontrack.Reader].
+func (f *FaultyStore) Read(ctx context.Context, ids []sessiontrack.SessionID) ([]sessiontrack.Record, error) {
+	return through(ctx, f, "Read", func() ([]sessiontrack.Record, error) { return f.inner.Read(ctx, ids) })
+}
+
 // Renew implements [sessiontrack.Renewer].
 func (f *FaultyStore) Renew(ctx context.Context, r sessiontrack.Renewal) (sessiontrack.Session, error) {
 	return through(ctx, f, "Renew", func() (sessiontrack.Session, error) { return f.inner.Renew(ctx, r) })
