@@ -216,12 +216,16 @@ func (n *near) learn(e *entry) {
 	n.holder.sessionRead(e)
 }
 
+// flushSecond is taken off the time of a flush, which says nothing of the secret: a request that
+// is judged now must not take the flush for a reading that began after it; see notGenuine.
+const flushSecond = time.Second
+
 // told learns from a flush that began at a local time which sessions are alive. What the flush
 // did not bring back has ended elsewhere.
 func (n *near) told(alive, gone []handle, local int64) {
 	for _, h := range alive {
 		if e := n.cache.get(h); e != nil {
-			storeclock.Raise(&e.confirmed, local)
+			storeclock.Raise(&e.confirmed, local-flushSecond.Microseconds())
 		}
 	}
 	n.doubts.settle(alive, local)

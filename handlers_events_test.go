@@ -2,6 +2,7 @@ package sessiontrack
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -104,7 +105,8 @@ func (c *sseClient) next() (e sseEvent, err error) {
 			e.kind = value
 		case name == "data":
 			require.NoError(c.t, json.Unmarshal([]byte(value), &e.data))
-			assert.NoError(c.t, description().CheckSchema("Event", []byte(value)))
+			schema := map[string]string{"expiring": "Expiring", "ended": "SessionEnded"}[e.kind]
+			assert.NoError(c.t, description().CheckSchema(cmp.Or(schema, "Event"), []byte(value)))
 		case line == "\n" && e.kind != "":
 			return e, nil
 		}

@@ -83,7 +83,7 @@ func (t *Tracker) newLogin(r *http.Request, token Token, userID string, o LoginO
 	if err := n.Check(); err != nil {
 		return NewSession{}, err
 	}
-	n.Replaces = t.proved(r)
+	n.Replaces = t.door.proved(r)
 	return n, t.host.limit(r.Context(), &n, o)
 }
 
@@ -98,11 +98,11 @@ func (d *door) limitError(ctx context.Context, n *NewSession) error {
 }
 
 // proved returns the handle of the live session that the request proved.
-func (t *Tracker) proved(r *http.Request) SessionID {
-	if known := t.door.knows(r); known != nil {
+func (d *door) proved(r *http.Request) SessionID {
+	if known := d.knows(r); known != nil {
 		return known.entry.handle.id()
 	}
-	res, err := t.gate.resolve(r, false)
+	res, err := d.gate.resolve(r, false)
 	if err != nil {
 		return ""
 	}
@@ -137,7 +137,7 @@ func (t *Tracker) endCurrent(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", http.MethodPost)
 		return errMethod
 	}
-	e, dead, err := t.leaving(r)
+	e, dead, err := t.door.leaving(r)
 	if err == nil && dead && t.opts.Cookie != nil && t.gate.crossOrigin.Check(r) != nil {
 		err = errCrossOrigin // a form of another site comes without the cookie, but could have it cleared
 	}
@@ -153,11 +153,11 @@ func (t *Tracker) endCurrent(w http.ResponseWriter, r *http.Request) error {
 // leaving returns the session that a request proved, or nil, and whether it is no longer good. A
 // session past a time limit may still have to be ended, because another replica may have seen later
 // activity.
-func (t *Tracker) leaving(r *http.Request) (e *entry, dead bool, err error) {
-	if known := t.door.knows(r); known != nil {
+func (d *door) leaving(r *http.Request) (e *entry, dead bool, err error) {
+	if known := d.knows(r); known != nil {
 		return known.entry, false, nil
 	}
-	res, err := t.gate.resolve(r, false)
+	res, err := d.gate.resolve(r, false)
 	switch {
 	case errors.Is(err, ErrNoCredential), errors.Is(err, errForeignHeader):
 		return nil, true, nil

@@ -36,7 +36,7 @@ func (c *carriers) refusalKey(h handle) (key handle) {
 // reveals which handles exist.
 func (g *gate) notGenuine(ctx context.Context, h handle, c *carriers, e *entry, local int64) (*entry, error) {
 	key := c.refusalKey(h)
-	if e.readAt < local && !g.refused.has(key, g.clock.Local()) {
+	if e.confirmed.Load() < local && !g.refused.has(key, g.clock.Local()) {
 		if g.backend.away() {
 			return nil, errAway
 		}

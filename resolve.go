@@ -221,6 +221,15 @@ func (g *gate) fetch(ctx context.Context, h handle, create *NewSession, fresh bo
 	return g.near.read(ctx, h, create, true)
 }
 
+// checkID is check for an id that comes from outside.
+func (g *gate) checkID(ctx context.Context, id SessionID) (*entry, error) {
+	h, ok := parseHandle(id)
+	if !ok {
+		return nil, ErrNotFound
+	}
+	return g.check(ctx, h)
+}
+
 // check decides about a session by its handle, as about the session of a request that proves it.
 func (g *gate) check(ctx context.Context, h handle) (*entry, error) {
 	local := g.clock.Local()

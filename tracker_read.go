@@ -27,26 +27,18 @@ func (t *Tracker) get(ctx context.Context, id SessionID) (Session, error) {
 // The handle itself proves nothing: see to it that the caller may speak for the session. The
 // errors are [ErrNotFound], [EndedError] with the reason, [ErrUnavailable] and [ErrStoreFault].
 func (t *Tracker) Check(ctx context.Context, id SessionID) (Session, error) {
-	e, err := t.check(ctx, id)
+	e, err := t.gate.checkID(ctx, id)
 	if err != nil {
 		return Session{}, wrapped("Check", err)
 	}
 	return e.session(), nil
 }
 
-func (t *Tracker) check(ctx context.Context, id SessionID) (*entry, error) {
-	h, ok := parseHandle(id)
-	if !ok {
-		return nil, ErrNotFound
-	}
-	return t.gate.check(ctx, h)
-}
-
 // Touch records activity that is no request: a message on a socket, a call of a stream. It moves
 // the idle limit and the windows of who is online, as a request does, and is written with the next
 // flush. It first decides as [Tracker.Check] does, and returns its errors: it revives nothing.
 func (t *Tracker) Touch(ctx context.Context, id SessionID) error {
-	e, err := t.check(ctx, id)
+	e, err := t.gate.checkID(ctx, id)
 	if err != nil {
 		return wrapped("Touch", err)
 	}
