@@ -14,21 +14,20 @@ import (
 
 // content is what the template shows.
 type content struct {
-	h        *handler
-	Lang     string
-	Dir      string
-	Home     string
-	Assets   string
-	Version  string
-	Body     template.HTML
-	Note     string // what an action has done
-	Error    string
-	Active   []card
-	Ended    []card
-	Older    string // the cursor of older ended ones
-	Others   bool   // there are live sessions besides the current one
-	Confirm  *confirm
-	Password bool // the password is asked for before an action
+	h       *handler
+	Lang    string
+	Dir     string
+	Home    string
+	Assets  string
+	Version string
+	Body    template.HTML
+	Note    string // what an action has done
+	Error   string
+	Active  []card
+	Ended   []card
+	Older   string // the cursor of older ended ones
+	Others  bool   // there are live sessions besides the current one
+	Confirm *confirm
 }
 
 // T returns a text of the page.
@@ -114,7 +113,7 @@ func (h *handler) page(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, err)
 		return
 	}
-	c := content{Older: older, Note: h.note(query.Get("done")), Others: len(active) > 1, Password: h.o.CheckPassword != nil}
+	c := content{Older: older, Note: h.note(query.Get("done")), Others: len(active) > 1}
 	slices.SortStableFunc(active, func(a, b device) int {
 		if a.Current != b.Current {
 			return map[bool]int{true: -1, false: 1}[a.Current]

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/sessiontrack/sessiontrack"
+	devices "github.com/sessiontrack/sessiontrack/account"
 	"github.com/sessiontrack/sessiontrack/dashboard"
 	"github.com/sessiontrack/sessiontrack/openapi"
 	trackermetrics "github.com/sessiontrack/sessiontrack/prometheus"
@@ -37,6 +38,10 @@ func newApplication(config config, store sessiontrack.Store, log *slog.Logger) (
 	options := &sessiontrack.Options{
 		Observer:        metrics.Observer(),
 		Identifier:      identifier,
+		Cookie:          &sessiontrack.CookieOptions{InsecureHTTP: true, Alone: true}, // for the pages
+		Refuse:          sessiontrack.RedirectPages("/login"),
+		MaxSessions:     config.maxSessions,
+		LimitPolicy:     config.limitPolicy,
 		ClientIP:        sessiontrack.TrustedProxies(config.trusted...),
 		Skip:            sessiontrack.SkipPrefixes("/static/", "/docs"),
 		SessionOptional: sessiontrack.SkipPrefixes("/", "/login", "/healthz", "/metrics", "/dashboard"),
@@ -95,10 +100,19 @@ func (a *application) routes() http.Handler {
 	})
 	mux.Handle("/dashboard", page) // adds the slash
 	mux.Handle("/dashboard/", page)
+	mine := devices.Handler(&devices.Options{Tracker: a.tracker, Home: "/app"})
+	mux.Handle("/account/devices", mine)
+	mux.Handle("/account/devices/", mine)
 	own := http.NewServeMux()
-	own.Handle("/login", methods{http.MethodPost: a.login})
-	own.Handle("/logout", methods{http.MethodPost: a.tracker.Logout})
+	own.Handle("/login", methods{http.MethodGet: a.signInPage, http.MethodPost: a.login})
+	own.Handle("/logout", methods{http.MethodPost: a.logout})
+	own.Handle("/step-up", methods{http.MethodPost: a.stepUp})
+	own.Handle("/impersonate/{userId}", methods{http.MethodPost: a.impersonate})
+	own.Handle("/app", methods{http.MethodGet: a.tracker.Require(http.HandlerFunc(a.app)).ServeHTTP})
 	own.Handle("/api/me", methods{http.MethodGet: a.me})
+	own.Handle("/api/secret", methods{
+		http.MethodGet: a.tracker.RequireFresh(http.HandlerFunc(a.secretOfUser), freshFor).ServeHTTP,
+	})
 	own.Handle("/{$}", methods{http.MethodGet: a.start})
 	own.Handle("/docs", methods{http.MethodGet: a.docs})
 	own.Handle("/docs/openapi.yaml", methods{http.MethodGet: openapi.Handler(nil).ServeHTTP})

@@ -21,6 +21,8 @@ type config struct {
 	store        string // "memory", "sqlite:" and a path, or a DSN
 	activity     string // "", or the URL of a Redis
 	simulate     int
+	maxSessions  int
+	limitPolicy  sessiontrack.LimitPolicy
 	trusted      []netip.Prefix
 	fast         bool
 	secret       []byte
@@ -34,7 +36,7 @@ func (e *usageError) Unwrap() error { return e.error }
 
 func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (config, error) {
 	var c config
-	var proxies string
+	var proxies, policy string
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // an error is told once, by its caller
 	flags.StringVar(&c.addr, "addr", "127.0.0.1:8080", "`address` to listen on")
@@ -59,6 +61,9 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 		"",
 		"`networks` of proxies whose X-Forwarded-For and Forwarded are believed: 10.0.0.0/8,192.0.2.7",
 	)
+	flags.IntVar(&c.maxSessions, "max-sessions", 0, "`number` of sessions that a user may have at once; 0 for any")
+	flags.StringVar(&policy, "limit-policy", "oldest",
+		"what a sign-in above -max-sessions does: oldest and least end the oldest or least active session, deny refuses")
 	flags.BoolVar(&c.fast, "fast", false, "touch, flush, feed, presence, sample and cleanup intervals are a tenth")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -71,10 +76,26 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 	if flags.NArg() > 0 {
 		return c, &usageError{fmt.Errorf("unexpected argument %q", flags.Arg(0))}
 	}
-	if err := c.check(proxies, getenv("JWT_SECRET")); err != nil {
+	if err := errors.Join(c.checkLimit(policy), c.check(proxies, getenv("JWT_SECRET"))); err != nil {
 		return c, &usageError{err}
 	}
 	return c, nil
+}
+
+// limitPolicies are the words of -limit-policy.
+var limitPolicies = map[string]sessiontrack.LimitPolicy{
+	"oldest": sessiontrack.EndOldest, "least": sessiontrack.EndLeastActive, "deny": sessiontrack.DenyNew,
+}
+
+func (c *config) checkLimit(policy string) error {
+	var known bool
+	if c.limitPolicy, known = limitPolicies[policy]; !known {
+		return fmt.Errorf("-limit-policy is %q: want oldest, least or deny", policy)
+	}
+	if c.maxSessions < 0 {
+		return fmt.Errorf("-max-sessions is %d: want 0 (any number) or more", c.maxSessions)
+	}
+	return nil
 }
 
 func (c *config) check(proxies, secret string) (err error) {

@@ -23,7 +23,7 @@ func TestLoginAnswersAsTheOriginal(t *testing.T) {
 		require.Equal(t, http.StatusOK, r.status, "%s", r)
 		assert.Equal(t, "application/json; charset=utf-8", r.header.Get("Content-Type"))
 		assert.Equal(t, "no-store", r.header.Get("Cache-Control"))
-		assert.Empty(t, r.header.Values("Set-Cookie"))
+		assert.Equal(t, "session="+r.field("sessionId").(string), cookieOf(t, r))
 		assert.ElementsMatch(t, []string{"message", "token", "user", "sessionId"}, keys(r.field()))
 		assert.ElementsMatch(t, []string{"type", "token", "expires_at"}, keys(r.field("token")))
 		assert.Equal(t, map[string]any{
@@ -170,7 +170,7 @@ func TestPagesAndStaticFiles(t *testing.T) {
 	for _, path := range []string{"/nothing", "/static/", "/static/none", "/static/%2e%2e/index.html", "/static/avatars/0.svg", "/docs/x"} {
 		requireProblem(t, d.get(path), http.StatusNotFound, "not_found")
 	}
-	for path, allow := range map[string]string{"/login": "POST", "/logout": "POST", "/api/me": "GET, HEAD", "/": "GET, HEAD", "/healthz": "GET, HEAD", "/metrics": "GET, HEAD"} {
+	for path, allow := range map[string]string{"/login": "GET, HEAD, POST", "/app": "GET, HEAD", "/step-up": "POST", "/logout": "POST", "/api/me": "GET, HEAD", "/": "GET, HEAD", "/healthz": "GET, HEAD", "/metrics": "GET, HEAD"} {
 		r := d.do(http.MethodPut, path, "")
 		requireProblem(t, r, http.StatusMethodNotAllowed, "method_not_allowed")
 		assert.Equal(t, allow, r.header.Get("Allow"))

@@ -17,6 +17,7 @@ const (
 	tokenLife = 12 * time.Hour
 	maxBody   = 4096
 	maxField  = 255
+	maxClient = 64
 	bodyTime  = 5 * time.Second
 )
 
@@ -24,6 +25,9 @@ const (
 type credentials struct {
 	Email    *string `json:"email"`
 	Password *string `json:"password"`
+	Remember bool    `json:"remember"`
+	Client   string  `json:"client"`
+	Tenant   string  `json:"tenant"`
 }
 
 // loginAnswer keeps the names of the original, so that its clients can move over.
@@ -52,7 +56,12 @@ func (a *account) json() userJSON {
 	return userJSON{ID: a.id, Email: a.email, FullName: a.fullName, IsActive: true, Roles: a.roles}
 }
 
+// login answers the JSON of a program, and the form of the sign-in page.
 func (a *application) login(w http.ResponseWriter, r *http.Request) {
+	if isForm(r) {
+		a.loginByForm(w, r)
+		return
+	}
 	given, problem := readCredentials(http.MaxBytesReader(w, r.Body, maxBody))
 	if problem != nil {
 		refuse(w, *problem)
@@ -63,7 +72,23 @@ func (a *application) login(w http.ResponseWriter, r *http.Request) {
 		refuse(w, wrongPassword)
 		return
 	}
-	session, secret, err := a.tracker.Login(w, r, user.userID())
+	a.begin(w, r, user, given.options())
+}
+
+// rememberFor is how long a session lasts without use where somebody asked to be remembered.
+const rememberFor = 30 * 24 * time.Hour
+
+func (c credentials) options() sessiontrack.LoginOptions {
+	o := sessiontrack.LoginOptions{Remember: c.Remember, Client: c.Client, Tenant: c.Tenant, Methods: []string{"pwd"}}
+	if c.Remember {
+		o.IdleTimeout = rememberFor
+	}
+	return o
+}
+
+// begin signs a user in and answers with the JWT and the session's token.
+func (a *application) begin(w http.ResponseWriter, r *http.Request, user *account, o sessiontrack.LoginOptions) {
+	session, secret, err := a.tracker.LoginWith(w, r, user.userID(), o)
 	if err != nil {
 		refuse(w, loginProblem(r, err))
 		return
@@ -95,7 +120,9 @@ func readCredentials(body io.Reader) (c credentials, _ *problem) {
 	switch {
 	case errors.As(err, &size):
 		return c, &tooLarge
-	case errors.As(err, &kind) && (kind.Field == "email" || kind.Field == "password"):
+	case errors.As(err, &kind) && kind.Field == "remember":
+		return fail("remember: want true or false.")
+	case errors.As(err, &kind) && kind.Field != "":
 		return fail(kind.Field + ": want a string.")
 	case !errors.Is(err, io.EOF): // also nil, when something follows
 		return fail("The body must be one JSON object with email and password.")
@@ -107,13 +134,22 @@ func readCredentials(body io.Reader) (c credentials, _ *problem) {
 		return fail("email: want at most 255 bytes.")
 	case len(*c.Password) > maxField:
 		return fail("password: want at most 255 bytes.")
+	case len(c.Client) > maxClient:
+		return fail("client: want at most 64 bytes.")
+	case len(c.Tenant) > maxField:
+		return fail("tenant: want at most 255 bytes.")
 	}
 	return c, nil
 }
 
 func loginProblem(r *http.Request, err error) problem {
-	if errors.Is(err, sessiontrack.ErrUnavailable) {
+	switch {
+	case errors.Is(err, sessiontrack.ErrUnavailable):
 		return unavailable
+	case errors.Is(err, sessiontrack.ErrLimit):
+		return tooManySessions
+	case errors.Is(err, sessiontrack.ErrInvalidArgument):
+		return badRequest("client and tenant: want text without control characters.")
 	}
 	slog.ErrorContext(r.Context(), "demo: login failed", slog.Any("error", err))
 	return internal
@@ -128,4 +164,25 @@ func (a *application) sign(user *account, session sessiontrack.Session) (string,
 		"iat": now.Unix(), "exp": expires.Unix(),
 	}).SignedString(a.secret)
 	return signed, expires, err
+}
+
+// readPassword reads the body of POST /step-up.
+func readPassword(body io.Reader) (string, *problem) {
+	var given struct {
+		Password *string `json:"password"`
+	}
+	decoder := json.NewDecoder(body)
+	err := decoder.Decode(&given)
+	if err == nil {
+		_, err = decoder.Token() // nothing may follow
+	}
+	var size *http.MaxBytesError
+	switch {
+	case errors.As(err, &size):
+		return "", &tooLarge
+	case !errors.Is(err, io.EOF) || given.Password == nil || len(*given.Password) > maxField:
+		p := badRequest("The body must be one JSON object with password, a string of at most 255 bytes.")
+		return "", &p
+	}
+	return *given.Password, nil
 }

@@ -141,6 +141,7 @@ func greet(w io.Writer, config config, addr net.Addr) {
 	}
 	fmt.Fprintf(w, "\nLook at   %s/\n", base)
 	fmt.Fprintf(w, "          %s/dashboard/ (as an administrator)\n", base)
+	fmt.Fprintf(w, "          %s/account/devices/ (as anybody)\n", base)
 	fmt.Fprintf(w, "Sign in   admin@example.com (admin), root@example.com (superadmin),\n")
 	fmt.Fprintf(w, "          user1@example.com to user50@example.com; password: %s\n\n", password)
 	fmt.Fprintf(w, "  curl -s %s/login -d '{\"email\":\"admin@example.com\",\"password\":\"%s\"}'\n\n", base, password)

@@ -17,12 +17,15 @@ type problem struct {
 }
 
 var (
-	wrongPassword = newProblem(http.StatusUnauthorized, "login_failed", "The e-mail or the password is wrong.")
-	notFound      = newProblem(http.StatusNotFound, "not_found", "There is no such page.")
-	wrongMethod   = newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "This path does not know the method.")
-	tooLarge      = newProblem(http.StatusRequestEntityTooLarge, "too_large", "The body is larger than 4096 bytes.")
-	crossOrigin   = newProblem(http.StatusForbidden, "cross_origin", "The request comes from another site.")
-	unavailable   = newProblem(
+	wrongPassword   = newProblem(http.StatusUnauthorized, "login_failed", "The e-mail or the password is wrong.")
+	notFound        = newProblem(http.StatusNotFound, "not_found", "There is no such page.")
+	wrongMethod     = newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "This path does not know the method.")
+	tooLarge        = newProblem(http.StatusRequestEntityTooLarge, "too_large", "The body is larger than 4096 bytes.")
+	crossOrigin     = newProblem(http.StatusForbidden, "cross_origin", "The request comes from another site.")
+	tooManySessions = newProblem(
+		http.StatusForbidden, "session_limit", "You have as many sessions as are allowed. End one of them first.",
+	)
+	unavailable = newProblem(
 		http.StatusServiceUnavailable,
 		"store_unavailable",
 		"Sessions cannot be kept at the moment. Try again.",

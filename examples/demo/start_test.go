@@ -46,6 +46,8 @@ func TestWhatCannotWorkIsNamedAtTheStart(t *testing.T) {
 		"no database there":     {"", []string{"-store", "postgres://u:hunter2@127.0.0.1:1/db"}, 1, "-store"},
 		"a negative simulation": {"", []string{"-simulate", "-1"}, 2, "-simulate is -1: want 0 to 10000"},
 		"a huge simulation":     {"", []string{"-simulate", "10001"}, 2, "-simulate"},
+		"a negative limit":      {"", []string{"-max-sessions", "-1"}, 2, "-max-sessions is -1: want 0 (any number) or more"},
+		"an unknown policy":     {"", []string{"-limit-policy", "newest"}, 2, `-limit-policy is "newest": want oldest, least or deny`},
 		"no network":            {"", []string{"-trusted-proxies", "10.0.0.0/8,nonsense"}, 2, `"nonsense" is neither a network nor an address`},
 		"everybody trusted":     {"", []string{"-trusted-proxies", "0.0.0.0/0"}, 1, "0.0.0.0/0"},
 		"an unknown flag":       {"", []string{"-verbose"}, 2, "-verbose (-help lists the flags)"},
