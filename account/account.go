@@ -19,6 +19,7 @@ import (
 	"html/template"
 	"maps"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 
@@ -127,7 +128,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, below := strings.CutPrefix(r.URL.Path, h.o.Prefix)
 	switch {
 	case !below && r.URL.Path+"/" == h.o.Prefix:
-		w.Header().Set("Location", h.o.Prefix)
+		// Relative, as all references are: a proxy may have cut a part of what the browser sees.
+		w.Header().Set("Location", "./"+path.Base(h.o.Prefix)+"/")
 		w.WriteHeader(http.StatusPermanentRedirect)
 		return
 	case !below:

@@ -140,20 +140,20 @@ func TestFormsEndOnesOwnDevicesOnly(t *testing.T) {
 
 	w = a.send("POST", prefix+"end", cookie, id(other))
 	assert.Equal(t, http.StatusSeeOther, w.Code)
-	assert.Equal(t, prefix+"?done=end", w.Header().Get("Location"))
+	assert.Equal(t, "./?done=end", w.Header().Get("Location"))
 	assert.Equal(t, sessiontrack.ReasonUser, reason(other))
-	assert.Equal(t, prefix+"?done=none", a.send("POST", prefix+"end", cookie, id(other)).Header().Get("Location"))
+	assert.Equal(t, "./?done=none", a.send("POST", prefix+"end", cookie, id(other)).Header().Get("Location"))
 	assert.Contains(t, a.send("GET", prefix+"?done=end", cookie, nil).Body.String(), "The device was signed out.")
 	assert.NotContains(t, a.send("GET", prefix+"?done=%3Cb%3E", cookie, nil).Body.String(), "<b>")
 
 	w = a.send("POST", prefix+"report", cookie, id(third))
-	assert.Equal(t, prefix+"?done=report", w.Header().Get("Location"))
+	assert.Equal(t, "./?done=report", w.Header().Get("Location"))
 	assert.Equal(t, sessiontrack.ReasonReported, reason(third))
 	assert.Equal(t, []sessiontrack.SessionID{third.ID}, a.reported)
 
 	more, _ := a.signIn(t, "1", firefox)
 	w = a.send("POST", prefix+"end-others", cookie, nil)
-	assert.Equal(t, prefix+"?done=others", w.Header().Get("Location"))
+	assert.Equal(t, "./?done=others", w.Header().Get("Location"))
 	assert.Equal(t, sessiontrack.ReasonUser, reason(more))
 	assert.Empty(t, reason(foreign))
 
@@ -192,7 +192,7 @@ func TestPasswordIsAskedForFirst(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, got.Ended())
 	fails = nil
-	assert.Equal(t, prefix+"?done=end", a.send("POST", prefix+"end", cookie, form).Header().Get("Location"))
+	assert.Equal(t, "./?done=end", a.send("POST", prefix+"end", cookie, form).Header().Get("Location"))
 }
 
 func TestRefusalsArePages(t *testing.T) {
@@ -260,6 +260,26 @@ func TestPageInTheHostsFrameLayoutAndLanguage(t *testing.T) {
 	w = b.send("GET", prefix, cookie, nil)
 	assert.True(t, strings.HasPrefix(w.Body.String(), "<header>Shop</header>"))
 	assert.Equal(t, 1, strings.Count(w.Body.String(), "data-id"))
+}
+
+// TestBehindAProxyThatCutsAPrefix: every reference of the page is relative.
+func TestBehindAProxyThatCutsAPrefix(t *testing.T) {
+	t.Parallel()
+	tracker := sessiontracktest.New(t, nil)
+	h := account.Handler(&account.Options{Tracker: tracker})
+	ask := func(path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, sessiontracktest.As(t, tracker, httptest.NewRequest("GET", path, nil), "1"))
+		return w
+	}
+	w := ask(prefix)
+	for _, match := range regexp.MustCompile(`(?:href|src|action)="([^"]*)"`).FindAllStringSubmatch(w.Body.String(), -1) {
+		assert.True(t, strings.HasPrefix(match[1], "./"), match[1])
+	}
+	w = ask("/account/devices")
+	assert.Equal(t, http.StatusPermanentRedirect, w.Code)
+	assert.Equal(t, "./devices/", w.Header().Get("Location"))
+	assert.Equal(t, 200, ask("/").Code, "the prefix is stripped already")
 }
 
 func TestAssets(t *testing.T) {

@@ -52,7 +52,7 @@ func (h *handler) act(w http.ResponseWriter, r *http.Request, action string) {
 		w.Header().Add("Set-Cookie", line)
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Location", h.base(r)+"?done="+done)
+	w.Header().Set("Location", "./?done="+done)
 	w.WriteHeader(http.StatusSeeOther)
 }
 

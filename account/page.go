@@ -18,7 +18,6 @@ type content struct {
 	Lang    string
 	Dir     string
 	Home    string
-	Assets  string
 	Version string
 	Body    template.HTML
 	Note    string // what an action has done
@@ -183,7 +182,6 @@ func wantsPage(r *http.Request) bool {
 // write renders a body, in the host's layout or the page's own.
 func (h *handler) write(w http.ResponseWriter, r *http.Request, status int, name string, c content) {
 	c.h, c.Lang, c.Dir, c.Home, c.Version = h, h.o.Language, h.dir, h.o.Home, h.version
-	c.Assets = h.base(r)
 	var body bytes.Buffer
 	if err := templates.ExecuteTemplate(&body, name, c); err != nil {
 		http.Error(w, "the page cannot be shown", http.StatusInternalServerError)
@@ -206,15 +204,6 @@ func (h *handler) write(w http.ResponseWriter, r *http.Request, status int, name
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(page.Bytes())
 	}
-}
-
-// base is the prefix as the browser sees it: it may have lost a part on its way here.
-func (h *handler) base(r *http.Request) string {
-	asked, _, _ := strings.Cut(r.RequestURI, "?")
-	if i := strings.LastIndexByte(asked, '/'); i >= 0 && strings.HasPrefix(asked, "/") && !strings.HasPrefix(asked, "//") {
-		return asked[:i+1]
-	}
-	return h.o.Prefix
 }
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
