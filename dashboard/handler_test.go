@@ -252,6 +252,9 @@ func TestAssetsHaveNoWayToRunText(t *testing.T) {
 		if path == "uplot/uPlot.js" { // its own comment says where it is from
 			text = strings.Replace(text, "/*! https://github.com/leeoniya/uPlot (v1.6.32) */", "", 1)
 		}
+		if path == "js/views.js" { // what somebody saves, because they ask for it
+			text = strings.ReplaceAll(text, "localStorage", "")
+		}
 		assert.Empty(t, forbidden.FindAllString(text, -1), path)
 		if strings.HasSuffix(path, ".css") || strings.HasSuffix(path, ".html") || strings.HasSuffix(path, ".js") {
 			assert.Empty(t, external.FindAllString(text, -1), path)

@@ -21,6 +21,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiontrack/sessiontrack/dashboard"
@@ -313,4 +314,14 @@ func (p *tab) keep(name string, take chromedp.Action[[]byte]) {
 	require.NoError(p.t, err)
 	require.NoError(p.t, os.MkdirAll(outputs(), 0o755))
 	require.NoError(p.t, os.WriteFile(filepath.Join(outputs(), name+".png"), picture, 0o644))
+}
+
+// pause is between two looks at what will be so.
+const pause = 20 * time.Millisecond
+
+// reload loads the page anew, as the browser's button does.
+var reload = chromedp.Reload()
+
+func key(name string) chromedp.Action[chromedp.Void] {
+	return chromedp.KeyEvent(map[string]string{"ArrowDown": kb.ArrowDown, "ArrowUp": kb.ArrowUp, "Enter": kb.Enter, "Escape": kb.Escape}[name])
 }

@@ -70,7 +70,11 @@ func newFakeWith(t *testing.T, sessions int, o dashboard.Options) *fake {
 		"GET /api/v1/online/sessions":                    f.mine,
 		"GET /api/v1/online/history":                     f.history,
 		"GET /api/v1/online/events":                      f.events,
+		"GET /api/v1/online/now":                         f.nowBy,
 		"GET /api/user-sessions/active-users":            f.list,
+		"GET /api/user-sessions/sessions":                f.filtered,
+		"GET /api/user-sessions/sessions/count":          f.counted,
+		"GET /api/user-sessions/sessions/{handle}":       f.one,
 		"GET /api/user-sessions/user/{id}/sessions":      f.ofUser,
 		"POST /api/user-sessions/force-logout/{handle}":  f.end,
 		"POST /api/user-sessions/force-logout-user/{id}": f.endUser,
@@ -153,39 +157,6 @@ func (f *fake) login(w http.ResponseWriter, r *http.Request) {
 	answer(w, map[string]any{"token": map[string]string{"token": fakeToken}, "sessionId": "handle.secret"})
 }
 
-func (f *fake) list(w http.ResponseWriter, r *http.Request) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	query := r.URL.Query()
-	limit, _ := strconv.Atoi(query.Get("limit"))
-	at, _ := strconv.Atoi(query.Get("cursor"))
-	data := []any{}
-	if at == 0 {
-		for i := range min(f.sessions, 500) {
-			if f.wasUsed(i) {
-				data = append(data, f.session(i))
-			}
-		}
-	}
-	for ; at < f.sessions && len(data) < limit; at++ {
-		if f.wasUsed(at) {
-			continue
-		}
-		s := f.session(at)
-		name := s["user"].(map[string]any)["fullName"].(string)
-		device, part := query.Get("device"), query.Get("q")
-		if f.hasEnded(at) || device != "" && device != s["deviceType"] || !strings.Contains(name, part) {
-			continue
-		}
-		data = append(data, s)
-	}
-	body := map[string]any{"success": true, "data": data}
-	if at < f.sessions {
-		body["next"] = strconv.Itoa(at)
-	}
-	answer(w, body)
-}
-
 func (f *fake) ofUser(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -196,25 +167,17 @@ func (f *fake) ofUser(w http.ResponseWriter, r *http.Request) {
 			data = append(data, s)
 		}
 	}
-	if len(data) > 0 && ended {
-		for i, reason := range []string{"logout", "idle", "limit", "admin", "password", "replaced"} {
-			s := f.session(i + 7)
-			s["user"], s["userId"] = data[0].(map[string]any)["user"], data[0].(map[string]any)["userId"]
-			begun := f.now.Add(-time.Duration(i*31+20) * time.Hour)
-			s["sessionId"], s["isActive"], s["endReason"], s["current"] = fmt.Sprintf("e%021d", i), false, reason, false
-			s["loginAt"], s["lastActivity"], s["logoutAt"] = begun, begun.Add(50*time.Minute), begun.Add(51*time.Minute)
-			data = append(data, s)
-		}
+	for i := 0; len(data) > 0 && ended && i < len(endReasons); i++ {
+		s := f.past(i)
+		s["user"], s["userId"] = data[0].(map[string]any)["user"], data[0].(map[string]any)["userId"]
+		data = append(data, s)
 	}
 	answer(w, map[string]any{"success": true, "data": data})
 }
 
 func (f *fake) end(w http.ResponseWriter, r *http.Request) {
-	i, err := strconv.Atoi(strings.TrimLeft(strings.TrimPrefix(r.PathValue("handle"), "h"), "0") + "")
-	if r.PathValue("handle") == "h"+strings.Repeat("0", 21) {
-		i, err = 0, nil
-	}
-	if err != nil || i >= f.sessions {
+	i, known := f.numberOf(r.PathValue("handle"))
+	if !known {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}

@@ -281,7 +281,7 @@ func TestALateListRevivesNothing(t *testing.T) {
 	hold, released := make(chan struct{}), make(chan struct{})
 	var asked atomic.Bool
 	f.refuse(func(r *http.Request) (int, string) {
-		if strings.Contains(r.URL.Path, "/active-users") && asked.CompareAndSwap(false, true) {
+		if strings.HasSuffix(r.URL.Path, "/user-sessions/sessions") && asked.CompareAndSwap(false, true) {
 			close(hold)
 			<-released
 		}
@@ -290,9 +290,9 @@ func TestALateListRevivesNothing(t *testing.T) {
 	<-hold
 	f.publish("logout", map[string]any{"session": f.over(0, "admin")})
 	p.says(".is-over", "Ended by an administrator")
-	before := f.count("/active-users")
+	before := f.count("/user-sessions/sessions?")
 	close(released)
-	require.Eventually(t, func() bool { return f.count("/active-users") > before+2 }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return f.count("/user-sessions/sessions?") > before+2 }, patience, 20*time.Millisecond)
 	p.says(".is-over", "Ended by an administrator")
 	p.clean()
 }
@@ -319,7 +319,7 @@ func TestWhatCannotBeAskedIsNotLive(t *testing.T) {
 	t.Parallel()
 	f, p := visit(t, 60, "#/sessions", scheme("light"), hurried)
 	p.until(rows + " > 10")
-	f.refuse(refusing("/active-users", http.StatusBadGateway, ""))
+	f.refuse(refusing("/user-sessions/sessions", http.StatusBadGateway, ""))
 	p.says("#connection-text", "Out of date")
 	p.says("#banner", "could not")
 	p.settled() // while other questions are answered
@@ -328,12 +328,12 @@ func TestWhatCannotBeAskedIsNotLive(t *testing.T) {
 	p.says("#connection-text", "Live")
 	p.until("document.querySelector('#banner').hidden")
 
-	f.refuse(refusing("/active-users", http.StatusBadGateway, ""))
+	f.refuse(refusing("/user-sessions/sessions", http.StatusBadGateway, ""))
 	p.says("#connection-text", "Out of date")
 	p.hash("#/")
 	p.says("#connection-text", "Live")
 
-	f.refuse(refusing("/active-users", http.StatusOK, notOurs))
+	f.refuse(refusing("/user-sessions/sessions", http.StatusOK, notOurs))
 	p.hash("#/sessions")
 	p.says(".table-note.is-error", "could not")
 	assert.NotContains(t, eval[string](p, "document.body.innerText"), "undefined")

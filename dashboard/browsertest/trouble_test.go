@@ -137,7 +137,7 @@ func TestAHiddenPageRests(t *testing.T) {
 
 	p.hash("#/sessions")
 	p.until(rows + " > 10")
-	rests("/active-users")
+	rests("/user-sessions/sessions?")
 	require.Eventually(t, func() bool { return f.watchers() == 0 }, patience, 20*time.Millisecond, "nor does it keep its stream")
 	eval[bool](p, "hide('visible')")
 	p.says("#connection-text", "Live")

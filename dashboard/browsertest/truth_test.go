@@ -95,7 +95,7 @@ func TestRowsFurtherDownStayFresh(t *testing.T) {
 			p.until(rows + " > 10")
 			for n := 50; n < 200; n += 50 {
 				eval[bool](p, "(scrollTo(0, document.documentElement.scrollHeight), true)")
-				p.until(fmt.Sprintf("parseInt(document.querySelector('.list-count').textContent) > %d", n*4/5))
+				p.until(fmt.Sprintf("%s > %d", loaded, n*4/5))
 			}
 			eval[bool](p, "(scrollTo(0, 120 * 48), true)")
 			f.used.Store(125, true)

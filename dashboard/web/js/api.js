@@ -22,8 +22,6 @@ export class Problem extends Error {
 
 const none = { token: null, sessionId: null };
 
-const mostOfOne = 100;
-
 // What tells that a person is at the page.
 const touches = ["pointerdown", "keydown", "wheel", "touchmove"];
 
@@ -168,11 +166,34 @@ export class API extends EventTarget {
   history(query, options) { return this.#online(`history?${new URLSearchParams(query)}`, options); }
 
   /**
+   * people are the active sessions in the order of their people's latest activity.
    * @param {Record<string, any>} query
    * @param {Asking} [options]
    * @returns {Promise<Answer<Session>>}
    */
-  sessions(query, options) { return this.#admin(`active-users?${new URLSearchParams(query)}`, options); }
+  people(query, options) { return this.#admin(`active-users?${new URLSearchParams(query)}`, options); }
+
+  /**
+   * sessions are those that a filter selects.
+   * @param {Record<string, any>} query
+   * @param {Asking} [options]
+   * @returns {Promise<Answer<Session>>}
+   */
+  sessions(query, options) { return this.#admin(`sessions?${new URLSearchParams(query)}`, options); }
+
+  /**
+   * count is how many a filter selects: {count, exact, users, preview}.
+   * @param {Record<string, any>} query
+   * @param {Asking} [options]
+   */
+  async count(query, options) { return (await this.#admin(`sessions/count?${new URLSearchParams(query)}`, options)).data; }
+
+  /**
+   * now is who is online by a fact: [{name, users}]; nobody where the server does not tell.
+   * @param {string} by
+   * @param {Asking} [options]
+   */
+  async now(by, options) { return (await this.#online(`now?by=${by}`, options).catch(() => ({}))).online ?? []; }
 
   /**
    * sessionsOf are one person's.
@@ -187,14 +208,18 @@ export class API extends EventTarget {
     return answer;
   }
 
-  /** session is what has become of one session, or null where it is not kept any more. */
-  async session({ userId, sessionId }, options) {
-    for (const ended of ["false", "true"]) {
-      const { data } = await this.sessionsOf(userId, { limit: mostOfOne, ended }, options);
-      const found = data.find((row) => row.sessionId === sessionId);
-      if (found) return found;
+  /**
+   * session is what has become of one session, or null where it is not kept any more.
+   * @param {{sessionId: string}} session
+   * @param {Asking} [options]
+   */
+  async session({ sessionId }, options) {
+    try {
+      return (await this.#admin(`sessions/${encodeURIComponent(sessionId)}`, options)).data;
+    } catch (problem) {
+      if (problem.status === 404) return null;
+      throw problem;
     }
-    return null;
   }
 
   /**

@@ -105,6 +105,9 @@ export function status(word) {
   return h("span", { class: `dot is-${word}`, role: "img", "aria-label": name, title: name });
 }
 
+/** activity is a moment of activity, and what it says of somebody now. */
+export const activity = (time) => h("span", { class: "activity" }, status(statusAt(time)), moment(time));
+
 /** presence is the word for how active somebody is: online or away. */
 export const presence = (word) => (word === "very_active" || word === "online" ? t("status.online") : t("status.away"));
 

@@ -147,7 +147,7 @@ export async function endSession(api, session) {
     title: t("confirm.session.title", { name }), text: t("confirm.session.text"), action: t("action.end"),
     ...about(session), session: session.sessionId,
     look: async (signal) => {
-      const row = await api.session(session, { signal });
+      const [row] = await Promise.all([api.session(session, { signal }), api.sessionsOf(session.userId, { limit: 1 }, { signal })]);
       if (row?.logoutAt) endedMeanwhile(row);
       return row && !row.logoutAt ? about(row) : null;
     },

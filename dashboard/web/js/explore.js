@@ -1,55 +1,60 @@
 // The two long tables: people who are online, and sessions.
 
-import { h, icon, seen } from "./dom.js";
-import { address, device, ending, moment, person, status, statusAt, where } from "./cells.js";
+import { h, seen } from "./dom.js";
+import { byPerson, peopleColumns, sessionColumns } from "./columns.js";
 import { endSession, endUser, explain } from "./confirm.js";
+import { asked, Facets, names } from "./facets.js";
 import { over, Pages } from "./list.js";
+import { hrefOf, rewrite } from "./route.js";
 import { Table } from "./table.js";
-import { count, deviceName, known, minutes, number, personName, t } from "./text.js";
-import { minutesOf, within } from "./windows.js";
+import { count, number, t } from "./text.js";
+import { savedViews } from "./views.js";
 
-const typingPause = 250;
 const freshness = 10000;
-const deviceTypes = ["desktop", "mobile", "tablet", "bot", "tv", "console", "wearable", "other", "unknown"];
-const windows = ["very_active", "online", "recently_active"];
-const lastMinutes = (name) => t("filter.within.last", { time: minutes(minutesOf(name)) });
+const states = ["", "ended", "any"];
 
-// What each list begins with. within names one of the host's windows.
-const startingFilters = { people: { q: "", device: "", within: "online" }, sessions: { q: "", device: "", within: "" } };
+/** open makes the view of a place. */
+export const open = (page, place) => new Explorer(page, place);
 
-/** open makes the view of a place. Its filters are kept in page.filters. */
-export function open(page, { name }) {
-  if (!page.filters.has(name)) page.filters.set(name, { ...startingFilters[name] });
-  return new Explorer(page.api, name, page.filters.get(name));
-}
-
-/** Explorer shows one of the two: kind is "people" or "sessions". */
+/** Explorer shows one of the two: a place's name is "people" or "sessions". */
 class Explorer {
+  #page;
   #api;
   #kind;
   #pages = null;
   #table;
   #filters;
+  #state = ""; // of which sessions: signed in, "ended", "any"
+  #sort = "";
+  #facets;
+  #total = null; // what the server counts, where it does
+  #counting = null;
+  #tabs = states.map((state) => h("a", { text: t(`state.${state || "active"}`) }));
   #count = h("p", { class: "list-count", role: "status" });
   #more = h("button", { type: "button", class: "button is-small is-new-rows", hidden: true, on: { click: () => this.#showNew() } });
   #held = 0;
   #timer = 0;
-  #pause = 0;
   #fresh = new Set();
 
-  /** filters holds what was asked for last, and is kept up to date. */
-  constructor(api, kind, filters) {
-    this.#api = api;
-    this.#kind = kind;
-    this.#filters = filters;
+  constructor(page, place) {
+    this.#page = page;
+    this.#api = page.api;
+    this.#kind = place.name;
+    this.#read(place.query);
+    this.#facets = new Facets(this.#kind, this.#filters, (by) => this.#api.now(by));
+    this.#facets.show(this.#filters, this.#state);
+    this.#facets.addEventListener("change", ({ detail }) => this.#filter(detail));
+    const people = this.#kind === "people";
     this.#table = new Table({
-      label: t(`nav.${kind}`), action: t(kind === "people" ? "action.endAll" : "action.end"), columns: kind === "people" ? this.#peopleColumns() : this.#sessionColumns(),
-      key: kind === "people" ? (row) => String(row.id) : (row) => row.sessionId,
+      label: t(`nav.${this.#kind}`), action: t(people ? "action.endAll" : "action.end"),
+      columns: people ? peopleColumns({ endAll: (row) => this.#endAll(row) }) : sessionColumns({ end: (row) => this.#end(row), sort: this.#sorts() }),
+      key: people ? (row) => String(row.id) : (row) => row.sessionId,
       rowClass: (row) => [row.logoutAt ? "is-over" : "", this.#fresh.has(row.sessionId) ? "is-new" : ""].join(" ").trim(),
       onMore: () => this.#pages?.load(),
     });
     this.element = h("section", { class: "panel list", "aria-labelledby": "list-title" },
-      h("header", { class: "panel-head" }, h("h1", { id: "list-title", tabindex: -1, text: t(`nav.${kind}`) }), this.#count, this.#more), this.#controls(), this.#table.element);
+      h("header", { class: "panel-head" }, h("h1", { id: "list-title", tabindex: -1, text: t(`nav.${this.#kind}`) }), this.#count, this.#more,
+        people ? null : h("nav", { class: "tabs", "aria-label": t("state.label") }, ...this.#tabs), savedViews()), this.#facets.element, this.#table.element);
   }
 
   start() {
@@ -59,48 +64,96 @@ class Explorer {
 
   stop() {
     clearInterval(this.#timer);
-    clearTimeout(this.#pause);
+    this.#facets.stop();
+    this.#counting?.abort();
     this.#pages?.stop();
     this.#table.destroy();
   }
 
-  #controls() {
-    const search = h("input", { type: "search", id: "search", placeholder: t("filter.search.hint"), autocomplete: "off", spellcheck: "false", maxlength: 200, enterkeyhint: "search" });
-    search.value = this.#filters.q;
-    search.addEventListener("input", () => {
-      clearTimeout(this.#pause);
-      this.#pause = setTimeout(() => this.#filter("q", search.value.trim()), typingPause);
-    });
-    const options = (values, any, label) => [h("option", { value: "", text: any }), ...values.map((value) => h("option", { value, text: label(value) }))];
-    const select = (name, label, children) => {
-      const node = h("select", { id: `filter-${name}`, on: { change: () => this.#filter(name, node.value) } }, ...children);
-      node.value = this.#filters[name];
-      return h("label", { class: "field" }, h("span", { class: "visually-hidden", text: label }), node);
-    };
-    return h("form", { class: "filters", role: "search", "aria-label": t("filter.label"), on: { submit: (event) => event.preventDefault() } },
-      h("label", { class: "field is-search" }, h("span", { class: "visually-hidden", text: t("filter.search") }), icon("search"), search),
-      select("device", t("filter.device"), options(deviceTypes, t("filter.device.any"), (type) => known("device", type))),
-      select("within", t("filter.within"), this.#kind === "people"
-        ? windows.map((value) => h("option", { value, text: lastMinutes(value) }))
-        : options(windows, t("filter.within.any"), lastMinutes)));
+  /** take goes to another place of this view, as the address says. */
+  take({ query }) {
+    this.#read(query);
+    this.#facets.show(this.#filters, this.#state);
+    this.#ask();
   }
 
-  #filter(name, value) {
-    if (this.#filters[name] === value) return;
-    this.#filters[name] = value;
+  // Who is online is a window, which the list of people begins with.
+  #read(query) {
+    this.#filters = Object.fromEntries(names.filter((name) => query.get(name)).map((name) => [name, query.get(name)]));
+    if (this.#kind === "people") this.#filters.within ??= "online";
+    this.#state = states.includes(query.get("state")) ? query.get("state") : "";
+    if (query.get("reason")) this.#state = "ended";
+    this.#sort = query.get("sort") === "login" ? "login" : "";
+  }
+
+  #href(state, sort = this.#sort) {
+    const filters = { ...this.#filters };
+    if (filters.within === "online") filters.within = "";
+    if (state !== "ended") filters.reason = "";
+    if (state !== "") filters.idle_for = "";
+    return hrefOf(this.#kind, { ...filters, state: filters.reason ? "" : state, sort: state === "" ? sort : "" });
+  }
+
+  #filter({ values, step }) {
+    this.#filters = values;
+    rewrite(this.#href(this.#state), step);
     this.#ask();
+  }
+
+  // Sessions that have ended have one order alone.
+  #sorts() {
+    const sort = (name) => ({ active: () => (this.#state === "" ? this.#sort || "activity" : "login") === name, run: () => {
+      if (this.#state !== "") return;
+      this.#sort = name === "activity" ? "" : name;
+      rewrite(this.#href(this.#state), true);
+      this.#ask();
+    } });
+    return { login: sort("login"), activity: sort("activity") };
+  }
+
+  #question() {
+    if (this.#kind === "people") return asked(this.#filters);
+    const reasons = this.#state === "ended" && this.#filters.reason;
+    const state = reasons ? {} : { state: this.#state };
+    return Object.fromEntries(Object.entries({ ...asked(this.#filters), ...state }).filter(([, value]) => value));
   }
 
   #ask() {
     this.#pages?.stop();
     this.#hold(0);
-    const { within: window } = this.#filters;
-    const asked = Object.fromEntries(Object.entries({ ...this.#filters, within: window && within(window) }).filter(([, value]) => value !== ""));
-    this.#pages = new Pages((query, options) => this.#api.sessions({ ...query, ...asked }, options), (row) => row.sessionId,
+    this.#page.places.set(this.#kind, this.#href(this.#state));
+    this.#showTabs();
+    const question = this.#question();
+    const order = this.#kind === "sessions" && this.#state === "" ? { sort: this.#sort || "activity" } : {};
+    const list = (query, options) => (this.#kind === "people" ? this.#api.people(query, options) : this.#api.sessions(query, options));
+    this.#pages = new Pages((query, options) => list({ ...query, ...question, ...order }, options), (row) => row.sessionId,
       (row, options) => this.#api.session(row, options));
     this.#pages.addEventListener("change", () => this.#show());
+    this.#total = null;
+    this.#table.heads();
     this.#show();
     this.#pages.load();
+    this.#countAll(question);
+  }
+
+  // How many there are, the list cannot tell before its end.
+  async #countAll(question, timed = false) {
+    if (this.#kind !== "sessions") return;
+    this.#counting?.abort();
+    const counting = new AbortController();
+    this.#counting = counting;
+    const total = await this.#api.count(question, { signal: counting.signal, timed }).catch(() => null);
+    if (counting.signal.aborted || !total) return;
+    this.#total = total;
+    this.#show();
+  }
+
+  #showTabs() {
+    states.forEach((state, i) => {
+      this.#tabs[i].href = this.#href(state);
+      if (state === this.#state) this.#tabs[i].setAttribute("aria-current", "page");
+      else this.#tabs[i].removeAttribute("aria-current");
+    });
   }
 
   #rows(sessions) { return this.#kind === "people" ? byPerson(sessions) : sessions; }
@@ -112,8 +165,15 @@ class Explorer {
     const rows = this.#rows(pages.rows);
     this.#table.set(rows, pages.more);
     const text = rows.length === 0 ? "" : count(`list.${this.#kind}`, rows.length);
-    this.#count.textContent = pages.more && rows.length ? t("list.loaded", { rows: text }) : text;
+    this.#count.textContent = pages.more && rows.length ? this.#totalText() ?? t("list.loaded", { rows: text }) : text;
     this.#say(rows.length);
+  }
+
+  #totalText() {
+    if (!this.#total) return null;
+    const { count: n, exact, users } = this.#total;
+    const text = count("list.sessions", n);
+    return exact === false ? t("list.about", { rows: text }) : t("list.total", { rows: text, people: count("list.people", users) });
   }
 
   #say(rows) {
@@ -130,9 +190,10 @@ class Explorer {
   }
 
   #nothing() {
-    const { q, device, within } = this.#filters;
-    if (q !== "") return { title: t("list.noMatch"), text: t("list.noMatch.text") };
-    if (device !== "" || (within !== "" && this.#kind === "sessions")) return { title: t("list.noMatch"), text: t("list.noMatch.filters") };
+    const { q, within, ...others } = this.#filters;
+    if (q) return { title: t("list.noMatch"), text: t("list.noMatch.text") };
+    if (Object.values(others).some(Boolean)) return { title: t("list.noMatch"), text: t("list.noMatch.filters") };
+    if (this.#state !== "") return { title: t("list.sessions.none"), text: t("list.ended.none") };
     return { title: t(`list.${this.#kind}.none`), text: t("list.none.text") };
   }
 
@@ -140,6 +201,7 @@ class Explorer {
     if (this.#table.atTop) this.#hold(0);
     const shown = this.#table.visible;
     this.#pages.renew(this.#table.atTop, this.#kind === "people" ? shown.flatMap((row) => row.sessions) : shown, this.#enough);
+    if (seen() && this.#pages.more) this.#countAll(this.#question(), true);
   }
 
   /** seen is called when somebody looks at the page again. */
@@ -177,71 +239,19 @@ class Explorer {
     return this.#pages.rows.find((row) => row.user && String(row.userId) === String(userId))?.user ?? user;
   }
 
-  // What the search finds only the server knows.
+  // What else than the device a new session is like, only the server knows.
   #matches(session) {
-    return this.#pages.state !== "failed" && this.#filters.q === "" && (this.#filters.device === "" || this.#filters.device === session.deviceType);
+    const { device, within, seen_within, ...others } = this.#filters;
+    return this.#pages.state !== "failed" && this.#state !== "ended" && !Object.values(others).some(Boolean) && (!device || device === session.deviceType);
   }
 
-  #sessionColumns() {
-    return [
-      { name: "person", label: t("column.person"), cell: (row) => person(row.user, row.userId), same: (a, b) => a.userId === b.userId && a.user?.fullName === b.user?.fullName },
-      { name: "device", label: t("column.device"), cell: (row) => device(row), same: (a, b) => deviceName(a) === deviceName(b) && a.deviceType === b.deviceType },
-      { name: "place", label: t("column.place"), cell: where },
-      { name: "address", label: t("column.address"), cell: address },
-      { name: "since", label: t("column.since"), cell: (row) => moment(row.loginAt), same: (a, b) => a.loginAt === b.loginAt },
-      { name: "last", label: t("column.last"), cell: (row) => (row.logoutAt ? ending(row) : activity(row.lastActivity)) },
-      { name: "action", label: t("column.action"), quiet: true, same: (a, b) => Boolean(a.logoutAt) === Boolean(b.logoutAt) && a.current === b.current, cell: (row) => this.#endButton(row) },
-    ];
+  async #end(row) {
+    const ended = await endSession(this.#api, row);
+    if (ended) this.#pages.change(row.sessionId, { ...ended, isActive: false, user: row.user });
   }
 
-  #endButton(row) {
-    if (row.logoutAt) return null;
-    const label = t("action.end.label", { name: personName(row.user, row.userId), device: deviceName(row) });
-    return h("button", { type: "button", class: "button is-row", "aria-label": label, text: t("action.end"), on: { click: async () => {
-      const ended = await endSession(this.#api, row);
-      if (ended) this.#pages.change(row.sessionId, { ...ended, isActive: false, user: row.user });
-    } } });
+  async #endAll(row) {
+    const ended = await endUser(this.#api, row);
+    if (ended !== null) this.#pages.refresh(this.#table.atTop, { enough: this.#enough });
   }
-
-  #peopleColumns() {
-    return [
-      { name: "person", label: t("column.person"), cell: (row) => person(row.user, row.id), same: (a, b) => a.user?.fullName === b.user?.fullName },
-      { name: "device", label: t("column.device"), cell: (row) => device(row.latest, row.sessions.length - 1) },
-      { name: "place", label: t("column.place"), cell: (row) => where(row.latest) },
-      { name: "address", label: t("column.address"), cell: (row) => address(row.latest) },
-      { name: "since", label: t("column.since"), cell: (row) => moment(row.since), same: (a, b) => a.since === b.since },
-      { name: "last", label: t("column.last"), cell: (row) => activity(row.latest.lastActivity) },
-      { name: "action", label: t("column.action"), quiet: true, same: () => true, cell: (row) => this.#endAllButton(row) },
-    ];
-  }
-
-  #endAllButton(row) {
-    const name = personName(row.user, row.id);
-    return h("button", { type: "button", class: "button is-row", "aria-label": t("action.endAll.label", { name }), text: t("action.endAll"), on: { click: async () => {
-      const ended = await endUser(this.#api, row);
-      if (ended !== null) this.#pages.refresh(this.#table.atTop, { enough: this.#enough });
-    } } });
-  }
-}
-
-function activity(time) {
-  return h("span", { class: "activity" }, status(statusAt(time)), moment(time));
-}
-
-// The server sorts sessions by their person's latest activity, so a person's
-// sessions stand together and the first to come is where the person belongs.
-function byPerson(sessions) {
-  const people = new Map();
-  for (const session of sessions) {
-    if (session.logoutAt) continue;
-    const id = String(session.userId);
-    const known = people.get(id);
-    if (!known) people.set(id, { id, user: session.user, sessions: [session], latest: session, since: session.loginAt });
-    else {
-      known.sessions.push(session);
-      if (session.lastActivity > known.latest.lastActivity) known.latest = session;
-      if (session.loginAt < known.since) known.since = session.loginAt;
-    }
-  }
-  return [...people.values()];
 }

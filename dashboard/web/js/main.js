@@ -8,7 +8,7 @@ import { Connection } from "./connection.js";
 import { byId, seen } from "./dom.js";
 import { Feed } from "./feed.js";
 import { failedGate, forbiddenGate, signInGate, whySignedOut } from "./gate.js";
-import { placeOf } from "./route.js";
+import { hrefOf, placeOf, rewrite } from "./route.js";
 import { Stream } from "./stream.js";
 import { direction, setLanguage, t } from "./text.js";
 import { Tiles } from "./tiles.js";
@@ -43,7 +43,7 @@ class Page {
   #zone = "";
   stats = null;
   weeks = null;
-  filters = new Map(); // of each list, as they were left
+  places = new Map(); // where each view was left, as an address
   from = "";
   #devices = 0;
 
@@ -95,7 +95,7 @@ class Page {
     const entry = ++this.#entries;
     this.api.renew();
     try {
-      const [stats, mine] = await Promise.all([this.api.stats(), this.api.mine(), this.api.sessions({ limit: 1 })]);
+      const [stats, mine] = await Promise.all([this.api.stats(), this.api.mine(), this.api.people({ limit: 1 })]);
       if (entry !== this.#entries) return null;
       this.stats = stats;
       learnWindows(stats.windows);
@@ -127,7 +127,7 @@ class Page {
     const entry = this.#entries;
     const history = await this.api.history(query, { timed }).catch((problem) => {
       // Nothing else on the overview asks what only administrators may see.
-      if (problem.status === 403) this.api.sessions({ limit: 1 }, { timed }).catch(() => {});
+      if (problem.status === 403) this.api.people({ limit: 1 }, { timed }).catch(() => {});
       return null;
     });
     if (!history || !this.#open || entry !== this.#entries) return;
@@ -138,6 +138,7 @@ class Page {
   }
 
   #gate(content, asking = false) {
+    if (this.#open) rewrite(location.hash.split("?")[0] || "#/", false); // filters can name people
     this.#asking = asking;
     this.#entries++; // one that is on its way opens nothing
     this.#open = false;
@@ -154,7 +155,7 @@ class Page {
 
   // Whoever comes next sees nothing of what was shown to this one.
   #forget() {
-    this.filters = new Map();
+    this.places.clear();
     this.feed = new Feed();
     this.stats = this.weeks = null;
     learnViewer(null);
@@ -201,6 +202,7 @@ class Page {
     const turn = ++this.#turn;
     const place = placeOf(location.hash);
     if (!Object.hasOwn(views, place.name) || (place.name === "person" && place.argument === "")) place.name = "overview";
+    if (this.#view?.take && place.name === this.from) return this.#view.take(place);
     const view = await views[place.name]().catch(() => null);
     if (turn !== this.#turn || !this.#open) return;
     if (!view) return this.#gate(failedGate(new Problem(0), () => location.reload()));
@@ -215,6 +217,8 @@ class Page {
     byId("view").replaceChildren(this.#view.element);
     this.#view.start();
     for (const link of byId("nav").querySelectorAll("a")) {
+      const left = link.dataset.nav === place.name ? "" : this.places.get(link.dataset.nav); // one's own link begins anew
+      link.href = left || hrefOf(link.dataset.nav);
       if (link.dataset.nav === place.name) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
@@ -229,7 +233,7 @@ class Page {
     if (this.#devices || !feed.lacks) return;
     this.#devices = setTimeout(async () => {
       if (this.#open && seen() && document.body.dataset.view === "overview") {
-        const { data } = await this.api.sessions({ limit: 100 }, { timed: true }).catch(() => ({ data: [] }));
+        const { data } = await this.api.people({ limit: 100 }, { timed: true }).catch(() => ({ data: [] }));
         feed.learn(data);
       }
       this.#devices = 0;

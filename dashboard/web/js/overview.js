@@ -29,7 +29,7 @@ class Overview {
   async #tell(answer) {
     this.#patterns.show(answer);
     if (answer.shares?.device?.length > 0 || !this.#page.stats?.total_active_sessions) return;
-    const { data } = await this.#page.api.sessions({ limit: 100 }, { timed: true }).catch(() => ({ data: [] }));
+    const { data } = await this.#page.api.people({ limit: 100 }, { timed: true }).catch(() => ({ data: [] }));
     if (!this.#over) this.#patterns.show(answer, data);
   }
 

@@ -1,6 +1,8 @@
 // Where and when people sign in: shares, hours of the week, durations.
 
+import { now } from "./clock.js";
 import { h, setText } from "./dom.js";
+import { hrefOf } from "./route.js";
 import { count, duration, hour, known, number, percent, region, t, weekday } from "./text.js";
 
 const families = ["device", "browser", "os", "country"];
@@ -9,7 +11,7 @@ const shown = 6;
 /** Patterns shows what an answer of GET /history says beyond its series. */
 export class Patterns {
   #lists = new Map();
-  #heat = h("div", { class: "heat", role: "img", "aria-label": t("heat.empty") });
+  #heat = h("div", { class: "heat", role: "group", "aria-label": t("heat.empty"), on: { keydown: (event) => this.#walk(event) } });
   #cells = [];
   #median = h("dd", { text: "–" });
   #ninety = h("dd", { text: "–" });
@@ -30,11 +32,12 @@ export class Patterns {
   }
 
   #heatPanel() {
-    this.#heat.append(h("span"));
-    for (let at = 0; at < 24; at++) this.#heat.append(h("span", { class: "heat-hour", text: at % 6 === 0 ? hour(at) : "" }));
+    const quiet = { "aria-hidden": "true" };
+    this.#heat.append(h("span", quiet));
+    for (let at = 0; at < 24; at++) this.#heat.append(h("span", { class: "heat-hour", text: at % 6 === 0 ? hour(at) : "", ...quiet }));
     for (let day = 0; day < 7; day++) {
-      this.#heat.append(h("span", { class: "heat-day", text: weekday(day) }));
-      this.#cells.push(Array.from({ length: 24 }, () => h("span", { class: "heat-cell level-0" })));
+      this.#heat.append(h("span", { class: "heat-day", text: weekday(day), ...quiet }));
+      this.#cells.push(Array.from({ length: 24 }, () => h("a", { class: "heat-cell level-0", tabindex: -1, ...quiet })));
       this.#heat.append(...this.#cells[day]);
     }
     return h("section", { class: "panel heat-panel", "aria-labelledby": "heat-title" },
@@ -51,7 +54,7 @@ export class Patterns {
 
   /** showWeeks takes an answer of GET /history over some weeks, for the hours of the week. */
   showWeeks(history) {
-    this.#hours(history.sign_ins_by_hour ?? []);
+    this.#hours(history.sign_ins_by_hour ?? [], latestHours(history.time_zone ?? "UTC"));
     setText(this.#zone, t("heat.zone", { zone: history.time_zone ?? "UTC" }));
   }
 
@@ -69,8 +72,9 @@ export class Patterns {
   show(history, latest = []) {
     const counted = families.some((family) => (history.shares?.[family] ?? []).length > 0);
     const shares = counted ? history.shares : sharesOf(latest);
+    const whose = counted ? { state: "any", login_after: history.from } : {};
     const note = counted || latest.length === 0 ? t(`shares.note.${history.range}`) : count("shares.note.latest", latest.length);
-    for (const family of families) this.#share(family, shares?.[family] ?? []);
+    for (const family of families) this.#share(family, shares?.[family] ?? [], whose);
     for (const node of this.#notes) setText(node, note);
     const told = history.durations?.count > 0 ? history.durations : null;
     setText(this.#median, told ? duration(told.median_seconds) : "–");
@@ -78,7 +82,7 @@ export class Patterns {
     setText(this.#ended, told ? count("durations.ended", told.count) : t("durations.none"));
   }
 
-  #share(family, entries) {
+  #share(family, entries, whose) {
     const total = entries.reduce((sum, entry) => sum + entry.count, 0);
     const rest = entries.slice(shown - 1);
     const top = entries.length > shown
@@ -87,13 +91,14 @@ export class Patterns {
       const name = shareName(family, entry.name);
       const fill = h("span", { class: "share-fill" });
       fill.style.width = `${(100 * entry.count) / total}%`;
-      return h("li", { title: number(entry.count) }, h("span", { class: "share-name", text: name, dir: "auto" }),
+      const link = ["", "other", "unknown"].includes(entry.name) ? null : h("a", { class: "whole", href: hrefOf("sessions", { ...whose, [family]: entry.name }), text: name });
+      return h("li", { title: number(entry.count) }, h("span", { class: "share-name", dir: "auto" }, link ?? name),
         h("span", { class: "share-bar", "aria-hidden": "true" }, fill), h("span", { class: "share-part", dir: "auto", text: percent(entry.count / total) }));
     });
     this.#lists.get(family).replaceChildren(...(rows.length ? rows : [h("li", { class: "share-none", text: t("shares.none") })]));
   }
 
-  #hours(rows) {
+  #hours(rows, latest) {
     const highest = Math.max(0, ...rows.flat());
     let busiest = null;
     rows.forEach((hours, day) => hours.forEach((n, at) => {
@@ -101,10 +106,49 @@ export class Patterns {
       if (!cell) return;
       cell.className = `heat-cell level-${n === 0 ? 0 : Math.max(1, Math.ceil((5 * n) / highest))}`;
       cell.title = t("heat.cell", { day: weekday(day), hour: hour(at), logins: count("logins", n) });
+      cell.setAttribute("aria-label", cell.title);
+      cell.removeAttribute("aria-hidden");
+      const begin = latest.get(`${day} ${at}`);
+      if (begin) cell.href = hrefOf("sessions", { state: "any", login_after: stamp(begin), login_before: stamp(begin + 3600e3) });
       if (n > 0 && n === highest) busiest ??= cell.title;
     }));
+    this.#reach(this.#heat.querySelector("[tabindex='0']") ?? this.#cells[0][0]);
     this.#heat.setAttribute("aria-label", busiest ? t("heat.summary", { busiest }) : t("heat.empty"));
   }
+
+  // One of the cells is reached by Tab, the others by the arrows.
+  #reach(cell) {
+    for (const other of this.#heat.querySelectorAll("[tabindex='0']")) other.setAttribute("tabindex", "-1");
+    cell.setAttribute("tabindex", "0");
+  }
+
+  #walk(event) {
+    const [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] ?? [0, 0];
+    const day = this.#cells.findIndex((row) => row.includes(event.target));
+    if (day < 0 || (down === 0 && right === 0)) return;
+    event.preventDefault();
+    const turn = getComputedStyle(this.#heat).direction === "rtl" ? -right : right;
+    const cell = this.#cells[(day + down + 7) % 7][(this.#cells[day].indexOf(event.target) + turn + 24) % 24];
+    this.#reach(cell);
+    cell.focus();
+  }
+}
+
+const stamp = (time) => new Date(time).toISOString().replace(".000Z", "Z");
+
+// The hours of the last week, by day and hour of a time zone: when each of them began.
+function latestHours(zone) {
+  const format = new Intl.DateTimeFormat("en", { timeZone: zone, weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const read = (time) => Object.fromEntries(format.formatToParts(time).map(({ type, value }) => [type, value]));
+  const days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+  const at = Math.floor(now() / 60000) * 60000;
+  const begin = at - Number(read(at).minute) * 60000;
+  const found = new Map();
+  for (let back = 0; back < 168; back++) {
+    const { weekday: day, hour: clock } = read(begin - back * 3600e3);
+    found.set(`${days.indexOf(day)} ${Number(clock)}`, begin - back * 3600e3);
+  }
+  return found;
 }
 
 const facts = {

@@ -4,6 +4,7 @@ import { h, icon } from "./dom.js";
 import { address, avatar, device, ending, moment, presence, status, statusAt, where } from "./cells.js";
 import { endSession, endUser, explain } from "./confirm.js";
 import { over, Pages } from "./list.js";
+import { hrefOf } from "./route.js";
 import { Table } from "./table.js";
 import { count, deviceName, number, personName, t } from "./text.js";
 import { isProtected } from "./viewer.js";
@@ -11,7 +12,7 @@ import { isProtected } from "./viewer.js";
 const freshness = 10000;
 
 /** open makes the view of a place. */
-export const open = (page, { argument }) => new Person(page.api, argument, { from: page.from, named: page.entitle });
+export const open = (page, { argument }) => new Person(page.api, argument, { from: page.from, back: page.places.get(page.from), named: page.entitle });
 
 /** Person shows the page of one user id. */
 class Person {
@@ -27,8 +28,8 @@ class Person {
   #all = h("button", { type: "button", class: "button is-danger", text: t("action.endAll"), on: { click: () => this.#endAll() } });
   #barred = h("p", { class: "person-note muted", text: t("confirm.refused") });
 
-  /** from is the view that one came from, and may go back to; named is told the person's name. */
-  constructor(api, id, { from, named }) {
+  /** from is the view that one came from, back its address; named is told the person's name. */
+  constructor(api, id, { from, back, named }) {
     this.#api = api;
     this.#id = id;
     this.#named = named;
@@ -37,7 +38,7 @@ class Person {
       rowClass: (row) => (row.logoutAt ? "is-over" : ""), onMore: () => this.#more(),
     });
     this.element = h("section", { class: "panel list", "aria-labelledby": "person-title" },
-      back(from), this.#head, this.#table.element);
+      backTo(from, back), this.#head, this.#table.element);
     this.#describe();
   }
 
@@ -169,9 +170,9 @@ class Person {
   }
 }
 
-function back(from) {
-  const text = { overview: t("nav.overview"), people: t("nav.people") }[from] ?? t("person.back");
-  return h("a", { class: "back", href: { overview: "#/", people: "#/people" }[from] ?? "#/sessions" }, icon("back"), text);
+function backTo(from, href) {
+  const text = from && from !== "sessions" ? t(`nav.${from}`) : t("person.back");
+  return h("a", { class: "back", href: href ?? hrefOf(from || "sessions") }, icon("back"), text);
 }
 
 function live(row) {

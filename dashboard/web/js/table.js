@@ -14,6 +14,7 @@ const placeholders = 8;
  * @property {(row: any) => Node | string | null} cell
  * @property {boolean} [quiet]
  * @property {(a: any, b: any) => boolean} [same]
+ * @property {{active: () => boolean, run: () => void}} [sort] what a press on its head does
  */
 
 export class Table {
@@ -24,6 +25,7 @@ export class Table {
   #top;
   #bottom;
   #note;
+  #heads;
   #shown = new Map(); // rows in the document, by key
   #rows = [];
   #frame = 0;
@@ -43,10 +45,11 @@ export class Table {
     this.#top = spacer();
     this.#bottom = spacer();
     this.#body = h("tbody", { role: "rowgroup" }, this.#top, this.#bottom);
-    const heads = columns.map((column) => h("th", { role: "columnheader", scope: "col", class: `col-${column.name}` },
-      h("span", { class: column.quiet ? "visually-hidden" : null, text: column.label })));
+    this.#heads = columns.map((column) => h("th", { role: "columnheader", scope: "col", class: `col-${column.name}` }, column.sort
+      ? h("button", { type: "button", class: "sort", on: { click: column.sort.run } }, column.label, icon("down"))
+      : h("span", { class: column.quiet ? "visually-hidden" : null, text: column.label })));
     this.table = h("table", { role: "table", class: "rows", "aria-label": label },
-      h("thead", { role: "rowgroup" }, h("tr", { role: "row", "aria-rowindex": 1 }, ...heads)), this.#body);
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row", "aria-rowindex": 1 }, ...this.#heads)), this.#body);
     this.table.style.setProperty("--action", `${widthOf(action)}px`);
     this.#note = h("div", { class: "table-note" });
     this.element = h("div", { class: "table-frame" }, this.table, this.#note);
@@ -63,6 +66,14 @@ export class Table {
     cancelAnimationFrame(this.#frame);
     window.removeEventListener("scroll", this.schedule);
     window.removeEventListener("resize", this.schedule);
+  }
+
+  /** heads tells by which column the rows are sorted, the latest first. */
+  heads() {
+    this.#columns.forEach(({ sort }, i) => {
+      if (sort?.active()) this.#heads[i].setAttribute("aria-sort", "descending");
+      else this.#heads[i].removeAttribute("aria-sort");
+    });
   }
 
   /** set shows these rows; more says whether others follow. */

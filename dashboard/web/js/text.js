@@ -20,6 +20,7 @@ function makeFormats(language) {
     compact: new Intl.NumberFormat(language, { notation: "compact" }),
     percent: new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }),
     exact: new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" }),
+    brief: new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }),
     day: new Intl.DateTimeFormat(language, { day: "numeric", month: "short" }),
     ago: new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "narrow" }),
     weekday: new Intl.DateTimeFormat(language, { weekday: "short", timeZone: "UTC" }),
@@ -74,6 +75,9 @@ export function percent(part) {
 
 /** exact is a moment to the second, in the viewer's own time zone. */
 export const exact = (time) => formats.exact.format(new Date(time));
+
+/** brief is a moment to the minute, in the viewer's own time zone. */
+export const brief = (time) => formats.brief.format(new Date(time));
 
 /** ago is how long ago a moment was; past a week, its date. */
 export function ago(time, at = now()) {

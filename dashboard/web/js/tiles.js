@@ -1,17 +1,19 @@
 // The figures at the top, as the last stats told them.
 
 import { h, setText } from "./dom.js";
+import { hrefOf } from "./route.js";
 import { hour, minutes, number, t } from "./text.js";
 import { minutesOf } from "./windows.js";
 
 // A time zone is worth saying where it is not the viewer's own.
 const viewerZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
+/** @type {[string, string, string?, string?][]} */
 const figures = [
-  ["online", "online_users", "online"],
-  ["veryActive", "very_active_users", "very_active"],
-  ["recentlyActive", "recently_active_users", "recently_active"],
-  ["sessions", "total_active_sessions"],
+  ["online", "online_users", "online", hrefOf("people")],
+  ["veryActive", "very_active_users", "very_active", hrefOf("people", { within: "very_active" })],
+  ["recentlyActive", "recently_active_users", "recently_active", hrefOf("people", { within: "recently_active" })],
+  ["sessions", "total_active_sessions", "", hrefOf("sessions")],
   ["peak", "peak_users_today"],
 ];
 
@@ -22,14 +24,15 @@ export class Tiles {
   #windows = new Map(); // the notes that tell a window, by its name
 
   constructor(section) {
-    const tiles = figures.map(([name, field, window]) => {
+    const tiles = figures.map(([name, field, window, href]) => {
       const value = h("dd", { class: "tile-value", text: "–" });
       const note = h("dd", { class: "tile-note", dir: "auto", text: window ? "" : t(`tile.${name}.note`) });
       this.#values.set(field, value);
       if (name === "peak") this.#peakNote = note;
       if (window) this.#windows.set(window, { note, key: `tile.${name}.note` });
       return h("dl", { class: `tile is-${name}` }, h("dt", { class: "tile-label" },
-        name === "online" ? h("span", { class: "pulse", "aria-hidden": "true" }) : null, t(`tile.${name}`)), value, note);
+        name === "online" ? h("span", { class: "pulse", "aria-hidden": "true" }) : null,
+        href ? h("a", { class: "whole", href, text: t(`tile.${name}`) }) : t(`tile.${name}`)), value, note);
     });
     section.replaceChildren(...tiles);
   }
