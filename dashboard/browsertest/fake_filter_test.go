@@ -1,6 +1,7 @@
 package browsertest
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -205,4 +206,42 @@ func (f *fake) nowBy(w http.ResponseWriter, r *http.Request) {
 	}
 	slices.SortFunc(online, func(a, b map[string]any) int { return b["users"].(int) - a["users"].(int) })
 	answer(w, map[string]any{"by": by, "online": online, "unknown": counts[""], "timestamp": time.Now().UTC()})
+}
+
+// endRequest is what the page asks to end.
+type endRequest struct {
+	Preview, Reason string
+	IDs             []string
+}
+
+// endMany ends at most 40 at a call, and says whether there are more.
+func (f *fake) endMany(w http.ResponseWriter, r *http.Request) {
+	var asked endRequest
+	if json.NewDecoder(r.Body).Decode(&asked) != nil || (asked.Preview == "") == (len(asked.IDs) == 0) {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ends = append(f.ends, asked)
+	ended, skipped, more := 0, 0, false
+	for _, handle := range asked.IDs {
+		if i, known := f.numberOf(handle); known && !f.hasEnded(i) {
+			f.ended.Store(i, true)
+			ended++
+		} else {
+			skipped++
+		}
+	}
+	if asked.Preview != "" {
+		query, _ := url.ParseQuery(asked.Preview)
+		f.after(query, 0, func(next int, _ map[string]any) bool {
+			if more = ended == 40; !more {
+				f.ended.Store(next-1, true)
+				ended++
+			}
+			return !more
+		})
+	}
+	answer(w, map[string]any{"success": true, "data": map[string]any{"ended": ended, "skipped": skipped, "more": more}})
 }

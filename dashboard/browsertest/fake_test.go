@@ -35,6 +35,7 @@ type fake struct {
 	refusal func(*http.Request) (status int, code string) // nil, or 0: answered
 	readers map[chan string]bool
 	asked   []string
+	ends    []endRequest
 }
 
 const fakeToken = "fake-token"
@@ -75,6 +76,7 @@ func newFakeWith(t *testing.T, sessions int, o dashboard.Options) *fake {
 		"GET /api/user-sessions/sessions":                f.filtered,
 		"GET /api/user-sessions/sessions/count":          f.counted,
 		"GET /api/user-sessions/sessions/{handle}":       f.one,
+		"POST /api/user-sessions/sessions/end":           f.endMany,
 		"GET /api/user-sessions/user/{id}/sessions":      f.ofUser,
 		"POST /api/user-sessions/force-logout/{handle}":  f.end,
 		"POST /api/user-sessions/force-logout-user/{id}": f.endUser,

@@ -228,6 +228,9 @@ export class API extends EventTarget {
    */
   mine(options) { return this.#online("sessions?limit=100", options); }
 
+  /** endMany ends {ids} or what a {preview} showed: {ended, skipped, more}. */
+  endMany(body) { return this.#admin("sessions/end", { method: "POST", body }); }
+
   endSession(sessionId) { return this.#admin(`force-logout/${encodeURIComponent(sessionId)}`, { method: "POST" }); }
 
   endUser(userId) { return this.#admin(`force-logout-user/${encodeURIComponent(userId)}`, { method: "POST" }); }

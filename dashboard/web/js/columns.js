@@ -11,10 +11,11 @@ const place = (of) => [
 
 /**
  * sessionColumns are those of single sessions. end(row) asks to end one; sort is {login,
- * last}: what their heads do.
- * @param {{end: (row: Session) => void, sort: Record<string, any>}} how
+ * activity}: what their heads do; boxes is the column that selects.
+ * @param {{end: (row: Session) => void, sort: Record<string, any>, boxes: any}} how
  */
-export const sessionColumns = ({ end, sort }) => [
+export const sessionColumns = ({ end, sort, boxes }) => [
+  boxes,
   { name: "person", label: t("column.person"), cell: (row) => person(row.user, row.userId), same: (a, b) => a.userId === b.userId && a.user?.fullName === b.user?.fullName },
   { name: "device", label: t("column.device"), cell: (row) => device(row), same: (a, b) => deviceName(a) === deviceName(b) && a.deviceType === b.deviceType },
   ...place((row) => row),

@@ -43,9 +43,12 @@ const facts = (entries) => entries.filter(([, value]) => value).flatMap(([label,
 /**
  * ask opens the dialog and resolves to whether it was confirmed. Meanwhile look asks the
  * server what the answer will be about: it resolves to {title, entries, warning, barred},
- * which are shown as soon as they are known. What is barred cannot be confirmed.
+ * which are shown as soon as they are known. What is barred cannot be confirmed, nor what
+ * waits for the server's answer before it is there.
+ * @param {{title: string, text: string, entries: any[], warning?: string, barred?: boolean, waits?: boolean, action: string, session?: string | null, look: (signal: AbortSignal) => Promise<any>}} question
+ * @returns {Promise<boolean>}
  */
-function ask({ title, text, entries, warning, barred, action, session = null, look }) {
+export function ask({ title, text, entries, warning, barred, waits = false, action, session = null, look }) {
   const dialog = byId("confirm");
   const near = document.activeElement?.closest("tr, section");
   setText(byId("confirm-title"), title);
@@ -53,7 +56,7 @@ function ask({ title, text, entries, warning, barred, action, session = null, lo
   byId("confirm-facts").replaceChildren(...facts(entries));
   warn(warning || "");
   setText(byId("confirm-do"), action);
-  byId("confirm-do").disabled = barred;
+  byId("confirm-do").disabled = barred || waits;
   asked = session;
   askedAt = performance.now();
   dialog.returnValue = "";
@@ -63,10 +66,13 @@ function ask({ title, text, entries, warning, barred, action, session = null, lo
     if (!found || looking.signal.aborted) return;
     if (found.title) setText(byId("confirm-title"), found.title);
     byId("confirm-facts").replaceChildren(...facts(found.entries));
+    if (waits) byId("confirm-do").disabled = false;
     if (byId("confirm-do").disabled) return; // nothing is left to confirm, and why is said
     warn(found.warning || "");
     if (found.barred) bar();
-  }).catch(() => {}); // what is shown already stays
+  }).catch((problem) => { // what is shown already stays
+    if (waits && !looking.signal.aborted) warn(explain(problem));
+  });
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
       looking.abort();

@@ -3,9 +3,11 @@
 import { h, seen } from "./dom.js";
 import { byPerson, peopleColumns, sessionColumns } from "./columns.js";
 import { endSession, endUser, explain } from "./confirm.js";
+import { endMany } from "./endmany.js";
 import { asked, Facets, names } from "./facets.js";
 import { over, Pages } from "./list.js";
 import { hrefOf, rewrite } from "./route.js";
+import { Selection } from "./select.js";
 import { Table } from "./table.js";
 import { count, number, t } from "./text.js";
 import { savedViews } from "./views.js";
@@ -27,6 +29,7 @@ class Explorer {
   #state = ""; // of which sessions: signed in, "ended", "any"
   #sort = "";
   #facets;
+  #selection = new Selection();
   #total = null; // what the server counts, where it does
   #counting = null;
   #tabs = states.map((state) => h("a", { text: t(`state.${state || "active"}`) }));
@@ -47,14 +50,16 @@ class Explorer {
     const people = this.#kind === "people";
     this.#table = new Table({
       label: t(`nav.${this.#kind}`), action: t(people ? "action.endAll" : "action.end"),
-      columns: people ? peopleColumns({ endAll: (row) => this.#endAll(row) }) : sessionColumns({ end: (row) => this.#end(row), sort: this.#sorts() }),
+      columns: people ? peopleColumns({ endAll: (row) => this.#endAll(row) }) : sessionColumns({ end: (row) => this.#end(row), sort: this.#sorts(), boxes: this.#selection.column }),
       key: people ? (row) => String(row.id) : (row) => row.sessionId,
       rowClass: (row) => [row.logoutAt ? "is-over" : "", this.#fresh.has(row.sessionId) ? "is-new" : ""].join(" ").trim(),
       onMore: () => this.#pages?.load(),
     });
     this.element = h("section", { class: "panel list", "aria-labelledby": "list-title" },
       h("header", { class: "panel-head" }, h("h1", { id: "list-title", tabindex: -1, text: t(`nav.${this.#kind}`) }), this.#count, this.#more,
-        people ? null : h("nav", { class: "tabs", "aria-label": t("state.label") }, ...this.#tabs), savedViews()), this.#facets.element, this.#table.element);
+        people ? null : h("nav", { class: "tabs", "aria-label": t("state.label") }, ...this.#tabs), savedViews()), this.#facets.element, this.#table.element, this.#selection.element);
+    this.#selection.in(this.#table);
+    this.#selection.addEventListener("end", () => this.#endSelected());
   }
 
   start() {
@@ -130,7 +135,9 @@ class Explorer {
       (row, options) => this.#api.session(row, options));
     this.#pages.addEventListener("change", () => this.#show());
     this.#total = null;
+    this.#selection.clear();
     this.#table.heads();
+    this.#table.table.classList.toggle("is-readonly", this.#state === "ended");
     this.#show();
     this.#pages.load();
     this.#countAll(question);
@@ -145,6 +152,7 @@ class Explorer {
     const total = await this.#api.count(question, { signal: counting.signal, timed }).catch(() => null);
     if (counting.signal.aborted || !total) return;
     this.#total = total;
+    this.#selection.told(this.#state === "" ? total.count : 0);
     this.#show();
   }
 
@@ -224,7 +232,10 @@ class Explorer {
   /** event takes an event of the stream: rows come and end as they happen. */
   event({ type, session }) {
     if (type === "snapshot") this.#keepFresh();
-    if (type === "logout") this.#pages.change(session.sessionId, over(session));
+    if (type === "logout") {
+      this.#selection.gone(session.sessionId);
+      this.#pages.change(session.sessionId, over(session));
+    }
     if (type !== "login" || !seen() || !this.#matches(session)) return;
     if (!this.#table.atTop) this.#hold(this.#held + 1);
     else {
@@ -248,6 +259,16 @@ class Explorer {
   async #end(row) {
     const ended = await endSession(this.#api, row);
     if (ended) this.#pages.change(row.sessionId, { ...ended, isActive: false, user: row.user });
+  }
+
+  async #endSelected() {
+    const { all, rows } = this.#selection;
+    const done = await endMany(this.#api, { rows, question: all ? this.#question() : null, total: this.#total?.count ?? 0 });
+    if (!done) return;
+    this.#selection.clear();
+    this.#pages.refresh(true);
+    this.#countAll(this.#question());
+    this.element.querySelector("h1").focus({ preventScroll: true });
   }
 
   async #endAll(row) {

@@ -139,7 +139,10 @@ export class Facets extends EventTarget {
 
   #set(name, value, step = true) {
     if ((this.#values[name] ?? "") === value) return;
+    /** @type {Record<string, string>} */
     const values = { ...this.#values, [name]: value };
+    if (value && name === "q") values.user = values.ip = ""; // a search is for one of these
+    if (value && name === "ip") values.q = "";
     this.show(values, this.#state);
     this.dispatchEvent(new CustomEvent("change", { detail: { values, step } }));
   }

@@ -13,6 +13,7 @@ const placeholders = 8;
  * @property {string} label
  * @property {(row: any) => Node | string | null} cell
  * @property {boolean} [quiet]
+ * @property {Node} [head] stands in its head in place of the label
  * @property {(a: any, b: any) => boolean} [same]
  * @property {{active: () => boolean, run: () => void}} [sort] what a press on its head does
  */
@@ -47,7 +48,7 @@ export class Table {
     this.#body = h("tbody", { role: "rowgroup" }, this.#top, this.#bottom);
     this.#heads = columns.map((column) => h("th", { role: "columnheader", scope: "col", class: `col-${column.name}` }, column.sort
       ? h("button", { type: "button", class: "sort", on: { click: column.sort.run } }, column.label, icon("down"))
-      : h("span", { class: column.quiet ? "visually-hidden" : null, text: column.label })));
+      : column.head ?? h("span", { class: column.quiet ? "visually-hidden" : null, text: column.label })));
     this.table = h("table", { role: "table", class: "rows", "aria-label": label },
       h("thead", { role: "rowgroup" }, h("tr", { role: "row", "aria-rowindex": 1 }, ...this.#heads)), this.#body);
     this.table.style.setProperty("--action", `${widthOf(action)}px`);
@@ -113,6 +114,8 @@ export class Table {
       if (this.element.isConnected) this.draw();
     });
   }
+
+  get rows() { return this.#rows; }
 
   get #rowHeight() {
     return isCompact() ? 112 : 48;
@@ -181,7 +184,7 @@ export class Table {
       const held = cell.contains(document.activeElement);
       const content = column.cell(row);
       cell.replaceChildren(...(content === null ? [] : [content]));
-      if (held) this.#focus(cell.querySelector("a, button") ?? shown.node.querySelector("a, button"));
+      if (held) this.#focus(cell.querySelector("a, button, input") ?? shown.node.querySelector("a, button, input"));
     });
   }
 

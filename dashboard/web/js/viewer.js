@@ -16,6 +16,9 @@ export function learnViewer(answer) {
   };
 }
 
+/** viewerId is the user id of who looks, or null. */
+export const viewerId = () => viewer.userId;
+
 /** isViewer says whether a user id is the viewer's. */
 export const isViewer = (id) => viewer.userId !== null && String(id) === viewer.userId;
 
