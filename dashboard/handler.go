@@ -76,12 +76,13 @@ func (o *Options) config() []byte {
 		SignInPage    string            `json:"signInPage"`
 		Credentials   string            `json:"credentials"`
 		SessionHeader string            `json:"sessionHeader"`
+		UserURL       string            `json:"userURL"`
 		ImageOrigins  []string          `json:"imageOrigins"`
 		Language      string            `json:"language"`
 		Messages      map[string]string `json:"messages"`
 	}{
 		o.AdminPath, o.OnlinePath, o.LoginPath, o.LogoutPath, o.SignInPage,
-		o.Credentials, o.SessionHeader, origins, o.Language, messages,
+		o.Credentials, o.SessionHeader, o.UserURL, origins, o.Language, messages,
 	})
 	if err != nil { // strings only: it cannot be
 		panic("dashboard: " + err.Error())

@@ -45,6 +45,11 @@ type Options struct {
 	// "x-session-id".
 	SessionHeader string
 
+	// UserURL is the host's own page of a user, with {id} in the place of the user's id: a
+	// path, or an https address. It is offered beside a person and a session. Default:
+	// none.
+	UserURL string
+
 	// ImageOrigins are the origins that pictures of users may come from, such as
 	// "https://img.example.com". They are the only ones beyond the page's own in its
 	// Content-Security-Policy. Default: none; people without a picture are shown by
@@ -98,6 +103,9 @@ func (o *Options) check() error {
 			return fmt.Errorf("dashboard: Options.%s %q must be a path of the page's own origin", path.name, path.value)
 		}
 	}
+	if o.UserURL != "" && !(strings.Contains(o.UserURL, "{id}") && linkable(o.UserURL)) {
+		return fmt.Errorf("dashboard: Options.UserURL %q must be a path or an https address with {id} in it", o.UserURL)
+	}
 	for _, origin := range o.ImageOrigins {
 		if !imageOrigin(origin) {
 			return fmt.Errorf("dashboard: Options.ImageOrigins %q must be an https origin without a path", origin)
@@ -138,6 +146,12 @@ func sameOriginPath(path string) bool {
 	}
 	parsed, err := url.Parse(path)
 	return err == nil && parsed.Scheme == "" && parsed.Host == ""
+}
+
+// linkable is what people may be led to: a path of the page's own origin, or https.
+func linkable(address string) bool {
+	parsed, err := url.Parse(strings.ReplaceAll(address, "{id}", "id"))
+	return sameOriginPath(strings.ReplaceAll(address, "{id}", "id")) || err == nil && parsed.Scheme == "https" && parsed.Host != ""
 }
 
 // imageOrigin keeps a Content-Security-Policy in one piece: no separators, no

@@ -146,6 +146,8 @@ func (f *fake) session(i int) map[string]any {
 		"deviceType": machine.kind, "browser": machine.browser, "os": machine.os, "device": machine.device, "location": location, "isActive": true,
 		"lastActivity": last, "loginAt": last.Add(-time.Duration(i%47*13+5) * time.Minute), "logoutAt": nil, "endReason": nil, "endedBy": nil,
 		"online": true, "current": i == own, "user": f.user(userID),
+		"addressSource": "forwarded", "deviceSource": "hints", "loginAddress": "203.0.113.9", "methods": []string{"password", "otp"},
+		"authenticatedAt": last.Add(-4 * time.Minute), "lastSeen": last.Add(time.Second), "expiresAt": f.now.Add(9 * time.Hour), "idleExpiresAt": f.now.Add(30 * time.Minute),
 	}
 	if f.hasEnded(i) {
 		s["isActive"], s["logoutAt"], s["endReason"], s["endedBy"] = false, time.Now().UTC(), "admin", 1

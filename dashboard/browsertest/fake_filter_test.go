@@ -245,3 +245,40 @@ func (f *fake) endMany(w http.ResponseWriter, r *http.Request) {
 	}
 	answer(w, map[string]any{"success": true, "data": map[string]any{"ended": ended, "skipped": skipped, "more": more}})
 }
+
+// audit is a trail of 120 records, the newest first.
+func (f *fake) audit(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	at, _ := strconv.Atoi(query.Get("cursor"))
+	limit, _ := strconv.Atoi(query.Get("limit"))
+	person := func(id int) map[string]any { return map[string]any{"id": id, "name": f.user(id)["fullName"]} }
+	data, body := []any{}, map[string]any{"success": true}
+	for ; at < 120 && !f.quiet; at++ {
+		actor, user := person(100+at%3), person(103+at%9)
+		record := map[string]any{
+			"at": f.now.Add(-time.Duration(at*at+3) * time.Minute), "action": []string{"force_logout", "end_sessions", "step_up", "force_logout_user"}[at%4],
+			"outcome": []string{"done", "done", "done", "done", "forbidden"}[at%5], "actor": actor, "user": user, "ipAddress": fmt.Sprintf("192.0.2.%d", at+1),
+			"sessionId": nil, "reason": "admin", "count": 1, "filter": nil,
+		}
+		switch at % 4 {
+		case 0:
+			record["sessionId"] = fmt.Sprintf("h%021d", at%9+3)
+		case 1:
+			record["user"], record["count"], record["filter"] = nil, 47, "country=BR&seen_within=24h0m0s"
+		}
+		kept := func(name string, one any) bool {
+			id, _ := one.(map[string]any)
+			return query.Get(name) == "" || query.Get(name) == fmt.Sprint(id["id"])
+		}
+		if !kept("actor", record["actor"]) || !kept("user", record["user"]) || query.Get("action") != "" && query.Get("action") != record["action"] {
+			continue
+		}
+		if len(data) == limit {
+			body["next"] = strconv.Itoa(at)
+			break
+		}
+		data = append(data, record)
+	}
+	body["data"] = data
+	answer(w, body)
+}

@@ -77,6 +77,7 @@ func newFakeWith(t *testing.T, sessions int, o dashboard.Options) *fake {
 		"GET /api/user-sessions/sessions/count":          f.counted,
 		"GET /api/user-sessions/sessions/{handle}":       f.one,
 		"POST /api/user-sessions/sessions/end":           f.endMany,
+		"GET /api/user-sessions/audit":                   f.audit,
 		"GET /api/user-sessions/user/{id}/sessions":      f.ofUser,
 		"POST /api/user-sessions/force-logout/{handle}":  f.end,
 		"POST /api/user-sessions/force-logout-user/{id}": f.endUser,

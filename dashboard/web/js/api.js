@@ -189,6 +189,14 @@ export class API extends EventTarget {
   async count(query, options) { return (await this.#admin(`sessions/count?${new URLSearchParams(query)}`, options)).data; }
 
   /**
+   * audit is what was done to sessions, and by whom.
+   * @param {Record<string, any>} query
+   * @param {Asking} [options]
+   * @returns {Promise<Answer<any>>}
+   */
+  audit(query, options) { return this.#admin(`audit?${new URLSearchParams(query)}`, options); }
+
+  /**
    * now is who is online by a fact: [{name, users}]; nobody where the server does not tell.
    * @param {string} by
    * @param {Asking} [options]

@@ -76,13 +76,20 @@ export function person(user, id) {
 
 const drawings = { desktop: "desktop", mobile: "mobile", tablet: "tablet", tv: "tv", bot: "bot", console: "console", wearable: "watch" };
 
+/** sessionLink opens a session's drawer: the page listens for what it asks. */
+export function sessionLink(sessionId, text, props = { class: "button is-row is-plain" }) {
+  const button = h("button", { type: "button", text, "aria-haspopup": "dialog", ...props });
+  button.addEventListener("click", () => button.dispatchEvent(new CustomEvent("opensession", { bubbles: true, detail: sessionId })));
+  return button;
+}
+
 /** device is a session's device, and says where it is the viewer's own. */
 export function device(session, extra = 0) {
   const type = session.deviceType || "unknown";
   const detail = [known("device", type), session.device].filter(Boolean).join(" · ");
   return h("span", { class: "with-icon", title: session.userAgent || null }, icon(drawings[type] ?? "unknown"),
     h("span", { class: "two-lines" },
-      h("span", { class: "main", text: deviceName(session), dir: "auto" }),
+      sessionLink(session.sessionId, deviceName(session), { class: "main", dir: "auto" }),
       h("span", { class: "under" },
         isCurrent(session) ? h("span", { class: "tag", text: t("session.current") }) : null,
         extra > 0 ? h("span", { class: "more", text: count("people.more", extra) }) : null,

@@ -2,7 +2,7 @@
 // are the parameters of the HTTP API.
 
 import { h, icon } from "./dom.js";
-import { brief, count, known, minutes, number, region, t } from "./text.js";
+import { brief, count, duration, known, minutes, number, region, t } from "./text.js";
 import { minutesOf, within } from "./windows.js";
 
 const typingPause = 250;
@@ -29,7 +29,11 @@ export function asked(values) {
 
 const lastMinutes = (name) => t("filter.within.last", { time: minutes(minutesOf(name)) });
 
-const hours = (text) => minutes(parseInt(text, 10) * 60);
+// A length of time as Go writes it, such as 2h0m0s, in seconds; NaN for anything else.
+function secondsOf(text) {
+  if (!/^(\d+(\.\d+)?[hms])+$/.test(text)) return NaN;
+  return [...text.matchAll(/([\d.]+)([hms])/g)].reduce((sum, [, n, unit]) => sum + Number(n) * { h: 3600, m: 60, s: 1 }[unit], 0);
+}
 
 /**
  * valueText is a filter's value as people read it.
@@ -40,7 +44,8 @@ export function valueText(name, value) {
   if (name === "device") return known("device", value);
   if (name === "country") return region(value);
   if (name === "reason") return value.split(",").map((word) => known("reason", word)).join(", ");
-  if (name === "idle_for") return /^\d+h$/.test(value) ? t("filter.idle.atLeast", { time: hours(value) }) : value;
+  if (name === "idle_for") return Number.isNaN(secondsOf(value)) ? value : t("filter.idle.atLeast", { time: duration(secondsOf(value)) });
+  if (name === "seen_within" && secondsOf(value)) return t("filter.within.last", { time: duration(secondsOf(value)) });
   if (name.startsWith("login_") || name === "fresh_before") return Number.isNaN(Date.parse(value)) ? value : brief(value);
   if (name === "derived") return t("filter.yes");
   return windows.includes(value) ? lastMinutes(value) : value;

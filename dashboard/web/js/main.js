@@ -23,11 +23,12 @@ const weeks = 28 * 86400 * 1000;
 const explore = () => import("./explore.js");
 const views = {
   overview: () => import("./overview.js"), people: explore, sessions: explore, person: () => import("./person.js"),
+  trail: () => import("./trail.js"),
 };
 
 /** Page is what all views share: the API, the figures, the feed, and where one came from. */
 class Page {
-  #config;
+  config;
   api;
   entitle = entitle;
   #stream;
@@ -48,7 +49,7 @@ class Page {
   #devices = 0;
 
   constructor(config) {
-    this.#config = config;
+    this.config = config;
     this.api = new API(config);
     this.#stream = new Stream(this.api);
     this.#connection = new Connection(this.#stream, this.api);
@@ -60,6 +61,7 @@ class Page {
     window.addEventListener("hashchange", () => this.#route(true));
     window.addEventListener("message", (event) => this.#handed(event));
     byId("banner-retry").addEventListener("click", () => this.#seen());
+    document.addEventListener("opensession", async ({ detail }) => (await import("./drawer.js")).openSession(this, detail));
     byId("sign-out").addEventListener("click", () => this.#signOut());
     document.addEventListener("visibilitychange", () => this.#seen());
     setInterval(refreshMoments, momentsEvery);
@@ -67,8 +69,8 @@ class Page {
   }
 
   async start() {
-    if (this.#config.credentials) {
-      const host = await import(new URL(this.#config.credentials, document.baseURI).href).catch(() => null);
+    if (this.config.credentials) {
+      const host = await import(new URL(this.config.credentials, document.baseURI).href).catch(() => null);
       if (!host) return this.#gate(failedGate(new Problem(0), () => location.reload()));
       await this.api.loadWith(async () => {
         try {
@@ -111,7 +113,7 @@ class Page {
     this.#asking = false;
     byId("nav").hidden = false;
     byId("tiles").hidden = false;
-    byId("sign-out").hidden = !this.#config.logoutPath;
+    byId("sign-out").hidden = !this.config.logoutPath;
     this.#tiles.show(this.stats, this.#zone);
     this.#stream.start();
     this.#route(byId("view").contains(document.activeElement)); // the sign-in's place is taken
@@ -146,6 +148,7 @@ class Page {
     this.#connection.hide();
     this.#leave();
     byId("confirm").close();
+    byId("drawer").close();
     for (const id of ["nav", "tiles", "sign-out"]) byId(id).hidden = true;
     this.#forget();
     document.title = t("page.title");
@@ -164,7 +167,7 @@ class Page {
 
   #askToSignIn(why) {
     this.api.use(null);
-    this.#gate(signInGate({ api: this.api, config: this.#config, why, done: () => this.#enter() }), true);
+    this.#gate(signInGate({ api: this.api, config: this.config, why, done: () => this.#enter() }), true);
   }
 
   #signedOut(problem) {
@@ -174,7 +177,7 @@ class Page {
   }
 
   #forbidden() {
-    this.#gate(forbiddenGate(this.#config.logoutPath ? () => this.#signOut() : null));
+    this.#gate(forbiddenGate(this.config.logoutPath ? () => this.#signOut() : null));
   }
 
   async #signOut() {
@@ -246,6 +249,9 @@ class Page {
     refreshMoments();
     this.#view?.seen();
   }
+
+  /** ended takes a session that the drawer has ended. */
+  ended(session) { this.#view?.event({ type: "logout", session }); }
 
   #event(event) {
     if (event.stats) {
