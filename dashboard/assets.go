@@ -43,9 +43,10 @@ func newAsset(name string, body []byte, caching string) asset {
 }
 
 // bundle returns all that the handler serves, by path below the prefix; "" is the page.
+// brand is style that comes after the page's own.
 // All other files lie in one folder, which is named by what is in it: references between
 // them are relative, so a page never mixes files of two versions.
-func bundle(config []byte) map[string]asset {
+func bundle(config, brand []byte) map[string]asset {
 	bodies := map[string][]byte{"config.json": config}
 	err := fs.WalkDir(web, "web", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -58,6 +59,7 @@ func bundle(config []byte) map[string]asset {
 	if err != nil { // embedded: it cannot be
 		panic("dashboard: " + err.Error())
 	}
+	bodies["style.css"] = append(bodies["style.css"], brand...)
 	folder := folderOf(bodies)
 	files := map[string]asset{}
 	for name, body := range bodies {

@@ -44,17 +44,21 @@ func Handler(o *Options) http.Handler {
 	if err != nil {
 		panic(err)
 	}
-	return &handler{prefix: opts.Prefix, policy: opts.policy(), files: bundle(opts.config())}
+	return &handler{prefix: opts.Prefix, policy: opts.policy(), files: bundle(opts.config(), opts.brand())}
 }
 
 // policy is the Content-Security-Policy (ASVS 3.4.3): the page's own scripts and
 // styles, its own origin to talk to, and no markup made from text at all.
 func (o *Options) policy() string {
 	images := append([]string{"'self'"}, o.ImageOrigins...)
+	ancestors := o.FrameAncestors
+	if len(ancestors) == 0 {
+		ancestors = []string{"'none'"}
+	}
 	return strings.Join([]string{
 		"default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'",
 		"img-src " + strings.Join(images, " "),
-		"object-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'",
+		"object-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors " + strings.Join(ancestors, " "),
 		"require-trusted-types-for 'script'", "trusted-types 'none'",
 	}, "; ")
 }
@@ -64,9 +68,8 @@ func (o *Options) policy() string {
 func (o *Options) config() []byte {
 	messages := Messages()
 	maps.Copy(messages, o.Messages)
-	origins := o.ImageOrigins
-	if origins == nil {
-		origins = []string{}
+	if o.Title != "" {
+		messages["page.title"] = o.Title
 	}
 	out, err := json.Marshal(struct {
 		AdminPath     string            `json:"adminPath"`
@@ -77,12 +80,16 @@ func (o *Options) config() []byte {
 		Credentials   string            `json:"credentials"`
 		SessionHeader string            `json:"sessionHeader"`
 		UserURL       string            `json:"userURL"`
+		DevicesPage   string            `json:"devicesPage"`
+		Logo          string            `json:"logo"`
+		Links         []Link            `json:"links"`
 		ImageOrigins  []string          `json:"imageOrigins"`
 		Language      string            `json:"language"`
 		Messages      map[string]string `json:"messages"`
 	}{
 		o.AdminPath, o.OnlinePath, o.LoginPath, o.LogoutPath, o.SignInPage,
-		o.Credentials, o.SessionHeader, o.UserURL, origins, o.Language, messages,
+		o.Credentials, o.SessionHeader, o.UserURL, o.DevicesPage, o.Logo,
+		append([]Link{}, o.Links...), append([]string{}, o.ImageOrigins...), o.Language, messages,
 	})
 	if err != nil { // strings only: it cannot be
 		panic("dashboard: " + err.Error())

@@ -45,6 +45,31 @@ type Options struct {
 	// "x-session-id".
 	SessionHeader string
 
+	// Title names the page in its bar and its window. Default "Sessions", or the text
+	// "page.title" of Messages.
+	Title string
+
+	// Accent is the page's colour, as "#rrggbb". It must be dark enough to be read on the light
+	// page (WCAG 2.2, 1.4.3); a lighter shade of it is made for the dark one. Default: blue.
+	Accent string
+
+	// Logo is a picture beside the title, 24 pixels high: a path of the page's own origin.
+	// Default: the page's own mark.
+	Logo string
+
+	// Links lead to other pages, at the end of the bar. Default: none.
+	Links []Link
+
+	// DevicesPage is the host's page of one's own sessions, to which people are led who are
+	// no administrators: a path of the page's own origin. Default: none; they are told that
+	// the page is not for them.
+	DevicesPage string
+
+	// FrameAncestors are who may show the page in a frame: "'self'" and https origins. A
+	// session cookie reaches a frame of another site only with SameSite=None. Default:
+	// nobody.
+	FrameAncestors []string
+
 	// UserURL is the host's own page of a user, with {id} in the place of the user's id: a
 	// path, or an https address. It is offered beside a person and a session. Default:
 	// none.
@@ -96,7 +121,7 @@ func (o *Options) check() error {
 	paths := []struct{ name, value string }{
 		{"AdminPath", o.AdminPath}, {"OnlinePath", o.OnlinePath},
 		{"LoginPath", o.LoginPath}, {"LogoutPath", o.LogoutPath},
-		{"SignInPage", o.SignInPage}, {"Credentials", o.Credentials},
+		{"SignInPage", o.SignInPage}, {"Credentials", o.Credentials}, {"Logo", o.Logo}, {"DevicesPage", o.DevicesPage},
 	}
 	for _, path := range paths {
 		if !sameOriginPath(path.value) {
@@ -110,6 +135,9 @@ func (o *Options) check() error {
 		if !imageOrigin(origin) {
 			return fmt.Errorf("dashboard: Options.ImageOrigins %q must be an https origin without a path", origin)
 		}
+	}
+	if err := o.checkBrand(); err != nil {
+		return err
 	}
 	return o.checkMessages()
 }

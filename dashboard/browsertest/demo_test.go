@@ -202,7 +202,7 @@ func TestDemo(t *testing.T) {
 	// One of a person's sessions, and then all.
 	p.click(".rows .name", "")
 	p.says(".person-facts", "signed in with 2 sessions")
-	p.click(".rows button", "Safari")
+	p.click(".rows .col-action button", "Safari")
 	p.says("dialog[open]", "user7@example.com")
 	p.says("dialog[open]", "Safari")
 	p.shoot("demo-confirm")

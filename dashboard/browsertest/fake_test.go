@@ -65,6 +65,14 @@ func newFakeWith(t *testing.T, sessions int, o dashboard.Options) *fake {
 		w.Header().Set("Content-Type", "text/javascript")
 		fmt.Fprint(w, "export default () => window.load();") // as the test says
 	})
+	mux.HandleFunc("GET /logo.svg", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "image/svg+xml")
+		fmt.Fprint(w, `<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24"><circle cx="12" cy="12" r="11" fill="#0a6b3d"/></svg>`)
+	})
+	mux.HandleFunc("GET /frame", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, `<!doctype html><title>host</title><iframe src=%q width="1200" height="800"></iframe>`, r.URL.Query().Get("to"))
+	})
 	mux.HandleFunc("POST /logout", f.guarded(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	api := map[string]http.HandlerFunc{
 		"GET /api/v1/online/stats":                       f.stats,

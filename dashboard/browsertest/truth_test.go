@@ -316,7 +316,7 @@ func TestWhatWouldBeRefusedIsNotOffered(t *testing.T) {
 	p.hash("#/person/2")
 	p.says(".person-head", "You may not end this person's sessions")
 	p.says(".person-facts", "signed in with 1 session")
-	assert.Zero(t, eval[int](p, "document.querySelectorAll('.list button').length"))
+	assert.Zero(t, eval[int](p, "document.querySelectorAll('.list .is-row, .list .is-danger').length"))
 	p.shoot("truth-protected")
 	p.accessible("protected")
 	p.clean()

@@ -7,6 +7,8 @@ import { isCurrent, isProtected, isViewer, learnProtected } from "./viewer.js";
 
 /** toast says what happened, to eyes and to screen readers. */
 export function toast(text, kind = "done") {
+  const before = [...byId("toasts").children].find((one) => one.textContent === text);
+  before?.remove(); // once is enough
   const node = h("div", { class: `toast is-${kind}`, text });
   byId("toasts").append(node);
   const timer = setTimeout(() => node.remove(), kind === "error" ? 10000 : 6000);

@@ -3,7 +3,7 @@
 import { address, avatar, device, ending, moment, person, personPath } from "./cells.js";
 import { endSession, explain, toast } from "./confirm.js";
 import { byId, h, icon } from "./dom.js";
-import { hrefOf } from "./route.js";
+import { hostPage, hrefOf } from "./route.js";
 import { brief, count, deviceName, exact, known, personName, place, t } from "./text.js";
 import { isCurrent, isProtected } from "./viewer.js";
 
@@ -71,13 +71,6 @@ function show(page, dialog, session) {
   dialog.querySelector("button").focus();
 }
 
-/**
- * hostPage is the host's own page of a user, or null.
- * @param {string | undefined} pattern
- * @param {UserID} id
- */
-export const hostPage = (pattern, id) => (pattern ? new URL(pattern.replace("{id}", encodeURIComponent(id)), document.baseURI).href : null);
-
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -91,7 +84,7 @@ const source = (word) => (word ? h("span", { class: "detail", text: t("drawer.fr
 
 function facts(session) {
   const { deviceFacts: parts = {} } = session;
-  const time = (value) => (value ? h("span", {}, moment(value), " ", h("span", { class: "detail", text: exact(value) })) : null);
+  const time = (value) => (value ? h("span", {}, moment(value), " ", h("span", { class: "detail", title: exact(value), text: brief(value) })) : null);
   const limit = (value) => (value ? h("span", { text: brief(value) }) : t("drawer.never"));
   const elsewhere = session.loginAddress && session.loginAddress !== session.ipAddress;
   const entries = [

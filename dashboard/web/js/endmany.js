@@ -8,7 +8,7 @@ import { isCurrent, viewerId } from "./viewer.js";
 const mostAtOnce = 1000;
 const sample = 100;
 const top = 4;
-const reasons = ["admin", "password", "deleted", "limit"];
+const reasons = ["admin", "password", "deleted"];
 
 /**
  * endMany asks, and ends the rows, or all that a question matches as of now. It answers
@@ -97,6 +97,6 @@ async function carryOut(api, bodies, reason) {
     toast([t("done.sessions", { sessions: count("sessions", ended) }), skipped > 0 ? count("endMany.skipped", skipped) : ""].filter(Boolean).join(" "));
   } catch (problem) {
     told?.node.remove();
-    if (problem.status !== 401) toast(t("endMany.failed", { sessions: count("sessions", ended), problem: explain(problem) }), "error");
+    if (problem.status !== 401) toast(t("endMany.failed", { sessions: count("sessions", ended), problem: problem.status === 403 ? t("endMany.forbidden") : explain(problem) }), "error");
   }
 }

@@ -56,9 +56,10 @@ function wrong(problem) {
   return problem.status === 401 || problem.status === 400 ? t("gate.wrong") : explain(problem);
 }
 
-/** forbiddenGate is for people who are signed in and may not look. */
-export function forbiddenGate(signOut) {
-  return card(t("gate.forbidden"), h("p", { text: t("gate.forbidden.text") }),
+/** forbiddenGate is for people who are signed in and may not look: it leads to their own devices. */
+export function forbiddenGate(signOut, devicesPage) {
+  return card(t("gate.forbidden"), h("p", { text: devicesPage ? t("gate.devices.text") : t("gate.forbidden.text") }),
+    devicesPage && h("a", { class: "button is-primary", href: new URL(devicesPage, document.baseURI).href, text: t("gate.devices") }),
     signOut && h("button", { type: "button", class: "button", text: t("action.signOut"), on: { click: signOut } }));
 }
 

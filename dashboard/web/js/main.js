@@ -5,8 +5,9 @@ import { allowImages, refreshMoments } from "./cells.js";
 import { now } from "./clock.js";
 import { endedMeanwhile, explain, toast, wireDialog } from "./confirm.js";
 import { Connection } from "./connection.js";
-import { byId, seen } from "./dom.js";
+import { byId, h, seen } from "./dom.js";
 import { Feed } from "./feed.js";
+import { listen, openHelp } from "./keys.js";
 import { failedGate, forbiddenGate, signInGate, whySignedOut } from "./gate.js";
 import { hrefOf, placeOf, rewrite } from "./route.js";
 import { Stream } from "./stream.js";
@@ -61,6 +62,8 @@ class Page {
     window.addEventListener("hashchange", () => this.#route(true));
     window.addEventListener("message", (event) => this.#handed(event));
     byId("banner-retry").addEventListener("click", () => this.#seen());
+    byId("help-open").addEventListener("click", openHelp);
+    listen(() => this.#open);
     document.addEventListener("opensession", async ({ detail }) => (await import("./drawer.js")).openSession(this, detail));
     byId("sign-out").addEventListener("click", () => this.#signOut());
     document.addEventListener("visibilitychange", () => this.#seen());
@@ -113,6 +116,7 @@ class Page {
     this.#asking = false;
     byId("nav").hidden = false;
     byId("tiles").hidden = false;
+    byId("help-open").hidden = false;
     byId("sign-out").hidden = !this.config.logoutPath;
     this.#tiles.show(this.stats, this.#zone);
     this.#stream.start();
@@ -148,8 +152,8 @@ class Page {
     this.#connection.hide();
     this.#leave();
     byId("confirm").close();
-    byId("drawer").close();
-    for (const id of ["nav", "tiles", "sign-out"]) byId(id).hidden = true;
+    for (const id of ["drawer", "help"]) byId(id).close();
+    for (const id of ["nav", "tiles", "sign-out", "help-open"]) byId(id).hidden = true;
     this.#forget();
     document.title = t("page.title");
     byId("view").replaceChildren(content);
@@ -177,7 +181,7 @@ class Page {
   }
 
   #forbidden() {
-    this.#gate(forbiddenGate(this.config.logoutPath ? () => this.#signOut() : null));
+    this.#gate(forbiddenGate(this.config.logoutPath ? () => this.#signOut() : null, this.config.devicesPage));
   }
 
   async #signOut() {
@@ -271,6 +275,13 @@ function entitle(view) {
   document.title = t("page.titleOf", { view, title: t("page.title") });
 }
 
+// The host's own picture and links.
+function dress({ logo, links }) {
+  if (logo) byId("brand-mark").replaceWith(h("img", { class: "brand-logo", src: new URL(logo, document.baseURI).href, alt: "", height: 24 }));
+  byId("links").hidden = links.length === 0;
+  byId("links").replaceChildren(...links.map(({ text, url }) => h("li", {}, h("a", { href: new URL(url, document.baseURI).href, text }))));
+}
+
 // The texts that stand in the page itself.
 function fillTexts(language) {
   document.documentElement.lang = language;
@@ -287,6 +298,7 @@ const config = await fetch(new URL("../config.json", import.meta.url)).then((ans
 setLanguage(config.language, config.messages);
 fillTexts(config.language);
 allowImages(config.imageOrigins);
+dress(config);
 wireDialog();
 byId("skip").addEventListener("click", (event) => {
   event.preventDefault(); // the hash is the page's own

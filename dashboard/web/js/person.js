@@ -4,7 +4,7 @@ import { h, icon } from "./dom.js";
 import { address, avatar, device, ending, moment, presence, status, statusAt, where } from "./cells.js";
 import { endSession, endUser, explain } from "./confirm.js";
 import { over, Pages } from "./list.js";
-import { hrefOf } from "./route.js";
+import { hostPage, hrefOf } from "./route.js";
 import { Table } from "./table.js";
 import { count, deviceName, number, personName, t } from "./text.js";
 import { isProtected } from "./viewer.js";
@@ -12,7 +12,7 @@ import { isProtected } from "./viewer.js";
 const freshness = 10000;
 
 /** open makes the view of a place. */
-export const open = (page, { argument }) => new Person(page.api, argument, { from: page.from, back: page.places.get(page.from), named: page.entitle });
+export const open = (page, { argument }) => new Person(page.api, argument, { from: page.from, back: page.places.get(page.from), named: page.entitle, userURL: page.config.userURL });
 
 /** Person shows the page of one user id. */
 class Person {
@@ -23,16 +23,19 @@ class Person {
   #table;
   #timer = 0;
   #named;
+  #hostPage; // the link to the host's own page of the user
   #head = h("div", { class: "person-head" });
   #title = h("h1", { id: "person-title", tabindex: -1, dir: "auto" });
   #all = h("button", { type: "button", class: "button is-danger", text: t("action.endAll"), on: { click: () => this.#endAll() } });
   #barred = h("p", { class: "person-note muted", text: t("confirm.refused") });
 
   /** from is the view that one came from, back its address; named is told the person's name. */
-  constructor(api, id, { from, back, named }) {
+  constructor(api, id, { from, back, named, userURL }) {
     this.#api = api;
     this.#id = id;
     this.#named = named;
+    const url = hostPage(userURL, id);
+    this.#hostPage = url ? h("a", { class: "button", href: url, text: t("drawer.userPage") }) : "";
     this.#table = new Table({
       label: t("person.sessions"), action: t("action.end"), columns: this.#columns(), key: (row) => row.sessionId,
       rowClass: (row) => (row.logoutAt ? "is-over" : ""), onMore: () => this.#more(),
@@ -97,7 +100,7 @@ class Person {
     ].filter(Boolean);
     this.#all.disabled = this.#known && live.length === 0;
     this.#head.replaceChildren(avatar(user, this.#id), h("div", { class: "person-text" }, this.#title, h("p", { class: "person-facts" }, ...facts)),
-      isProtected(this.#id) ? this.#barred : this.#all);
+      this.#hostPage, isProtected(this.#id) ? this.#barred : this.#all);
   }
 
   #count(n) { return this.#live.more ? t("list.loaded", { rows: count("sessions.live", n) }) : count("sessions.live", n); }

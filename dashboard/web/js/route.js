@@ -27,6 +27,13 @@ export function hrefOf(name, query = {}) {
 }
 
 /**
+ * hostPage is the host's own page of a user, or null.
+ * @param {string | undefined} pattern
+ * @param {UserID} id
+ */
+export const hostPage = (pattern, id) => (pattern ? new URL(pattern.replace("{id}", encodeURIComponent(id)), document.baseURI).href : null);
+
+/**
  * rewrite changes the address without leaving the view. A step of its own is one that the
  * browser's "back" returns to.
  * @param {string} href

@@ -6,6 +6,7 @@ import { h, icon, isCompact } from "./dom.js";
 
 const overscan = 12;
 const placeholders = 8;
+const mostOnPaper = 2000;
 
 /**
  * @typedef {object} Column
@@ -61,12 +62,15 @@ export class Table {
     this.schedule = this.schedule.bind(this);
     window.addEventListener("scroll", this.schedule, { passive: true });
     window.addEventListener("resize", this.schedule, { passive: true });
+    this.print = ({ type }) => this.draw(type === "beforeprint");
+    for (const type of ["beforeprint", "afterprint"]) window.addEventListener(type, this.print);
   }
 
   destroy() {
     cancelAnimationFrame(this.#frame);
     window.removeEventListener("scroll", this.schedule);
     window.removeEventListener("resize", this.schedule);
+    for (const type of ["beforeprint", "afterprint"]) window.removeEventListener(type, this.print);
   }
 
   /** heads tells by which column the rows are sorted, the latest first. */
@@ -138,12 +142,12 @@ export class Table {
     return Math.ceil((window.innerHeight - this.#body.getBoundingClientRect().top) / this.#rowHeight) + 2 * overscan + 1;
   }
 
-  /** draw puts the rows near the screen into the document, and changes no others. */
-  draw() {
+  /** draw puts the rows near the screen into the document, and changes no others; all of them for paper. */
+  draw(all = false) {
     const height = this.#rowHeight;
     const above = -this.#body.getBoundingClientRect().top;
-    const first = Math.max(0, Math.min(this.#rows.length, Math.floor(above / height)) - overscan);
-    const last = Math.min(this.#rows.length, Math.ceil((above + window.innerHeight) / height) + overscan);
+    const first = all ? 0 : Math.max(0, Math.min(this.#rows.length, Math.floor(above / height)) - overscan);
+    const last = Math.min(this.#rows.length, all ? mostOnPaper : Math.ceil((above + window.innerHeight) / height) + overscan);
     const wanted = new Set();
     let previous = this.#top;
     for (let i = first; i < Math.max(first, last); i++) {
@@ -157,7 +161,7 @@ export class Table {
     this.#bottom.style.height = `${Math.max(0, this.#rows.length - Math.max(first, last)) * height}px`;
     this.#top.hidden = first === 0;
     this.#bottom.hidden = last >= this.#rows.length;
-    if (last >= this.#rows.length - overscan) this.#onMore?.();
+    if (!all && last >= this.#rows.length - overscan) this.#onMore?.();
   }
 
   #place(row, index) {
