@@ -323,5 +323,5 @@ const pause = 20 * time.Millisecond
 var reload = chromedp.Reload()
 
 func key(name string) chromedp.Action[chromedp.Void] {
-	return chromedp.KeyEvent(map[string]string{"ArrowDown": kb.ArrowDown, "ArrowUp": kb.ArrowUp, "Enter": kb.Enter, "Escape": kb.Escape}[name])
+	return chromedp.KeyEvent(map[string]string{"ArrowDown": kb.ArrowDown, "ArrowUp": kb.ArrowUp, "ArrowLeft": kb.ArrowLeft, "Enter": kb.Enter, "Escape": kb.Escape}[name])
 }

@@ -119,6 +119,21 @@ func TestEveryNumberIsADoor(t *testing.T) {
 	p.clean()
 }
 
+// Who is here now stands beside who signed in.
+func TestWhoIsOnlineNow(t *testing.T) {
+	t.Parallel()
+	_, p := visit(t, 260, "", scheme("light"))
+	p.says(".panel-note", "sign-ins of the last hour")
+	p.click(".patterns-head button", "Online now")
+	p.says(".panel-note", "people who are online now")
+	const first = "document.querySelector('[aria-labelledby=share-country] .shares a').textContent"
+	country := eval[string](p, first)
+	p.click(".shares a", country)
+	p.until("document.body.dataset.view === 'sessions' && location.hash.includes('seen_within=online')")
+	p.until(every(country))
+	p.clean()
+}
+
 // A view is saved in the browser, because somebody asks for it.
 func TestViewsAreSaved(t *testing.T) {
 	t.Parallel()

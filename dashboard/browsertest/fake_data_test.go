@@ -83,12 +83,19 @@ func (f *fake) history(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	series, hours := []map[string]any{}, [7][24]int{}
+	zone := f.zone
+	if name := query.Get("tz"); name != "" {
+		zone, _ = time.LoadLocation(name)
+	}
+	series, hours, peaks := []map[string]any{}, [7][24]int{}, []map[string]any{}
 	for at := from.Truncate(step); at.Before(to) && !f.quiet; at = at.Add(step) {
 		if ago := int(to.Sub(at).Minutes()); ago >= f.hole[0] && ago < f.hole[1] {
 			continue
 		}
 		online := f.wave(at)
+		if day := at.Truncate(24 * time.Hour); at.Sub(day) < step {
+			peaks = append(peaks, map[string]any{"date": day.Format(time.DateOnly), "users": online + 30, "at": day.Add(15 * time.Hour)})
+		}
 		series = append(series, map[string]any{"at": at, "online_users": online, "peak_online_users": online, "active_sessions": online * 5 / 2, "logins": 3, "ends": 2})
 		for hour := at; hour.Before(at.Add(step)); hour = hour.Add(time.Hour) {
 			local := hour.In(f.zone)
@@ -96,8 +103,8 @@ func (f *fake) history(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	body := map[string]any{
-		"from": from, "to": to, "step": query.Get("step"), "time_zone": f.zone.String(), "timestamp": to, "status": "success",
-		"series": series, "peaks": []any{}, "durations": map[string]any{"count": 0, "median_seconds": nil, "p90_seconds": nil}, "sign_ins_by_hour": hours,
+		"from": from, "to": to, "step": query.Get("step"), "time_zone": zone.String(), "timestamp": to, "status": "success",
+		"series": series, "peaks": peaks, "endsByReason": map[string]int{"logout": 211, "idle": 640, "admin": 12}, "durations": map[string]any{"count": 0, "median_seconds": nil, "p90_seconds": nil}, "sign_ins_by_hour": hours,
 		"shares": map[string]any{"device": []any{}, "browser": []any{}, "os": []any{}, "country": []any{}},
 	}
 	if !f.quiet {
@@ -165,4 +172,9 @@ func (f *fake) wasUsed(i int) bool {
 func (f *fake) hasEnded(i int) bool {
 	_, ended := f.ended.Load(i)
 	return ended
+}
+
+// active is how many people came by day, week and month.
+func (f *fake) active(w http.ResponseWriter, _ *http.Request) {
+	answer(w, map[string]any{"daily": f.sessions, "weekly": f.sessions * 3, "monthly": f.sessions * 7, "error": 0.02, "timestamp": time.Now().UTC(), "days": []any{}})
 }

@@ -79,6 +79,7 @@ func newFakeWith(t *testing.T, sessions int, o dashboard.Options) *fake {
 		"GET /api/v1/online/sessions":                    f.mine,
 		"GET /api/v1/online/history":                     f.history,
 		"GET /api/v1/online/events":                      f.events,
+		"GET /api/v1/online/active":                      f.active,
 		"GET /api/v1/online/now":                         f.nowBy,
 		"GET /api/user-sessions/active-users":            f.list,
 		"GET /api/user-sessions/sessions":                f.filtered,

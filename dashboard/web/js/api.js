@@ -166,6 +166,13 @@ export class API extends EventTarget {
   history(query, options) { return this.#online(`history?${new URLSearchParams(query)}`, options); }
 
   /**
+   * active is how many different people came by day, week and month; nothing where the
+   * server does not count them.
+   * @param {string} zone
+   */
+  active(zone) { return this.#online(`active?range=month${zone && `&tz=${encodeURIComponent(zone)}`}`, { timed: true }).catch(() => null); }
+
+  /**
    * people are the active sessions in the order of their people's latest activity.
    * @param {Record<string, any>} query
    * @param {Asking} [options]

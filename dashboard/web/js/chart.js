@@ -3,11 +3,8 @@
 import { now } from "./clock.js";
 import { h, seen, setText } from "./dom.js";
 import { explain } from "./confirm.js";
+import { axes, clockText, colour, inZone, onCalendar, onClock, stamp, uPlot, upTo, viewerZone } from "./plotting.js";
 import { compact, number, t } from "./text.js";
-import library from "../uplot/uPlot.js";
-
-/** @type {any} */
-const uPlot = library;
 
 const minute = 60;
 const ranges = {
@@ -16,8 +13,6 @@ const ranges = {
   week: { seconds: 7 * 86400, step: "1h", gap: 2 * 3600, every: 300 * 1000 },
 };
 const height = 232;
-const fontSize = 11;
-const viewerZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 // A line of one or two points would hardly be seen.
 const points = { show: (plot) => plot.data[0].length < 3 };
 
@@ -198,19 +193,13 @@ export class Chart extends EventTarget {
   }
 
   #options() {
-    const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-    const font = `${fontSize}px ${getComputedStyle(document.body).fontFamily}`;
-    const axis = { font, stroke: colour("--text-2"), ticks: { show: false }, grid: { stroke: colour("--line"), width: 1 } };
     return {
       width: this.#holder.clientWidth, height, legend: { show: false }, padding: [8, 20, 0, 0],
-      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), this.#zone),
+      tzDate: inZone(this.#zone),
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
       hooks: { setCursor: [() => this.#read()] },
-      scales: { x: { time: true, auto: false }, y: { range: (_, __, highest) => [0, Math.max(4, highest * 1.12 || 4)] } },
-      axes: [
-        { ...axis, grid: { show: false }, size: 28, space: 64, values: (_, splits) => splits.map((at) => this.#clock(at, this.#range === "week")) },
-        { ...axis, size: (plot, values) => widthOf(values ?? [], font), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7], values: (_, splits) => splits.map(compact) },
-      ],
+      scales: { x: { time: true, auto: false }, y: upTo },
+      axes: axes((at) => this.#clock(at, this.#range === "week"), compact),
       series: [
         {},
         { label: t("chart.online"), stroke: colour("--accent"), width: 2, fill: colour("--accent-wash"), points },
@@ -219,11 +208,7 @@ export class Chart extends EventTarget {
     };
   }
 
-  #clock(at, withDay) {
-    /** @type {Intl.DateTimeFormatOptions} */
-    const options = withDay ? { weekday: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-    return new Intl.DateTimeFormat(document.documentElement.lang, { ...options, timeZone: this.#zone }).format(new Date(at * 1000));
-  }
+  #clock(at, withDay) { return clockText(at, this.#zone, withDay ? onCalendar : onClock); }
 
   // The legend tells the figures under the pointer, else the latest. Where the pointer is
   // in a hole it tells that moment, and no figures.
@@ -244,13 +229,3 @@ export class Chart extends EventTarget {
       h("span", { class: "key is-sessions" }, `${t("chart.sessions")} `, h("b", { text: value(sessions) })));
   }
 }
-
-// The room that an axis takes: as wide as its longest text.
-function widthOf(texts, font) {
-  const canvas = document.createElement("canvas").getContext("2d");
-  canvas.font = font;
-  return Math.ceil(Math.max(0, ...texts.map((text) => canvas.measureText(text).width))) + 2 * fontSize;
-}
-
-// Whole seconds in UTC.
-const stamp = (date) => date.toISOString().replace(/\.\d+Z$/, "Z");

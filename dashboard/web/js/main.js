@@ -24,7 +24,7 @@ const weeks = 28 * 86400 * 1000;
 const explore = () => import("./explore.js");
 const views = {
   overview: () => import("./overview.js"), people: explore, sessions: explore, person: () => import("./person.js"),
-  trail: () => import("./trail.js"),
+  history: () => import("./history.js"), trail: () => import("./trail.js"),
 };
 
 /** Page is what all views share: the API, the figures, the feed, and where one came from. */

@@ -11,12 +11,13 @@ export const open = (page) => new Overview(page);
 class Overview {
   #page;
   #chart;
-  #patterns = new Patterns();
+  #patterns;
   #over = false;
 
   constructor(page) {
     this.#page = page;
     this.#chart = new Chart(page.api);
+    this.#patterns = new Patterns((by) => page.api.now(by, { timed: true }));
     if (page.stats) this.#chart.now(page.stats);
     this.#chart.addEventListener("history", ({ detail }) => this.#tell(detail));
     this.#chart.addEventListener("failed", ({ detail }) => this.#patterns.fail(detail));

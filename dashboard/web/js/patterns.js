@@ -18,8 +18,14 @@ export class Patterns {
   #ended = h("p", { class: "panel-note" });
   #zone = h("p", { class: "panel-note" });
   #notes = [];
+  #choices = new Map();
+  #what = "logins";
+  #told = null; // what show was given last
+  #now;
 
-  constructor() {
+  /** now(fact) answers who is online by a fact: [{name, users}]. */
+  constructor(now) {
+    this.#now = now;
     const shares = families.map((family) => {
       const list = h("ul", { class: "shares" }, h("li", { class: "share-none", text: t("list.loading") }));
       const note = h("p", { class: "panel-note", text: t("shares.note.hour") });
@@ -28,7 +34,31 @@ export class Patterns {
       return h("section", { class: "panel", "aria-labelledby": `share-${family}` },
         h("header", { class: "panel-head" }, h("h2", { id: `share-${family}`, text: t(`shares.${family}`) })), list, note);
     });
-    this.element = h("div", { class: "patterns" }, ...shares, this.#heatPanel(), this.#durationPanel());
+    const choice = h("div", { class: "choice", role: "group", "aria-label": t("shares.choice") }, ...["logins", "now"].map((what) => {
+      const button = h("button", { type: "button", text: t(`shares.of.${what}`), "aria-pressed": String(what === "logins"), on: { click: () => this.#choose(what) } });
+      this.#choices.set(what, button);
+      return button;
+    }));
+    this.element = h("div", { class: "patterns" }, h("div", { class: "patterns-head" }, choice), ...shares, this.#heatPanel(), this.#durationPanel());
+  }
+
+  // Shares are of those who signed in, or of those who are here now.
+  #choose(what) {
+    this.#what = what;
+    for (const [name, button] of this.#choices) button.setAttribute("aria-pressed", String(name === what));
+    if (what === "now") this.showNow();
+    else if (this.#told) this.show(...this.#told);
+  }
+
+  /** showNow asks who is online, by each fact, where that is what is looked at. */
+  async showNow() {
+    if (this.#what !== "now") return;
+    for (const family of families) {
+      const online = await this.#now(family);
+      if (this.#what !== "now") return;
+      this.#share(family, online.map(({ name, users }) => ({ name, count: users })), { seen_within: "online" });
+    }
+    for (const node of this.#notes) setText(node, t("shares.note.now"));
   }
 
   #heatPanel() {
@@ -70,16 +100,22 @@ export class Patterns {
    * sign-ins, the latest sessions tell what there is.
    */
   show(history, latest = []) {
+    this.#told = [history, latest];
+    if (this.#what === "logins") this.#showShares(history, latest);
+    else this.showNow();
+    const told = history.durations?.count > 0 ? history.durations : null;
+    setText(this.#median, told ? duration(told.median_seconds) : "–");
+    setText(this.#ninety, told ? duration(told.p90_seconds) : "–");
+    setText(this.#ended, told ? count("durations.ended", told.count) : t("durations.none"));
+  }
+
+  #showShares(history, latest) {
     const counted = families.some((family) => (history.shares?.[family] ?? []).length > 0);
     const shares = counted ? history.shares : sharesOf(latest);
     const whose = counted ? { state: "any", login_after: history.from } : {};
     const note = counted || latest.length === 0 ? t(`shares.note.${history.range}`) : count("shares.note.latest", latest.length);
     for (const family of families) this.#share(family, shares?.[family] ?? [], whose);
     for (const node of this.#notes) setText(node, note);
-    const told = history.durations?.count > 0 ? history.durations : null;
-    setText(this.#median, told ? duration(told.median_seconds) : "–");
-    setText(this.#ninety, told ? duration(told.p90_seconds) : "–");
-    setText(this.#ended, told ? count("durations.ended", told.count) : t("durations.none"));
   }
 
   #share(family, entries, whose) {

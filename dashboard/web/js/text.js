@@ -19,6 +19,7 @@ function makeFormats(language) {
     number: new Intl.NumberFormat(language),
     compact: new Intl.NumberFormat(language, { notation: "compact" }),
     percent: new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }),
+    change: new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0, signDisplay: "exceptZero" }),
     exact: new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" }),
     brief: new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }),
     day: new Intl.DateTimeFormat(language, { day: "numeric", month: "short" }),
@@ -72,6 +73,9 @@ export const minutes = (n) => (n % 60 === 0 ? formats.lengths.hour.format(n / 60
 export function percent(part) {
   return part > 0 && part < 0.005 ? t("number.lessThan", { n: formats.percent.format(0.01) }) : formats.percent.format(part);
 }
+
+/** change is how much more or less something is, as a part of what it was. */
+export const change = (part) => formats.change.format(part);
 
 /** exact is a moment to the second, in the viewer's own time zone. */
 export const exact = (time) => formats.exact.format(new Date(time));

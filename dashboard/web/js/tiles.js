@@ -14,7 +14,7 @@ const figures = [
   ["veryActive", "very_active_users", "very_active", hrefOf("people", { within: "very_active" })],
   ["recentlyActive", "recently_active_users", "recently_active", hrefOf("people", { within: "recently_active" })],
   ["sessions", "total_active_sessions", "", hrefOf("sessions")],
-  ["peak", "peak_users_today"],
+  ["peak", "peak_users_today", "", hrefOf("history")],
 ];
 
 /** Tiles fills the section with one tile a figure. */
