@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sessiontrack/sessiontrack/dashboard"
 )
 
 // script makes events happen that a person would see arrive.
@@ -35,11 +37,17 @@ func TestLooks(t *testing.T) {
 		{"dark", 1360, 900, "dark"},
 		{"phone", 390, 844, "light"},
 		{"tablet", 820, 1100, "light"},
+		{"rtl", 1360, 900, "light"},
+		{"zoomed", 680, 450, "light"}, // 200 % of a desktop
 	}
 	for _, size := range sizes {
 		t.Run(size.name, func(t *testing.T) {
 			t.Parallel()
-			f := newFake(t, 260)
+			o := dashboard.Options{LoginPath: "/login", LogoutPath: "/logout", UserURL: "/users/{id}"}
+			if size.name == "rtl" {
+				o.Language = "ar"
+			}
+			f := newFakeWith(t, 260, o)
 			p := newTab(t, size.width, size.height, scheme(size.scheme))
 			p.open(f.URL+"/dashboard/", "")
 			p.says("h1", "Sign in")
@@ -51,13 +59,30 @@ func TestLooks(t *testing.T) {
 			p.click(".choice button", "Day")
 			p.says(".panel-note", "last day")
 			p.shootAll(size.name + "-overview")
-			for _, view := range []struct{ name, hash, shows string }{{"people", "#/people", ""}, {"sessions", "#/sessions", ""}, {"person", "#/person/103", "Idle too long"}} {
+			for _, view := range []struct{ name, hash, shows string }{
+				{"people", "#/people", ""}, {"sessions", "#/sessions", ""}, {"facets", "#/sessions?country=BR&seen_within=online&login_after=2026-01-01T00:00:00Z", ""},
+				{"ended", "#/sessions?state=ended", ""}, {"trail", "#/trail", ""}, {"person", "#/person/103", "Idle too long"},
+			} {
 				p.hash(view.hash)
 				p.until("document.querySelectorAll('.rows tbody tr:not(.spacer)').length > 1")
 				p.says(".rows", view.shows)
+				if view.name == "facets" {
+					p.click("#filter-more", "")
+				}
 				p.shoot(size.name + "-" + view.name)
 				require.LessOrEqual(t, eval[int](p, "document.documentElement.scrollWidth"), int(size.width), view.name)
 			}
+			p.click(".rows button.main", "")
+			p.says("#drawer", "Handle")
+			p.shoot(size.name + "-drawer")
+			require.LessOrEqual(t, eval[int](p, "document.querySelector('#drawer').scrollWidth"), int(size.width))
+			p.do(key("Escape"))
+			p.hash("#/history?range=week&compare=1")
+			p.until("document.querySelectorAll('.u-over').length === 2")
+			p.shootAll(size.name + "-history")
+			require.LessOrEqual(t, eval[int](p, "document.documentElement.scrollWidth"), int(size.width), "history")
+			p.hash("#/person/103")
+			p.until("document.querySelectorAll('.rows tbody tr:not(.spacer)').length > 1")
 			p.click(".button.is-danger", "End all sessions")
 			p.until("document.querySelector('dialog[open]')")
 			p.shoot(size.name + "-confirm")

@@ -31,7 +31,7 @@ func (p *tab) accessible(state string) {
 func (p *tab) hash(hash string) {
 	p.t.Helper()
 	eval[bool](p, "(location.hash = "+quoted(hash)+", true)")
-	view := strings.Split(hash, "/")[1]
+	view, _, _ := strings.Cut(strings.Split(hash, "/")[1], "?")
 	if view == "" {
 		view = "overview"
 	}
@@ -75,6 +75,18 @@ func TestAxeFindsNothing(t *testing.T) {
 				p.accessible(view)
 			}
 			if form.sessions > 0 {
+				p.hash("#/history")
+				p.until("document.querySelectorAll('.u-over').length === 2")
+				p.accessible("history")
+				p.hash("#/trail")
+				p.until(rows + " > 1")
+				p.accessible("trail")
+				p.click(".rows button", "Session")
+				p.says("#drawer", "Handle")
+				p.accessible("drawer")
+				p.do(key("Escape"))
+				p.hash("#/person/103")
+				p.until(rows + " > 1")
 				p.click(".button.is-danger", "End all sessions")
 				p.until("document.querySelector('dialog[open]')")
 				p.accessible("confirmation")
