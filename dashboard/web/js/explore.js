@@ -85,7 +85,10 @@ class Explorer {
   // Who is online is a window, which the list of people begins with.
   #read(query) {
     this.#filters = Object.fromEntries(names.filter((name) => query.get(name)).map((name) => [name, query.get(name)]));
-    if (this.#kind === "people") this.#filters.within ??= "online";
+    if (this.#kind === "people") {
+      this.#filters.within ??= "online";
+      delete this.#filters.reason; // nobody is online with a session that ended
+    }
     this.#state = states.includes(query.get("state")) ? query.get("state") : "";
     if (query.get("reason")) this.#state = "ended";
     this.#sort = query.get("sort") === "login" ? "login" : "";
