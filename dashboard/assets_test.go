@@ -60,7 +60,8 @@ func TestPreloadsAreComplete(t *testing.T) {
 
 func TestSlim(t *testing.T) {
 	t.Parallel()
-	source := "// a\n/** b */\nconst x = 1; // stays\n  /**\n   * c\n   */\n  /** @type {any} */ (y);\n  f(`//`, \"/*\");\n"
+	source := "" +
+		"// a\n/** b */\nconst x = 1; // stays\n  /**\n   * c\n   */\n  /** @type {any} */ (y);\n  f(`//`, \"/*\");\n"
 	assert.Equal(t, "\n\nconst x = 1; // stays\n\n\n\n(y);\nf(`//`, \"/*\");\n", string(slim("js/x.js", []byte(source))))
 	assert.Equal(t, "\na { b: c }", string(slim("x.css", []byte("/* a\n b */\n  a { b: c }"))))
 	assert.Equal(t, source, string(slim("web/uplot/x.js", []byte(source))))

@@ -84,9 +84,11 @@ func (o *Options) brand() []byte {
 		return nil
 	}
 	theme := func(c colour, wash string) string {
-		return fmt.Sprintf("{ --accent: %[1]v; --accent-text: %[1]v; --accent-wash: color-mix(in srgb, %[1]v %[2]s, transparent); }", c, wash)
+		return fmt.Sprintf(":root { --accent: %[1]v; --accent-text: %[1]v; "+
+			"--accent-wash: color-mix(in srgb, %[1]v %[2]s, transparent); }", c, wash)
 	}
-	return []byte(":root " + theme(light, "9%") + "\n@media (prefers-color-scheme: dark) { :root " + theme(light.onDark(), "14%") + " }\n")
+	return fmt.Appendf(nil, "%s\n@media (prefers-color-scheme: dark) { %s }\n", theme(light, "9%"),
+		theme(light.onDark(), "14%"))
 }
 
 func (o *Options) checkBrand() error {

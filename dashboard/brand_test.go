@@ -22,7 +22,8 @@ func TestAccent(t *testing.T) {
 		assert.GreaterOrEqual(t, contrast(c.onDark(), dark), readable)
 	}
 	plain := Handler(nil)
-	assert.Equal(t, 2, strings.Count(get(t, plain, "/dashboard/"+pathOf(t, plain, "style.css")).Body.String(), "--accent: "))
+	style := get(t, plain, "/dashboard/"+pathOf(t, plain, "style.css")).Body.String()
+	assert.Equal(t, 2, strings.Count(style, "--accent: "))
 	white, _ := parseColour("#ffffff")
 	black, _ := parseColour("#000000")
 	assert.InDelta(t, 21, contrast(white, black), 0.001)
@@ -52,7 +53,8 @@ func TestBrandIsRefused(t *testing.T) {
 		assert.ErrorContains(t, err, "dashboard: Options."+test.names)
 	}
 	o, err := (&Options{
-		UserURL: "https://admin.example.com/users/{id}", Links: []Link{{"Shop", "https://shop.example.com/"}, {"Home", "/"}}, Accent: "#0a6b3d",
+		UserURL: "https://admin.example.com/users/{id}", Accent: "#0a6b3d",
+		Links: []Link{{"Shop", "https://shop.example.com/"}, {"Home", "/"}},
 	}).withDefaults()
 	require.NoError(t, err)
 	assert.Contains(t, string(o.config()), `"links":[{"text":"Shop","url":"https://shop.example.com/"}`)

@@ -178,8 +178,9 @@ func sameOriginPath(path string) bool {
 
 // linkable is what people may be led to: a path of the page's own origin, or https.
 func linkable(address string) bool {
-	parsed, err := url.Parse(strings.ReplaceAll(address, "{id}", "id"))
-	return sameOriginPath(strings.ReplaceAll(address, "{id}", "id")) || err == nil && parsed.Scheme == "https" && parsed.Host != ""
+	address = strings.ReplaceAll(address, "{id}", "id")
+	parsed, err := url.Parse(address)
+	return sameOriginPath(address) || err == nil && parsed.Scheme == "https" && parsed.Host != ""
 }
 
 // imageOrigin keeps a Content-Security-Policy in one piece: no separators, no

@@ -114,7 +114,8 @@ func (p *pill) picture(n int) []byte {
 	text := strings.ReplaceAll(p.text, "{n}", strconv.Itoa(n))
 	width := 34 + 8*utf8.RuneCountInString(text)
 	said := html.EscapeString(text)
-	return fmt.Appendf(nil, `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]d" height="28" viewBox="0 0 %[1]d 28" role="img">`+
+	return fmt.Appendf(nil, `<svg xmlns="http://www.w3.org/2000/svg" `+
+		`width="%[1]d" height="28" viewBox="0 0 %[1]d 28" role="img">`+
 		`<title>%[2]s</title><style>rect{fill:#fff;stroke:#c9ced8}text{fill:#161a21;font:14px system-ui,sans-serif}`+
 		`circle{fill:#21a862}@media(prefers-color-scheme:dark){rect{fill:#161a21;stroke:#3b4452}text{fill:#e7eaf0}}</style>`+
 		`<rect x=".5" y=".5" width="%[3]d" height="27" rx="13.5"/><circle cx="16" cy="14" r="4"/>`+

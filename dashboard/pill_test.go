@@ -66,6 +66,8 @@ func TestPillRefusesOptions(t *testing.T) {
 	t.Parallel()
 	count := func(context.Context) (int, error) { return 0, nil }
 	assert.PanicsWithValue(t, "dashboard: Pill: count is nil", func() { Pill(nil, nil) })
-	assert.PanicsWithValue(t, `dashboard: PillOptions.Text "here" must have {n} in it, and at most 200 bytes`, func() { Pill(count, &PillOptions{Text: "here"}) })
-	assert.PanicsWithValue(t, "dashboard: PillOptions.Fresh 2h0m0s must be from 1s to 1h", func() { Pill(count, &PillOptions{Fresh: 2 * time.Hour}) })
+	assert.PanicsWithValue(t, `dashboard: PillOptions.Text "here" must have {n} in it, and at most 200 bytes`,
+		func() { Pill(count, &PillOptions{Text: "here"}) })
+	assert.PanicsWithValue(t, "dashboard: PillOptions.Fresh 2h0m0s must be from 1s to 1h",
+		func() { Pill(count, &PillOptions{Fresh: 2 * time.Hour}) })
 }

@@ -134,6 +134,37 @@ func TestWhoIsOnlineNow(t *testing.T) {
 	p.clean()
 }
 
+// The map comes when it is opened, from the page's own origin, and is small.
+func TestTheMapOfCountries(t *testing.T) {
+	t.Parallel()
+	for _, look := range []string{"light", "dark"} {
+		t.Run(look, func(t *testing.T) {
+			t.Parallel()
+			f, p := visit(t, 260, "", scheme(look))
+			p.says(".panel-note", "sign-ins of the last hour")
+			require.Zero(t, f.count("/map/"))
+			p.click(".patterns-head button", "Map of countries")
+			p.says(".world-list", "Indonesia")
+			p.until("document.querySelectorAll('.world path').length > 200")
+			assert.Equal(t, "Map of countries. Most in Indonesia: 402.", eval[string](p, "document.querySelector('.world').getAttribute('aria-label')"))
+			p.mu.Lock()
+			size := 0
+			for path, n := range p.wire {
+				if strings.Contains(path, "/map") {
+					size += n
+				}
+			}
+			p.mu.Unlock()
+			assert.Less(t, size, 60_000)
+			p.accessible("map")
+			p.shootAll("map-" + look)
+			eval[bool](p, "([...document.querySelectorAll('.world path')].find((e) => e.textContent.startsWith('Brazil')).dispatchEvent(new MouseEvent('click')), true)")
+			p.until("location.hash.includes('country=BR')")
+			p.clean()
+		})
+	}
+}
+
 // A view is saved in the browser, because somebody asks for it.
 func TestViewsAreSaved(t *testing.T) {
 	t.Parallel()

@@ -214,7 +214,7 @@ type endRequest struct {
 	IDs             []string
 }
 
-// endMany ends at most 40 at a call, and says whether there are more.
+// endMany ends at most 40 at a call, or more of very many, and says whether there are more.
 func (f *fake) endMany(w http.ResponseWriter, r *http.Request) {
 	var asked endRequest
 	if json.NewDecoder(r.Body).Decode(&asked) != nil || (asked.Preview == "") == (len(asked.IDs) == 0) {
@@ -236,7 +236,7 @@ func (f *fake) endMany(w http.ResponseWriter, r *http.Request) {
 	if asked.Preview != "" {
 		query, _ := url.ParseQuery(asked.Preview)
 		f.after(query, 0, func(next int, _ map[string]any) bool {
-			if more = ended == 40; !more {
+			if more = ended == max(40, f.sessions/100); !more {
 				f.ended.Store(next-1, true)
 				ended++
 			}

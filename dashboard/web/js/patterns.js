@@ -1,6 +1,7 @@
 // Where and when people sign in: shares, hours of the week, durations.
 
 import { now } from "./clock.js";
+import { toast } from "./confirm.js";
 import { h, setText } from "./dom.js";
 import { hrefOf } from "./route.js";
 import { count, duration, hour, known, number, percent, region, t, weekday } from "./text.js";
@@ -19,6 +20,9 @@ export class Patterns {
   #zone = h("p", { class: "panel-note" });
   #notes = [];
   #choices = new Map();
+  #map = null;
+  #countries = [[], {}]; // what the map shows
+  #mapButton = h("button", { type: "button", class: "button is-small", "aria-expanded": "false", text: t("map.open"), on: { click: () => this.#toggleMap() } });
   #what = "logins";
   #told = null; // what show was given last
   #now;
@@ -39,7 +43,7 @@ export class Patterns {
       this.#choices.set(what, button);
       return button;
     }));
-    this.element = h("div", { class: "patterns" }, h("div", { class: "patterns-head" }, choice), ...shares, this.#heatPanel(), this.#durationPanel());
+    this.element = h("div", { class: "patterns" }, h("div", { class: "patterns-head" }, choice, this.#mapButton), ...shares, this.#heatPanel(), this.#durationPanel());
   }
 
   // Shares are of those who signed in, or of those who are here now.
@@ -118,7 +122,30 @@ export class Patterns {
     for (const node of this.#notes) setText(node, note);
   }
 
+  async #toggleMap() {
+    const open = !this.#map?.element.isConnected;
+    this.#mapButton.setAttribute("aria-expanded", String(open));
+    if (!open) return this.#map.element.remove();
+    try {
+      if (!this.#map) {
+        const { WorldMap } = await import("./map.js");
+        const map = new WorldMap();
+        await map.load();
+        this.#map = map;
+      }
+      this.#map.show(...this.#countries);
+      this.element.querySelector(".patterns-head").after(this.#map.element);
+    } catch {
+      this.#mapButton.setAttribute("aria-expanded", "false");
+      toast(t("map.failed"), "error");
+    }
+  }
+
   #share(family, entries, whose) {
+    if (family === "country") {
+      this.#countries = [entries, whose];
+      this.#map?.show(entries, whose);
+    }
     const total = entries.reduce((sum, entry) => sum + entry.count, 0);
     const rest = entries.slice(shown - 1);
     const top = entries.length > shown
