@@ -81,7 +81,7 @@ func refusedEnd(t *testing.T, status int, code string) *tab {
 	t.Helper()
 	f, p := visit(t, 60, "#/sessions", scheme("light"), unrefreshed)
 	f.refuse(refusing("/force-logout", status, code))
-	p.click(".rows button", "End")
+	p.click(".rows .col-action button", "End")
 	p.click("dialog button", "End")
 	return p
 }
@@ -256,7 +256,7 @@ func TestEventsTakeNothingFromRows(t *testing.T) {
 	f.publish("login", map[string]any{"session": f.poorer(59)}) // which shows that both have come
 	p.until("document.querySelector('.rows tbody tr:not(.spacer)').textContent.includes(" + quoted(f.user(f.session(59)["userId"].(int))["fullName"].(string)) + ")")
 	assert.Equal(t, before, eval[string](p, row+".innerText"))
-	eval[bool](p, "("+row+".querySelector('button').click(), true)")
+	eval[bool](p, "("+row+".querySelector('.col-action button').click(), true)")
 	p.says("dialog[open] .warning", "signed out yourself")
 	p.do(chromedp.KeyEvent(kb.Escape))
 	p.until("!document.querySelector('dialog[open]')")
@@ -344,7 +344,7 @@ func TestADoubleClickConfirmsNothing(t *testing.T) {
 	t.Parallel()
 	f, p := visit(t, 60, "#/sessions", scheme("light"), unrefreshed, before("window.clock = 1000; performance.now = () => clock;"))
 	p.until(rows + " > 10")
-	at := eval[[2]float64](p, `((at) => [at.x + at.width / 2, at.y + at.height / 2])(document.querySelector(".rows button").getBoundingClientRect())`)
+	at := eval[[2]float64](p, `((at) => [at.x + at.width / 2, at.y + at.height / 2])(document.querySelector(".rows .col-action button").getBoundingClientRect())`)
 	for range 2 {
 		for _, kind := range []input.DispatchMouseEventType{input.DispatchMouseEventTypeMousePressed, input.DispatchMouseEventTypeMouseReleased} {
 			require.NoError(t, with(input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: kind, X: at[0], Y: at[1], Button: input.MouseButtonLeft, ClickCount: 1})(p.ctx))

@@ -199,7 +199,7 @@ func TestKeyboard(t *testing.T) {
 	const button = "End session of Amara Sato, Chrome 141 on Windows 11"
 	for _, step := range []struct{ key, focus string }{
 		{kb.Tab, "skip"}, {kb.Enter, "content"},
-		{kb.Tab, "Online now"}, {kb.Tab, "Very active"}, {kb.Tab, "Recently active"}, {kb.Tab, "Sessions"}, {kb.Tab, "Signed in"}, {kb.Tab, "Ended"}, {kb.Tab, "All"}, {kb.Tab, "Saved views"}, {kb.Tab, "search"}, {kb.Tab, "filter-device"}, {kb.Tab, "filter-within"}, {kb.Tab, "filter-more"},
+		{kb.Tab, "Online now"}, {kb.Tab, "Very active"}, {kb.Tab, "Recently active"}, {kb.Tab, "Sessions"}, {kb.Tab, "Peak today"}, {kb.Tab, "Signed in"}, {kb.Tab, "Ended"}, {kb.Tab, "All"}, {kb.Tab, "Saved views"}, {kb.Tab, "search"}, {kb.Tab, "filter-device"}, {kb.Tab, "filter-within"}, {kb.Tab, "filter-more"},
 		{kb.Tab, "Select all rows loaded so far"}, {kb.Tab, "Signed in"}, {kb.Tab, "Last activity"},
 		{kb.Tab, "Select the session of Amara Sato, Chrome 141 on Windows 11"}, {kb.Tab, "Amara Sato"}, {kb.Tab, "Chrome 141 on Windows 11"}, {kb.Tab, button},
 		{kb.Enter, "Cancel"}, // what Enter does at first is harmless

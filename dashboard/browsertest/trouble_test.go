@@ -189,7 +189,7 @@ func TestTheSignInIsNoLongerKnown(t *testing.T) {
 			f := newFake(t, 60)
 			p := newTab(t, 1360, 900, scheme("light"))
 			p.open(f.URL+"/dashboard/#/sessions", "admin@example.com")
-			p.click(".rows button", "End")
+			p.click(".rows .col-action button", "End")
 			p.until("document.querySelector('dialog[open]')")
 			f.refuse(refusing("/", http.StatusUnauthorized, code))
 			f.CloseClientConnections()
@@ -223,7 +223,7 @@ func TestASignInThatDoesNotHold(t *testing.T) {
 func TestASessionEndsWhileItIsAskedAbout(t *testing.T) {
 	t.Parallel()
 	f, p := visit(t, 60, "#/sessions", scheme("light"), unrefreshed)
-	p.focus(".rows button")
+	p.focus(".rows .col-action button")
 	p.press(kb.Enter, "Cancel")
 	p.says("dialog[open]", "Amara Sato")
 	f.publish("logout", map[string]any{"session": f.over(1, "idle")}) // somebody else's
@@ -235,7 +235,7 @@ func TestASessionEndsWhileItIsAskedAbout(t *testing.T) {
 	p.says(".is-over", "Signed out")
 	// The button is gone; who came by keyboard goes on from the same row.
 	p.until("document.activeElement.matches('.is-over .name')")
-	p.click(".rows button", "End")
+	p.click(".rows .col-action button", "End")
 	p.until("document.querySelector('dialog[open]') && !document.querySelector('#confirm-do').disabled && document.querySelector('#confirm-warning').hidden")
 	p.clean()
 }
@@ -261,11 +261,11 @@ func TestTheFocusStaysNearWhatEnded(t *testing.T) {
 		p.says(".toast", "ended")
 	}
 	p.open(f.URL+"/dashboard/#/sessions", "")
-	end(".rows button")
+	end(".rows .col-action button")
 	p.says(".is-over", "Ended by an administrator")
 	p.until("document.activeElement.closest('tr.is-over')")
 	p.hash("#/person/103")
-	end(".rows button")
+	end(".rows .col-action button")
 	p.until("document.querySelector('.person-head .button').disabled")
 	p.until("document.activeElement.closest('.rows')")
 	p.hash("#/person/102")
