@@ -21,20 +21,23 @@ func TestTasksTakeFewClicks(t *testing.T) {
 		done  string
 	}{
 		{"iPhones in Brazil", 3, []step{
-			click(".shares a", "Brazil"), click("#filter-more", ""), func() { p.choose("#filter-os", "iOS") },
+			click("#filter-more", ""), func() { p.choose("#filter-country", "BR") }, func() { p.choose("#filter-os", "iOS") },
 		}, every("Safari 26 on iOS 26.1") + " && " + every("Brazil")},
 		{"end ten selected", 4, []step{
 			func() { p.tick(1, false) }, func() { p.tick(10, true) }, click(".selection button", "End these sessions"), click("#confirm-do", ""),
 		}, "document.querySelector('#toasts').textContent.includes('10 sessions ended')"},
 		{"end all of a network", 5, []step{
-			click("#filter-more", ""), func() { p.fill("#filter-ip", "192.0.2.8/31") }, click("th input", ""),
+			click("#filter-more", ""), func() {
+				p.fill("#filter-ip", "192.0.2.8/31")
+				p.until(rows + " > 5 && [...document.querySelectorAll('.rows .address')].every((e) => ['192.0.2.8', '192.0.2.9'].includes(e.textContent))")
+			}, click("th input", ""),
 			click(".selection button", "that match"), click(".selection button", "End these sessions"), click("#confirm-do:not(:disabled)", ""),
 		}, "/\\d sessions ended/.test(document.querySelector('#toasts').lastChild?.textContent)"},
 		{"who ended this and when", 2, []step{click("#nav a", "Sessions"), click(".tabs a", "Ended")}, every("Ended") + " || " + every("ago")},
-		{"yesterday's peak", 2, []step{click(".tile a", "Peak"), click(".choice button", "Week")},
+		{"yesterday's peak", 2, []step{click(".tile a", "Peak"), click("[data-view=history] .choice button", "Week")},
 			"document.querySelector('.history-lists').textContent.includes('Peak of each day') && document.querySelectorAll('.history-lists li').length > 6"},
 	} {
-		home := map[string]string{"end ten selected": "#/sessions", "end all of a network": "#/sessions"}[task.name]
+		home := map[string]string{"iPhones in Brazil": "#/sessions", "end ten selected": "#/sessions", "end all of a network": "#/sessions"}[task.name]
 		p.hash("#/")
 		p.until("document.querySelector('.shares a')")
 		if home != "" {
