@@ -152,7 +152,11 @@ class Explorer {
     this.#counting?.abort();
     const counting = new AbortController();
     this.#counting = counting;
-    const total = await this.#api.count(question, { signal: counting.signal, timed }).catch(() => null);
+    const total = await this.#api.count(question, { signal: counting.signal, timed }).catch((problem) => {
+      // Whoever cannot count a filter cannot end what it selects either.
+      if (problem.status === 404) this.#table.table.classList.add("is-readonly");
+      return null;
+    });
     if (counting.signal.aborted || !total) return;
     this.#total = total;
     this.#selection.told(this.#state === "" ? total.count : 0);
