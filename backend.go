@@ -37,6 +37,7 @@ type capabilities struct {
 	leaser    Leaser
 	checker   Checker
 	renewer   Renewer
+	counter   Counter
 }
 
 // What each built-in store can do.
@@ -46,6 +47,7 @@ var (
 	_ EndedFeed    = (*MemoryStore)(nil)
 	_ ChangeFeed   = (*MemoryStore)(nil)
 	_ OnlineReader = (*MemoryStore)(nil)
+	_ Counter      = (*MemoryStore)(nil)
 	_ Sampler      = (*MemoryStore)(nil)
 	_ Historian    = (*MemoryStore)(nil)
 	_ Renewer      = (*MemoryStore)(nil)
@@ -55,6 +57,7 @@ var (
 	_ EndedFeed    = (*BunStore)(nil)
 	_ ChangeFeed   = (*BunStore)(nil)
 	_ OnlineReader = (*BunStore)(nil)
+	_ Counter      = (*BunStore)(nil)
 	_ Sampler      = (*BunStore)(nil)
 	_ Historian    = (*BunStore)(nil)
 	_ Leaser       = (*BunStore)(nil)
@@ -86,6 +89,7 @@ func (b *backend) init(store Store, timeout time.Duration, host *host, clock *st
 	b.reader, _ = store.(Reader)
 	b.feed, _ = store.(EndedFeed)
 	b.online, _ = store.(OnlineReader)
+	b.counter, _ = store.(Counter)
 	b.sampler, _ = store.(Sampler)
 	b.historian, _ = store.(Historian)
 	b.leaser, _ = store.(Leaser)
@@ -268,6 +272,15 @@ func (b *backend) list(ctx context.Context, q Query) (page Page, err error) {
 		return err
 	})
 	return page, err
+}
+
+// count counts what a filter selects. The store must be a Counter.
+func (b *backend) count(ctx context.Context, q CountQuery) (c Count, err error) {
+	err = b.ask(ctx, "", historyPatience, StoreCall{Method: "Count"}, func(ctx context.Context) error {
+		c, err = b.counter.Count(ctx, q)
+		return err
+	})
+	return c, err
 }
 
 func (b *backend) touch(ctx context.Context, batch []TouchRecord, step time.Duration) (alive []SessionID, err error) {

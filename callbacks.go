@@ -56,7 +56,7 @@ type Locator interface {
 // AdminAction is one attempt of an administrator to end sessions or to clean up, for an audit log
 // (OWASP ASVS 16.2.1, 16.3.2).
 type AdminAction struct {
-	// Action is "force_logout", "force_logout_user" or "cleanup".
+	// Action is "force_logout", "force_logout_user", "end_sessions", "export_sessions" or "cleanup".
 	Action string
 	// Actor is the caller's user id, empty without a session. ActorSession is the handle of the
 	// caller's session.
@@ -71,8 +71,11 @@ type AdminAction struct {
 	// Outcome is "done", "already_ended", "not_found", "unauthenticated",
 	// "forbidden" or "failed".
 	Outcome string
-	// Ended is how many sessions it ended.
-	Ended int
+	// Ended is how many sessions it ended. Skipped is how many of those that were named or shown it
+	// did not end: they had ended, or no longer matched.
+	Ended, Skipped int
+	// Filter is the filter of what was previewed or exported, as [Filter.String] writes it.
+	Filter string
 }
 
 // Hooks are functions of the host. After Start they run one at a time, outside of the request path,

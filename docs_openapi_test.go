@@ -90,6 +90,11 @@ func answersOf(t *testing.T, d *openapicheck.Document) {
 		require.NoError(t, s.backend.store.Describe(t.Context(), []SessionUpdate{placed}))
 	}
 	assert.NotEmpty(t, s.json(t, adam, "GET", adminPath+"active-users?limit=1")["next"])
+	assert.NotEmpty(t, s.json(t, adam, "GET", adminPath+"sessions?limit=1")["next"])
+	s.json(t, adam, "GET", adminPath+"sessions/"+string(s.tokens[alice].ID()))
+	_, token := s.counted(t, "user=nobody")
+	s.bulk(t, adam, `{"preview":"`+token+`"}`)
+	require.Equal(t, 200, s.as(adam, "GET", adminPath+"sessions/export.csv").Code)
 	assert.NotEmpty(t, s.json(t, alice, "GET", onlinePath+"users?limit=1")["next"])
 	assert.NotEmpty(t, s.json(t, alice, "GET", onlinePath+"sessions?limit=1")["next"])
 }

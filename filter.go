@@ -17,6 +17,10 @@ import (
 type Filter struct {
 	// Users are user ids, at most 100, compared exactly. Empty means everybody.
 	Users []string
+	// Tenant, Client and ActedBy are compared exactly.
+	Tenant  string
+	Client  string
+	ActedBy string
 	// State is StateActive if it is empty. StateEnded and StateAny are for lists and counts.
 	State State
 	// Reasons narrows StateEnded to these end reasons, at most 16.
@@ -38,6 +42,9 @@ type Filter struct {
 	IdleFor, SeenWithin time.Duration
 	// Derived selects only the sessions of credentials that are not ours.
 	Derived bool
+	// FreshBefore selects sessions whose user has not authenticated since: AuthenticatedAt is earlier,
+	// or not known.
+	FreshBefore time.Time
 }
 
 // State is a session's state in a [Filter].
@@ -68,8 +75,12 @@ func (f *Filter) state() State {
 
 // byFacts reports whether an index of a fact may find the sessions sooner than a walk by activity.
 func (f *Filter) byFacts() bool {
-	facts := Filter{Device: f.Device, Browser: f.Browser, OS: f.OS, Country: f.Country, Address: f.Address}
-	return !facts.IsZero()
+	for _, field := range f.texts() {
+		if *field.value != "" {
+			return true
+		}
+	}
+	return f.Address.IsValid()
 }
 
 // Check returns an error for a field that is out of its bounds or contradicts another one.
@@ -110,8 +121,11 @@ type filterText struct {
 }
 
 // texts returns the fields that are compared exactly, for all that treat them alike.
-func (f *Filter) texts() [4]filterText {
+func (f *Filter) texts() [7]filterText {
 	return [...]filterText{
+		{"Tenant", "tenant", &f.Tenant, func(s *Session) string { return s.Tenant }},
+		{"Client", "client", &f.Client, func(s *Session) string { return s.Client }},
+		{"ActedBy", "acted_by", &f.ActedBy, func(s *Session) string { return s.ActedBy }},
 		{"Device", "device", (*string)(&f.Device), func(s *Session) string { return string(s.Device.Type) }},
 		{"Browser", "browser", &f.Browser, func(s *Session) string { return s.Device.Browser }},
 		{"OS", "os", &f.OS, func(s *Session) string { return s.Device.OS }},
@@ -120,7 +134,8 @@ func (f *Filter) texts() [4]filterText {
 }
 
 // Matches reports whether the filter selects a session, as of a time of the store. idle is the
-// Tracker's IdleTimeout, 0 for none; a session's own counts in its place. It is what a store's own translation must agree with.
+// Tracker's IdleTimeout, 0 for none; a session's own counts in its place. It is what a store's own
+// translation must agree with.
 func (f *Filter) Matches(s *Session, asOf time.Time, idle time.Duration) bool {
 	switch f.state() {
 	case StateActive:
@@ -146,13 +161,14 @@ func (f *Filter) matchesTimes(s *Session, asOf time.Time) bool {
 	return (f.LoginAfter.IsZero() || !s.LoginAt.Before(f.LoginAfter)) &&
 		(f.LoginBefore.IsZero() || s.LoginAt.Before(f.LoginBefore)) &&
 		(f.IdleFor == 0 || asOf.Sub(s.LastActivity) >= f.IdleFor) &&
-		(f.SeenWithin == 0 || asOf.Sub(s.LastActivity) < f.SeenWithin)
+		(f.SeenWithin == 0 || asOf.Sub(latestOf(s.LastSeen, s.LastActivity)) < f.SeenWithin) &&
+		(f.FreshBefore.IsZero() || s.AuthenticatedAt.Before(f.FreshBefore))
 }
 
 // filterParameters are the parameters of a query that make a Filter.
 var filterParameters = []string{
-	"user", "state", "reason", "device", "browser", "os", "country", "ip", "login_after", "login_before", "idle_for",
-	"seen_within", "derived",
+	"user", "tenant", "client", "acted_by", "state", "reason", "device", "browser", "os", "country", "ip", "login_after",
+	"login_before", "idle_for", "seen_within", "derived", "fresh_before",
 }
 
 // ParseFilter reads a filter from the text that the HTTP API and the command take: the parameters of
@@ -179,7 +195,8 @@ func filterOf(q *query.Values) Filter {
 		LoginAfter: q.Time("login_after"), LoginBefore: q.Time("login_before"),
 		IdleFor:    q.Duration("idle_for", time.Second, maxFilterAge, "want a duration such as 2h, from 1s to 87600h"),
 		SeenWithin: q.Duration("seen_within", time.Second, maxFilterAge, "want a duration such as 15m, from 1s to 87600h"),
-		Derived:    q.Flag("derived"),
+		Derived:    q.Flag("derived"), FreshBefore: q.Time("fresh_before"),
+		Tenant: q.Text("tenant", maxUserID), Client: q.Text("client", maxUserID), ActedBy: q.Text("acted_by", maxUserID),
 	}
 	if f.Country = strings.ToUpper(q.Text("country", maxUserID)); q.Has("country") && !isCountry(f.Country) {
 		q.Refuse("country", "want the two letters of a country, such as ID")
@@ -241,5 +258,6 @@ func (f *Filter) String() string {
 	set("idle_for", f.IdleFor.String(), f.IdleFor != 0)
 	set("seen_within", f.SeenWithin.String(), f.SeenWithin != 0)
 	set("derived", "true", f.Derived)
+	set("fresh_before", f.FreshBefore.UTC().Format(time.RFC3339Nano), !f.FreshBefore.IsZero())
 	return v.Encode()
 }

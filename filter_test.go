@@ -19,6 +19,7 @@ func TestFilterTextComesBack(t *testing.T) {
 		{},
 		{Users: []string{"a&b=c", "äö"}, Device: DeviceTV, Browser: "Chrome?", OS: "iOS", Country: "ID", Derived: true},
 		{State: StateEnded, Reasons: []EndReason{"admin", "idle"}, Address: netip.MustParsePrefix("2001:db8::/48")},
+		{Tenant: "a,b", Client: "web", ActedBy: "7", FreshBefore: at},
 		{State: StateAny, LoginAfter: at, LoginBefore: at.Add(time.Microsecond), IdleFor: 90 * time.Minute, SeenWithin: time.Second},
 	} {
 		text := f.String()

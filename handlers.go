@@ -265,7 +265,10 @@ func (f *family) fail(c *call, err error) {
 // records only ids that could be valid.
 func (f *family) audit(c *call, err error) {
 	a := c.action
-	a.Action, a.Reason = c.endpoint.action, c.endpoint.reason
+	a.Action = c.endpoint.action
+	if a.Reason == "" {
+		a.Reason = c.endpoint.reason
+	}
 	if c.caller != nil {
 		a.Actor, a.ActorSession = c.caller.entry.user, c.caller.entry.handle.id()
 	}
@@ -290,6 +293,8 @@ func (f *family) audit(c *call, err error) {
 const (
 	actionForceLogout     = "force_logout"
 	actionForceLogoutUser = "force_logout_user"
+	actionEndMany         = "end_sessions"
+	actionExport          = "export_sessions"
 	actionCleanup         = "cleanup"
 )
 

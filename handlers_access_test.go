@@ -24,6 +24,7 @@ func routesUnderTest(target SessionID) []routeUnderTest {
 	return []routeUnderTest{
 		{"GET", adminPath + "active-users", "admin"},
 		{"GET", adminPath + "sessions", "admin"},
+		{"GET", adminPath + "sessions/count", "admin"},
 		{"GET", adminPath + "sessions/" + string(target), "admin"},
 		{"GET", adminPath + "user/" + bob + "/sessions", "admin"},
 		{"POST", adminPath + "force-logout/" + string(target), "admin"},

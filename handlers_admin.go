@@ -37,7 +37,10 @@ type adminHandler struct {
 //
 //	GET  active-users               ?FILTER &limit= &cursor= &within=
 //	GET  sessions                   ?FILTER &limit= &cursor= &sort=login|activity
+//	GET  sessions/count             ?FILTER
+//	GET  sessions/export.csv        ?FILTER
 //	GET  sessions/{sessionId}
+//	POST sessions/end               {"preview"} or {"ids"}, and "reason"
 //	GET  user/{userId}/sessions     ?limit= &cursor= &ended=true
 //	POST force-logout/{sessionId}
 //	POST force-logout-user/{userId}
@@ -82,6 +85,18 @@ func (t *Tracker) AdminHandler(o *AdminOptions) http.Handler {
 			{
 				method: http.MethodGet, path: []string{"sessions"},
 				query: append([]string{"limit", "cursor", "sort", "q"}, filterParameters...), serve: h.sessions,
+			},
+			{
+				method: http.MethodGet, path: []string{"sessions", "count"},
+				query: append([]string{"q"}, filterParameters...), serve: h.count,
+			},
+			{
+				method: http.MethodGet, path: []string{"sessions", "export.csv"},
+				query: append([]string{"q"}, filterParameters...), serve: h.exportCSV, action: actionExport,
+			},
+			{
+				method: http.MethodPost, path: []string{"sessions", "end"},
+				serve: h.endMany, action: actionEndMany, reason: ReasonAdmin,
 			},
 			{method: http.MethodGet, path: []string{"sessions", anyID}, serve: h.session},
 			{

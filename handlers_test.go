@@ -177,6 +177,18 @@ func (s *site) as(user, method, path string, headers ...string) *httptest.Respon
 	return w
 }
 
+// send sends a request with a body.
+func (s *site) send(user, method, path, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	if user != "" {
+		r.Header.Set("X-Session-Id", s.tokens[user].Reveal())
+	}
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	s.holdToDescription(r, w)
+	return w
+}
+
 // json sends a request that must be answered with 200, and returns the answer.
 func (s *site) json(t testing.TB, user, method, path string) map[string]any {
 	t.Helper()

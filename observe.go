@@ -155,7 +155,8 @@ func (h *host) audit(ctx context.Context, a AdminAction) {
 		slog.String("action", a.Action), textAttr("actor.id", a.Actor), slog.String("actor.session.id",
 			string(a.ActorSession)),
 		slog.String("session.id", string(a.TargetSession)), textAttr("user.id", a.TargetUser),
-		slog.String("reason", string(a.Reason)), slog.String("outcome", a.Outcome), slog.Int("ended", a.Ended))
+		slog.String("reason", string(a.Reason)), slog.String("outcome", a.Outcome), slog.Int("ended", a.Ended),
+		textAttr("filter", a.Filter))
 	if observe := h.observer.AdminAction; observe != nil {
 		h.contain("Observer.AdminAction", func() { observe(ctx, a) })
 	}

@@ -132,6 +132,12 @@ func (s Selector) AsOf(at time.Time) Selector {
 	return s
 }
 
+// idle tells Matching the Tracker's IdleTimeout.
+func (s Selector) idle(d time.Duration) Selector {
+	s.criteria.IdleTimeout = d
+	return s
+}
+
 // Except leaves some sessions out of a user's sessions.
 func (s Selector) Except(ids ...SessionID) Selector {
 	s.criteria.Except = append(slices.Clone(s.criteria.Except), ids...)

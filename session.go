@@ -319,3 +319,11 @@ func fromMicros(us int64) time.Time {
 
 // maxMicros is the end of the year 9999, which every database and RFC 3339 can hold.
 const maxMicros = 253_402_300_799_999_999
+
+// latestOf returns the later of two times.
+func latestOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -231,6 +231,9 @@ type Query struct {
 	// IdleTimeout (if that is not zero), as StateActive does.
 	Live        bool
 	IdleTimeout time.Duration
+	// AsOf, where it is not zero, is the time that the filter's durations and the limits of time count
+	// back from in place of the store's time. Sessions that began later are left out.
+	AsOf time.Time
 	// Within leaves out users whose latest activity is longer ago; zero means no bound.
 	Within time.Duration
 	// After is the Next of the previous page. Limit is 1 to 100.

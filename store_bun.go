@@ -268,13 +268,6 @@ func (r *bunRow) session() Session {
 	}
 }
 
-func latestOf(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
 // idleColumn is a session's own idle limit as a column has it, in microseconds.
 func idleColumn(d time.Duration) int64 {
 	if d < 0 {

@@ -71,7 +71,8 @@ func (f *bunFilter) narrow(q bun.QueryBuilder) bun.QueryBuilder {
 	for _, c := range [...]struct {
 		column, value string
 	}{
-		{"device_type", string(f.Device)}, {"browser", f.Browser}, {"os", f.OS}, {"country_code", f.Country},
+		{"tenant", f.Tenant}, {"client", f.Client}, {"acted_by", f.ActedBy}, {"device_type", string(f.Device)},
+		{"browser", f.Browser}, {"os", f.OS}, {"country_code", f.Country},
 	} {
 		if c.value != "" {
 			q = q.Where("s.? = ?", bun.Ident(c.column), c.value)
@@ -112,22 +113,26 @@ func (f *bunFilter) narrowTimes(q bun.QueryBuilder) bun.QueryBuilder {
 			Where("s.login_at <= ? - ? * interval '1 microsecond'", f.now(), postgres.Micros(f.IdleFor))
 	}
 	if f.SeenWithin > 0 {
-		q = q.Where("s.last_activity > ? - ? * interval '1 microsecond'", f.now(), postgres.Micros(f.SeenWithin))
+		q = q.Where("greatest(s.last_seen, s.last_activity) > ? - ? * interval '1 microsecond'", f.now(),
+			postgres.Micros(f.SeenWithin))
+	}
+	if !f.FreshBefore.IsZero() {
+		q = q.Where("coalesce(s.authenticated_at, '-infinity') < ?", columnTime(f.FreshBefore))
 	}
 	return q
 }
 
 // inetSQL is an address column as a value that has an order. It is NULL for no address and for one
 // with a zone.
-const inetSQL = `CASE WHEN s.? ~ '^[0-9a-fA-F.]*[.:][0-9a-fA-F.:]*$' THEN s.?::inet END`
+const inetSQL = `s.? <> '' AND CASE WHEN s.? ~ '^[0-9a-fA-F.]*[.:][0-9a-fA-F.:]*$' THEN s.?::inet END`
 
 // inNetwork is the condition that an address column is in a prefix.
 func inNetwork(column string, p netip.Prefix) schema.QueryWithArgs {
 	name, first, last := bun.Ident(column), p.Masked().Addr(), lastAddress(p)
 	if first == last {
-		return schema.SafeQuery(inetSQL+" = ?::inet", []any{name, name, first.String()})
+		return schema.SafeQuery(inetSQL+" = ?::inet", []any{name, name, name, first.String()})
 	}
-	return schema.SafeQuery(inetSQL+" BETWEEN ?::inet AND ?::inet", []any{name, name, first.String(), last.String()})
+	return schema.SafeQuery(inetSQL+" BETWEEN ?::inet AND ?::inet", []any{name, name, name, first.String(), last.String()})
 }
 
 // lastAddress returns the last address of a prefix.
@@ -176,9 +181,9 @@ func (f *bunFilter) branches() []*bunFilter {
 }
 
 // union returns all rows that a filter selects, branch by branch. page orders and cuts each branch.
-func (s *BunStore) union(f Filter, idle time.Duration, page func(*bun.SelectQuery) *bun.SelectQuery) *bun.SelectQuery {
+func (s *BunStore) union(f bunFilter, page func(*bun.SelectQuery) *bun.SelectQuery) *bun.SelectQuery {
 	var all *bun.SelectQuery
-	for _, b := range (&bunFilter{Filter: f, idle: idle}).branches() {
+	for _, b := range f.branches() {
 		branch := page(s.db.NewSelect().TableExpr("?(schema)user_sessions AS s").ColumnExpr("s.*").
 			ApplyQueryBuilder(b.narrow))
 		switch len(f.Users) {
@@ -203,7 +208,8 @@ func (s *BunStore) Count(ctx context.Context, q CountQuery) (Count, error) {
 	if err := q.Check(); err != nil {
 		return Count{}, err
 	}
-	selected := s.union(q.Filter, q.IdleTimeout, func(b *bun.SelectQuery) *bun.SelectQuery { return b })
+	whole := func(branch *bun.SelectQuery) *bun.SelectQuery { return branch }
+	selected := s.union(bunFilter{Filter: q.Filter, idle: q.IdleTimeout}, whole)
 	some := s.db.NewSelect().TableExpr("(?) AS s", selected).ColumnExpr("s.user_id").Limit(int64(q.Limit) + 1)
 	var row struct {
 		Now      time.Time `bun:"now"`
@@ -215,7 +221,7 @@ func (s *BunStore) Count(ctx context.Context, q CountQuery) (Count, error) {
 	if err := s.db.Select(ctx, counted, &row); err != nil {
 		return Count{}, bunFailed("count", err)
 	}
-	c := Count{Sessions: row.Sessions, Users: row.Users, Exact: row.Sessions <= q.Limit, AsOf: utc(row.Now)}
+	c := Count{N: row.Sessions, Users: row.Users, Exact: row.Sessions <= q.Limit, AsOf: utc(row.Now)}
 	if c.Exact {
 		return c, nil
 	}
@@ -223,8 +229,8 @@ func (s *BunStore) Count(ctx context.Context, q CountQuery) (Count, error) {
 	if err != nil {
 		return Count{}, bunFailed("count", err)
 	}
-	c.Sessions = max(c.Sessions, estimate)
-	c.Users = int(float64(row.Users) * float64(c.Sessions) / float64(row.Sessions))
+	c.N = max(c.N, estimate)
+	c.Users = int(float64(row.Users) * float64(c.N) / float64(row.Sessions))
 	return c, nil
 }
 

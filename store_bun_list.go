@@ -143,7 +143,7 @@ func (s *BunStore) loginList(f Filter, q *Query) *bun.SelectQuery {
 		}
 		return branch.OrderExpr("s.login_at DESC, s.id DESC").Limit(int64(q.Limit) + 1)
 	}
-	all := s.union(f, q.IdleTimeout, page)
+	all := s.union(bunFilter{Filter: f, idle: q.IdleTimeout, asOf: q.AsOf}, page)
 	return s.db.NewSelect().TableExpr("(?) AS s", all).ColumnExpr(sessionColumns).OrderExpr("s.login_at DESC, s.id DESC")
 }
 
@@ -159,7 +159,8 @@ func (s *BunStore) activityList(f Filter, q *Query) *bun.SelectQuery {
 			"CROSS JOIN LATERAL (SELECT * FROM ?(schema)user_sessions AS u " +
 				"WHERE u.user_id = p.user_id AND u.logout_at IS NULL OFFSET 0) AS s")
 	}
-	list = list.Where("s.logout_at IS NULL").ApplyQueryBuilder((&bunFilter{Filter: f, idle: q.IdleTimeout}).narrow).
+	narrowed := &bunFilter{Filter: f, idle: q.IdleTimeout, asOf: q.AsOf}
+	list = list.Where("s.logout_at IS NULL").ApplyQueryBuilder(narrowed.narrow).
 		OrderExpr("p.last_activity DESC, p.user_id, s.id DESC")
 	if len(f.Users) > 0 {
 		list = list.Where("p.user_id IN (?)", bun.List(f.Users))

@@ -2,6 +2,9 @@ package sessiontrack
 
 import (
 	"context"
+	"maps"
+	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +72,7 @@ func readsOf(s *BunStore, id SessionID, nextPage, nextUsers Cursor) map[string]f
 		"list, first page":    list(Query{IdleTimeout: 24 * time.Hour}),
 		"list, next page":     list(Query{After: nextPage}),
 		"list, lately active": list(Query{Within: 15 * time.Minute}),
+		"list, by address":    list(Query{Filter: Filter{Address: netip.MustParsePrefix("192.0.8.8/32")}}),
 		"list, by device":     list(Query{Filter: Filter{Device: DeviceTV}}),
 		"list, of users":      list(Query{Filter: Filter{Users: []string{"user1", "user2"}}}),
 		"list, of a user":     list(Query{UserID: "user1", Live: true, Within: time.Hour}),
@@ -93,6 +97,75 @@ func readsOf(s *BunStore, id SessionID, nextPage, nextUsers Cursor) map[string]f
 			_, err := s.CountStats(ctx, StatsQuery{Windows: windows})
 			return err
 		},
+	}
+}
+
+// filtersOf returns a filter of each fact alone.
+func filtersOf() map[string]Filter {
+	return map[string]Filter{
+		"nothing": {}, "tenant": {Tenant: "acme"}, "client": {Client: "ios"}, "acted by": {ActedBy: "7"},
+		"device": {Device: DeviceTV}, "browser": {Browser: "Firefox"}, "os": {OS: "Android"}, "country": {Country: "ID"},
+		"address": {Address: netip.MustParsePrefix("192.0.8.8/32")}, "derived": {Derived: true},
+		"login": {LoginAfter: time.Now().Add(-time.Hour), LoginBefore: time.Now()},
+		"idle":  {IdleFor: time.Hour}, "seen": {SeenWithin: time.Hour}, "fresh": {FreshBefore: time.Now()},
+		"users": {Users: []string{"user1", "user2"}}, "reason": {State: StateEnded, Reasons: []EndReason{"admin", "idle"}},
+		"network": {Address: netip.MustParsePrefix("192.0.8.0/24")},
+	}
+}
+
+// and returns both filters in one.
+func (f Filter) and(g Filter) Filter {
+	values, err := url.ParseQuery(f.String())
+	if err != nil {
+		return Filter{}
+	}
+	more, _ := url.ParseQuery(g.String())
+	maps.Copy(values, more)
+	both, _ := ParseFilter(values.Encode())
+	return both
+}
+
+// TestBunStoreFiltersByIndex asks the planner about a page of each filter, of each pair of them and
+// of each state: none walks through a table, and a page by one fact sorts no more than its branches.
+func TestBunStoreFiltersByIndex(t *testing.T) {
+	t.Parallel()
+	s := newBunStore(t)
+	fill(t, s, 60_000, 50_000)
+	_, err := s.db.ExecContext(t.Context(), `UPDATE user_sessions SET browser = 'Firefox', os = 'Android', country_code = 'ID',
+		tenant = 'acme', client = 'ios', acted_by = '7', device_type = 'tv', derived = true, ip_address = '192.0.8.8'
+		WHERE id % 50 = 0 AND logout_at IS NULL`)
+	require.NoError(t, err)
+	_, err = s.db.ExecContext(t.Context(), "VACUUM ANALYZE user_sessions, user_presence")
+	require.NoError(t, err)
+	hook := watch(s)
+	after := Cursor{At: time.Now().Add(-time.Minute), Serial: 30_000}
+	ask := func(f Filter, sorts bool, c Cursor) {
+		hook.take()
+		_, err := s.List(t.Context(), Query{Filter: f, Sort: SortLogin, IdleTimeout: 24 * time.Hour, Limit: 50, After: c})
+		require.NoError(t, err)
+		plan := explain(t, s, hook.take()[0])
+		assert.NotContains(t, plan, "Seq Scan on user_sessions", f.String())
+		if !sorts {
+			for line := range strings.Lines(plan) {
+				assert.False(t, strings.HasPrefix(strings.TrimSpace(line), "->  Sort"), "%s\n%s", f.String(), plan)
+			}
+		}
+	}
+	filters := filtersOf()
+	for name, f := range filters {
+		for _, state := range []State{StateActive, StateEnded, StateAny} {
+			if f.State = state; name == "reason" {
+				f.State = StateEnded
+			}
+			sorts := name == "network" || name == "users" // the rows of a prefix, and of each of the users
+			ask(f, sorts, Cursor{})
+			ask(f, sorts, after)
+		}
+		for other, g := range filters {
+			if name < other {
+				ask(f.and(g), true, after)
+			}
+		}
 	}
 }
 

@@ -147,8 +147,8 @@ type CountQuery struct {
 
 // Count is the number of sessions that a filter selects.
 type Count struct {
-	// Sessions is the number of sessions, and Users that of their users.
-	Sessions, Users int
+	// N is the number of sessions, and Users that of their users.
+	N, Users int
 	// Exact says that both are counted and not estimated.
 	Exact bool
 	// AsOf is the store's time of the count.

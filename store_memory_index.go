@@ -33,6 +33,9 @@ const (
 	factBrowser
 	factOS
 	factCountry
+	factTenant
+	factClient
+	factActedBy
 	factDerived
 	factAddress // the latest address, or the one at the login
 	factNetwork // the network of one of the two, see networkOf
@@ -51,7 +54,7 @@ func networkOf(a netip.Addr) netip.Prefix {
 
 // facts returns the facts of a row, each once.
 func (r *memoryRow) facts() []memoryFact {
-	all := make([]memoryFact, 0, 10)
+	all := make([]memoryFact, 0, 12)
 	add := func(kind factKind, value string) {
 		fact := memoryFact{kind, value, r.Ended()}
 		if (value != "" || kind == factAny) && !slices.Contains(all, fact) {
@@ -63,6 +66,9 @@ func (r *memoryRow) facts() []memoryFact {
 	add(factBrowser, r.Device.Browser)
 	add(factOS, r.Device.OS)
 	add(factCountry, r.Location.CountryCode)
+	add(factTenant, r.Tenant)
+	add(factClient, r.Client)
+	add(factActedBy, r.ActedBy)
 	if r.Derived {
 		add(factDerived, "true")
 	}
@@ -110,6 +116,9 @@ func (x *memoryIndex) shortest(f *Filter, ended bool) *ordered.List[*memoryRow] 
 	add(factBrowser, f.Browser)
 	add(factOS, f.OS)
 	add(factCountry, f.Country)
+	add(factTenant, f.Tenant)
+	add(factClient, f.Client)
+	add(factActedBy, f.ActedBy)
 	if f.Derived {
 		add(factDerived, "true")
 	}
@@ -137,6 +146,7 @@ type memoryList struct {
 	filter *Filter
 	idle   time.Duration // the Tracker's IdleTimeout
 	now    time.Time
+	asOf   time.Time // zero for now
 }
 
 // candidates returns lists of rows that together have all that f selects, each row once, the latest
@@ -203,11 +213,11 @@ func (s *MemoryStore) Count(ctx context.Context, q CountQuery) (Count, error) {
 	defer s.mu.RUnlock()
 	c, users := Count{Exact: true, AsOf: s.now()}, map[*memoryUser]struct{}{}
 	storeclock.Raise(&s.fed, c.AsOf.UnixMicro()) // what begins later has a later LoginAt
-	l := &memoryList{s, &q.Filter, q.IdleTimeout, c.AsOf}
+	l := &memoryList{s, &q.Filter, q.IdleTimeout, c.AsOf, time.Time{}}
 	for _, list := range l.candidates(Cursor{}) {
 		for row := range list {
 			if l.selects(row) {
-				c.Sessions++
+				c.N++
 				users[row.user] = struct{}{}
 			}
 		}
@@ -217,7 +227,10 @@ func (s *MemoryStore) Count(ctx context.Context, q CountQuery) (Count, error) {
 }
 
 func (l *memoryList) selects(row *memoryRow) bool {
-	return l.filter.Matches(&row.Session, l.now, l.idle)
+	if l.asOf.IsZero() {
+		return l.filter.Matches(&row.Session, l.now, l.idle)
+	}
+	return !row.LoginAt.After(l.asOf) && l.filter.Matches(&row.Session, l.asOf, l.idle)
 }
 
 // byLogin returns the rows that a query selects by login, latest first, at most one more than it

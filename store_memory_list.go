@@ -19,7 +19,7 @@ func (s *MemoryStore) List(ctx context.Context, q Query) (Page, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	page := Page{Now: s.now()}
-	l := &memoryList{s, &f, q.IdleTimeout, page.Now}
+	l := &memoryList{s, &f, q.IdleTimeout, page.Now, q.AsOf}
 	rows := l.byLogin
 	if order == SortActivity {
 		rows = l.byActivity

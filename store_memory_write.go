@@ -186,7 +186,7 @@ func (s *MemoryStore) selected(c Criteria, now time.Time) (rows []*memoryRow, ne
 	}
 	candidates := []iter.Seq[*memoryRow]{s.live.All()}
 	if c.Filter != nil {
-		candidates = (&memoryList{s, c.Filter, c.IdleTimeout, now}).candidates(Cursor{})
+		candidates = (&memoryList{s, c.Filter, c.IdleTimeout, now, c.AsOf}).candidates(Cursor{})
 	}
 	for _, list := range candidates {
 		for row := range list {

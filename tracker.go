@@ -172,6 +172,9 @@ func (t *Tracker) drain(ctx context.Context) (int, error) {
 // MaxStaleness. It returns the sessions that this call ended, as they are now; a session that had
 // ended before is not among them. e.Reason is required.
 //
+// With Matching it ends the sessions in steps, with rests between them, about 800 a second with the
+// defaults; after an error it also returns what it has ended.
+//
 // After an error nothing is acknowledged, but the store may have ended the sessions. A repeated
 // call does no harm.
 func (t *Tracker) End(ctx context.Context, sel Selector, e Ending) ([]Session, error) {
@@ -181,7 +184,13 @@ func (t *Tracker) End(ctx context.Context, sel Selector, e Ending) ([]Session, e
 	if err := sel.check(); err != nil {
 		return nil, wrapped("End", err)
 	}
-	ended, err := t.end(ctx, sel, e)
+	c, err := sel.Criteria()
+	if err == nil && c.Filter != nil && len(c.IDs) == 0 {
+		b := &bulkEnd{t: t, filter: *c.Filter, asOf: c.AsOf, ending: e, most: bulkLimit}
+		sessions, err := b.all(ctx)
+		return sessions, wrapped("End", err)
+	}
+	ended, err := t.end(ctx, sel.idle(t.opts.IdleTimeout), e)
 	if err != nil {
 		return nil, wrapped("End", err)
 	}
@@ -244,3 +253,94 @@ func (t *Tracker) Cleanup(ctx context.Context) (int, error) {
 // when it hears of an end, after it has reconnected, and in any doubt. It never blocks and may be
 // called at any rate. The feed is also polled every FeedInterval.
 func (t *Tracker) PollNow() { t.near.pollNow() }
+
+// bulkLimit is how many sessions one call of a bulk end looks at.
+const bulkLimit = 1_000
+
+// bulkEnd is a bulk end of what a filter selected at a time.
+type bulkEnd struct {
+	t      *Tracker
+	filter Filter
+	asOf   time.Time
+	ending Ending
+	most   int // sessions to look at
+	// allowed refuses to end any of the sessions. Nil allows all.
+	allowed func([]Session) error
+}
+
+// bulkEnded is what a bulk end has done.
+type bulkEnded struct {
+	sessions []Session
+	skipped  int  // no longer matched when they were to end
+	more     bool // there are more than it looked at
+}
+
+// step ends sessions in small portions, with rests between them as in a cleanup, so that the replicas'
+// feeds keep up. It first finds what there is, and asks whether that may be ended.
+func (b *bulkEnd) step(ctx context.Context) (out bulkEnded, err error) {
+	t := b.t
+	found, more, err := b.found(ctx)
+	if err == nil && b.allowed != nil {
+		err = b.allowed(found)
+	}
+	if err != nil {
+		return out, err
+	}
+	out.more = more
+	for len(found) > 0 {
+		portion := found[:min(len(found), leastStep)]
+		found = found[len(portion):]
+		ids := make([]SessionID, len(portion))
+		for i := range portion {
+			ids[i] = portion[i].ID
+		}
+		began := time.Now()
+		sel := Matching(b.filter).AsOf(b.asOf).Only(ids...).idle(t.opts.IdleTimeout)
+		ended, err := t.end(ctx, sel, b.ending)
+		if err != nil {
+			return out, err
+		}
+		out.sessions = append(out.sessions, ended.Sessions...)
+		out.skipped += len(portion) - len(ended.Sessions)
+		wait := t.janitor.pace.wait(t.clock.Local(), len(ended.Sessions))
+		if len(found) > 0 && !storeclock.Sleep(ctx, max(wait, time.Since(began))) {
+			return out, ctx.Err()
+		}
+	}
+	return out, nil
+}
+
+// found returns the sessions that a bulk end looks at, and whether there are more.
+func (b *bulkEnd) found(ctx context.Context) (found []Session, more bool, err error) {
+	q := Query{Filter: b.filter, Sort: SortLogin, AsOf: b.asOf}
+	for {
+		q.Limit = min(maxPage, b.most-len(found))
+		page, err := b.t.list(ctx, q)
+		if err != nil {
+			return nil, false, err
+		}
+		found = append(found, page.Sessions...)
+		if page.Next.IsZero() || len(found) >= b.most {
+			return found, !page.Next.IsZero(), nil
+		}
+		q.After = page.Next
+	}
+}
+
+// all ends all that the filter selects, step by step.
+func (b *bulkEnd) all(ctx context.Context) (ended []Session, err error) {
+	if b.asOf.IsZero() {
+		page, err := b.t.list(ctx, Query{Filter: b.filter, Sort: SortLogin, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		b.asOf = page.Now
+	}
+	for {
+		step, err := b.step(ctx)
+		ended = append(ended, step.sessions...)
+		if err != nil || !step.more {
+			return ended, err
+		}
+	}
+}

@@ -196,3 +196,48 @@ func (t *Tracker) Counters() map[string]int64 {
 	out[counterNames[countRequests]] = t.near.cache.tracked()
 	return out
 }
+
+// exactCount is how far a count is exact.
+const exactCount = 10_000
+
+// Count returns how many sessions f selects, and of how many users. It is exact up to 10,000
+// sessions; above, N and Users may be estimates, and Exact is false then. Matching(f).AsOf(c.AsOf)
+// ends what was counted and nothing that began later.
+func (t *Tracker) Count(ctx context.Context, f Filter) (Count, error) {
+	c, err := countOf(ctx, t, f)
+	return c, wrapped("Count", err)
+}
+
+func countOf(ctx context.Context, t *Tracker, f Filter) (Count, error) {
+	if err := f.Check(); err != nil {
+		return Count{}, err
+	}
+	t.touches.flushBeforeRead(ctx)
+	if t.backend.counter != nil {
+		q := CountQuery{Filter: f, IdleTimeout: t.opts.IdleTimeout, Limit: exactCount}
+		return t.backend.count(detached(ctx), q)
+	}
+	return countPages(ctx, t, f)
+}
+
+// countPages counts over a store that is no Counter, page by page.
+func countPages(ctx context.Context, t *Tracker, f Filter) (Count, error) {
+	c, users := Count{}, map[string]struct{}{}
+	q := Query{Filter: f, Sort: SortLogin, Limit: maxPage}
+	for {
+		page, err := t.list(ctx, q)
+		if err != nil {
+			return Count{}, err
+		}
+		c.N, c.AsOf = c.N+len(page.Sessions), page.Now
+		for i := range page.Sessions {
+			users[page.Sessions[i].UserID] = struct{}{}
+		}
+		if c.Users, c.Exact = len(users), page.Next.IsZero(); c.Exact || c.N >= exactCount {
+			return c, nil
+		}
+		if q.After = page.Next; q.AsOf.IsZero() {
+			q.AsOf = page.Now
+		}
+	}
+}

@@ -255,7 +255,7 @@ func (a *activity) fewOf(
 	count, err := a.count(ctx, sessiontrack.CountQuery{
 		Filter: q.Filter, IdleTimeout: q.IdleTimeout, Limit: fewSessions + 1,
 	})
-	if err != nil || !count.Exact || count.Sessions > fewSessions {
+	if err != nil || !count.Exact || count.N > fewSessions {
 		return nil, err
 	}
 	return a.rowsOf(ctx, sessiontrack.Query{Filter: q.Filter, IdleTimeout: q.IdleTimeout})
@@ -349,10 +349,10 @@ func (a *activity) count(ctx context.Context, q sessiontrack.CountQuery) (sessio
 			out.AsOf = page.Now
 		}
 		for _, s := range page.Sessions {
-			if out.Sessions == q.Limit {
+			if out.N == q.Limit {
 				return out, nil
 			}
-			out.Sessions++
+			out.N++
 			users[s.UserID] = struct{}{}
 			out.Users = len(users)
 		}

@@ -17,6 +17,7 @@ var (
 	_ sessiontrack.EndedFeed    = (*Store)(nil)
 	_ sessiontrack.ChangeFeed   = (*Store)(nil)
 	_ sessiontrack.OnlineReader = (*Store)(nil)
+	_ sessiontrack.Counter      = (*Store)(nil)
 	_ sessiontrack.Historian    = (*Store)(nil)
 	_ sessiontrack.Leaser       = (*Store)(nil)
 	_ sessiontrack.Reader       = (*Store)(nil)

@@ -64,11 +64,9 @@ func (c *conditions) narrow(out *statement) {
 	} else if len(c.Users) > 1 {
 		out.add(" AND s.user_id IN (SELECT value FROM json_each(?))", asJSON(c.Users))
 	}
-	for _, fact := range [...]struct{ column, value string }{
-		{"device_type", string(c.Device)}, {"browser", c.Browser}, {"os", c.OS}, {"country_code", c.Country},
-	} {
-		if fact.value != "" {
-			out.add(" AND s."+fact.column+" = ?", fact.value)
+	for _, fact := range c.facts() {
+		if fact.value != "" { // the first condition is the index's
+			out.add(" AND s."+fact.column+" <> '' AND s."+fact.column+" = ?", fact.value)
 		}
 	}
 	if c.Derived {
@@ -76,8 +74,8 @@ func (c *conditions) narrow(out *statement) {
 	}
 	if c.Address.IsValid() {
 		list := asJSON(c.addresses)
-		out.add(" AND (s.ip_address IN (SELECT value FROM json_each(?))"+
-			" OR s.login_ip_address IN (SELECT value FROM json_each(?)))", list, list)
+		out.add(" AND (s.ip_address <> '' AND s.ip_address IN (SELECT value FROM json_each(?))"+
+			" OR s.login_ip_address <> '' AND s.login_ip_address IN (SELECT value FROM json_each(?)))", list, list)
 	}
 	c.narrowTimes(out)
 }
@@ -110,15 +108,30 @@ func (c *conditions) narrowTimes(out *statement) {
 		out.add(" AND s.last_activity <= ?", c.now-span(c.IdleFor))
 	}
 	if c.SeenWithin > 0 {
-		out.add(" AND s.last_activity > ?", c.now-span(c.SeenWithin))
+		out.add(" AND max(coalesce(s.last_seen, 0), s.last_activity) > ?", c.now-span(c.SeenWithin))
+	}
+	if !c.FreshBefore.IsZero() {
+		out.add(" AND coalesce(s.authenticated_at, 0) < ?", column(c.FreshBefore))
+	}
+}
+
+// fact is a column that a filter compares exactly.
+type fact struct{ column, value string }
+
+func (c *conditions) facts() [7]fact {
+	return [...]fact{
+		{"tenant", c.Tenant}, {"client", c.Client}, {"acted_by", c.ActedBy}, {"device_type", string(c.Device)},
+		{"browser", c.Browser}, {"os", c.OS}, {"country_code", c.Country},
 	}
 }
 
 // factIndex names the index by which the live sessions of a fact are found sooner than by a walk
 // through all users, or "".
 func (c *conditions) factIndex() string {
-	if c.Device != "" {
-		return "user_sessions_live_device_type"
+	for _, fact := range c.facts() {
+		if fact.value != "" {
+			return "user_sessions_live_" + fact.column
+		}
 	}
 	return ""
 }
@@ -137,7 +150,7 @@ func (s *Store) Count(ctx context.Context, q sessiontrack.CountQuery) (sessiontr
 	out.add("SELECT count(*), count(DISTINCT s.user_id) FROM user_sessions AS s WHERE true")
 	c.narrow(out)
 	count := sessiontrack.Count{Exact: true, AsOf: timeOf(now)}
-	err = each(ctx, s.read, func(rows *sql.Rows) error { return rows.Scan(&count.Sessions, &count.Users) },
+	err = each(ctx, s.read, func(rows *sql.Rows) error { return rows.Scan(&count.N, &count.Users) },
 		out.String(), out.args...)
 	if err != nil {
 		return sessiontrack.Count{}, failed("count", err)

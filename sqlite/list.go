@@ -67,11 +67,15 @@ func (s *Store) List(ctx context.Context, q sessiontrack.Query) (sessiontrack.Pa
 		return page, failed("list", ctx.Err())
 	}
 	f, order := q.Selection()
-	c, err := newConditions(ctx, s.read, f, q.IdleTimeout, now)
+	at := now
+	if !q.AsOf.IsZero() {
+		at = column(q.AsOf)
+	}
+	c, err := newConditions(ctx, s.read, f, q.IdleTimeout, at)
 	if err != nil {
 		return sessiontrack.Page{}, failed("list", err)
 	}
-	query := listQuery(&q, c)
+	query := listQuery(&q, c, now)
 	var seen []int64
 	err = each(ctx, s.read, func(rows *sql.Rows) error {
 		var at int64
@@ -107,19 +111,19 @@ func (s *statement) add(text string, args ...any) {
 }
 
 // listQuery returns the query of a page.
-func listQuery(q *sessiontrack.Query, c *conditions) *statement {
+func listQuery(q *sessiontrack.Query, c *conditions, now int64) *statement {
 	out := &statement{}
 	if _, order := q.Selection(); order == sessiontrack.SortLogin {
-		loginList(out, q, c)
+		loginList(out, q, c, now)
 	} else {
-		activityList(out, q, c)
+		activityList(out, q, c, now)
 	}
 	return out
 }
 
 // loginList selects sessions by login, latest first. Each branch of the filter reads the rows of a
 // page in the order of one index, and the page merges them.
-func loginList(out *statement, q *sessiontrack.Query, c *conditions) {
+func loginList(out *statement, q *sessiontrack.Query, c *conditions, now int64) {
 	out.add("SELECT " + sessionColumns + ", 0 FROM (")
 	for i, branch := range c.branches() {
 		if i > 0 {
@@ -127,12 +131,13 @@ func loginList(out *statement, q *sessiontrack.Query, c *conditions) {
 		}
 		out.add("SELECT * FROM (SELECT s.* FROM user_sessions AS s WHERE true")
 		branch.narrow(out)
+		beginsUntil(out, q, c)
 		if at := q.After; !at.IsZero() {
 			out.add(" AND (s.login_at, s.id) < (?, ?)", column(at.At), at.Serial)
 		}
 		if q.Within > 0 {
 			out.add(" AND EXISTS (SELECT 1 FROM user_presence AS p WHERE p.user_id = s.user_id AND p.last_activity > ?)",
-				c.now-span(q.Within))
+				now-span(q.Within))
 		}
 		out.add(fmt.Sprintf(" ORDER BY s.login_at DESC, s.id DESC LIMIT %d)", q.Limit+1))
 	}
@@ -141,15 +146,19 @@ func loginList(out *statement, q *sessiontrack.Query, c *conditions) {
 
 // activityList selects active sessions by their user's presence, latest first. Without a fact that
 // an index could find sooner it goes from user to user: SQLite never reorders a CROSS JOIN.
-func activityList(out *statement, q *sessiontrack.Query, c *conditions) {
+func activityList(out *statement, q *sessiontrack.Query, c *conditions, now int64) {
 	from := "user_presence AS p CROSS JOIN user_sessions AS s ON s.user_id = p.user_id"
-	if index := c.factIndex(); index != "" {
+	switch index := c.factIndex(); {
+	case index != "":
 		from = "user_sessions AS s INDEXED BY " + index + " CROSS JOIN user_presence AS p ON s.user_id = p.user_id"
+	case c.Address.IsValid():
+		from = "user_sessions AS s CROSS JOIN user_presence AS p ON s.user_id = p.user_id"
 	}
 	out.add("SELECT " + sessionColumns + ", p.last_activity FROM " + from + " WHERE s.logout_at IS NULL")
 	c.narrow(out)
+	beginsUntil(out, q, c)
 	if q.Within > 0 {
-		out.add(" AND p.last_activity > ?", c.now-span(q.Within))
+		out.add(" AND p.last_activity > ?", now-span(q.Within))
 	}
 	if at := q.After; !at.IsZero() {
 		seen, user := column(at.At), short(at.UserID)
@@ -157,4 +166,11 @@ func activityList(out *statement, q *sessiontrack.Query, c *conditions) {
 		out.add(" AND (p.last_activity < ? OR p.user_id > ? OR (p.user_id = ? AND s.id < ?))", seen, user, user, at.Serial)
 	}
 	out.add(fmt.Sprintf(" ORDER BY p.last_activity DESC, p.user_id, s.id DESC LIMIT %d", q.Limit+1))
+}
+
+// beginsUntil leaves out what began after the time of the list.
+func beginsUntil(out *statement, q *sessiontrack.Query, c *conditions) {
+	if !q.AsOf.IsZero() {
+		out.add(" AND s.login_at <= ?", c.now)
+	}
 }

@@ -30,7 +30,10 @@ func TestPlansUseIndexes(t *testing.T) {
 		f, _ := q.Selection()
 		c, err := newConditions(t.Context(), store.read, f, q.IdleTimeout, 1)
 		require.NoError(t, err)
-		return listQuery(&q, c).String()
+		return listQuery(&q, c, 1).String()
+	}
+	byLogin := func(f sessiontrack.Filter) sessiontrack.Query {
+		return sessiontrack.Query{Filter: f, Sort: sessiontrack.SortLogin}
 	}
 	after := sessiontrack.Cursor{At: time.UnixMicro(5), UserID: "u", Serial: 7}
 	const byIDs = "IN (SELECT value FROM json_each('[1]'))"
@@ -38,24 +41,42 @@ func TestPlansUseIndexes(t *testing.T) {
 		query string
 		sorts bool
 	}{
-		"get":               {query: "SELECT 1 FROM user_sessions WHERE session_id = 'x'"},
-		"touch":             {query: touchSQL},
-		"presence":          {query: presenceSQL},
-		"ended since":       {query: "SELECT session_id FROM user_sessions WHERE logout_at > 1 ORDER BY logout_at, id LIMIT 1"},
-		"begun since":       {query: "SELECT session_id FROM user_sessions AS s WHERE s.login_at > 1 ORDER BY s.login_at, s.id LIMIT 1"},
-		"count online":      {query: "SELECT count(*) FROM user_presence WHERE last_activity > 1"},
-		"moved":             {query: sinceSQL},
-		"due":               {query: dueSQL},
-		"forget":            {query: forgetSQL},
-		"unfence":           {query: unfenceSQL},
-		"active of a user":  {query: "SELECT id FROM user_sessions WHERE user_id = 'u' AND logout_at IS NULL ORDER BY login_at, id", sorts: true},
-		"end by ids":        {query: "UPDATE user_sessions SET logout_at = 1 WHERE id " + byIDs},
-		"list of a user":    {query: list(sessiontrack.Query{UserID: "u"})},
-		"its next page":     {query: list(sessiontrack.Query{UserID: "u", After: after})},
-		"list by activity":  {query: list(sessiontrack.Query{})},
-		"its next page too": {query: list(sessiontrack.Query{After: after, Within: time.Hour, IdleTimeout: time.Hour})},
-		"list by address":   {query: list(sessiontrack.Query{Filter: sessiontrack.Filter{Address: netip.MustParsePrefix("192.0.2.1/32")}}), sorts: true},
-		"list by device":    {query: list(sessiontrack.Query{Filter: sessiontrack.Filter{Device: sessiontrack.DeviceTV}}), sorts: true},
+		"get":                               {query: "SELECT 1 FROM user_sessions WHERE session_id = 'x'"},
+		"touch":                             {query: touchSQL},
+		"presence":                          {query: presenceSQL},
+		"ended since":                       {query: "SELECT session_id FROM user_sessions WHERE logout_at > 1 ORDER BY logout_at, id LIMIT 1"},
+		"begun since":                       {query: "SELECT session_id FROM user_sessions AS s WHERE s.login_at > 1 ORDER BY s.login_at, s.id LIMIT 1"},
+		"count online":                      {query: "SELECT count(*) FROM user_presence WHERE last_activity > 1"},
+		"moved":                             {query: sinceSQL},
+		"due":                               {query: dueSQL},
+		"forget":                            {query: forgetSQL},
+		"unfence":                           {query: unfenceSQL},
+		"active of a user":                  {query: "SELECT id FROM user_sessions WHERE user_id = 'u' AND logout_at IS NULL ORDER BY login_at, id", sorts: true},
+		"end by ids":                        {query: "UPDATE user_sessions SET logout_at = 1 WHERE id " + byIDs},
+		"list of a user":                    {query: list(sessiontrack.Query{UserID: "u"})},
+		"its next page":                     {query: list(sessiontrack.Query{UserID: "u", After: after})},
+		"list by activity":                  {query: list(sessiontrack.Query{})},
+		"its next page too":                 {query: list(sessiontrack.Query{After: after, Within: time.Hour, IdleTimeout: time.Hour})},
+		"list by address":                   {query: list(sessiontrack.Query{Filter: sessiontrack.Filter{Address: netip.MustParsePrefix("192.0.2.1/32")}}), sorts: true},
+		"logins of a tenant, active":        {query: list(byLogin(sessiontrack.Filter{Tenant: "a", State: sessiontrack.StateActive}))},
+		"logins of a tenant, ended":         {query: list(byLogin(sessiontrack.Filter{Tenant: "a", State: sessiontrack.StateEnded}))},
+		"logins of a client, active":        {query: list(byLogin(sessiontrack.Filter{Client: "a", State: sessiontrack.StateActive}))},
+		"logins of a client, ended":         {query: list(byLogin(sessiontrack.Filter{Client: "a", State: sessiontrack.StateEnded}))},
+		"logins of a administrator, active": {query: list(byLogin(sessiontrack.Filter{ActedBy: "a", State: sessiontrack.StateActive}))},
+		"logins of a administrator, ended":  {query: list(byLogin(sessiontrack.Filter{ActedBy: "a", State: sessiontrack.StateEnded}))},
+		"logins of a device, active":        {query: list(byLogin(sessiontrack.Filter{Device: sessiontrack.DeviceTV, State: sessiontrack.StateActive}))},
+		"logins of a device, ended":         {query: list(byLogin(sessiontrack.Filter{Device: sessiontrack.DeviceTV, State: sessiontrack.StateEnded}))},
+		"logins of a browser, active":       {query: list(byLogin(sessiontrack.Filter{Browser: "a", State: sessiontrack.StateActive}))},
+		"logins of a browser, ended":        {query: list(byLogin(sessiontrack.Filter{Browser: "a", State: sessiontrack.StateEnded}))},
+		"logins of a system, active":        {query: list(byLogin(sessiontrack.Filter{OS: "a", State: sessiontrack.StateActive}))},
+		"logins of a system, ended":         {query: list(byLogin(sessiontrack.Filter{OS: "a", State: sessiontrack.StateEnded}))},
+		"logins of a country, active":       {query: list(byLogin(sessiontrack.Filter{Country: "ID", State: sessiontrack.StateActive}))},
+		"logins of a country, ended":        {query: list(byLogin(sessiontrack.Filter{Country: "ID", State: sessiontrack.StateEnded}))},
+		"logins, any":                       {query: list(byLogin(sessiontrack.Filter{State: sessiontrack.StateAny})), sorts: true},
+		"logins, active":                    {query: list(byLogin(sessiontrack.Filter{}))},
+		"logins, ended":                     {query: list(byLogin(sessiontrack.Filter{State: sessiontrack.StateEnded}))},
+		"logins of a network":               {query: list(byLogin(sessiontrack.Filter{Address: netip.MustParsePrefix("192.0.2.1/32")})), sorts: true},
+		"list by device":                    {query: list(sessiontrack.Query{Filter: sessiontrack.Filter{Device: sessiontrack.DeviceTV}}), sorts: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

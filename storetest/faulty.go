@@ -56,7 +56,7 @@ var faultyMethods = []string{
 func Faulty(store sessiontrack.Store) *FaultyStore {
 	inner, ok := store.(wholeStore)
 	if !ok {
-		panic(fmt.Sprintf("storetest: Faulty: %T: want a store that is a ChangeFeed, an OnlineReader and a Historian", store))
+		panic(fmt.Sprintf("storetest: Faulty: %T: want a store that is a ChangeFeed, an OnlineReader, a Counter and a Historian", store))
 	}
 	return &FaultyStore{inner: inner, rules: map[string]fault{}, calls: map[string]int{},
 		leases: map[string]time.Time{}}

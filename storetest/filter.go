@@ -44,6 +44,10 @@ func (w *world) begin() {
 		s := &n.Session
 		s.Address, s.LoginAddress = w.address(), w.address()
 		s.Device.Type, s.Device.Browser, s.Device.OS, s.Location.CountryCode = w.device(), w.browser(), w.os(), w.country()
+		s.Tenant, s.Client, s.ActedBy = pick(w, "", "acme"), pick(w, "", "web", "ios"), pick(w, "", "", "admin-7")
+		if w.IntN(2) == 0 {
+			s.AuthenticatedAt = time.Date(2020, 1, 1+w.IntN(3), 0, 0, 0, 0, time.UTC)
+		}
 		if w.IntN(4) == 0 {
 			s.Derived, n.SecretHash = true, [32]byte{}
 		}
@@ -82,6 +86,10 @@ func (w *world) filter(state sessiontrack.State) sessiontrack.Filter {
 	maybe(func() { f.OS = w.os() })
 	maybe(func() { f.Country = w.country() })
 	maybe(func() { f.Derived = true })
+	maybe(func() { f.Tenant = "acme" })
+	maybe(func() { f.Client = pick(w, "web", "ios") })
+	maybe(func() { f.ActedBy = "admin-7" })
+	maybe(func() { f.FreshBefore = time.Date(2020, 1, 2, 0, 0, 0, 0, time.UTC) })
 	maybe(func() {
 		f.Address = netip.MustParsePrefix(pick(w, "192.0.2.1/32", "192.0.2.0/23", "0.0.0.0/0", "2001:db8::/33",
 			"2001:db8::1/128", "::ffff:0:0/96"))
@@ -104,7 +112,7 @@ func (w *world) filter(state sessiontrack.State) sessiontrack.Filter {
 
 // selects is the oracle: what a filter means, in a form that shares nothing with a store.
 func selects(f *sessiontrack.Filter, s *sessiontrack.Session, at time.Time, idle time.Duration) bool {
-	ended, ago := !s.LogoutAt.IsZero(), at.Sub(s.LastActivity)
+	ended, ago, seen := !s.LogoutAt.IsZero(), at.Sub(s.LastActivity), at.Sub(s.LastSeen)
 	lapsed := !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(at) || idle > 0 && ago >= idle
 	in := func(a netip.Addr) bool { return f.Address.Contains(a) }
 	same := func(want, is string) bool { return want == "" || want == is }
@@ -116,7 +124,9 @@ func selects(f *sessiontrack.Filter, s *sessiontrack.Session, at time.Time, idle
 		(!f.Address.IsValid() || in(s.Address) || in(s.LoginAddress)) &&
 		(f.LoginAfter.IsZero() || !s.LoginAt.Before(f.LoginAfter)) &&
 		(f.LoginBefore.IsZero() || s.LoginAt.Before(f.LoginBefore)) &&
-		(f.IdleFor == 0 || ago >= f.IdleFor) && (f.SeenWithin == 0 || ago < f.SeenWithin)
+		(f.IdleFor == 0 || ago >= f.IdleFor) && (f.SeenWithin == 0 || min(ago, seen) < f.SeenWithin) &&
+		(f.FreshBefore.IsZero() || s.AuthenticatedAt.Before(f.FreshBefore)) &&
+		same(f.Tenant, s.Tenant) && same(f.Client, s.Client) && same(f.ActedBy, s.ActedBy)
 }
 
 // expected returns the handles that the oracle selects, latest login first.
@@ -163,6 +173,10 @@ var filterCases = []testCase{
 			late := c.create("user-2", full)
 			assert.True(c, late.LoginAt.After(count.AsOf), "what begins after the answer has a later LoginAt")
 			sel := sessiontrack.Matching(sessiontrack.Filter{}).AsOf(count.AsOf)
+			q := sessiontrack.Query{Sort: sessiontrack.SortLogin, AsOf: count.AsOf}
+			assert.Equal(c, []sessiontrack.SessionID{old.ID}, ids(c.list(q).Sessions), "a list as of the count")
+			q.Sort = sessiontrack.SortActivity
+			assert.Equal(c, []sessiontrack.SessionID{old.ID}, ids(c.list(q).Sessions))
 			assert.Empty(c, c.end(sel.Only(late.ID)).Sessions)
 			assert.Equal(c, []sessiontrack.SessionID{old.ID}, ids(c.end(sel).Sessions))
 			c.alive(late.ID, true)
@@ -174,6 +188,8 @@ var filterCases = []testCase{
 		f := sessiontrack.Filter{IdleFor: 2 * time.Millisecond}
 		c.pass(at)
 		c.touch(c.now(), b.ID)
+		q := sessiontrack.Query{Filter: f, Sort: sessiontrack.SortLogin, AsOf: at}
+		assert.Equal(c, []sessiontrack.SessionID{a.ID}, ids(c.list(q).Sessions))
 		sel := sessiontrack.Matching(f).AsOf(at).Only(a.ID, b.ID)
 		assert.Equal(c, []sessiontrack.SessionID{a.ID}, ids(c.end(sel).Sessions))
 		c.alive(b.ID, true)
@@ -228,6 +244,6 @@ func (w *world) counts(counter sessiontrack.Counter, f sessiontrack.Filter, idle
 	for _, id := range want {
 		users[w.get(id).UserID] = true
 	}
-	assert.Equal(w, [2]int{len(want), len(users)}, [2]int{count.Sessions, count.Users}, "count of %s", f.String())
+	assert.Equal(w, [2]int{len(want), len(users)}, [2]int{count.N, count.Users}, "count of %s", f.String())
 	assert.True(w, count.Exact)
 }

@@ -12,6 +12,9 @@ import (
 // underscores.
 var filterUsage = [][2]string{
 	{"user", "sessions of this `user`, or of several with commas between them"},
+	{"tenant", "sessions of this `organisation`"},
+	{"client", "sessions of this `kind` of client"},
+	{"acted_by", "sessions that this `administrator` acts in"},
 	{"state", "active, ended or any (default active)"},
 	{"reason", "ended sessions with this end `reason`, or one of several"},
 	{"device", "sessions of this `type`: desktop, mobile, tablet, bot, tv, console, wearable, other, unknown"},
@@ -24,6 +27,7 @@ var filterUsage = [][2]string{
 	{"idle_for", "sessions without activity for this `duration` or longer"},
 	{"seen_within", "sessions with a sign of life within this `duration`"},
 	{"derived", "true: only sessions of credentials that are not the library's"},
+	{"fresh_before", "sessions whose user has not authenticated at this `time` (RFC 3339) or later"},
 }
 
 // filterFlags defines the flags of a filter and returns what reads them.
