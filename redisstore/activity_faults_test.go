@@ -42,11 +42,11 @@ const (
 
 // startLoad begins to use sessions. Each client has a short timeout, so that a call meets
 // the fault and goes on.
-func startLoad(t *testing.T, addrs ...string) *load {
+func startLoad(t *testing.T, client func() rueidis.Client) *load {
 	t.Helper()
 	l := &load{t: t, durable: sessiontrack.NewMemoryStore(), latest: time.Now()}
 	for i := range l.replicas {
-		l.replicas[i] = activityOver(t, l.durable, dial(t, addrs...), func(o *redisstore.ActivityOptions) {
+		l.replicas[i] = activityOver(t, l.durable, client(), func(o *redisstore.ActivityOptions) {
 			o.Prefix, o.Follow, o.Timeout = "load", loadFollow, time.Second
 		})
 	}
@@ -58,6 +58,10 @@ func startLoad(t *testing.T, addrs ...string) *load {
 	}
 	l.running.Go(l.clean)
 	return l
+}
+
+func clientsOf(t *testing.T, cluster *redistest.Cluster) func() rueidis.Client {
+	return func() rueidis.Client { return dial(t, cluster.Addrs()...) }
 }
 
 // use touches and reads one session after the other.
@@ -193,7 +197,7 @@ func TestActivitySurvivesAMaster(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cluster := redistest.StartCluster(t, 1)
-			l := startLoad(t, cluster.Addrs()...)
+			l := startLoad(t, clientsOf(t, cluster))
 			l.end()
 			master := masterOf(t, cluster, slotOf(t, dial(t, cluster.Addrs()...), "load:{8.0}:act"))
 			after := fault(cluster.Nodes[master])
@@ -208,7 +212,7 @@ func TestActivitySurvivesAMaster(t *testing.T) {
 func TestActivityWithAFrozenReplica(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 1)
-	l := startLoad(t, cluster.Addrs()...)
+	l := startLoad(t, clientsOf(t, cluster))
 	cluster.Nodes[5].Freeze()
 	l.end()
 	l.recover(time.Minute)
@@ -220,7 +224,7 @@ func TestActivityWithAFrozenReplica(t *testing.T) {
 func TestActivityMovesWithItsSlot(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 0)
-	l := startLoad(t, cluster.Addrs()...)
+	l := startLoad(t, clientsOf(t, cluster))
 	client := dial(t, cluster.Addrs()...)
 	for bucket := range 8 {
 		slot := slotOf(t, client, fmt.Sprintf("load:{8.%d}:act", bucket))
@@ -272,4 +276,24 @@ func moveSlot(t *testing.T, cluster *redistest.Cluster, slot int64, from, to int
 	for _, client := range []rueidis.Client{target, source} {
 		require.NoError(t, do(client, "CLUSTER", "SETSLOT", number, "NODE", name(target)).Error())
 	}
+}
+
+// TestActivityWithSentinel kills the master that a sentinel watches.
+func TestActivityWithSentinel(t *testing.T) {
+	t.Parallel()
+	watched := redistest.StartSentinel(t)
+	l := startLoad(t, func() rueidis.Client {
+		client, err := rueidis.NewClient(rueidis.ClientOption{
+			InitAddress: []string{watched.Addr}, DisableCache: true,
+			Sentinel: rueidis.SentinelOption{MasterSet: redistest.SentinelMaster},
+		})
+		require.NoError(t, err)
+		t.Cleanup(client.Close)
+		return client
+	})
+	require.NoError(t, check(t, l.replicas[0]))
+	l.end()
+	watched.Master.Kill()
+	l.end()
+	l.recover(time.Minute)
 }

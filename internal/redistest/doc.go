@@ -2,8 +2,8 @@
 //
 // [Shared] is the address of one server that all tests of the binary share; each test keeps
 // to a prefix of its own. [SharedCluster] is the same for a cluster of three masters with a
-// replica each. [Start] and [StartCluster] start servers for one test, which may kill,
-// freeze and restart them. The program redis-server comes from PATH; Debian has it in the
+// replica each. [Start], [StartCluster] and [StartSentinel] start servers for one test, which
+// may kill, freeze and restart them. The program redis-server comes from PATH; Debian has it in the
 // package of that name. SESSIONTRACK_TEST_REDIS may name another program, such as
 // valkey-server.
 //

@@ -126,6 +126,7 @@ type server struct {
 	folder    string
 	port, bus int // bus is the port of the cluster's own traffic
 	settings  []string
+	args      []string // in place of settings
 	pid       int
 	lifeline  io.Closer
 	guardian  *exec.Cmd
@@ -161,6 +162,9 @@ func (s *server) addr() string { return net.JoinHostPort("127.0.0.1", strconv.It
 
 // config is the server's configuration as arguments.
 func (s *server) config() []string {
+	if s.args != nil {
+		return s.args
+	}
 	lines := append([]string{
 		"bind 127.0.0.1", "port " + strconv.Itoa(s.port), "dir " + s.folder, "protected-mode yes",
 		"save ''", "appendonly no", "daemonize no",

@@ -1,6 +1,6 @@
 -- Lists users by presence, latest first. KEYS: on, state. ARGV: later than, the time to begin
 -- at or "", how many. Users of one time come all or not at all: the caller sorts them by
--- id, and leaves out those before its place.
+-- id, and leaves out those before its place. The first word is "1" if there are more.
 if redis.call('HEXISTS', KEYS[2], 'whole') == 0 then return false end
 local limit, out, below = tonumber(ARGV[3]), {}, '+inf'
 local function tied(at)
@@ -22,4 +22,5 @@ for i = 1, #rest, 2 do
 	end
 end
 if last then tied(last) end
+table.insert(out, 1, last and '1' or '0')
 return out
