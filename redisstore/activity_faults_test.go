@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiontrack/sessiontrack"
+	"github.com/sessiontrack/sessiontrack/internal/pgtest"
 	"github.com/sessiontrack/sessiontrack/internal/redistest"
 	"github.com/sessiontrack/sessiontrack/redisstore"
 )
@@ -295,5 +296,39 @@ func TestActivityWithSentinel(t *testing.T) {
 	l.end()
 	watched.Master.Kill()
 	l.end()
+	l.recover(time.Minute)
+}
+
+// TestActivityBehindAPartition cuts one of two replicas off from Redis: first its answers
+// are lost, then its connections. What it alone sees in that time, the other one knows from
+// the durable store.
+func TestActivityBehindAPartition(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	proxy := pgtest.NewProxy(t, server.Addr())
+	addrs := []string{server.Addr(), proxy.Addr()}
+	l := startLoad(t, func() rueidis.Client {
+		client := dial(t, addrs[0])
+		addrs = addrs[1:]
+		return client
+	})
+	l.end()
+	alone := signIn(t, l.replicas[1], "user-alone")
+	for _, fault := range []func(){
+		func() { proxy.Swallow(true) },
+		func() { proxy.Refuse(true); proxy.Swallow(false); proxy.Cut() },
+	} {
+		fault()
+		require.Eventually(t, func() bool {
+			return use(t.Context(), l.replicas[1], alone, time.Now()) != nil
+		}, time.Minute, 10*time.Millisecond, "the replica notices")
+		l.end()
+		there, err := l.replicas[0].Get(t.Context(), alone.ID)
+		require.NoError(t, err)
+		require.Less(t, time.Since(there.LastActivity), loadFollow)
+	}
+	_, err := l.replicas[0].End(t.Context(), sessiontrack.IDs(alone.ID), byAdmin)
+	require.NoError(t, err)
+	proxy.Refuse(false)
 	l.recover(time.Minute)
 }
