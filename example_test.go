@@ -3,6 +3,7 @@ package sessiontrack_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"github.com/sessiontrack/sessiontrack"
 )
@@ -118,6 +121,40 @@ func ExampleTracker_Login() {
 	// __Host-session true true true
 	// true replaced
 	// true
+}
+
+// A WebSocket that closes when its session ends, on whichever replica, and tells the client why.
+func ExampleTracker_Hold() {
+	tracker, err := sessiontrack.New(sessiontrack.NewMemoryStore(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	chat := tracker.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session, _ := sessiontrack.FromContext(r.Context())
+		held, release := tracker.Hold(r.Context(), session.ID) // and the user is online meanwhile
+		defer release()
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		context.AfterFunc(held, func() {
+			var ended *sessiontrack.EndedError
+			if errors.As(context.Cause(held), &ended) {
+				_ = conn.Close(4401, "session_ended "+string(ended.Reason))
+			}
+		})
+		for {
+			kind, message, err := conn.Read(r.Context())
+			if err != nil || tracker.Touch(r.Context(), session.ID) != nil { // a message is activity
+				return
+			}
+			if err := conn.Write(r.Context(), kind, message); err != nil {
+				return
+			}
+		}
+	}))
+	http.Handle("GET /chat", chat)
 }
 
 // The admin family: only admins, whose session and roles are asked anew each time.

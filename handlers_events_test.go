@@ -180,9 +180,11 @@ func TestStreamOfAnAdministrator(t *testing.T) {
 func goldenEvent(t *testing.T, name string, data map[string]any) {
 	t.Helper()
 	want := map[string]string{
-		"login": `{"type":"login","session":{"userId":1,"ipAddress":"192.0.2.1","isActive":true,"online":true,"current":false,` +
+		"login": `{"type":"login","session":{"actedBy":null,"addressSource":"remote_addr","ambiguous":false,"client":"","derived":false,` +
+			`"loginAddress":"192.0.2.1","methods":[],"rememberMe":false,"tenant":"","userId":1,"ipAddress":"192.0.2.1","isActive":true,"online":true,"current":false,` +
 			`"logoutAt":null,"endReason":null,"endedBy":null,"endedByName":null,"location":null,"user":{"id":1,"email":null,"fullName":"User <1>","pictureUrl":"https://example.com/1.png"}}}`,
-		"logout": `{"type":"logout","session":{"userId":1,"ipAddress":"192.0.2.1","isActive":false,"online":false,"current":false,` +
+		"logout": `{"type":"logout","session":{"idleExpiresAt":null,"actedBy":null,"addressSource":"remote_addr","ambiguous":false,"client":"","derived":false,` +
+			`"loginAddress":"192.0.2.1","methods":[],"rememberMe":false,"tenant":"","userId":1,"ipAddress":"192.0.2.1","isActive":false,"online":false,"current":false,` +
 			`"endReason":"admin","endedBy":7,"endedByName":null,"location":null,"user":{"id":1,"email":null,"fullName":"User <1>","pictureUrl":"https://example.com/1.png"}}}`,
 		"online": `{"type":"online","user":{"user_id":1,"username":"user1","display_name":"User № 1","avatar_url":"https://example.com/1.png","session_count":1,"status":"very_active"}}`,
 	}[name]
@@ -203,10 +205,11 @@ func goldenEvent(t *testing.T, name string, data map[string]any) {
 		moving := map[string]any{}
 		for key, value := range object {
 			switch key {
-			case "id", "sessionId", "loginAt", "lastActivity", "expiresAt", "userAgent", "deviceType", "browser", "os", "device", "last_seen":
+			case "id", "sessionId", "loginAt", "lastActivity", "expiresAt", "userAgent", "deviceType", "browser", "os", "device", "last_seen",
+				"authenticatedAt", "lastSeen", "deviceFacts", "deviceSource":
 				require.NotNil(t, value, key)
 				continue
-			case "logoutAt":
+			case "logoutAt", "idleExpiresAt":
 				if value != nil {
 					continue
 				}
