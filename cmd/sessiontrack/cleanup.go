@@ -91,18 +91,20 @@ func withTracker(ctx context.Context, flags *flag.FlagSet, dsn string, options s
 var reasons = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
 
 const endSynopsis = `-dsn DSN [-reason admin] [-by USER] HANDLE …
-       sessiontrack end -dsn DSN [-reason admin] [-by USER] -user USER
+       sessiontrack end -dsn DSN [-reason admin] [-by USER] [-dry-run] FILTER
 
-Ends the sessions with these handles, or all of a user's, and prints how many it ended;
-Sessions that had ended before are not counted. Applications refuse ended sessions within
-seconds.
+Ends the sessions with these handles, or the active ones that the filter selects, and
+prints how many it ended, about 800 a second. Sessions that had ended before are not
+counted. Applications refuse ended sessions within seconds. With -user ID alone,
+credentials of that user that were issued before and never used are refused, too. With
+-dry-run it ends nothing and prints how many sessions the filter selects.
 `
 
-// end ends sessions by their handles, or all sessions of a user.
+// end ends sessions by their handles, or those that a filter selects.
 func end(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
 	flags := newFlags("end", endSynopsis, stderr)
-	dsn := dsnFlag(flags)
-	user := flags.String("user", "", "end all sessions of the `user` with this id")
+	dsn, filter, idle := dsnFlag(flags), filterFlags(flags, "state", "reason"), idleFlag(flags)
+	dry := flags.Bool("dry-run", false, "end nothing, and print how many sessions the filter selects")
 	reason := flags.String("reason", string(sessiontrack.ReasonAdmin),
 		"the reason that lists show: a word such as admin or password")
 	by := flags.String("by", "", "the id of the `user` who ends them, as lists show it")
@@ -110,31 +112,48 @@ func end(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 	if err != nil {
 		return err
 	}
-	sel, err := selectorOf(names, *user)
+	f, err := filter()
 	if err != nil {
 		return misused(flags, stderr, "%v", err)
 	}
-	if !reasons.MatchString(*reason) {
+	sel, err := selectorOf(names, &f)
+	if err != nil {
+		return misused(flags, stderr, "%v", err)
+	}
+	options, err := idle()
+	switch {
+	case err != nil:
+		return misused(flags, stderr, "%v", err)
+	case *dry && len(names) > 0:
+		return misused(flags, stderr, "-dry-run is set with handles: want it with a filter")
+	case !reasons.MatchString(*reason):
 		return misused(flags, stderr, "-reason is %q: want 1 to 32 characters of a-z, 0-9, '_' and '-'", *reason)
 	}
-	return withTracker(ctx, flags, *dsn, sessiontrack.Options{}, stderr, func(t *sessiontrack.Tracker) error {
+	return withTracker(ctx, flags, *dsn, options, stderr, func(t *sessiontrack.Tracker) error {
+		if *dry {
+			return printCount(ctx, t, f, stdout)
+		}
 		ended, err := t.End(ctx, sel, sessiontrack.Ending{Reason: sessiontrack.EndReason(*reason), Actor: *by})
 		if err != nil {
-			return err
+			return fmt.Errorf("after %d: %w", len(ended), err)
 		}
 		_, err = fmt.Fprintln(stdout, len(ended))
 		return err
 	})
 }
 
-func selectorOf(names []string, user string) (sessiontrack.Selector, error) {
+// selectorOf returns what handles or a filter select. One user and nothing else is User, which also
+// moves the user's fence.
+func selectorOf(names []string, f *sessiontrack.Filter) (sessiontrack.Selector, error) {
 	switch {
-	case user != "" && len(names) > 0:
-		return sessiontrack.Selector{}, errors.New("handles and -user are set: want one of them, not both")
-	case user != "":
-		return sessiontrack.User(user), nil
+	case !f.IsZero() && len(names) > 0:
+		return sessiontrack.Selector{}, errors.New("handles and a filter are set: want one of them, not both")
+	case len(f.Users) == 1 && f.String() == (&sessiontrack.Filter{Users: f.Users}).String():
+		return sessiontrack.User(f.Users[0]), nil
+	case !f.IsZero():
+		return sessiontrack.Matching(*f), nil
 	case len(names) == 0:
-		return sessiontrack.Selector{}, errors.New("no handle is given: want at least one handle, or -user")
+		return sessiontrack.Selector{}, errors.New("no handle is given: want at least one handle, or a filter such as -user")
 	}
 	ids := make([]sessiontrack.SessionID, len(names))
 	for i, name := range names {

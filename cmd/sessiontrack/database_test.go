@@ -186,6 +186,15 @@ func TestEnd(t *testing.T) {
 		assert.Equal(t, "admin", h.endedAs(c))
 		assert.Empty(t, h.endedAs(d))
 		assert.Equal(t, "0\n", h.run("end", "-user", "nobody"))
+		e1, e2 := h.login("3", "192.0.2.7", ""), h.login("4", "192.0.2.8", "")
+		assert.Equal(t, "3\n", h.run("count"))
+		assert.Equal(t, "1\n", h.run("count", "-ip", "192.0.2.4/30", "-state", "any"))
+		assert.Equal(t, "1\n", h.run("end", "-ip", "192.0.2.4/30", "-dry-run"))
+		assert.Empty(t, h.endedAs(e1))
+		assert.Equal(t, "1\n", h.run("end", "-ip", "192.0.2.4/30", "-reason", "breach"))
+		assert.Equal(t, "breach", h.endedAs(e1))
+		assert.Equal(t, "1\n", h.run("end", "-user", "4,5"))
+		assert.Equal(t, "admin", h.endedAs(e2))
 		assert.Equal(t, "0\n", h.run("end", strings.Repeat("A", 22)))
 		assert.Equal(t, "0\n", h.run("end", "-"+strings.Repeat("A", 21), "-reason", "password"), "not a flag")
 	})
@@ -283,8 +292,11 @@ func TestMisuseIsNamed(t *testing.T) {
 		"idle negative":       {[]string{"cleanup", "-dsn", dsn, "-idle", "-1h"}, exitUsage, "-idle"},
 		"retention too short": {[]string{"cleanup", "-dsn", dsn, "-retention", "1s"}, exitUsage, "-retention"},
 		"nothing to end": {[]string{"end", "-dsn", dsn}, exitUsage,
-			"no handle is given: want at least one handle, or -user"},
-		"both": {[]string{"end", "-dsn", dsn, "-user", "1", "x"}, exitUsage, "not both"},
+			"no handle is given: want at least one handle, or a filter"},
+		"both":                  {[]string{"end", "-dsn", dsn, "-user", "1", "x"}, exitUsage, "not both"},
+		"a dry run of handles":  {[]string{"end", "-dsn", dsn, "-dry-run", strings.Repeat("A", 22)}, exitUsage, "-dry-run is set"},
+		"a state to end":        {[]string{"end", "-dsn", dsn, "-state", "ended"}, exitUsage, "-state"},
+		"a filter that is none": {[]string{"count", "-dsn", dsn, "-country", "Germany"}, exitUsage, "country: want"},
 		"a whole token": {[]string{"end", "-dsn", dsn, strings.Repeat("A", 22) + "." + strings.Repeat("s", 43)},
 			exitUsage, "argument 1 is not a handle"},
 		"an invalid reason":   {[]string{"end", "-dsn", dsn, "-user", "1", "-reason", "I say so"}, exitUsage, "-reason is"},

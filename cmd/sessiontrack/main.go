@@ -25,8 +25,9 @@ type command struct {
 var commands = []command{
 	{"migrate", "create the tables, or update them to this version", migrate},
 	{"cleanup", "end the sessions that are past their limits", cleanup},
-	{"list", "list active sessions", list},
-	{"end", "end sessions by their handles, or all of a user's", end},
+	{"list", "list sessions, by a filter", list},
+	{"count", "count sessions, by a filter", count},
+	{"end", "end sessions by their handles, or by a filter", end},
 	{"classify", "print the device of each user agent on standard input", classify},
 }
 
