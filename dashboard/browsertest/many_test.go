@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sessiontrack/sessiontrack"
 	"github.com/sessiontrack/sessiontrack/dashboard"
 )
 
@@ -104,5 +105,55 @@ func TestAServerThatCannotCount(t *testing.T) {
 	p.open(f.URL+"/dashboard/#/sessions", "")
 	p.says(".list-count", "50 sessions so far")
 	p.until("getComputedStyle(document.querySelector('.col-select')).display === 'none'")
+	p.clean()
+}
+
+// The library's own handlers take every filter that the page can ask for, and end what its
+// preview showed.
+func TestTheLibraryTakesEveryFilter(t *testing.T) {
+	t.Parallel()
+	a := newRealApp(t, sessiontrack.Options{})
+	for i := range 12 {
+		a.signIn(fmt.Sprint(10+i%4), iPhone, fmt.Sprintf("203.0.113.%d", i+1))
+	}
+	keep := a.signIn("10", firefox, "198.51.100.7")
+	a.end(a.signIn("20", iPhone, "203.0.113.99"), sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin, Actor: "1"})
+	p := a.visit("#/sessions?device=mobile")
+	p.says(".list-count", "12 sessions")
+	for _, filters := range []string{
+		"os=iOS", "browser=Safari", "ip=203.0.113.0/24", "user=11", "q=11", "seen_within=online", "idle_for=1h", "derived=true", "country=BR",
+		"login_after=2026-01-01T00:00:00Z&login_before=2096-01-01T00:00:00.000Z", "state=any", "reason=admin", "sort=login", "within=online",
+	} {
+		p.hash("#/sessions?" + filters)
+		p.until("document.querySelector('.table-note.is-end, .table-note.is-empty')")
+		p.hash("#/people?" + filters)
+		p.until("document.querySelector('.table-note.is-end, .table-note.is-empty')")
+	}
+	p.hash("#/sessions?reason=admin")
+	p.says(".rows", "Ended by an administrator")
+	p.hash("#/sessions?ip=203.0.113.0/24")
+	p.says(".list-count", "12 sessions")
+	p.click("th input", "")
+	p.says(".selection", "12 selected")
+	p.click(".selection button", "End these sessions")
+	p.says("dialog[open] h2", "End 12 sessions?")
+	p.click("dialog button", "End these sessions")
+	p.says(".toast", "12 sessions ended.")
+	p.says(".table-note", "Nothing found")
+
+	for i := range 120 {
+		a.signIn(fmt.Sprint(30+i), iPhone, "203.0.113.7")
+	}
+	p.hash("#/sessions?ip=203.0.113.7")
+	p.says(".list-count", "120 sessions of 120 people")
+	p.click("th input", "")
+	p.click(".selection button", "Select all 120 that match")
+	p.click(".selection button", "End these sessions")
+	p.says("dialog[open] h2", "End 120 sessions?")
+	p.click("#confirm-do:not(:disabled)", "")
+	p.says(".toast", "120 sessions ended.")
+	s, err := a.tracker.Get(t.Context(), keep)
+	require.NoError(t, err)
+	assert.False(t, s.Ended())
 	p.clean()
 }

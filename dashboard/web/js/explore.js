@@ -88,6 +88,9 @@ class Explorer {
     if (this.#kind === "people") {
       this.#filters.within ??= "online";
       delete this.#filters.reason; // nobody is online with a session that ended
+    } else if (this.#filters.within) {
+      this.#filters.seen_within ??= this.#filters.within; // the word of the other list
+      delete this.#filters.within;
     }
     this.#state = states.includes(query.get("state")) ? query.get("state") : "";
     if (query.get("reason")) this.#state = "ended";
