@@ -71,9 +71,21 @@ func Start(t testing.TB, tracker *sessiontrack.Tracker) {
 // [sessiontrack.FromContext] finds it in a handler without the middleware. The tracker is one of
 // [New], or has no Identifier, or sets SessionAlone. Each call signs in anew; use the copy's header
 // for further requests of the same session.
-func As(t testing.TB, tracker *sessiontrack.Tracker, r *http.Request, userID string) *http.Request {
+//
+// options are those of [sessiontrack.Tracker.LoginWith], at most one: a kind of client, a tenant, or
+// an administrator who acts as the user.
+func As(t testing.TB, tracker *sessiontrack.Tracker, r *http.Request, userID string,
+	options ...sessiontrack.LoginOptions) *http.Request {
 	t.Helper()
-	session, token, err := tracker.Login(httptest.NewRecorder(), anonymous(r), userID)
+	var o sessiontrack.LoginOptions
+	switch len(options) {
+	case 0:
+	case 1:
+		o = options[0]
+	default:
+		t.Fatalf("sessiontracktest: As has %d options: want at most one", len(options))
+	}
+	session, token, err := tracker.LoginWith(httptest.NewRecorder(), anonymous(r), userID, o)
 	if err != nil {
 		t.Fatalf("sessiontracktest: %v", err)
 	}

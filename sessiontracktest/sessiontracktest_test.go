@@ -75,6 +75,15 @@ func TestAsLeavesTheRequestAndItsSession(t *testing.T) {
 	assert.Equal(t, "orders of 2", body)
 }
 
+func TestAsTakesOptionsOfTheSignIn(t *testing.T) {
+	t.Parallel()
+	tracker := sessiontracktest.New(t, nil)
+	r := sessiontracktest.As(t, tracker, get(), "1", sessiontrack.LoginOptions{Client: "ios", ActedBy: "7"})
+	session, ok := sessiontrack.FromContext(r.Context())
+	require.True(t, ok)
+	assert.Equal(t, []string{"ios", "7"}, []string{session.Client, session.ActedBy})
+}
+
 // TestIdleLimitInVirtualTime shows synctest with a Tracker that runs.
 func TestIdleLimitInVirtualTime(t *testing.T) {
 	t.Parallel()
@@ -121,7 +130,10 @@ func TestMistakesFailTheTest(t *testing.T) {
 	t.Parallel()
 	tracker := sessiontracktest.New(t, nil)
 	for name, mistake := range map[string]func(testing.TB){
-		"options":    func(t testing.TB) { sessiontracktest.New(t, &sessiontrack.Options{MaxSessions: -1}) },
+		"options": func(t testing.TB) { sessiontracktest.New(t, &sessiontrack.Options{MaxSessions: -1}) },
+		"two options": func(t testing.TB) {
+			sessiontracktest.As(t, tracker, get(), "1", sessiontrack.LoginOptions{}, sessiontrack.LoginOptions{})
+		},
 		"no user id": func(t testing.TB) { sessiontracktest.As(t, tracker, get(), "") },
 	} {
 		f := &failing{TB: t}

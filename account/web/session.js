@@ -16,6 +16,7 @@ const english = {
 export function watchSession(options = {}) {
   const { online = "/api/v1/online/", signIn, headers = () => ({}), onLeft, onWarn, onEnd } = options;
   const warn = Math.max(20, options.warn ?? 120), texts = { ...english, ...options.texts };
+  const events = options.stream && new EventSource(`${online}events`);
   let timer, dialog, ends = Infinity, movable, stopped, dismissed;
 
   const ask = async (path, method) => {
@@ -25,7 +26,7 @@ export function watchSession(options = {}) {
       const body = await answer.json();
       if (answer.status === 401) return over(body.reason);
       if ((known = answer.ok)) learn(body);
-    } catch { /* no network: again soon */ }
+    } catch { /* again soon */ }
     if (!stopped) next(known);
   };
   const learn = ({ now, idleExpiresAt: idle, expiresAt: limit }) => {
@@ -33,7 +34,7 @@ export function watchSession(options = {}) {
     ends = performance.now() + Math.min(...at);
     movable = idle && (!limit || Date.parse(idle) < Date.parse(limit));
   };
-  // The server is asked before a warning and before the end: another tab may have extended.
+  // Each warning asks the server first: another tab may have extended.
   const next = (known) => {
     const left = Math.max(0, Math.round((ends - performance.now()) / 1000));
     onLeft?.(left);
@@ -76,9 +77,11 @@ export function watchSession(options = {}) {
   const stop = () => {
     stopped = true;
     clearTimeout(timer);
+    events?.close?.();
     document.removeEventListener("visibilitychange", seen);
   };
   document.addEventListener("visibilitychange", seen);
+  for (const name of ["ended", "expiring"]) events?.addEventListener?.(name, check);
   check();
   return { extend, stop };
 }

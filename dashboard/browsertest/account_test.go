@@ -52,7 +52,7 @@ func newDevicesApp(t *testing.T, o account.Options, idle time.Duration) *devices
 	mux.HandleFunc("/app.js", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/javascript")
 		_, _ = io.WriteString(w, `import { watchSession } from "/account/devices/session.js";
-watchSession({ warn: 20, signIn: "/signin" });`)
+watchSession({ warn: 20, signIn: "/signin", stream: true });`)
 	})
 	mux.HandleFunc("/app", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
@@ -168,8 +168,7 @@ func TestSessionWarnsExtendsAndSaysWhyItIsOver(t *testing.T) {
 	p.until("!document.querySelector('dialog').open")
 
 	_, err := a.End(t.Context(), sessiontrack.User("1"), sessiontrack.Ending{Reason: sessiontrack.ReasonAdmin})
-	require.NoError(t, err)
-	eval[bool](p, "(document.dispatchEvent(new Event('visibilitychange')), true)")
+	require.NoError(t, err) // the stream tells
 	p.says("dialog[open] h2", "You have been signed out")
 	p.says("dialog[open] p", "An administrator ended the session.")
 	p.click("dialog[open] button", "Sign in again")

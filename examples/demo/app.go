@@ -109,6 +109,7 @@ func (a *application) routes() http.Handler {
 	own.Handle("/step-up", methods{http.MethodPost: a.stepUp})
 	own.Handle("/impersonate/{userId}", methods{http.MethodPost: a.impersonate})
 	own.Handle("/app", methods{http.MethodGet: a.tracker.Require(http.HandlerFunc(a.app)).ServeHTTP})
+	own.Handle("/chat", methods{http.MethodGet: a.tracker.Require(http.HandlerFunc(a.chat)).ServeHTTP})
 	own.Handle("/api/me", methods{http.MethodGet: a.me})
 	own.Handle("/api/secret", methods{
 		http.MethodGet: a.tracker.RequireFresh(http.HandlerFunc(a.secretOfUser), freshFor).ServeHTTP,
