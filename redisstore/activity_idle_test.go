@@ -110,7 +110,7 @@ func TestActivityDecidesIdlenessByRedis(t *testing.T) {
 			count, err := other.(sessiontrack.Counter).Count(t.Context(),
 				sessiontrack.CountQuery{IdleTimeout: test.limit, Limit: 10})
 			require.NoError(t, err)
-			assert.Equal(t, 1, count.Sessions)
+			assert.Equal(t, 1, count.N)
 			counts, err := other.(sessiontrack.Sampler).CountStats(t.Context(), sessiontrack.StatsQuery{
 				Windows: [3]time.Duration{time.Minute, time.Hour, 2 * time.Hour}, IdleTimeout: test.limit,
 			})
