@@ -204,12 +204,10 @@ func TestTwoClocks(t *testing.T) {
 		chatty, _ := f.login(t, "chatty")
 		polled, poller := f.login(t, "polled")
 		watched, watcher := f.login(t, "watched")
-		hold := func(s Session) context.Context {
-			ctx, release := f.Hold(t.Context(), s.ID)
-			t.Cleanup(release)
-			return ctx
-		}
-		socket, chat := hold(silent), hold(chatty)
+		socket, release := f.Hold(t.Context(), silent.ID)
+		defer release()
+		chat, releaseChat := f.Hold(t.Context(), chatty.ID)
+		defer releaseChat()
 		over := make(chan struct{})
 		go func() {
 			defer close(over)

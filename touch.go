@@ -41,7 +41,8 @@ type touches struct {
 	soon      chan struct{}
 }
 
-func (u *touches) init(o *Options, told func(alive, gone []handle, local int64), b *backend, h *host, life *lifecycle.Runner) {
+func (u *touches) init(o *Options, told func(alive, gone []handle, local int64), b *backend, h *host,
+	life *lifecycle.Runner) {
 	u.every, u.interval, u.step = o.TouchInterval.Microseconds(), o.FlushInterval, o.PresenceStep
 	u.told, u.backend, u.host, u.life, u.clock = told, b, h, life, b.clock
 	u.buffer.init(max(4*o.CacheSize, 100_000))

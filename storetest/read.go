@@ -15,7 +15,8 @@ var readCases = []testCase{
 	{"read/answers as Get does", "what a Tracker has not heard of for a minute is read anew, many at once (I31)",
 		func(c *check) {
 			reader := capability[sessiontrack.Reader](c)
-			live, ended, derivedOne := c.create("user-1", full), c.create("user-2", full), c.create("user-2", derived(time.Time{}))
+			live, ended := c.create("user-1", full), c.create("user-2", full)
+			derivedOne := c.create("user-2", derived(time.Time{}))
 			c.end(sessiontrack.IDs(ended.ID))
 			records, err := reader.Read(c.Context(), []sessiontrack.SessionID{
 				ended.ID, live.ID, newID(), live.ID, "", "a\x00b", "\xff", "' OR 1=1 --", derivedOne.ID,
