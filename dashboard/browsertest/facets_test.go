@@ -2,6 +2,7 @@ package browsertest
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -131,6 +132,19 @@ func TestWhoIsOnlineNow(t *testing.T) {
 	p.click(".shares a", country)
 	p.until("document.body.dataset.view === 'sessions' && location.hash.includes('seen_within=online')")
 	p.until(every(country))
+	p.clean()
+}
+
+// A server that does not tell who is here by facts is not taken to have nobody.
+func TestAServerThatDoesNotTellWhoIsHere(t *testing.T) {
+	t.Parallel()
+	f, p := visit(t, 60, "", scheme("light"))
+	f.refuse(refusing("/online/now", http.StatusNotFound, "not_found"))
+	p.says(".shares", "iOS")
+	p.click(".patterns-head button", "Online now")
+	p.says(".shares", "This server does not tell.")
+	p.click(".patterns-head button", "Sign-ins")
+	p.says(".shares", "iOS")
 	p.clean()
 }
 

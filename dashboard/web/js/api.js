@@ -204,11 +204,11 @@ export class API extends EventTarget {
   audit(query, options) { return this.#admin(`audit?${new URLSearchParams(query)}`, options); }
 
   /**
-   * now is who is online by a fact: [{name, users}]; nobody where the server does not tell.
+   * now is who is online by a fact: [{name, users}]; null where the server does not tell.
    * @param {string} by
    * @param {Asking} [options]
    */
-  async now(by, options) { return (await this.#online(`now?by=${by}`, options).catch(() => ({}))).online ?? []; }
+  async now(by, options) { return (await this.#online(`now?by=${by}`, options).catch(() => ({}))).online ?? null; }
 
   /**
    * sessionsOf are one person's.

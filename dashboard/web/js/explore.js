@@ -44,7 +44,7 @@ class Explorer {
     this.#api = page.api;
     this.#kind = place.name;
     this.#read(place.query);
-    this.#facets = new Facets(this.#kind, this.#filters, (by) => this.#api.now(by));
+    this.#facets = new Facets(this.#kind, this.#filters, async (by) => (await this.#api.now(by)) ?? []);
     this.#facets.show(this.#filters, this.#state);
     this.#facets.addEventListener("change", ({ detail }) => this.#filter(detail));
     const people = this.#kind === "people";

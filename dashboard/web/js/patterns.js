@@ -60,6 +60,7 @@ export class Patterns {
     for (const family of families) {
       const online = await this.#now(family);
       if (this.#what !== "now") return;
+      if (!online) return this.#untold();
       this.#share(family, online.map(({ name, users }) => ({ name, count: users })), { seen_within: "online" });
     }
     for (const node of this.#notes) setText(node, t("shares.note.now"));
@@ -120,6 +121,12 @@ export class Patterns {
     const note = counted || latest.length === 0 ? t(`shares.note.${history.range}`) : count("shares.note.latest", latest.length);
     for (const family of families) this.#share(family, shares?.[family] ?? [], whose);
     for (const node of this.#notes) setText(node, note);
+  }
+
+  #untold() {
+    for (const family of families) this.#share(family, [], {});
+    for (const list of this.#lists.values()) list.replaceChildren(h("li", { class: "share-none", text: t("shares.now.none") }));
+    for (const node of this.#notes) setText(node, "");
   }
 
   async #toggleMap() {
