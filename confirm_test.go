@@ -92,7 +92,7 @@ func TestWhatTheFeedMissesIsFound(t *testing.T) {
 						require.Less(t, time.Since(began), time.Minute)
 						time.Sleep(time.Second)
 					}
-					why, _ := requireOver(t, held, time.Minute)
+					_, why := requireOver(t, held, time.Minute)
 					assert.Less(t, time.Since(began), time.Minute)
 					closed := <-over
 					assert.Less(t, closed.Sub(began), time.Minute)
@@ -163,7 +163,7 @@ func TestLateReadingsAreNotWaitedFor(t *testing.T) {
 		require.Equal(t, 200, f.get(token).Code, "it has not come")
 		time.Sleep(30 * time.Second)
 		require.Equal(t, 401, f.get(token).Code)
-		why, _ := requireOver(t, ctx, time.Minute)
+		_, why := requireOver(t, ctx, time.Minute)
 		require.ErrorIs(t, why, ErrUnavailable, "nothing is known of the held one")
 		require.Error(t, f.Shutdown(t.Context()), "touches are left")
 	})

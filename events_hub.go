@@ -307,7 +307,6 @@ func (e *streamOver) Unwrap() error { return ErrSubscriptionClosed }
 
 // These are the reasons why a stream closes.
 var (
-	overEnded       = &streamOver{"session_ended"}
 	overExpired     = &streamOver{"token_expired"}
 	overForbidden   = &streamOver{"forbidden"}
 	overUnavailable = &streamOver{"store_unavailable"}

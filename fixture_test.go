@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -113,6 +112,3 @@ var byUser = IdentifierFunc(func(r *http.Request) (Identity, error) {
 		return Identity{UserID: user, Key: r.Header.Get("X-Key"), SessionID: SessionID(r.Header.Get("X-Sid")), Roles: r.Header.Values("X-Role")}, nil
 	}
 })
-
-// only is the prefix with one address.
-func only(addr netip.Addr) netip.Prefix { return netip.PrefixFrom(addr, addr.BitLen()) }

@@ -15,7 +15,7 @@ import (
 )
 
 // requireOver waits until a held context is over and returns why, and after how long.
-func requireOver(t *testing.T, ctx context.Context, within time.Duration) (why error, after time.Duration) {
+func requireOver(t *testing.T, ctx context.Context, within time.Duration) (after time.Duration, why error) {
 	t.Helper()
 	began := time.Now()
 	select {
@@ -24,7 +24,7 @@ func requireOver(t *testing.T, ctx context.Context, within time.Duration) (why e
 		require.FailNow(t, "the context has not ended", "within %v", within)
 	}
 	require.ErrorIs(t, ctx.Err(), context.Canceled)
-	return context.Cause(ctx), time.Since(began)
+	return time.Since(began), context.Cause(ctx)
 }
 
 func requireReason(t *testing.T, want EndReason, why error) {
@@ -76,10 +76,10 @@ func TestHoldEndsWithItsSession(t *testing.T) {
 				synctest.Wait()
 				require.NoError(t, ctx.Err())
 				test.end(t, here, there, s.ID)
-				why, after := requireOver(t, ctx, 10*time.Second)
+				after, why := requireOver(t, ctx, 10*time.Second)
 				requireReason(t, test.reason, why)
 				assert.LessOrEqual(t, after, test.within+time.Millisecond)
-				why, _ = requireOver(t, again, 0)
+				_, why = requireOver(t, again, 0)
 				requireReason(t, test.reason, why)
 				release()
 				releaseAgain()
@@ -99,7 +99,7 @@ func TestHoldOfWhatIsNotGood(t *testing.T) {
 		early, _ := f.login(t, "42")
 		ctx, release := f.Hold(t.Context(), early.ID)
 		release()
-		why, _ := requireOver(t, ctx, 0)
+		_, why := requireOver(t, ctx, 0)
 		require.ErrorIs(t, why, ErrUnavailable, "before Start nobody would hear of the end")
 
 		f.started(t)
@@ -110,7 +110,7 @@ func TestHoldOfWhatIsNotGood(t *testing.T) {
 			ended.ID: ErrEnded, newHandle().id(): ErrNotFound, "": ErrNotFound, "no handle": ErrNotFound,
 		} {
 			ctx, release := f.Hold(t.Context(), id)
-			why, _ := requireOver(t, ctx, 0)
+			_, why := requireOver(t, ctx, 0)
 			require.ErrorIs(t, why, want)
 			release()
 		}
@@ -118,7 +118,7 @@ func TestHoldOfWhatIsNotGood(t *testing.T) {
 		cold, _ := replica(t, &faultStore{MemoryStore: f.store.MemoryStore}, nil).login(t, "42")
 		ctx, release = f.Hold(t.Context(), cold.ID)
 		defer release()
-		why, _ = requireOver(t, ctx, 0)
+		_, why = requireOver(t, ctx, 0)
 		require.ErrorIs(t, why, ErrUnavailable, "an error makes no session good (I18)")
 		require.Zero(t, f.holds.count.Load())
 		require.NoError(t, f.Shutdown(context.Background()))
@@ -145,7 +145,7 @@ func TestHoldIsReleased(t *testing.T) {
 		releaseSecond()
 		require.EqualValues(t, 1, f.holds.count.Load())
 		require.NoError(t, f.Shutdown(t.Context()))
-		why, _ := requireOver(t, third, 0)
+		_, why := requireOver(t, third, 0)
 		require.ErrorIs(t, why, ErrUnavailable)
 		releaseThird()
 		require.Zero(t, f.holds.count.Load())
@@ -163,7 +163,7 @@ func TestHoldWhileTheStoreIsAway(t *testing.T) {
 		f.store.down.Store(true)
 		time.Sleep(30 * time.Second)
 		require.NoError(t, ctx.Err())
-		why, after := requireOver(t, ctx, 8*time.Second)
+		after, why := requireOver(t, ctx, 8*time.Second)
 		require.ErrorIs(t, why, ErrUnavailable)
 		assert.Greater(t, after, 2*time.Second, "MaxStaleness + StaleGrace is 35 s")
 		f.store.down.Store(false)
@@ -185,7 +185,7 @@ func TestHoldOverAStoreWithoutFeed(t *testing.T) {
 		require.NoError(t, ctx.Err())
 		_, err = tracker.backend.store.End(t.Context(), IDs(s.ID), Ending{Reason: ReasonAdmin})
 		require.NoError(t, err)
-		why, after := requireOver(t, ctx, 5*time.Second)
+		after, why := requireOver(t, ctx, 5*time.Second)
 		requireReason(t, ReasonAdmin, why)
 		assert.LessOrEqual(t, after, 5*time.Second)
 		require.NoError(t, tracker.Shutdown(t.Context()))
@@ -241,13 +241,13 @@ func TestTwoClocks(t *testing.T) {
 
 		require.NoError(t, f.Touch(t.Context(), chatty.ID))
 		said := time.Now()
-		why, _ := requireOver(t, socket, 31*time.Minute)
+		_, why := requireOver(t, socket, 31*time.Minute)
 		requireReason(t, ReasonIdle, why)
 		<-over
 		require.Equal(t, 401, f.get(poller).Code, "a poll keeps nothing alive")
 		require.NoError(t, chat.Err(), "the message has moved the limit")
 		assert.WithinDuration(t, said, read(chatty).LastActivity, time.Millisecond)
-		why, _ = requireOver(t, chat, time.Hour+time.Second)
+		_, why = requireOver(t, chat, time.Hour+time.Second)
 		requireReason(t, ReasonIdle, why)
 		assert.WithinDuration(t, said.Add(90*time.Minute), time.Now(), 2*time.Second)
 		require.NoError(t, f.Shutdown(t.Context()))

@@ -66,14 +66,6 @@ func (n *near) cached(h handle, local int64) *entry {
 	return nil
 }
 
-// known returns the entry that the cache has of a session, else e.
-func (n *near) known(e *entry) *entry {
-	if k := n.cache.get(e.handle); k != nil {
-		return k
-	}
-	return e
-}
-
 // newest returns the cache's entry of a session with all that e knows of it, or e where there is
 // none.
 func (n *near) newest(e *entry) *entry {
