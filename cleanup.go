@@ -42,8 +42,36 @@ func (j *janitor) init(o *Options, end func(context.Context, Selector, Ending) (
 	j.pace.init(o.FeedInterval)
 }
 
+// maxAhead is how far the store's clock may be ahead of this machine's for a cleanup.
+const maxAhead = time.Hour
+
+// inTime returns an error while the store's clock cannot be believed: a clock that is ahead would
+// have sessions in use taken for idle, and their ends are for good.
+func (j *janitor) inTime(ctx context.Context) error {
+	if !j.clock.Learnt() {
+		before := j.clock.Local()
+		page, err := j.backend.list(detached(ctx), Query{Live: true, Limit: 1})
+		if err != nil {
+			return err
+		}
+		j.clock.Learn(page.Now, before, j.clock.Local())
+	}
+	if ahead := j.clock.Ahead(); ahead > 0 {
+		return fmt.Errorf("%w: the store's clock has stepped forward by %v: no cleanup until that is confirmed, "+
+			"which takes 10 minutes", ErrUnavailable, ahead.Round(time.Second))
+	}
+	if ahead := j.clock.AheadOfSystem(); ahead > maxAhead {
+		return fmt.Errorf("%w: the store's clock is %v ahead of this machine's: no cleanup until one of them is set right",
+			ErrUnavailable, ahead.Round(time.Second))
+	}
+	return nil
+}
+
 // cleanup returns how many sessions it ended. It calls between after each step.
 func (j *janitor) cleanup(ctx context.Context, between func()) (int, error) {
+	if err := j.inTime(ctx); err != nil {
+		return 0, err
+	}
 	ended, err := j.endPast(ctx, between)
 	if err == nil {
 		err = j.purge(ctx, between)
@@ -63,6 +91,9 @@ func (j *janitor) endPast(ctx context.Context, between func()) (ended int, err e
 	for _, limit := range limits {
 		after := int64(0)
 		err := j.inSteps(ctx, between, func(rows int) (wait time.Duration, more bool, err error) {
+			if err := j.inTime(ctx); err != nil {
+				return 0, false, err
+			}
 			step, err := j.end(ctx, limit.sel.Walk(after, rows), Ending{Reason: limit.reason})
 			if err != nil {
 				return 0, false, err
@@ -101,6 +132,9 @@ func (j *janitor) purge(ctx context.Context, between func()) error {
 		return nil
 	}
 	return j.inSteps(ctx, between, func(rows int) (wait time.Duration, more bool, err error) {
+		if err := j.inTime(ctx); err != nil {
+			return 0, false, err
+		}
 		n, err := j.backend.purge(detached(ctx), PurgeOptions{Retention: j.retention, KeepEnded: j.keepEnded, Limit: rows})
 		if err != nil {
 			return 0, false, err

@@ -128,8 +128,9 @@ func (n *near) poll(ctx context.Context) error {
 		n.storeAway(ctx, err)
 		return err
 	}
+	n.host.noticeClock(ctx, n.clock.Ahead())
 	gap := before-n.freshness.lastGood > n.trust.staleness+n.trust.grace
-	if page.More || gap || n.freshness.setBack(page.Now, before) {
+	if page.overflows() || gap || n.freshness.setBack(page.Now, before) {
 		n.cache.clear()
 		n.freshness.seen, n.freshness.renewed = nil, nil
 		n.holder.endsMissed()
@@ -139,6 +140,15 @@ func (n *near) poll(ctx context.Context) error {
 	n.trustFrom(before, page.Now)
 	n.storeBack(ctx)
 	return nil
+}
+
+// overflows reports whether the limit may have cut an end of now. Ends come by their stamps: those
+// that were cut are later than the last one. Where that lies in the future, the store's clock was
+// ahead when it was stamped, and readings would bring it until that time has come: they must not
+// empty the cache each time.
+func (p *EndedPage) overflows() bool {
+	n := len(p.Ended)
+	return p.More && (n < feedLimit || !p.Ended[n-1].LogoutAt.After(p.Now.Add(feedOverlap)))
 }
 
 // readFeed asks the feed for what has ended, and for all that events need where somebody
@@ -163,13 +173,14 @@ func (n *near) readFeed(ctx context.Context) (EndedPage, error) {
 		f.begun = next
 	}
 	f.seen = c.Now.Add(-feedOverlap - n.touches.interval)
-	n.listener.feedBrought(feedBatch{
-		changes: c, asked: w.ask, at: local, began: f.began, anew: n.freshness.setBack(c.Now, local),
-	})
 	page := EndedPage{Ended: make([]EndedSession, len(c.Ended)), Renewed: c.Renewed, More: c.MoreEnded, Now: c.Now}
 	for i := range c.Ended {
 		page.Ended[i] = endedSession(c.Ended[i])
 	}
+	c.MoreEnded = page.overflows()
+	n.listener.feedBrought(feedBatch{
+		changes: c, asked: w.ask, at: local, began: f.began, anew: n.freshness.setBack(c.Now, local),
+	})
 	return page, nil
 }
 

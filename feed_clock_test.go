@@ -1,8 +1,11 @@
 package sessiontrack
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -173,4 +176,96 @@ func TestAnEventIsToldOnceWhereTheFeedIsCut(t *testing.T) {
 	cut := Changes{Begun: []Session{b}, Ended: []Session{b}, MoreBegun: true, MoreEnded: true}
 	require.Len(t, w.sessions(&cut), 2)
 	require.Empty(t, w.sessions(&Changes{Begun: []Session{a, b}, Ended: []Session{a, b}}))
+}
+
+// stepForward is what a store does whose clock jumps ahead.
+func (s *faultStore) stepForward(d time.Duration) { s.clock.Store(time.Now().Add(d).UnixMicro()) }
+
+// TestClockThatStepsForwardEndsNobody: for six seconds the store's clock is a day ahead. Nobody is
+// refused meanwhile, no cleanup ends anybody, and afterwards all is as before.
+func TestClockThatStepsForwardEndsNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var logs bytes.Buffer
+		store := newFaultStore()
+		f := replica(t, store, &Options{
+			SampleInterval: -1, CleanupInterval: time.Second, Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: &logs}, nil)),
+		}).started(t)
+		_, token := f.login(t, "42")
+		require.Equal(t, 200, f.get(token).Code)
+		time.Sleep(5 * time.Second)
+		store.stepForward(25 * time.Hour)
+		time.Sleep(1500 * time.Millisecond) // the feed has seen it
+		for range 6 {
+			assert.Equal(t, 200, f.get(token).Code, "cached")
+			_, err := f.Authenticate(request("POST", "/", headerName, token.Reveal()))
+			require.NoError(t, err)
+			_, err = f.Cleanup(t.Context())
+			require.ErrorIs(t, err, ErrUnavailable)
+			require.ErrorContains(t, err, "the store's clock has stepped forward by")
+			time.Sleep(time.Second)
+		}
+		store.failOver()
+		time.Sleep(2 * time.Second)
+		_, err := f.Cleanup(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 200, f.get(token).Code)
+		assert.EqualValues(t, 0, f.Counters()["session.ended"])
+		assert.Equal(t, 1, strings.Count(logs.String(), "has stepped forward against this machine"))
+		assert.Equal(t, 1, strings.Count(logs.String(), "is believed again"))
+	})
+}
+
+// TestCleanupNeedsAClockNearTheMachines: a process that starts while the store's clock is ahead has
+// nothing else to hold it against.
+func TestCleanupNeedsAClockNearTheMachines(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newFaultStore()
+		before := replica(t, store, nil)
+		_, token := before.login(t, "42")
+		store.stepForward(25 * time.Hour)
+		f := replica(t, store, nil)
+		_, err := f.Cleanup(t.Context())
+		require.ErrorIs(t, err, ErrUnavailable)
+		require.ErrorContains(t, err, "ahead of this machine's")
+		store.failOver()
+		_, err = replica(t, store, nil).Cleanup(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 200, before.get(token).Code)
+	})
+}
+
+// TestEndsFromTheFutureEmptyNoCache: more ends than one reading brings were stamped while the
+// store's clock was ahead. Each reading brings them again until that time has come.
+func TestEndsFromTheFutureEmptyNoCache(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newFaultStore()
+		f := replica(t, store, &Options{TouchInterval: time.Minute, SampleInterval: -1, CleanupInterval: -1}).started(t)
+		other := replica(t, &faultStore{MemoryStore: store.MemoryStore}, nil)
+		_, token := f.login(t, "42")
+		ended, endedToken := f.login(t, "43")
+		require.Equal(t, 200, f.get(endedToken).Code)
+		for range feedLimit + 1 {
+			_, err := store.MemoryStore.Create(t.Context(), NewSession{Session: Session{ID: newHandle().id(), UserID: "many"}})
+			require.NoError(t, err)
+		}
+		store.stepForward(time.Hour)
+		_, err := other.End(t.Context(), User("many"), Ending{Reason: ReasonAdmin})
+		require.NoError(t, err)
+		store.failOver()
+		time.Sleep(2 * time.Second)
+		require.Equal(t, 200, f.get(token).Code)
+		reads := store.gets.Load()
+		for range 4 {
+			time.Sleep(time.Second)
+			require.Equal(t, 200, f.get(token).Code)
+		}
+		assert.Equal(t, reads, store.gets.Load(), "the session stays in the cache")
+		_, err = other.End(t.Context(), IDs(ended.ID), Ending{Reason: ReasonAdmin})
+		require.NoError(t, err)
+		time.Sleep(2 * time.Second)
+		assert.Equal(t, 401, f.get(endedToken).Code, "an end of now is learnt")
+	})
 }

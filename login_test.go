@@ -216,26 +216,35 @@ func TestSignInOfUnknownOutcomeLeavesNoSession(t *testing.T) {
 	}
 }
 
-// TestOrphansWaitForTheStore: while the store is away they are kept, at most so many; those that
-// never come are forgotten after an hour and counted.
+// TestOrphansWaitForTheStore: while the store is away they are kept; those that never come are
+// forgotten after an hour and counted.
 func TestOrphansWaitForTheStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		const n = 5
 		f := newFixture(t, nil).started(t)
 		f.store.down.Store(true)
-		for range maxOrphans + 5 {
-			_, _, err := f.Login(httptest.NewRecorder(), request("POST", "/"), "42")
+		for range n {
+			_, _, err := f.Login(httptest.NewRecorder(), request("POST", "/login"), "42")
 			require.ErrorIs(t, err, ErrUnavailable)
 		}
-		require.Len(t, f.janitor.orphans.wait, maxOrphans)
-		require.EqualValues(t, 5, f.Counters()["session.unsettled"])
 		time.Sleep(10 * time.Minute)
-		require.Len(t, f.janitor.orphans.wait, maxOrphans)
+		require.Len(t, f.janitor.orphans.wait, n)
 		f.store.down.Store(false)
 		time.Sleep(time.Hour)
 		assert.Empty(t, f.janitor.orphans.wait)
-		assert.EqualValues(t, maxOrphans+5, f.Counters()["session.unsettled"])
+		assert.EqualValues(t, n, f.Counters()["session.unsettled"])
 	})
+}
+
+func TestOrphansAreBounded(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	for range maxOrphans + 5 {
+		require.ErrorIs(t, f.janitor.disown(newToken().handle, ErrUnavailable), ErrUnavailable)
+	}
+	require.Len(t, f.janitor.orphans.wait, maxOrphans)
+	require.EqualValues(t, 5, f.Counters()["session.unsettled"])
 }
 
 // TestSignInThatWasNotTriedIsNoOrphan: the store was not asked, or has said no.

@@ -181,6 +181,22 @@ type notices struct {
 	plainCookie   sync.Once
 	unkeyed       issuers.Unkeyed
 	crossOriginAt atomic.Int64 // local time of the last one, 0 for none
+	clockAhead    atomic.Bool  // that the store's clock is ahead has been told
+}
+
+// noticeClock tells once when the store's clock steps forward, and once when it is believed again.
+func (h *host) noticeClock(ctx context.Context, ahead time.Duration) {
+	if h.notices.clockAhead.Load() == (ahead > 0) {
+		return
+	}
+	h.notices.clockAhead.Store(ahead > 0)
+	if ahead == 0 {
+		h.log.LogAttrs(ctx, info, "sessiontrack: the store's clock is believed again")
+		return
+	}
+	h.log.LogAttrs(ctx, warn, "sessiontrack: the store's clock has stepped forward against this machine's; sessions are "+
+		"judged by the time before, and no cleanup runs, until that is confirmed: by this machine's clock, or in 10 minutes",
+		slog.Duration("ahead", ahead))
 }
 
 // noticeForwarded warns once where a proxy seems to stand in front and none is trusted: the
