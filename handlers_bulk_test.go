@@ -1,9 +1,12 @@
 package sessiontrack
 
 import (
+	"context"
 	"encoding/csv"
 	"fmt"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -228,5 +231,66 @@ func TestExportIsCSV(t *testing.T) {
 	assert.Equal(t, [2]string{actionExport, "user=1%2C2"}, [2]string{audits[0].Action, audits[0].Filter})
 	for text, want := range map[string]string{"": "", "a=b": "a=b", "-1": "'-1", "@x": "'@x", "\tx": "'\tx", "+1": "'+1"} {
 		assert.Equal(t, want, defused(text))
+	}
+}
+
+// TestPreviewsAreEndedWhileOthersSignIn: over two replicas, with sign-ins all the time, a bulk end
+// ends all that its preview showed and nothing that began after it (I26).
+func TestPreviewsAreEndedWhileOthersSignIn(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, store Store) {
+		ctx, stop := context.WithCancel(t.Context())
+		replicas := make([]*Tracker, 2)
+		var signIns sync.WaitGroup
+		for i := range replicas {
+			tracker, err := New(store, nil)
+			require.NoError(t, err)
+			replicas[i] = tracker
+			signIns.Go(func() {
+				tick := time.NewTicker(10 * time.Millisecond) // two replicas: 200 a second
+				defer tick.Stop()
+				for n := 0; ctx.Err() == nil; n++ {
+					w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "/login", nil)
+					_, _, err := tracker.LoginWith(w, r, fmt.Sprint("user", n%50), LoginOptions{Tenant: []string{"acme", "other"}[n%2]})
+					assert.NoError(t, err)
+					<-tick.C
+				}
+			})
+		}
+		for i := range 20 {
+			endsItsPreview(t, replicas[i%2], replicas[1-i%2], EndReason(fmt.Sprint("preview-", i)))
+		}
+		stop()
+		signIns.Wait()
+	})
+}
+
+// endsItsPreview previews the sessions of a tenant on one replica and ends them on another one.
+func endsItsPreview(t *testing.T, shown, ending *Tracker, reason EndReason) {
+	t.Helper()
+	f := Filter{Tenant: "acme"}
+	var count Count
+	require.Eventually(t, func() bool {
+		var err error
+		count, err = shown.Count(t.Context(), f)
+		return assert.NoError(t, err) && count.N > 0
+	}, 20*time.Second, time.Millisecond)
+	page, err := shown.List(t.Context(), Query{Filter: f, Sort: SortLogin, AsOf: count.AsOf, Limit: 100})
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(page.Sessions), count.N)
+	_, err = ending.End(t.Context(), Matching(f).AsOf(count.AsOf), Ending{Reason: reason})
+	require.NoError(t, err)
+	for _, s := range page.Sessions {
+		got, err := shown.Get(t.Context(), s.ID)
+		require.NoError(t, err)
+		assert.True(t, got.Ended(), "previewed, and still alive")
+	}
+	ended, err := shown.List(t.Context(), Query{
+		Filter: Filter{State: StateEnded, Reasons: []EndReason{reason}}, Sort: SortLogin, Limit: 100,
+	})
+	require.NoError(t, err)
+	for _, s := range ended.Sessions {
+		assert.Equal(t, "acme", s.Tenant)
+		assert.False(t, s.LoginAt.After(count.AsOf), "ended, though it began after the preview")
 	}
 }
