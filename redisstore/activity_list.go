@@ -207,6 +207,9 @@ func (a *activity) listByActivity(ctx context.Context, q sessiontrack.Query) (se
 		return first, err
 	}
 	page, least := sessiontrack.Page{Now: first.Now}, int64(-1)
+	if q.AsOf.IsZero() {
+		q.AsOf = page.Now // several questions about one moment
+	}
 	if q.Within > 0 {
 		least = page.Now.Add(-q.Within).UnixMicro()
 	}
@@ -258,7 +261,7 @@ func (a *activity) fewOf(
 	if err != nil || !count.Exact || count.N > fewSessions {
 		return nil, err
 	}
-	return a.rowsOf(ctx, sessiontrack.Query{Filter: q.Filter, IdleTimeout: q.IdleTimeout})
+	return a.rowsOf(ctx, sessiontrack.Query{Filter: q.Filter, IdleTimeout: q.IdleTimeout, AsOf: q.AsOf})
 }
 
 // fill adds the sessions of users to a page, and reports whether it is full and another row
@@ -291,7 +294,7 @@ func (a *activity) liveOf(
 	for i, u := range users {
 		f.Users[i] = u.UserID
 	}
-	return a.rowsOf(ctx, sessiontrack.Query{Filter: f, IdleTimeout: q.IdleTimeout})
+	return a.rowsOf(ctx, sessiontrack.Query{Filter: f, IdleTimeout: q.IdleTimeout, AsOf: q.AsOf})
 }
 
 // rowsOf reads a list of the durable store to its end, by users, each user's latest first.
