@@ -29,6 +29,7 @@ var commands = []command{
 	{"count", "count sessions, by a filter", count},
 	{"end", "end sessions by their handles, or by a filter", end},
 	{"classify", "print the device of each user agent on standard input", classify},
+	{"version", "print the version of the command and of the library in it", version},
 }
 
 // errUsage means that the arguments were wrong. stderr already says how.
