@@ -54,6 +54,7 @@ func run(version, out string) error {
 		{"find the modules", r.findModules},
 		{"give every module its version", r.setVersions},
 		{"tag", r.tag},
+		{"prove: each module by its own sums", r.proveSums},
 		{"prove: a program outside of the tree", r.proveOutside},
 		{"prove: go install of the command", r.proveInstall},
 		{"write the bill of materials", r.writeBill},
