@@ -9,6 +9,7 @@ BROWSER ?= 1
 RACE ?= -race -gcflags=modernc.org/...=-race=false -gcflags=github.com/ncruces/...=-race=false
 # DEVICES are the labelled sets of user agents that make devices scores.
 DEVICES ?= internal/useragent/testdata/agents.jsonl
+BASE ?= origin/main
 TEST_TIMEOUT ?= 20m
 FUZZTIME ?= 10s
 SOAK ?= 30m
@@ -19,7 +20,7 @@ modules = $(shell for dir in $$(go list -m -f '{{.Dir}}'); do \
 	[ -z "$$(cd "$$dir" && go list ./... 2>/dev/null)" ] || echo "$$dir"; done)
 staticcheck := $(CURDIR)/bin/staticcheck
 
-.PHONY: help setup test lint rooms tidy devices fuzz trust mutants bench bench-db bench-redis demo faults soak
+.PHONY: help setup test lint apicheck vulncheck rehearse rooms tidy devices fuzz trust mutants bench bench-db bench-redis demo faults soak
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +43,15 @@ lint: $(staticcheck) ## check formatting, vet, staticcheck, requirements
 	@./tools/check-deps.sh
 	@GOWORK=off go run -C tools ./mutants -check
 	@GOWORK=off go run -C tools ./rooms
+
+apicheck: ## a change of the exported API since BASE (origin/main) must have a line in the changelog
+	@GOWORK=off go run -C tools ./apicheck -base $(BASE)
+
+vulncheck: ## look for known vulnerabilities in what the modules call
+	@for dir in $(modules); do (cd "$$dir" && go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...); done
+
+rehearse: ## make the release v0.1.0-rehearsal in a folder of its own and prove it from outside
+	@GOWORK=off go run -C tools ./release -version v0.1.0-rehearsal -out "$$(mktemp -d)/release"
 
 rooms: ## hold files to names of lower rooms, the root to its figures (ARGS=-figures prints them, ARGS=-update the list)
 	@GOWORK=off go run -C tools ./rooms $(ARGS)

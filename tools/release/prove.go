@@ -21,7 +21,8 @@ var outside string
 // was published before the tags.
 func (r *release) proveSums() error {
 	for _, below := range []string{"", "cache/download"} {
-		if err := os.RemoveAll(filepath.Join(r.out, "cache", filepath.FromSlash(below), "github.com", "sessiontrack")); err != nil {
+		folder := filepath.Join(r.out, "cache", filepath.FromSlash(below), "github.com", "sessiontrack")
+		if err := os.RemoveAll(folder); err != nil {
 			return err
 		}
 	}

@@ -35,8 +35,10 @@ func TestTagsOfModules(t *testing.T) {
 
 func TestSetVersionRequiresByVersionAndReplacesNothing(t *testing.T) {
 	t.Parallel()
-	mod, err := modfile.Parse("go.mod", []byte("module "+root+"/cmd/x\n\ngo 1.26.0\n\nrequire (\n\texample.com/other v1.2.3\n\t"+
-		root+" v0.0.0\n\t"+root+"/sqlite v0.0.0\n)\n\nreplace (\n\t"+root+" => ../..\n\t"+root+"/sqlite => ../../sqlite\n)\n"), nil)
+	before := "module " + root + "/cmd/x\n\ngo 1.26.0\n\nrequire (\n\texample.com/other v1.2.3\n\t" +
+		root + " v0.0.0\n\t" + root + "/sqlite v0.0.0\n)\n\n" +
+		"replace (\n\t" + root + " => ../..\n\t" + root + "/sqlite => ../../sqlite\n)\n"
+	mod, err := modfile.Parse("go.mod", []byte(before), nil)
 	require.NoError(t, err)
 	require.NoError(t, setVersion(mod, "v0.1.0"))
 	text, err := mod.Format()

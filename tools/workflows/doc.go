@@ -1,0 +1,2 @@
+// Package workflows holds the files in .github to the tree.
+package workflows
