@@ -117,12 +117,13 @@ func historyOf(t *testing.T, d *openapicheck.Document) {
 	})
 }
 
-// eventsOf reads the stream of an administrator: a snapshot, a sign-in, a user who comes online, and
-// an end.
+// eventsOf reads the stream of an administrator: a snapshot, a sign-in, a user who comes online, an
+// end, and the notice of the session's own end. The notice of a limit is as a frame of a WebSocket has
+// it.
 func eventsOf(t *testing.T, d *openapicheck.Document) {
 	t.Helper()
 	s := newLiveSite(t, NewMemoryStore(), siteOptions{tracker: quick})
-	s.signInAll(t, adam)
+	own := s.signInAll(t, adam)[adam]
 	stream := s.stream(t, adam, "")
 	require.NoError(t, d.CheckAnswer(httptest.NewRequest("GET", onlinePath+"events", nil), 200,
 		http.Header{"Content-Type": {"text/event-stream; charset=utf-8"}}, nil))
@@ -142,6 +143,21 @@ func eventsOf(t *testing.T, d *openapicheck.Document) {
 			require.NoError(t, err)
 		}
 	}
+	_, err := s.End(t.Context(), IDs(own.ID), Ending{Reason: ReasonUser})
+	require.NoError(t, err)
+	e, err := stream.next()
+	for ; e.kind != "ended"; e, err = stream.next() {
+		require.NoError(t, err)
+	}
+	ended, err := json.Marshal(e.data)
+	require.NoError(t, err)
+	require.NoError(t, d.CheckSchema("SessionEnded", ended))
+	expiring, err := json.Marshal(struct {
+		Type string `json:"type"`
+		expiringView
+	}{"expiring", expiringView{time.Now().UTC(), ReasonIdle}})
+	require.NoError(t, err)
+	require.NoError(t, d.CheckSchema("Expiring", expiring))
 }
 
 // TestDescriptionInventsNothing: each described operation answers, and each described field is in
