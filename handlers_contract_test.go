@@ -176,6 +176,7 @@ var contracts = []contract{
 			assert.Equal(t, map[string]any{
 				"very_active_users": 4.0, "online_users": 4.0, "recently_active_users": 4.0, "total_active_sessions": 4.0,
 				"peak_hour_today": nil, "peak_users_today": 0.0, "status": "success",
+				"exact": true, "max_staleness_seconds": 48.0,
 				"windows": map[string]any{"very_active": 5.0, "online": 15.0, "recently_active": 60.0},
 			}, body)
 			s.figures.sample(t.Context())

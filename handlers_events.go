@@ -288,7 +288,7 @@ func (f *family) eventView(r *logEntry) eventView {
 	v := eventView{Type: e.Type, ID: e.ID, Timestamp: e.Time, Reason: e.Reason}
 	switch e.Type {
 	case EventStats, EventSnapshot:
-		stats := statsOf(e.Stats, f.windows())
+		stats := f.statsOf(e.Stats, f.windows())
 		v.Stats = &stats
 	case EventLogin, EventLogout:
 		v.Session = f.sessionEvent(e, r.people[e.Session.UserID])

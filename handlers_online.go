@@ -253,6 +253,8 @@ type statsAnswer struct {
 	RecentlyActiveUsers int       `json:"recently_active_users"`
 	TotalActiveSessions int       `json:"total_active_sessions"`
 	Windows             windows   `json:"windows"`
+	Exact               bool      `json:"exact"`
+	MaxStaleness        float64   `json:"max_staleness_seconds"`
 	PeakHourToday       *int      `json:"peak_hour_today"`
 	PeakUsersToday      int       `json:"peak_users_today"`
 	Status              string    `json:"status"`
@@ -287,13 +289,21 @@ func (h *userHandler) stats(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return statsOf(s, windowsOf(h.opts.VeryActive, h.opts.Online, h.opts.RecentlyActive)), nil
+	return h.statsOf(s, windowsOf(h.opts.VeryActive, h.opts.Online, h.opts.RecentlyActive)), nil
 }
 
-func statsOf(s OnlineStats, w windows) statsAnswer {
+// figuresLate is how late activity may be in the figures: at another replica it waits to be queued
+// and flushed, presence moves in steps, and an answer is shared.
+func (f *family) figuresLate() time.Duration {
+	o := &f.t.opts
+	return o.TouchInterval + o.FlushInterval + o.PresenceStep + statsFor
+}
+
+func (f *family) statsOf(s OnlineStats, w windows) statsAnswer {
 	answer := statsAnswer{
 		Timestamp: s.At, VeryActiveUsers: s.VeryActive, OnlineUsers: s.Online, RecentlyActiveUsers: s.RecentlyActive,
 		TotalActiveSessions: s.ActiveSessions, PeakUsersToday: s.PeakUsers, Windows: w, Status: "success",
+		Exact: true, MaxStaleness: f.figuresLate().Seconds(),
 	}
 	if s.PeakHour >= 0 {
 		answer.PeakHourToday = &s.PeakHour
