@@ -173,7 +173,7 @@ func (h *adminHandler) answerPage(c *call, page Page) adminAnswer {
 
 func (h *adminHandler) forceLogout(c *call) (any, error) {
 	ctx := c.r.Context()
-	s, err := h.t.get(ctx, SessionID(c.id)) // anything but a handle is not found
+	s, err := h.t.gate.stored(ctx, SessionID(c.id)) // anything but a handle is not found
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +189,7 @@ func (h *adminHandler) forceLogout(c *call) (any, error) {
 		s = ended.Sessions[0]
 	} else {
 		message, c.action.Outcome = "The session had ended before.", outcomeAlreadyEnded
-		if s, err = h.t.get(ctx, s.ID); err != nil {
+		if s, err = h.t.gate.stored(ctx, s.ID); err != nil {
 			return nil, err
 		}
 	}

@@ -168,7 +168,7 @@ func (h *adminHandler) endIDs(c *call, ids []SessionID, e Ending) (out bulkView,
 	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
 	var found []Session
 	for _, id := range ids {
-		s, err := h.t.get(ctx, id)
+		s, err := h.t.gate.stored(ctx, id)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return out, err
 		}

@@ -124,7 +124,7 @@ func (h *userHandler) endOwn(c *call, sel Selector, e Ending) (any, error) {
 // ownSession reads the session that the path names. Another user's session gets the same answer as
 // one that does not exist (OWASP ASVS 8.2.2).
 func (h *userHandler) ownSession(c *call) (Session, error) {
-	s, err := h.t.get(c.r.Context(), SessionID(c.id))
+	s, err := h.t.gate.stored(c.r.Context(), SessionID(c.id))
 	if err != nil {
 		return Session{}, err
 	}

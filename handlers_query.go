@@ -108,7 +108,7 @@ func (h *adminHandler) filtered(c *call, q Query) (any, error) {
 
 // session answers with one session, ended or not.
 func (h *adminHandler) session(c *call) (any, error) {
-	s, err := h.t.get(c.r.Context(), SessionID(c.id)) // anything but a handle is not found
+	s, err := h.t.gate.stored(c.r.Context(), SessionID(c.id)) // anything but a handle is not found
 	if err != nil {
 		return nil, err
 	}

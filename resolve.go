@@ -329,3 +329,12 @@ func (g *gate) withinLimits(s Session, now int64) bool {
 	return !s.Ended() && (s.ExpiresAt.IsZero() || now < micros(s.ExpiresAt)) &&
 		!s.idleAt(fromMicros(now), g.idleTimeout(), 0)
 }
+
+// stored reads a session from the store itself, ended or not.
+func (g *gate) stored(ctx context.Context, id SessionID) (Session, error) {
+	if _, ok := parseHandle(id); !ok {
+		return Session{}, ErrNotFound
+	}
+	record, err := g.backend.get(detached(ctx), id)
+	return record.Session, err
+}

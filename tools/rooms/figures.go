@@ -10,7 +10,7 @@ import (
 
 // The bounds of what one person can keep in mind.
 const (
-	maxFiles   = 85 // source files of the root
+	maxFiles   = 70 // source files of the root
 	maxCircle  = 12 // files of the root that use one another
 	maxFields  = 16 // of a type with state of its own
 	maxMethods = 45 // of a type
