@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -200,15 +201,15 @@ func TestEveryCounterIsAMetric(t *testing.T) {
 	assert.Empty(t, problems)
 }
 
-// awayStore fails every call but the check at the start.
+// awayStore has a feed that fails once it is away.
 type awayStore struct {
 	*sessiontrack.MemoryStore
-	err error
+	away atomic.Bool
 }
 
 func (s *awayStore) EndedSince(ctx context.Context, since time.Time, n int) (sessiontrack.EndedPage, error) {
-	if s.err != nil {
-		return sessiontrack.EndedPage{}, s.err
+	if s.away.Load() {
+		return sessiontrack.EndedPage{}, errors.New("connection refused by db.example")
 	}
 	return s.MemoryStore.EndedSince(ctx, since, n)
 }
@@ -219,7 +220,7 @@ func TestMetricsOfAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &awayStore{MemoryStore: sessiontrack.NewMemoryStore()}
 		r := newReplica(t, store, sessiontrack.Options{})
-		store.err = errors.New("connection refused by db.example")
+		store.away.Store(true)
 		time.Sleep(20 * time.Second)
 		found := r.families(t)
 		assert.EqualValues(t, 1, value(t, found, "sessiontrack_health", "state=away"))
@@ -238,8 +239,8 @@ func TestEndsElsewhereMoveTheHistogram(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ends = 2000
 		store := sessiontrack.NewMemoryStore()
-		// Without activity, or a flush would learn of some ends before the feed does.
-		o := sessiontrack.Options{Passive: func(*http.Request) bool { return true }}
+		// Without a flush, which would learn of some ends before the feed does.
+		o := sessiontrack.Options{FlushInterval: time.Minute}
 		a, b := newReplica(t, store, o), newReplica(t, store, o)
 		tokens := map[sessiontrack.SessionID]sessiontrack.Token{}
 		for i := range ends {
