@@ -97,6 +97,7 @@ func (a *application) routes() http.Handler {
 	mux.Handle("/api/v1/online/", a.tracker.UserHandler(nil))
 	page := dashboard.Handler(&dashboard.Options{ // relative paths work behind a proxy that cuts a prefix, too
 		AdminPath: "../api/user-sessions/", OnlinePath: "../api/v1/online/", LoginPath: "../login", LogoutPath: "../logout",
+		DevicesPage: "../account/devices/",
 	})
 	mux.Handle("/dashboard", page) // adds the slash
 	mux.Handle("/dashboard/", page)
