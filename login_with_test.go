@@ -53,9 +53,7 @@ func TestOwnLimitsHoldOnEveryReplica(t *testing.T) {
 		a := replica(t, store, &Options{IdleTimeout: time.Hour}).started(t)
 		b := replica(t, store, &Options{IdleTimeout: 48 * time.Hour}).started(t)
 		_, short, _ := a.loginWith(t, "1", LoginOptions{IdleTimeout: 10 * time.Minute})
-		_, long, _ := a.loginWith(t, "2", LoginOptions{IdleTimeout: 24 * time.Hour})
 		_, brief, _ := a.loginWith(t, "3", LoginOptions{Lifetime: 20 * time.Minute})
-		_, endless, _ := a.loginWith(t, "4", LoginOptions{IdleTimeout: -1, Lifetime: -1})
 		time.Sleep(15 * time.Minute)
 		for _, f := range []*fixture{a, b} {
 			assert.Contains(t, f.get(short).Body.String(), `"reason":"idle"`)
@@ -64,6 +62,14 @@ func TestOwnLimitsHoldOnEveryReplica(t *testing.T) {
 		for _, f := range []*fixture{a, b} {
 			assert.Contains(t, f.get(brief).Body.String(), `"reason":"lifetime"`)
 		}
+	})
+	synctest.Test(t, func(t *testing.T) { // not started: nothing polls through a hundred days
+		store := newFaultStore()
+		a, b := replica(t, store, &Options{IdleTimeout: time.Hour}), replica(t, store, &Options{IdleTimeout: 48 * time.Hour})
+		_, long, _ := a.loginWith(t, "2", LoginOptions{IdleTimeout: 24 * time.Hour, Lifetime: -1})
+		_, endless, _ := a.loginWith(t, "4", LoginOptions{IdleTimeout: -1, Lifetime: -1})
+		time.Sleep(2 * time.Hour)
+		assert.Equal(t, http.StatusOK, a.get(long).Code, "longer than the replica's own limit")
 		time.Sleep(100 * 24 * time.Hour)
 		for _, f := range []*fixture{b, a} {
 			assert.Equal(t, http.StatusOK, f.get(endless).Code)
