@@ -223,7 +223,7 @@ func (s *MemoryStore) makeRoom(n *NewSession, now time.Time) (room memoryRoom, e
 		room.replaced = []*memoryRow{row}
 	}
 	user := s.users[n.Session.UserID]
-	if user == nil {
+	if user == nil || n.Limit == 0 && len(n.Ends) == 0 {
 		return room, nil
 	}
 	var active []*memoryRow

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,11 +68,14 @@ func TestWaitersAreServedInTheirOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := sized(1)
 		require.True(t, p.Try("first"))
+		var mu sync.Mutex
 		var order []string
 		for _, key := range []string{"a", "b", "a", "c"} {
 			go func() {
 				require.NoError(t, p.Take(t.Context(), key))
+				mu.Lock()
 				order = append(order, key)
+				mu.Unlock()
 				p.Give(key)
 			}()
 			synctest.Wait()
@@ -109,19 +113,19 @@ func TestMorePlacesServeThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := sized(0)
 		require.True(t, p.Try(""), "there is always one")
-		served := 0
+		var served atomic.Int64
 		for range 3 {
 			go func() {
 				require.NoError(t, p.Take(t.Context(), ""))
-				served++
+				served.Add(1)
 			}()
 		}
 		synctest.Wait()
 		p.Resize(3)
 		synctest.Wait()
-		assert.Equal(t, 2, served)
+		assert.EqualValues(t, 2, served.Load())
 		p.Resize(4)
 		synctest.Wait()
-		assert.Equal(t, 3, served)
+		assert.EqualValues(t, 3, served.Load())
 	})
 }
