@@ -38,6 +38,7 @@ type capabilities struct {
 	checker   Checker
 	renewer   Renewer
 	counter   Counter
+	auditor   Auditor
 }
 
 // What each built-in store can do.
@@ -51,6 +52,7 @@ var (
 	_ Sampler      = (*MemoryStore)(nil)
 	_ Historian    = (*MemoryStore)(nil)
 	_ Renewer      = (*MemoryStore)(nil)
+	_ Auditor      = (*MemoryStore)(nil)
 
 	_ Store        = (*BunStore)(nil)
 	_ Reader       = (*BunStore)(nil)
@@ -64,6 +66,7 @@ var (
 	_ Checker      = (*BunStore)(nil)
 	_ Pooled       = (*BunStore)(nil)
 	_ Renewer      = (*BunStore)(nil)
+	_ Auditor      = (*BunStore)(nil)
 )
 
 const (
@@ -90,6 +93,7 @@ func (b *backend) init(store Store, timeout time.Duration, host *host, clock *st
 	b.feed, _ = store.(EndedFeed)
 	b.online, _ = store.(OnlineReader)
 	b.counter, _ = store.(Counter)
+	b.auditor, _ = store.(Auditor)
 	b.sampler, _ = store.(Sampler)
 	b.historian, _ = store.(Historian)
 	b.leaser, _ = store.(Leaser)
@@ -326,6 +330,43 @@ func (b *backend) renew(ctx context.Context, r Renewal) (s Session, err error) {
 		return err
 	}, ErrNotFound)
 	return s, err
+}
+
+// audit returns a page of the trail. The store must be an Auditor.
+func (b *backend) audit(ctx context.Context, q AuditQuery) (page AuditPage, err error) {
+	err = b.ask(ctx, "", b.patient(), StoreCall{Method: "Audit"}, func(ctx context.Context) error {
+		page, err = b.auditor.Audit(ctx, q)
+		return err
+	})
+	return page, err
+}
+
+// record appends a record to the trail. A store that is no Auditor has none. A failure is logged
+// and counted.
+func (b *backend) record(ctx context.Context, r AuditRecord) error {
+	if b.auditor == nil {
+		return nil
+	}
+	err := errAway
+	if !b.away() {
+		err = b.ask(ctx, "", b.patient(), StoreCall{Method: "Record"}, func(ctx context.Context) error {
+			return b.auditor.Record(ctx, r)
+		})
+	}
+	if err != nil {
+		b.host.count(countAuditFailed, 1)
+		b.host.logOutage(ctx, fmt.Errorf("a record of the audit trail was not written: %w", err))
+	}
+	return err
+}
+
+// purgeAudit deletes old records of the trail. The store must be an Auditor.
+func (b *backend) purgeAudit(ctx context.Context, keep time.Duration, limit int) (n int, err error) {
+	err = b.call(ctx, b.patient(), StoreCall{Method: "PurgeAudit"}, func(ctx context.Context) error {
+		n, err = b.auditor.PurgeAudit(ctx, keep, limit)
+		return err
+	})
+	return n, err
 }
 
 // check asks the store whether it can work at all. A store that is no Checker has nothing

@@ -23,6 +23,7 @@ type janitor struct {
 	slack     time.Duration // added to a session's own idle limit, for the same reason
 	retention time.Duration // negative: for ever
 	keepEnded time.Duration
+	keepAudit time.Duration // negative: for ever
 	interval  time.Duration // CleanupInterval
 	// end ends sessions as [Tracker.End] does.
 	end func(context.Context, Selector, Ending) (EndResult, error)
@@ -37,7 +38,7 @@ type janitor struct {
 
 func (j *janitor) init(o *Options, end func(context.Context, Selector, Ending) (EndResult, error), b *backend) {
 	j.idle, j.slack, j.retention, j.keepEnded = o.idleFor(), o.lag(), o.Retention, o.KeepEnded
-	j.interval, j.end = o.CleanupInterval, end
+	j.interval, j.keepAudit, j.end = o.CleanupInterval, o.AuditRetention, end
 	j.backend, j.host, j.clock = b, b.host, b.clock
 	j.pace.init(o.FeedInterval)
 }
@@ -75,6 +76,9 @@ func (j *janitor) cleanup(ctx context.Context, between func()) (int, error) {
 	ended, err := j.endPast(ctx, between)
 	if err == nil {
 		err = j.purge(ctx, between)
+	}
+	if err == nil {
+		err = j.purgeAudit(ctx, between)
 	}
 	return ended, err
 }
@@ -141,6 +145,20 @@ func (j *janitor) purge(ctx context.Context, between func()) error {
 		}
 		j.host.count(countPurged, n)
 		return 0, n == rows, nil
+	})
+}
+
+// purgeAudit deletes records of the trail that are past their retention.
+func (j *janitor) purgeAudit(ctx context.Context, between func()) error {
+	if j.keepAudit < 0 || j.backend.auditor == nil {
+		return nil
+	}
+	return j.inSteps(ctx, between, func(rows int) (wait time.Duration, more bool, err error) {
+		if err := j.inTime(ctx); err != nil {
+			return 0, false, err
+		}
+		n, err := j.backend.purgeAudit(detached(ctx), j.keepAudit, rows)
+		return 0, n == rows, err
 	})
 }
 

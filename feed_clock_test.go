@@ -18,8 +18,8 @@ import (
 // failOver is what a fail-over to a server does whose clock is behind: rows keep their
 // stamps, and the time that the store tells goes back.
 func (s *faultStore) failOver() {
-	s.clock.Store(0)
-	s.fed.Store(0)
+	s.times.latest.Store(0)
+	s.times.fed.Store(0)
 }
 
 // TestEndsAreLearntAfterTheClockWentBack: this replica cannot reach the store while
@@ -32,14 +32,14 @@ func TestEndsAreLearntAfterTheClockWentBack(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				store := newFaultStore()
-				store.clock.Store(time.Now().Add(back).UnixMicro())
+				store.times.latest.Store(time.Now().Add(back).UnixMicro())
 				o := &Options{TouchInterval: time.Minute, SampleInterval: -1, CleanupInterval: -1}
 				f := replica(t, store, o).started(t)
 				other := replica(t, &faultStore{MemoryStore: store.MemoryStore}, o)
 				ended, token := f.login(t, "42")
 				_, stays := f.login(t, "43")
 				require.Equal(t, 200, f.get(token).Code)
-				store.clock.Add(time.Second.Microseconds()) // it stands, this far ahead
+				store.times.latest.Add(time.Second.Microseconds()) // it stands, this far ahead
 				time.Sleep(2 * time.Second)
 				seen := f.watch(t, SubscribeOptions{Types: []EventType{EventLogin, EventLogout}})
 				require.Equal(t, []string{"snapshot start"}, seen.within(4*time.Second))
@@ -179,7 +179,9 @@ func TestAnEventIsToldOnceWhereTheFeedIsCut(t *testing.T) {
 }
 
 // stepForward is what a store does whose clock jumps ahead.
-func (s *faultStore) stepForward(d time.Duration) { s.clock.Store(time.Now().Add(d).UnixMicro()) }
+func (s *faultStore) stepForward(d time.Duration) {
+	s.times.latest.Store(time.Now().Add(d).UnixMicro())
+}
 
 // TestClockThatStepsForwardEndsNobody: for six seconds the store's clock is a day ahead. Nobody is
 // refused meanwhile, no cleanup ends anybody, and afterwards all is as before.

@@ -58,6 +58,8 @@ type call struct {
 	until    time.Time // for a stream: the credential's expiry
 	roles    *[]string // the caller's roles, after they have been asked for
 	action   AdminAction
+	target   string // the user whose session the path names, once it is known
+	recorded bool   // the audit trail has the record of the call
 }
 
 // ServeHTTP answers a request. First come the refusals that need no caller: 404, 405, and 403 for
@@ -76,7 +78,7 @@ func (f *family) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{w: w, r: r, endpoint: e, id: id}
 	body, err := f.answer(c)
 	if c.endpoint.action != "" {
-		f.audit(c, err)
+		err = f.audit(c, err)
 	}
 	if err != nil {
 		f.fail(c, err)
@@ -239,7 +241,7 @@ func (f *family) refusedBefore(r *http.Request, p problem.Problem) bool {
 	if e == nil || e.action == "" || e.method != r.Method {
 		return false
 	}
-	f.audit(&call{r: r, endpoint: e, id: id}, &problemError{p})
+	_ = f.audit(&call{r: r, endpoint: e, id: id}, &problemError{p})
 	return true
 }
 
@@ -261,9 +263,24 @@ func (f *family) fail(c *call, err error) {
 	}
 }
 
-// audit records an attempt at an admin action and its outcome (OWASP ASVS 16.3.2). From the path it
-// records only ids that could be valid.
-func (f *family) audit(c *call, err error) {
+// audit records an attempt at an admin action and its outcome (OWASP ASVS 16.3.2): in the trail, the
+// log and for the observer. It returns the error to answer with: what cannot be recorded is not
+// acknowledged.
+func (f *family) audit(c *call, err error) error {
+	if failed := f.keep(c, err); err == nil {
+		err = failed
+	}
+	a := f.attempt(c)
+	if err != nil || a.Outcome == "" {
+		a.Outcome = outcomeOf(err)
+	}
+	f.t.host.audit(c.r.Context(), a)
+	return err
+}
+
+// attempt describes an attempt at an admin action. From the path it takes only ids that could be
+// valid.
+func (f *family) attempt(c *call) AdminAction {
 	a := c.action
 	a.Action = c.endpoint.action
 	if a.Reason == "" {
@@ -283,20 +300,8 @@ func (f *family) audit(c *call, err error) {
 			a.TargetUser = c.id
 		}
 	}
-	if err != nil || a.Outcome == "" {
-		a.Outcome = outcomeOf(err)
-	}
-	f.t.host.audit(c.r.Context(), a)
+	return a
 }
-
-// These are the actions of an AdminAction.
-const (
-	actionForceLogout     = "force_logout"
-	actionForceLogoutUser = "force_logout_user"
-	actionEndMany         = "end_sessions"
-	actionExport          = "export_sessions"
-	actionCleanup         = "cleanup"
-)
 
 func outcomeOf(err error) string {
 	if err == nil {

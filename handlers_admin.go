@@ -45,6 +45,7 @@ type adminHandler struct {
 //	POST force-logout/{sessionId}
 //	POST force-logout-user/{userId}
 //	POST cleanup-expired
+//	GET  audit                      ?actor= &user= &action= &from= &to= &cursor= &limit=
 //
 // FILTER stands for the parameters of [ParseFilter] and q: a user id or address exactly, or a name
 // where the directory can search.
@@ -55,7 +56,8 @@ type adminHandler struct {
 // roles. If no Identifier brings roles either, it refuses everyone and logs that.
 //
 // Each attempt at a POST, also a refused or failed one, causes one log record and one call of
-// Observer.AdminAction. If an administrator ends all sessions of their own user, the session in use
+// Observer.AdminAction, and one record of the trail if the store is an [Auditor]. What it cannot
+// record there it does not acknowledge: the answer is 503. If an administrator ends all sessions of their own user, the session in use
 // ends too.
 //
 // Invalid options are a mistake in the program: AdminHandler panics and names the field, as
@@ -112,6 +114,10 @@ func (t *Tracker) AdminHandler(o *AdminOptions) http.Handler {
 				serve: h.forceLogoutUser, action: actionForceLogoutUser, reason: ReasonAdmin,
 			},
 			{method: http.MethodPost, path: []string{"cleanup-expired"}, serve: h.cleanup, action: actionCleanup},
+			{
+				method: http.MethodGet, path: []string{"audit"},
+				query: []string{"actor", "user", "action", "from", "to", "cursor", "limit"}, serve: h.trail,
+			},
 		},
 	}
 	for i := range h.endpoints {
@@ -180,7 +186,8 @@ func (h *adminHandler) forceLogout(c *call) (any, error) {
 	if err := h.maySignOut(c, s.UserID); err != nil {
 		return nil, err
 	}
-	ended, err := h.t.end(ctx, IDs(s.ID), h.ending(c))
+	c.target = s.UserID
+	ended, err := h.endAudited(c, IDs(s.ID), h.ending(c), h.record(c, AuditDone))
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +209,7 @@ func (h *adminHandler) forceLogoutUser(c *call) (any, error) {
 		return nil, err
 	}
 	if reach {
-		ended, err := h.t.end(c.r.Context(), User(c.id), h.ending(c))
+		ended, err := h.endAudited(c, User(c.id), h.ending(c), h.record(c, AuditDone))
 		if err != nil {
 			return nil, err
 		}

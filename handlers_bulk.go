@@ -154,7 +154,12 @@ func (h *adminHandler) endPreview(c *call, text string, e Ending) (out bulkView,
 		t: h.t, filter: p.filter, asOf: p.count.AsOf, ending: e, most: bulkLimit,
 		allowed: func(found []Session) error { return h.maySignOutAll(c, found) },
 	}
+	if h.t.backend.auditor != nil {
+		r := h.record(c, AuditDone)
+		b.audit = &r
+	}
 	ended, err := b.step(c.r.Context())
+	c.recorded = ended.recorded
 	out = bulkView{Ended: len(ended.sessions), Skipped: ended.skipped, More: ended.more}
 	if p.count.Exact && p.count.N <= bulkLimit && !out.More {
 		out.Skipped = max(0, p.count.N-out.Ended)
@@ -184,7 +189,7 @@ func (h *adminHandler) endIDs(c *call, ids []SessionID, e Ending) (out bulkView,
 		for i := range found {
 			known[i] = found[i].ID
 		}
-		ended, err := h.t.end(ctx, IDs(known...), e)
+		ended, err := h.endAudited(c, IDs(known...), e, h.record(c, AuditDone))
 		if err != nil {
 			return out, err
 		}
@@ -223,6 +228,9 @@ func (h *adminHandler) exportCSV(c *call) (any, error) {
 	q := Query{Filter: f, Sort: SortLogin, Limit: maxPage}
 	page, err := h.t.list(c.r.Context(), q)
 	if err != nil {
+		return nil, err
+	}
+	if err := h.keep(c, nil); err != nil { // what has been streamed cannot be taken back
 		return nil, err
 	}
 	header := c.w.Header()

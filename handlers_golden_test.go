@@ -79,6 +79,7 @@ func transcript(t *testing.T, s *site, caller string) string {
 		"DELETE " + onlinePath + "sessions/" + string(first.ID), "POST " + onlinePath + "sessions/end-others", "POST " + onlinePath + "cleanup",
 		"POST " + adminPath + "force-logout/" + string(first.ID), "POST " + adminPath + "force-logout/" + string(first.ID),
 		"POST " + adminPath + "force-logout-user/2", "POST " + adminPath + "cleanup-expired",
+		"GET " + adminPath + "audit", "GET " + adminPath + "audit?limit=1&action=Force",
 	} {
 		method, path, _ := strings.Cut(ask, " ")
 		w := s.as(caller, method, path)

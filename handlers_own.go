@@ -101,7 +101,7 @@ func (h *userHandler) end(c *call) (any, error) {
 	if current {
 		e.Reason = ReasonLogout
 	}
-	answer, err := h.endOwn(c, IDs(s.ID), e)
+	answer, err := h.endOwn(c, actionEndOwn, IDs(s.ID), e)
 	if err == nil && current {
 		h.t.door.cookies.clear(c.w)
 	}
@@ -110,11 +110,11 @@ func (h *userHandler) end(c *call) (any, error) {
 
 func (h *userHandler) endOthers(c *call) (any, error) {
 	user := c.caller.entry.user
-	return h.endOwn(c, User(user).Except(c.caller.entry.handle.id()), Ending{Reason: ReasonUser, Actor: user})
+	return h.endOwn(c, actionEndOthers, User(user).Except(c.caller.entry.handle.id()), Ending{Reason: ReasonUser, Actor: user})
 }
 
-func (h *userHandler) endOwn(c *call, sel Selector, e Ending) (any, error) {
-	ended, err := h.t.end(c.r.Context(), sel, e)
+func (h *userHandler) endOwn(c *call, action string, sel Selector, e Ending) (any, error) {
+	ended, err := h.endAudited(c, sel, e, h.ownRecord(c, action, e.Reason))
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,8 @@ func (h *userHandler) report(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ended, err := h.t.end(c.r.Context(), IDs(s.ID), Ending{Reason: ReasonReported, Actor: s.UserID})
+	e := Ending{Reason: ReasonReported, Actor: s.UserID}
+	ended, err := h.endAudited(c, IDs(s.ID), e, h.ownRecord(c, actionReport, e.Reason))
 	if err != nil {
 		return nil, err
 	}

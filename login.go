@@ -1,6 +1,7 @@
 package sessiontrack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,6 +54,9 @@ func (t *Tracker) login(w http.ResponseWriter, r *http.Request, verb, userID str
 		return Session{}, Token{}, wrapped(verb, t.janitor.disown(token.handle, err))
 	}
 	t.created(r.Context(), &n, created)
+	if o.ActedBy != "" {
+		t.door.record(r, actionImpersonate, o.ActedBy, &created.Session)
+	}
 	e, ok := newEntry(&Record{Session: created.Session, SecretHash: n.SecretHash}, before)
 	if ok && t.life.Running() {
 		t.near.cache.put(e, generation)
@@ -188,6 +192,7 @@ func (t *Tracker) StepUp(w http.ResponseWriter, r *http.Request, methods ...stri
 	if err != nil {
 		return Session{}, Token{}, wrapped("StepUp", err)
 	}
+	t.door.record(r, actionStepUp, cmp.Or(session.ActedBy, session.UserID), &session)
 	w.Header().Set("Cache-Control", "no-store")
 	t.door.cookies.set(w, r, token, &session)
 	return session, token, nil
@@ -222,6 +227,15 @@ func (d *door) stepUp(r *http.Request, methods []string) (Session, Token, error)
 		return Session{}, Token{}, err
 	}
 	return renewed, token, nil
+}
+
+// record appends what somebody has done with a session to the audit trail. That this fails changes
+// nothing for the user.
+func (d *door) record(r *http.Request, action, actor string, s *Session) {
+	address, _ := d.describer.addressOf(r)
+	_ = d.gate.backend.record(detached(r.Context()), AuditRecord{
+		Action: action, Outcome: AuditDone, Actor: actor, UserID: s.UserID, SessionID: s.ID, Address: address,
+	})
 }
 
 // lostRenewal says why a session cannot be renewed that was good a moment ago.

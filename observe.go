@@ -63,6 +63,7 @@ const (
 	countEnded
 	countPurged
 	countUnsettled
+	countAuditFailed
 	countEventDropped
 	countStalled
 	counterCount
@@ -90,6 +91,7 @@ var counterNames = [counterCount]string{
 	countEnded:           "session.ended",
 	countPurged:          "session.purged",
 	countUnsettled:       "session.unsettled",
+	countAuditFailed:     "audit.failed",
 	countEventDropped:    "event.dropped",
 	countStalled:         "event.readers_stalled",
 }

@@ -93,6 +93,9 @@ type Options struct {
 	// HistoryRetention is how long samples and counts for the history are kept. They contain no
 	// names. Default 400 days, at least 2 days. A MemoryStore keeps at most 31 days.
 	HistoryRetention time.Duration
+	// AuditRetention is how long the records of the audit trail are kept, if the store is an [Auditor].
+	// Default 400 days, at least 1 min. A negative value means for ever.
+	AuditRetention time.Duration
 	// StoreTimeout bounds each call of the store that a request waits for. Default 500 ms, at most
 	// MaxStaleness. Calls that write more than one row get four times as long.
 	StoreTimeout time.Duration
@@ -232,6 +235,7 @@ func (o *Options) defaultDurations() {
 		{&o.MaxStaleness, 5 * time.Second}, {&o.StaleGrace, 30 * time.Second},
 		{&o.SampleInterval, time.Minute}, {&o.CleanupInterval, 10 * time.Minute},
 		{&o.Retention, 180 * day}, {&o.KeepEnded, 400 * day}, {&o.HistoryRetention, 400 * day},
+		{&o.AuditRetention, 400 * day},
 		{&o.StoreTimeout, 500 * time.Millisecond},
 		{&o.VeryActive, 5 * time.Minute}, {&o.Online, 15 * time.Minute}, {&o.RecentlyActive, time.Hour},
 	} {

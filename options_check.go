@@ -77,6 +77,7 @@ func (o *Options) checkDurations() error {
 		{"Retention", o.Retention, "for ever", time.Minute, mostDuration},
 		{"KeepEnded", o.KeepEnded, "", time.Minute, mostDuration},
 		{"HistoryRetention", o.HistoryRetention, "", 48 * time.Hour, mostDuration},
+		{"AuditRetention", o.AuditRetention, "for ever", time.Minute, mostDuration},
 		{"VeryActive", o.VeryActive, "", leastDuration, 24 * time.Hour},
 		{"Online", o.Online, "", leastDuration, 24 * time.Hour},
 		{"RecentlyActive", o.RecentlyActive, "", leastDuration, 24 * time.Hour},

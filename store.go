@@ -195,6 +195,10 @@ type Ending struct {
 	Reason EndReason
 	// Actor is the user id of the person who ends them; empty for the system.
 	Actor string
+	// Audit, where it is not nil, is written by a store that is an [Auditor], in the same
+	// transaction, also if no session ended. The number of sessions that the call ended is added to
+	// its Count.
+	Audit *AuditRecord
 }
 
 // EndResult is the result of End.

@@ -139,6 +139,7 @@ var bunTables = []postgres.Table{
 	{Name: "user_presence", Rights: "SELECT,INSERT,UPDATE,DELETE"},
 	{Name: "user_fences", Rights: "SELECT,INSERT,UPDATE,DELETE"},
 	{Name: "session_leases", Rights: "SELECT,INSERT,UPDATE"},
+	{Name: "session_audit", Rights: "SELECT,INSERT,UPDATE,DELETE"},
 	{Name: "online_samples", Rights: "SELECT,INSERT,DELETE"},
 	{Name: "session_minutes", Rights: "SELECT,INSERT,DELETE"},
 	{Name: "session_quarters", Rights: "SELECT,INSERT,UPDATE,DELETE"},

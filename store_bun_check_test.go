@@ -49,7 +49,7 @@ func withSettings(t *testing.T, dsn string, mode pgx.QueryExecMode, settings map
 }
 
 // grants are the rights of the application's role, as docs/postgresql.md lists them.
-const grants = `GRANT SELECT, INSERT, UPDATE, DELETE ON user_sessions, user_presence, user_fences, session_quarters TO ?0;
+const grants = `GRANT SELECT, INSERT, UPDATE, DELETE ON user_sessions, user_presence, user_fences, session_quarters, session_audit TO ?0;
 GRANT SELECT, INSERT, UPDATE ON session_leases TO ?0;
 GRANT SELECT, INSERT, DELETE ON online_samples, session_minutes TO ?0;
 GRANT SELECT ON sessiontrack_migrations TO ?0`
@@ -78,6 +78,7 @@ func TestStartNamesTheMissingRight(t *testing.T) {
 	tables := map[string]string{
 		"user_sessions": "SELECT,INSERT,UPDATE,DELETE", "user_presence": "SELECT,INSERT,UPDATE,DELETE",
 		"user_fences": "SELECT,INSERT,UPDATE,DELETE", "session_quarters": "SELECT,INSERT,UPDATE,DELETE",
+		"session_audit":  "SELECT,INSERT,UPDATE,DELETE",
 		"session_leases": "SELECT,INSERT,UPDATE", "online_samples": "SELECT,INSERT,DELETE", "session_minutes": "SELECT,INSERT,DELETE",
 	}
 	for table, rights := range tables {

@@ -23,30 +23,22 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, 
 	var out EndResult
 	err = s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, now time.Time) error {
 		out = EndResult{At: now}
-		if c.UserID != "" && text.Valid(c.UserID) {
-			if err := raiseFence(ctx, tx, c.UserID, e.Reason); err != nil {
-				return err
-			}
-		}
-		if c.Provider != "" {
-			if err := raiseFence(ctx, tx, providerFence(c.Provider), e.Reason); err != nil {
-				return err
-			}
+		if err := raiseFences(ctx, tx, &c, e.Reason); err != nil {
+			return err
 		}
 		b, err := bound(ctx, tx, c, now)
-		if err != nil || b.empty() {
+		if err != nil {
 			return err
 		}
-		out.Next = b.next
-		rows, err := endSelected(ctx, tx, b, e)
-		if err != nil || len(rows) == 0 {
+		if err := endBound(ctx, tx, b, e, &out); err != nil {
 			return err
 		}
-		out.Sessions = sessionsBySerial(rows)
-		if err := setOffline(ctx, tx, usersOf(out.Sessions)); err != nil {
-			return err
+		if e.Audit != nil {
+			if err := insertAudit(ctx, tx, e.Audit.counted(len(out.Sessions))); err != nil {
+				return err
+			}
 		}
-		if b.timed() && e.Reason.byLimit() {
+		if len(out.Sessions) == 0 || b.timed() && e.Reason.byLimit() {
 			return nil
 		}
 		return notify(ctx, tx)
@@ -55,6 +47,33 @@ func (s *BunStore) End(ctx context.Context, sel Selector, e Ending) (EndResult, 
 		return EndResult{}, bunFailed("end", err)
 	}
 	return out, nil
+}
+
+// raiseFences moves the fences of what c names.
+func raiseFences(ctx context.Context, tx bun.Tx, c *Criteria, reason EndReason) error {
+	if c.UserID != "" && text.Valid(c.UserID) {
+		if err := raiseFence(ctx, tx, c.UserID, reason); err != nil {
+			return err
+		}
+	}
+	if c.Provider != "" {
+		return raiseFence(ctx, tx, providerFence(c.Provider), reason)
+	}
+	return nil
+}
+
+// endBound ends what b selects, and takes users offline who have no session left.
+func endBound(ctx context.Context, tx bun.Tx, b *bunCriteria, e Ending, out *EndResult) error {
+	if b.empty() {
+		return nil
+	}
+	out.Next = b.next
+	rows, err := endSelected(ctx, tx, b, e)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	out.Sessions = sessionsBySerial(rows)
+	return setOffline(ctx, tx, usersOf(out.Sessions))
 }
 
 // raiseFence moves a user's fence, or that of a provider's session, to now. It first takes the

@@ -178,3 +178,113 @@ func takeSample(ctx context.Context, tx bun.Tx, q StatsQuery) (Sample, bool, err
 	}
 	return rows[0].sample(), false, nil
 }
+
+// auditColumns are the columns of an AuditRecord.
+const auditColumns = "id, at, action, outcome, actor, user_id, session_id, reason, count, filter, ip_address"
+
+// auditRow is a row of session_audit.
+type auditRow struct {
+	Serial    int64     `bun:"id"`
+	At        time.Time `bun:"at"`
+	Action    string    `bun:"action"`
+	Outcome   string    `bun:"outcome"`
+	Actor     string    `bun:"actor"`
+	UserID    string    `bun:"user_id"`
+	SessionID string    `bun:"session_id"`
+	Reason    string    `bun:"reason"`
+	Count     int       `bun:"count"`
+	Filter    string    `bun:"filter"`
+	Address   string    `bun:"ip_address"`
+}
+
+func (r *auditRow) record() AuditRecord {
+	return AuditRecord{
+		At: utc(r.At), Action: r.Action, Outcome: AuditOutcome(r.Outcome), Actor: r.Actor, UserID: r.UserID,
+		SessionID: SessionID(r.SessionID), Reason: EndReason(r.Reason), Count: r.Count, Filter: r.Filter,
+		Address: parseAddress(r.Address),
+	}
+}
+
+// insertAudit appends a record. Its time is taken now.
+func insertAudit(ctx context.Context, tx bun.Tx, r AuditRecord) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO ?(schema)session_audit (at, action, outcome, actor, user_id, session_id, "+
+		"reason, count, filter, ip_address) VALUES (clock_timestamp(), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		r.Action, string(r.Outcome), r.Actor, r.UserID, string(r.SessionID), string(r.Reason), r.Count, r.Filter,
+		addressColumn(r.Address))
+	return err
+}
+
+// Record implements [Auditor].
+func (s *BunStore) Record(ctx context.Context, r AuditRecord) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	err := s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+		return insertAudit(ctx, tx, r)
+	})
+	return bunFailed("record", err)
+}
+
+// Audit implements [Auditor].
+func (s *BunStore) Audit(ctx context.Context, q AuditQuery) (AuditPage, error) {
+	if err := q.Check(); err != nil {
+		return AuditPage{}, err
+	}
+	var rows []auditRow
+	sel := s.db.NewSelect().TableExpr("?(schema)session_audit AS a").ColumnExpr(auditColumns).
+		OrderExpr("at DESC, id DESC").Limit(int64(q.Limit + 1))
+	for _, name := range [...]struct{ column, value string }{{"actor", q.Actor}, {"user_id", q.User}, {"action", q.Action}} {
+		if name.value != "" {
+			sel = sel.Where(name.column+" = ? AND "+name.column+" <> ''", name.value)
+		}
+	}
+	if !q.From.IsZero() {
+		sel = sel.Where("at >= ?", columnTime(q.From))
+	}
+	if !q.To.IsZero() {
+		sel = sel.Where("at < ?", columnTime(q.To))
+	}
+	if !q.After.IsZero() {
+		sel = sel.Where("(at, id) < (?, ?)", columnTime(q.After.At), q.After.Serial)
+	}
+	if err := s.db.Select(ctx, sel, &rows); err != nil {
+		return AuditPage{}, bunFailed("audit", err)
+	}
+	var page AuditPage
+	if len(rows) > q.Limit {
+		rows = rows[:q.Limit]
+		last := &rows[q.Limit-1]
+		page.Next = Cursor{At: utc(last.At), Serial: last.Serial}
+	}
+	for i := range rows {
+		page.Records = append(page.Records, rows[i].record())
+	}
+	return page, nil
+}
+
+// purgeAuditSQL deletes the oldest records before a time. The trigger of the table lets nothing else
+// be deleted than what that setting says.
+const purgeAuditSQL = `WITH bound AS MATERIALIZED (
+	SELECT statement_timestamp() - ? * interval '1 microsecond' AS at
+), told AS MATERIALIZED (
+	SELECT b.at, set_config('sessiontrack.audit_before', b.at::text, true) FROM bound AS b
+), due AS MATERIALIZED (
+	SELECT a.id FROM ?(schema)session_audit AS a
+	WHERE a.at < (SELECT t.at FROM told AS t) ORDER BY a.at, a.id LIMIT ? FOR UPDATE SKIP LOCKED
+), gone AS (
+	DELETE FROM ?(schema)session_audit AS a WHERE a.id = ANY(ARRAY(SELECT id FROM due)) RETURNING 1
+) SELECT count(*) FROM gone`
+
+// PurgeAudit implements [Auditor].
+func (s *BunStore) PurgeAudit(ctx context.Context, keep time.Duration, limit int) (n int, err error) {
+	if err := CheckPurgeAudit(keep, limit); err != nil {
+		return 0, err
+	}
+	err = s.db.Transaction(ctx, transactionTimeout, func(ctx context.Context, tx bun.Tx, _ time.Time) error {
+		return tx.NewRaw(purgeAuditSQL, postgres.Micros(keep), limit).Scan(ctx, &n)
+	})
+	if err != nil {
+		return 0, bunFailed("purge audit", err)
+	}
+	return n, nil
+}

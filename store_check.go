@@ -174,7 +174,7 @@ func (e Ending) Check() error {
 		return mistake("end: Ending.Actor: "+
 			"want a user id of at most %d bytes of valid UTF-8 without control characters", maxUserID)
 	}
-	return nil
+	return e.checkAudit()
 }
 
 // Check returns an error for a limit below 1 or a negative duration.

@@ -7,11 +7,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sessiontrack/sessiontrack/internal/ordered"
-	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 	"github.com/sessiontrack/sessiontrack/internal/text"
 )
 
@@ -43,11 +41,10 @@ const (
 // A MemoryStore is made by [NewMemoryStore]. It may be used from many goroutines
 // at once and starts none of its own.
 type MemoryStore struct {
-	maxEnded int
+	memoryAudit
 
-	// clock is the latest time that was handed out. fed is the latest Now of the feed of ended
-	// sessions. Both are in microseconds.
-	clock, fed atomic.Int64
+	maxEnded int
+	times    memoryClock
 
 	// mu guards the fields below. It is never held while code of the caller runs.
 	mu     sync.RWMutex
@@ -102,7 +99,7 @@ type memoryUser struct {
 
 // NewMemoryStore returns an empty MemoryStore.
 func NewMemoryStore() *MemoryStore {
-	return &MemoryStore{
+	s := &MemoryStore{
 		maxEnded: maxEndedInMemory,
 		rows:     make(map[handle]*memoryRow),
 		users:    make(map[string]*memoryUser),
@@ -112,6 +109,8 @@ func NewMemoryStore() *MemoryStore {
 		ended:    endedRows{tombs: make(map[handle]tombstone)},
 		fences:   make(map[string]fence),
 	}
+	s.memoryAudit.times = &s.times
+	return s
 }
 
 func oldestFirst(a, b *memoryRow) int { return cmp.Compare(a.Serial, b.Serial) }
@@ -129,16 +128,11 @@ func wholeMicros(t time.Time) time.Time {
 }
 
 // now returns the store's time.
-func (s *MemoryStore) now() time.Time {
-	return fromMicros(storeclock.Raise(&s.clock, time.Now().UnixMicro()))
-}
+func (s *MemoryStore) now() time.Time { return s.times.now() }
 
-// tick returns the time of an end. It is later than every Now of the feed, so that a reader of the
-// feed that asks for later ends gets this one. The caller holds the write lock, so the feed cannot
-// answer meanwhile.
-func (s *MemoryStore) tick() time.Time {
-	return fromMicros(storeclock.Raise(&s.clock, max(time.Now().UnixMicro(), s.fed.Load()+1)))
-}
+// tick returns the time of an end. The caller holds the write lock, so the feed cannot answer
+// meanwhile.
+func (s *MemoryStore) tick() time.Time { return s.times.tick() }
 
 // Get implements [Store].
 func (s *MemoryStore) Get(ctx context.Context, id SessionID) (Record, error) {

@@ -220,7 +220,7 @@ func (s *MemoryStore) EndedSince(ctx context.Context, since time.Time, limit int
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	page := EndedPage{Now: s.now()}
-	storeclock.Raise(&s.fed, page.Now.UnixMicro())
+	storeclock.Raise(&s.times.fed, page.Now.UnixMicro())
 	if since.IsZero() {
 		return page, nil
 	}
@@ -253,7 +253,7 @@ func (s *MemoryStore) ChangesSince(ctx context.Context, q ChangeQuery) (Changes,
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	c := Changes{Now: s.now()}
-	storeclock.Raise(&s.fed, c.Now.UnixMicro())
+	storeclock.Raise(&s.times.fed, c.Now.UnixMicro())
 	if !q.Ended.IsZero() {
 		var more bool
 		c.Ended, c.MoreEnded = s.endedSince(q)

@@ -212,7 +212,7 @@ func (s *MemoryStore) Count(ctx context.Context, q CountQuery) (Count, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	c, users := Count{Exact: true, AsOf: s.now()}, map[*memoryUser]struct{}{}
-	storeclock.Raise(&s.fed, c.AsOf.UnixMicro()) // what begins later has a later LoginAt
+	storeclock.Raise(&s.times.fed, c.AsOf.UnixMicro()) // what begins later has a later LoginAt
 	l := &memoryList{s, &q.Filter, q.IdleTimeout, c.AsOf, time.Time{}}
 	for _, list := range l.candidates(Cursor{}) {
 		for row := range list {

@@ -4,7 +4,11 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/sessiontrack/sessiontrack/internal/storeclock"
 )
 
 // List implements [Store].
@@ -176,4 +180,110 @@ func (s *MemoryStore) CountOnline(ctx context.Context, windows []time.Duration) 
 // onlineWithin counts the users whose presence lies in (now-w, now].
 func (s *MemoryStore) onlineWithin(now time.Time, w time.Duration) int {
 	return s.online.CountBefore(&memoryUser{seen: now.Add(-w).UnixMicro()})
+}
+
+// maxAuditInMemory bounds the trail of a MemoryStore. The oldest records go first.
+const maxAuditInMemory = 100_000
+
+// memoryClock is the time of a MemoryStore.
+type memoryClock struct {
+	// latest is the latest time that was handed out. fed is the latest Now of the feed of ended
+	// sessions. Both are in microseconds.
+	latest, fed atomic.Int64
+}
+
+func (c *memoryClock) now() time.Time {
+	return fromMicros(storeclock.Raise(&c.latest, time.Now().UnixMicro()))
+}
+
+// tick returns a time that is later than every Now of the feed, so that a reader of the feed that
+// asks for later ends gets one with this time.
+func (c *memoryClock) tick() time.Time {
+	return fromMicros(storeclock.Raise(&c.latest, max(time.Now().UnixMicro(), c.fed.Load()+1)))
+}
+
+// memoryAudit is the trail of a MemoryStore. It is safe for concurrent use.
+type memoryAudit struct {
+	times *memoryClock
+
+	mu sync.Mutex
+	// records are in the order of their serials, of which the first one's is first.
+	records []AuditRecord
+	first   int64
+}
+
+// append adds a record.
+func (a *memoryAudit) append(r AuditRecord, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r.At = now
+	if n := len(a.records); n > 0 && r.At.Before(a.records[n-1].At) {
+		r.At = a.records[n-1].At // the order of the serials is that of the times
+	}
+	if len(a.records) >= maxAuditInMemory {
+		a.drop(1)
+	}
+	a.records = append(a.records, r)
+}
+
+// drop forgets the n oldest records.
+func (a *memoryAudit) drop(n int) {
+	clear(a.records[:n])
+	a.records, a.first = a.records[n:], a.first+int64(n)
+}
+
+// Record implements [Auditor].
+func (a *memoryAudit) Record(ctx context.Context, r AuditRecord) error {
+	if err := canceled(ctx, "record"); err != nil {
+		return err
+	}
+	if err := r.Check(); err != nil {
+		return err
+	}
+	a.append(r, a.times.now())
+	return nil
+}
+
+// Audit implements [Auditor].
+func (a *memoryAudit) Audit(ctx context.Context, q AuditQuery) (page AuditPage, err error) {
+	if err := canceled(ctx, "audit"); err != nil {
+		return page, err
+	}
+	if err := q.Check(); err != nil {
+		return page, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, r := range slices.Backward(a.records) {
+		serial := a.first + int64(i)
+		if !q.matches(&r, serial) {
+			continue
+		}
+		if len(page.Records) == q.Limit {
+			page.Next = Cursor{At: page.Records[q.Limit-1].At, Serial: page.Next.Serial}
+			return page, nil
+		}
+		page.Records, page.Next.Serial = append(page.Records, r), serial
+	}
+	page.Next = Cursor{}
+	return page, nil
+}
+
+// PurgeAudit implements [Auditor].
+func (a *memoryAudit) PurgeAudit(ctx context.Context, keep time.Duration, limit int) (int, error) {
+	if err := canceled(ctx, "purge audit"); err != nil {
+		return 0, err
+	}
+	if err := CheckPurgeAudit(keep, limit); err != nil {
+		return 0, err
+	}
+	before := a.times.now().Add(-keep)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := 0
+	for n < min(limit, len(a.records)) && a.records[n].At.Before(before) {
+		n++
+	}
+	a.drop(n)
+	return n, nil
 }

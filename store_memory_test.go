@@ -189,7 +189,7 @@ func TestMemoryStoreClockNeverGoesBack(t *testing.T) {
 	t.Parallel()
 	s := NewMemoryStore()
 	ahead := time.Now().Add(time.Hour).UnixMicro()
-	storeclock.Raise(&s.clock, ahead)
+	storeclock.Raise(&s.times.latest, ahead)
 	made := memoryCreate(t, s, "1")
 	assert.Equal(t, ahead, made.LoginAt.UnixMicro())
 	assert.Equal(t, ahead, s.now().UnixMicro())

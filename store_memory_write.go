@@ -162,7 +162,11 @@ func (s *MemoryStore) End(ctx context.Context, sel Selector, e Ending) (EndResul
 	if c.Provider != "" {
 		s.fences[providerFence(c.Provider)] = fence{now, e.Reason}
 	}
-	return EndResult{Sessions: s.endRows(rows, now, e), At: now, Next: next}, nil
+	ended := s.endRows(rows, now, e)
+	if e.Audit != nil {
+		s.append(e.Audit.counted(len(ended)), now)
+	}
+	return EndResult{Sessions: ended, At: now, Next: next}, nil
 }
 
 // selected returns the live rows that c selects, by Serial, and where a walk continues.

@@ -175,6 +175,9 @@ func (t *Tracker) drain(ctx context.Context) (int, error) {
 // With Matching it ends the sessions in steps, with rests between them, about 800 a second with the
 // defaults; after an error it also returns what it has ended.
 //
+// e.Audit is written in the same transaction, and after the last step with Matching. It is an
+// [ErrInvalidArgument] if the store is no [Auditor].
+//
 // After an error nothing is acknowledged, but the store may have ended the sessions. A repeated
 // call does no harm.
 func (t *Tracker) End(ctx context.Context, sel Selector, e Ending) ([]Session, error) {
@@ -184,10 +187,17 @@ func (t *Tracker) End(ctx context.Context, sel Selector, e Ending) ([]Session, e
 	if err := sel.check(); err != nil {
 		return nil, wrapped("End", err)
 	}
+	if e.Audit != nil && t.backend.auditor == nil {
+		return nil, wrapped("End", mistake("Ending.Audit: the store is no Auditor"))
+	}
 	c, err := sel.Criteria()
 	if err == nil && c.Filter != nil && len(c.IDs) == 0 {
 		b := &bulkEnd{t: t, filter: *c.Filter, asOf: c.AsOf, ending: e, most: bulkLimit}
+		b.ending.Audit = nil
 		sessions, err := b.all(ctx)
+		if err == nil && e.Audit != nil {
+			err = t.backend.record(detached(ctx), e.Audit.counted(len(sessions)))
+		}
 		return sessions, wrapped("End", err)
 	}
 	ended, err := t.end(ctx, sel.idle(t.opts.IdleTimeout), e)
@@ -266,6 +276,9 @@ type bulkEnd struct {
 	most   int // sessions to look at
 	// allowed refuses to end any of the sessions. Nil allows all.
 	allowed func([]Session) error
+	// audit is the record of the call, which the end of its last portion writes, so that there is one
+	// record with the whole count. Nil is none.
+	audit *AuditRecord
 }
 
 // bulkEnded is what a bulk end has done.
@@ -273,6 +286,7 @@ type bulkEnded struct {
 	sessions []Session
 	skipped  int  // no longer matched when they were to end
 	more     bool // there are more than it looked at
+	recorded bool // the record has been written
 }
 
 // step ends sessions in small portions, with rests between them as in a cleanup, so that the replicas'
@@ -296,10 +310,16 @@ func (b *bulkEnd) step(ctx context.Context) (out bulkEnded, err error) {
 		}
 		began := time.Now()
 		sel := Matching(b.filter).AsOf(b.asOf).Only(ids...).idle(t.opts.IdleTimeout)
-		ended, err := t.end(ctx, sel, b.ending)
+		e := b.ending
+		if b.audit != nil && len(found) == 0 {
+			r := b.audit.counted(len(out.sessions))
+			e.Audit = &r
+		}
+		ended, err := t.end(ctx, sel, e)
 		if err != nil {
 			return out, err
 		}
+		out.recorded = e.Audit != nil
 		out.sessions = append(out.sessions, ended.Sessions...)
 		out.skipped += len(portion) - len(ended.Sessions)
 		wait := t.janitor.pace.wait(t.clock.Local(), len(ended.Sessions))

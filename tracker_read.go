@@ -2,6 +2,7 @@ package sessiontrack
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -81,6 +82,27 @@ func (t *Tracker) list(ctx context.Context, q Query) (Page, error) {
 	}
 	t.touches.flushBeforeRead(ctx)
 	return t.backend.list(detached(ctx), q)
+}
+
+// Audit returns a page of the audit trail, newest first. q.Limit of 0 means 50; more than 100 is
+// refused with [ErrInvalidArgument]. A store that is no [Auditor] has no trail: it is an
+// [ErrStoreFault].
+func (t *Tracker) Audit(ctx context.Context, q AuditQuery) (AuditPage, error) {
+	page, err := auditOf(ctx, &t.backend, q)
+	return page, wrapped("Audit", err)
+}
+
+func auditOf(ctx context.Context, b *backend, q AuditQuery) (AuditPage, error) {
+	if b.auditor == nil {
+		return AuditPage{}, fmt.Errorf("%w: the store is no Auditor", ErrStoreFault)
+	}
+	if q.Limit == 0 {
+		q.Limit = 50
+	}
+	if err := q.Check(); err != nil {
+		return AuditPage{}, err
+	}
+	return b.audit(detached(ctx), q)
 }
 
 // WithinLimits reports whether a session is good now: not ended and within both limits.
@@ -181,6 +203,7 @@ func (t *Tracker) EndStreams() {
 //	session.logins           sessions made here, by Login or from a credential
 //	session.ended            sessions ended here
 //	session.purged           ended sessions deleted or blanked after their retention
+//	audit.failed             records of the audit trail that could not be written
 //	event.dropped            events above the rate that subscriptions are told
 //	event.readers_stalled    subscriptions closed because nobody read them
 func (t *Tracker) Counters() map[string]int64 {

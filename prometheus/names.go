@@ -42,6 +42,7 @@ var counters = map[string]counted{
 	"session.ended":         {desc: desc("sessions_ended_total", "Sessions ended here.")},
 	"session.purged":        {desc: desc("sessions_purged_total", "Ended sessions deleted or blanked.")},
 	"event.dropped":         {desc: desc("events_dropped_total", "Events above the rate that subscriptions are told.")},
+	"audit.failed":          {desc: desc("audit_failed_total", "Records of the audit trail that could not be written.")},
 	"event.readers_stalled": {desc: desc("subscribers_stalled_total", "Subscriptions closed because nobody read them.")},
 	"hook.dropped":          {desc: desc("hook_calls_dropped_total", "Calls of hooks that found no room.")},
 	"describe.dropped":      {desc: desc("descriptions_dropped_total", "Devices and places to be looked up again later.")},

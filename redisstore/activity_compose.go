@@ -57,7 +57,8 @@ type (
 )
 
 // composed gives the store the capabilities of the durable one. A capability is found by
-// type assertion, so each set of them is a type.
+// type assertion, so each set of them is a type. The trail of an [sessiontrack.Auditor] is there if
+// the durable store has all the others, as every store of this module does.
 func composed(a *activity) sessiontrack.Store {
 	feed, _ := a.durable.(sessiontrack.EndedFeed)
 	sampler, _ := a.durable.(sessiontrack.Sampler)
@@ -69,8 +70,16 @@ func composed(a *activity) sessiontrack.Store {
 	switch {
 	case a.changes != nil && historian != nil:
 		v := changingAndTelling{a, changed, told}
-		if renewer == nil {
+		auditor, _ := a.durable.(sessiontrack.Auditor)
+		switch {
+		case renewer == nil:
 			return v
+		case auditor != nil:
+			return struct {
+				changingAndTelling
+				renewPart
+				sessiontrack.Auditor // the trail is the durable store's
+			}{v, renewed, auditor}
 		}
 		return struct {
 			changingAndTelling

@@ -22,6 +22,7 @@ var (
 	_ sessiontrack.Leaser       = (*Store)(nil)
 	_ sessiontrack.Reader       = (*Store)(nil)
 	_ sessiontrack.Renewer      = (*Store)(nil)
+	_ sessiontrack.Auditor      = (*Store)(nil)
 )
 
 // ErrUnfit says that the file, or how it was opened, cannot work: an old SQLite, a journal

@@ -44,7 +44,12 @@ func (s *Store) End(
 		if out.Sessions, err = t.end(ids, e); err != nil {
 			return err
 		}
-		return t.offline(out.Sessions)
+		if err := t.offline(out.Sessions); err != nil || e.Audit == nil {
+			return err
+		}
+		r := *e.Audit
+		r.Count += len(out.Sessions)
+		return t.record(&r)
 	})
 	if err != nil {
 		return sessiontrack.EndResult{}, err

@@ -38,7 +38,8 @@ var faults = []string{
 	"no such table",
 	"no such column",
 	"constraint failed",
-	"has ended and cannot change", // the trigger
+	"has ended and cannot change", // a trigger
+	"is append-only",              // a trigger
 }
 
 // isFault reports whether an error stays until an operator has mended something.

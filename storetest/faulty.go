@@ -40,19 +40,20 @@ type wholeStore interface {
 	sessiontrack.Counter
 	sessiontrack.Reader
 	sessiontrack.Renewer
+	sessiontrack.Auditor
 }
 
 // faultyMethods are the methods that can be named.
 var faultyMethods = []string{
 	"Create", "Get", "Touch", "Describe", "End", "List", "Purge", "EndedSince", "ChangesSince", "CountOnline",
 	"ListOnline", "CountStats", "Sample", "RollUp", "ReadHistory", "Lease", "Check", "Count",
-	"Renew", "Read",
+	"Renew", "Read", "Record", "Audit", "PurgeAudit",
 }
 
 // Faulty returns a store that works as store does until it is told otherwise. It panics if store
 // lacks a capability that the stores of this module have in common: [sessiontrack.ChangeFeed],
-// [sessiontrack.OnlineReader], [sessiontrack.Historian], [sessiontrack.Counter], [sessiontrack.Reader]
-// and [sessiontrack.Renewer].
+// [sessiontrack.OnlineReader], [sessiontrack.Historian], [sessiontrack.Counter], [sessiontrack.Reader],
+// [sessiontrack.Renewer] and [sessiontrack.Auditor].
 func Faulty(store sessiontrack.Store) *FaultyStore {
 	inner, ok := store.(wholeStore)
 	if !ok {

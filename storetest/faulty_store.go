@@ -147,6 +147,22 @@ func (f *FaultyStore) Renew(ctx context.Context, r sessiontrack.Renewal) (sessio
 	return through(ctx, f, "Renew", func() (sessiontrack.Session, error) { return f.inner.Renew(ctx, r) })
 }
 
+// Record implements [sessiontrack.Auditor].
+func (f *FaultyStore) Record(ctx context.Context, r sessiontrack.AuditRecord) error {
+	_, err := through(ctx, f, "Record", func() (struct{}, error) { return struct{}{}, f.inner.Record(ctx, r) })
+	return err
+}
+
+// Audit implements [sessiontrack.Auditor].
+func (f *FaultyStore) Audit(ctx context.Context, q sessiontrack.AuditQuery) (sessiontrack.AuditPage, error) {
+	return through(ctx, f, "Audit", func() (sessiontrack.AuditPage, error) { return f.inner.Audit(ctx, q) })
+}
+
+// PurgeAudit implements [sessiontrack.Auditor].
+func (f *FaultyStore) PurgeAudit(ctx context.Context, keep time.Duration, limit int) (int, error) {
+	return through(ctx, f, "PurgeAudit", func() (int, error) { return f.inner.PurgeAudit(ctx, keep, limit) })
+}
+
 // Check implements [sessiontrack.Checker]. A store that is none has nothing to check.
 func (f *FaultyStore) Check(ctx context.Context) error {
 	_, err := through(ctx, f, "Check", func() (struct{}, error) {

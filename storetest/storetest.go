@@ -40,7 +40,7 @@ func cases() (all []testCase) {
 	for _, family := range [][]testCase{
 		createCases, limitCases, getCases, readCases, touchCases, describeCases, endCases, walkCases,
 		purgeCases, listCases, filterCases, pageCases, feedCases, changeCases, onlineCases, statsCases, historyCases,
-		hostileCases, raceCases, fenceCases, providerCases, leaseCases, renewCases, labelCases, presenceCases, capabilityCases,
+		hostileCases, raceCases, fenceCases, providerCases, leaseCases, renewCases, labelCases, presenceCases, auditCases, capabilityCases,
 	} {
 		all = append(all, family...)
 	}

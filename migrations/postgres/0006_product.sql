@@ -210,3 +210,43 @@ CREATE INDEX user_sessions_by_ip_address ON user_sessions (
 CREATE INDEX user_sessions_by_login_ip_address ON user_sessions (
     (CASE WHEN login_ip_address ~ '^[0-9a-fA-F.]*[.:][0-9a-fA-F.:]*$' THEN login_ip_address::inet END), is_active, login_at, id
 ) WHERE login_ip_address <> '';
+
+-- The audit trail. at is the time of the record. An empty text is "none".
+CREATE TABLE session_audit (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at          timestamptz NOT NULL,
+    action      text COLLATE "C" NOT NULL,
+    outcome     text COLLATE "C" NOT NULL CHECK (outcome IN ('done', 'refused', 'failed')),
+    actor       text COLLATE "C" NOT NULL,
+    user_id     text COLLATE "C" NOT NULL,
+    session_id  text COLLATE "C" NOT NULL,
+    reason      text COLLATE "C" NOT NULL,
+    count       integer NOT NULL CHECK (count >= 0),
+    filter      text NOT NULL,
+    ip_address  text COLLATE "C" NOT NULL
+);
+CREATE INDEX session_audit_at ON session_audit (at, id);
+CREATE INDEX session_audit_actor ON session_audit (actor, at, id) WHERE actor <> '';
+CREATE INDEX session_audit_user_id ON session_audit (user_id, at, id) WHERE user_id <> '';
+
+-- A record never changes, but personal data may be blanked. It is deleted only by a transaction that
+-- says up to which time records are past their retention, as the cleanup does.
+CREATE FUNCTION session_audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND OLD.at < nullif(current_setting('sessiontrack.audit_before', true), '')::timestamptz THEN
+        RETURN OLD;
+    END IF;
+    IF TG_OP = 'UPDATE' AND NOT EXISTS (
+        SELECT FROM jsonb_each(to_jsonb(OLD)) AS o JOIN jsonb_each(to_jsonb(NEW)) AS n USING (key)
+        WHERE o.value <> n.value
+          AND NOT (n.value = '""' AND key IN ('actor', 'user_id', 'session_id', 'filter', 'ip_address'))
+    ) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'the audit trail is append-only' USING ERRCODE = 'integrity_constraint_violation';
+END
+$$;
+CREATE TRIGGER session_audit_is_append_only BEFORE UPDATE OR DELETE ON session_audit
+    FOR EACH ROW EXECUTE FUNCTION session_audit_is_append_only();
+CREATE TRIGGER session_audit_is_not_emptied BEFORE TRUNCATE ON session_audit
+    FOR EACH STATEMENT EXECUTE FUNCTION session_audit_is_append_only();

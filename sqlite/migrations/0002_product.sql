@@ -94,3 +94,45 @@ CREATE INDEX user_sessions_live_ip_address ON user_sessions (ip_address, login_a
 CREATE INDEX user_sessions_ended_ip_address ON user_sessions (ip_address, login_at, id) WHERE logout_at IS NOT NULL AND ip_address <> '';
 CREATE INDEX user_sessions_live_login_ip_address ON user_sessions (login_ip_address, login_at, id) WHERE logout_at IS NULL AND login_ip_address <> '';
 CREATE INDEX user_sessions_ended_login_ip_address ON user_sessions (login_ip_address, login_at, id) WHERE logout_at IS NOT NULL AND login_ip_address <> '';
+
+-- The audit trail. at is the time of the record. An empty text is "none".
+CREATE TABLE session_audit (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    at          INTEGER NOT NULL,
+    action      TEXT NOT NULL,
+    outcome     TEXT NOT NULL CHECK (outcome IN ('done', 'refused', 'failed')),
+    actor       TEXT NOT NULL,
+    user_id     TEXT NOT NULL,
+    session_id  TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    count       INTEGER NOT NULL CHECK (count >= 0),
+    filter      TEXT NOT NULL,
+    ip_address  TEXT NOT NULL
+) STRICT;
+CREATE INDEX session_audit_at ON session_audit (at, id);
+CREATE INDEX session_audit_actor ON session_audit (actor, at, id) WHERE actor <> '';
+CREATE INDEX session_audit_user_id ON session_audit (user_id, at, id) WHERE user_id <> '';
+
+-- The time up to which records are past their retention. The cleanup moves it.
+CREATE TABLE session_audit_retention (before INTEGER NOT NULL) STRICT;
+INSERT INTO session_audit_retention VALUES (0);
+
+-- A record never changes, but personal data may be blanked. It is deleted only after its retention.
+CREATE TRIGGER session_audit_changes_only_to_blank BEFORE UPDATE ON session_audit
+    WHEN NOT (
+        NEW.id = OLD.id AND NEW.at = OLD.at AND NEW.action = OLD.action AND NEW.outcome = OLD.outcome
+        AND NEW.reason = OLD.reason AND NEW.count = OLD.count
+        AND (NEW.actor = OLD.actor OR NEW.actor = '')
+        AND (NEW.user_id = OLD.user_id OR NEW.user_id = '')
+        AND (NEW.session_id = OLD.session_id OR NEW.session_id = '')
+        AND (NEW.filter = OLD.filter OR NEW.filter = '')
+        AND (NEW.ip_address = OLD.ip_address OR NEW.ip_address = '')
+    )
+BEGIN
+    SELECT RAISE(ABORT, 'the audit trail is append-only');
+END;
+CREATE TRIGGER session_audit_is_retained BEFORE DELETE ON session_audit
+    WHEN OLD.at >= (SELECT coalesce(max(before), 0) FROM session_audit_retention)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit trail is append-only');
+END;
