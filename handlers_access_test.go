@@ -30,6 +30,7 @@ func routesUnderTest(target SessionID) []routeUnderTest {
 		{"POST", adminPath + "force-logout/" + string(target), "admin"},
 		{"POST", adminPath + "force-logout-user/" + bob, "admin"},
 		{"POST", adminPath + "cleanup-expired", "admin"},
+		{"GET", adminPath + "audit", "admin"},
 		{"GET", onlinePath + "count", "any"},
 		{"GET", onlinePath + "users", "any"},
 		{"GET", onlinePath + "stats", "any"},
