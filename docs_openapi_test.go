@@ -95,6 +95,7 @@ func answersOf(t *testing.T, d *openapicheck.Document) {
 	_, token := s.counted(t, "user=nobody")
 	s.bulk(t, adam, `{"preview":"`+token+`"}`)
 	require.Equal(t, 200, s.as(adam, "GET", adminPath+"sessions/export.csv").Code)
+	assert.NotEmpty(t, s.json(t, adam, "GET", adminPath+"audit?limit=1")["next"])
 	assert.NotEmpty(t, s.json(t, alice, "GET", onlinePath+"users?limit=1")["next"])
 	assert.NotEmpty(t, s.json(t, alice, "GET", onlinePath+"sessions?limit=1")["next"])
 }
