@@ -233,7 +233,9 @@ func (s *BunStore) Audit(ctx context.Context, q AuditQuery) (AuditPage, error) {
 	var rows []auditRow
 	sel := s.db.NewSelect().TableExpr("?(schema)session_audit AS a").ColumnExpr(auditColumns).
 		OrderExpr("at DESC, id DESC").Limit(int64(q.Limit + 1))
-	for _, name := range [...]struct{ column, value string }{{"actor", q.Actor}, {"user_id", q.User}, {"action", q.Action}} {
+	for _, name := range [...]struct{ column, value string }{
+		{"actor", q.Actor}, {"user_id", q.User}, {"action", q.Action},
+	} {
 		if name.value != "" {
 			sel = sel.Where(name.column+" = ? AND "+name.column+" <> ''", name.value)
 		}

@@ -82,11 +82,11 @@ var auditCases = []testCase{
 		other.Action = "step_up"
 		c.record(a, b, other)
 		for q, want := range map[*sessiontrack.AuditQuery][]sessiontrack.AuditRecord{
-			{Actor: "admin-1"}:                                 {other, a},
-			{User: "user-1"}:                                   {b, a},
-			{Action: "step_up"}:                                {other},
+			{Actor: "admin-1"}:  {other, a},
+			{User: "user-1"}:    {b, a},
+			{Action: "step_up"}: {other},
 			{Actor: "admin-1", User: "user-1", Action: "none"}: nil,
-			{Actor: "ADMIN-1"}:                                 nil,
+			{Actor: "ADMIN-1"}: nil,
 		} {
 			assert.Equal(c, want, c.trail(*q), "%+v", q)
 		}
