@@ -1,6 +1,7 @@
 package sessiontrack
 
 import (
+	"crypto/subtle"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -103,7 +104,7 @@ func (c *cache) confirm(read *entry) {
 	e := s.entries[read.handle]
 	switch {
 	case e == nil:
-	case e.hash != read.hash:
+	case subtle.ConstantTimeCompare(e.hash[:], read.hash[:]) == 0:
 		s.generation++
 		delete(s.entries, read.handle)
 	default:

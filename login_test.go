@@ -209,11 +209,18 @@ func TestSignInOfUnknownOutcomeLeavesNoSession(t *testing.T) {
 				}
 				assert.Equal(t, 3, reasons[ReasonUnacknowledged])
 				assert.Equal(t, 3, reasons[ReasonLimit]+reasons[""], "those from before: evicted, or live")
-				assert.Empty(t, tracker.janitor.orphans.wait)
+				assert.Zero(t, tracker.janitor.orphans.waiting())
 				assert.Zero(t, tracker.Counters()["session.unsettled"])
 			})
 		})
 	}
+}
+
+// waiting counts the orphans that wait.
+func (o *orphans) waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.wait)
 }
 
 // TestOrphansWaitForTheStore: while the store is away they are kept; those that never come are
@@ -229,10 +236,10 @@ func TestOrphansWaitForTheStore(t *testing.T) {
 			require.ErrorIs(t, err, ErrUnavailable)
 		}
 		time.Sleep(10 * time.Minute)
-		require.Len(t, f.janitor.orphans.wait, n)
+		require.Equal(t, n, f.janitor.orphans.waiting())
 		f.store.down.Store(false)
 		time.Sleep(time.Hour)
-		assert.Empty(t, f.janitor.orphans.wait)
+		assert.Zero(t, f.janitor.orphans.waiting())
 		assert.EqualValues(t, n, f.Counters()["session.unsettled"])
 	})
 }
@@ -243,7 +250,7 @@ func TestOrphansAreBounded(t *testing.T) {
 	for range maxOrphans + 5 {
 		require.ErrorIs(t, f.janitor.disown(newToken().handle, ErrUnavailable), ErrUnavailable)
 	}
-	require.Len(t, f.janitor.orphans.wait, maxOrphans)
+	require.Equal(t, maxOrphans, f.janitor.orphans.waiting())
 	require.EqualValues(t, 5, f.Counters()["session.unsettled"])
 }
 
@@ -254,7 +261,7 @@ func TestSignInThatWasNotTriedIsNoOrphan(t *testing.T) {
 	for _, err := range []error{ErrLimit, ErrStoreFault, ErrInvalidArgument, errBusy} {
 		assert.Equal(t, err, f.janitor.disown(newToken().handle, err))
 	}
-	assert.Empty(t, f.janitor.orphans.wait)
+	assert.Zero(t, f.janitor.orphans.waiting())
 }
 
 // TestProviderEndsASignInThatKeptItsID: and a sign-in by a session of the provider's that has ended

@@ -47,7 +47,7 @@ func TestRefuseIsAskedForEveryRefusalOfACaller(t *testing.T) {
 		want               Refusal
 	}{
 		{"middleware", "GET", "/", []string{headerName, ended.Reveal()}, Refusal{401, "session_ended", ReasonAdmin, nil}},
-		{"malformed", "GET", "/", []string{headerName, "x"}, Refusal{Status: 401, Code: "session_invalid"}},
+		{"malformed", "GET", "/", []string{headerName, string(live.ID())}, Refusal{Status: 401, Code: "session_invalid"}},
 		{"require", "GET", "/require", nil, Refusal{Status: 401, Code: "unauthenticated"}},
 		{"role", "GET", "/role", []string{headerName, live.Reveal()}, Refusal{Status: 403, Code: "forbidden"}},
 		{"handler", "GET", "/api/user-sessions/active-users", nil, Refusal{Status: 401, Code: "unauthenticated"}},
@@ -75,11 +75,11 @@ func TestRefuseThatPanicsIsAnsweredAsWithout(t *testing.T) {
 	t.Parallel()
 	what := any("boom")
 	f := newFixture(t, &Options{Refuse: func(http.ResponseWriter, *http.Request, Refusal) { panic(what) }})
-	w := f.do("GET", "/", headerName, "x")
+	w := f.do("GET", "/", headerName, newToken().Reveal())
 	assert.Equal(t, "session_invalid", codeOf(t, w))
 	assert.EqualValues(t, 1, f.Counters()["callback.panics"])
 	what = http.ErrAbortHandler
-	assert.PanicsWithValue(t, http.ErrAbortHandler, func() { f.do("GET", "/", headerName, "x") })
+	assert.PanicsWithValue(t, http.ErrAbortHandler, func() { f.do("GET", "/", headerName, newToken().Reveal()) })
 }
 
 // TestWriteRefusalEqualsTheDefault: an Options.Refuse that calls it changes nothing.

@@ -27,8 +27,22 @@ CREATE INDEX user_sessions_user_id ON user_sessions (user_id, login_at, id);
 CREATE INDEX user_sessions_live_user_id ON user_sessions (user_id, id) WHERE logout_at IS NULL;
 CREATE INDEX user_sessions_logout_at ON user_sessions (logout_at, id) WHERE logout_at IS NOT NULL;
 CREATE INDEX user_sessions_login_at ON user_sessions (login_at);
-CREATE INDEX user_sessions_live_ip_address ON user_sessions (ip_address) WHERE logout_at IS NULL;
-CREATE INDEX user_sessions_live_device_type ON user_sessions (device_type) WHERE logout_at IS NULL;
+CREATE INDEX user_sessions_by_login ON user_sessions (is_active, login_at, id) WHERE user_id <> '';
+CREATE INDEX user_sessions_by_derived ON user_sessions (is_active, login_at, id) WHERE derived AND user_id <> '';
+CREATE INDEX user_sessions_by_reason ON user_sessions (end_reason, login_at, id) WHERE NOT is_active AND user_id <> '';
+CREATE INDEX user_sessions_by_tenant ON user_sessions (tenant, is_active, login_at, id) WHERE tenant <> '';
+CREATE INDEX user_sessions_by_client ON user_sessions (client, is_active, login_at, id) WHERE client <> '';
+CREATE INDEX user_sessions_by_acted_by ON user_sessions (acted_by, is_active, login_at, id) WHERE acted_by <> '';
+CREATE INDEX user_sessions_by_device_type ON user_sessions (device_type, is_active, login_at, id) WHERE device_type <> '';
+CREATE INDEX user_sessions_by_browser ON user_sessions (browser, is_active, login_at, id) WHERE browser <> '';
+CREATE INDEX user_sessions_by_os ON user_sessions (os, is_active, login_at, id) WHERE os <> '';
+CREATE INDEX user_sessions_by_country_code ON user_sessions (country_code, is_active, login_at, id) WHERE country_code <> '';
+CREATE INDEX user_sessions_by_ip_address ON user_sessions (
+    (CASE WHEN ip_address ~ '^[0-9a-fA-F.]*[.:][0-9a-fA-F.:]*$' THEN ip_address::inet END), is_active, login_at, id
+) WHERE ip_address <> '';
+CREATE INDEX user_sessions_by_login_ip_address ON user_sessions (
+    (CASE WHEN login_ip_address ~ '^[0-9a-fA-F.]*[.:][0-9a-fA-F.:]*$' THEN login_ip_address::inet END), is_active, login_at, id
+) WHERE login_ip_address <> '';
 CREATE INDEX user_sessions_retained ON user_sessions (logout_at) WHERE logout_at IS NOT NULL AND user_id <> '';
 CREATE INDEX user_sessions_remembered ON user_sessions (credential_until, logout_at)
     WHERE logout_at IS NOT NULL AND user_id = '';
