@@ -28,7 +28,7 @@ func TestQueriesOfEveryRoute(t *testing.T) {
 	s := newSite(t, NewMemoryStore(), siteOptions{})
 	s.signInAll(t, alice, adam)
 	routes := everyRoute(s)
-	require.Len(t, routes, 22)
+	require.Len(t, routes, 23)
 	for _, route := range routes {
 		for query, detail := range map[string]string{
 			"bogus=1":          "bogus: this path does not know the parameter.",
