@@ -268,8 +268,12 @@ func (m *machine) judgeFenced(q question, a answer) {
 		}
 		return
 	}
+	issued := q.credential.issuedAt
+	if a.replica.link.skew < 0 { // to this replica the issuer's clock is ahead: the leeway is taken off
+		issued = issued.Add(-time.Minute)
+	}
 	for _, at := range m.ledger.refused {
-		if !q.credential.issuedAt.Truncate(time.Second).After(at) {
+		if !issued.Truncate(time.Second).After(at) {
 			a.replica.fenced[q.id] = true
 			return
 		}
