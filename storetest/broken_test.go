@@ -55,7 +55,7 @@ func TestCapabilitiesAreSkippedWhereTheStoreHasNone(t *testing.T) {
 		}
 	}
 	assert.Equal(t, len(readCases)+len(feedCases)+len(changeCases)+len(onlineCases)+len(statsCases)+len(historyCases)+len(leaseCases)+
-		len(renewCases)+len(presenceCases)+1, skipped, "one filter case counts")
+		len(renewCases)+len(presenceCases)+len(auditCases)+1, skipped, "one filter case counts")
 }
 
 // A suite that passes every broken store proves nothing. Each of these stores has a bug that some

@@ -200,6 +200,16 @@ func TestOtherSitesSignNobodyInOrOut(t *testing.T) {
 	assert.Equal(t, http.StatusOK, d.get("/api/me", as(c)).status)
 }
 
+// TestLoginAsPrinted: the command that the demo prints sends JSON as curl does, with the type of a form.
+func TestLoginAsPrinted(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t)
+	r := d.do(http.MethodPost, "/login", loginBody("admin@example.com", password),
+		with("Content-Type", "application/x-www-form-urlencoded"))
+	require.Equal(t, http.StatusOK, r.status, "%s", r)
+	assert.NotEmpty(t, r.field("sessionId"))
+}
+
 func TestTrustedProxies(t *testing.T) {
 	t.Parallel()
 	forwarded := with("X-Forwarded-For", "198.51.100.7, 203.0.113.9")
