@@ -40,7 +40,8 @@
 //	any of the 401s, 500, 503, at a path of SessionOptional    passes, untracked
 //
 // Answers are application/problem+json (RFC 9457) with the code. [Tracker.RequireFresh] adds
-// stale_authentication (401). The handlers add unauthenticated (401), forbidden (403), bad_request (400), not_found (404),
+// stale_authentication (401). The handlers add unauthenticated (401), forbidden (403), bad_request
+// (400), not_found (404),
 // method_not_allowed (405), too_many_streams (503) and internal (500). The repository's
 // docs/http.md has every route and field.
 //

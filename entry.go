@@ -201,7 +201,8 @@ func (e *entry) session() Session {
 	f, p, a := e.facts.Value(), e.places.Value(), e.traits.Value()
 	s := Session{
 		Serial: e.serial, ID: e.handle.id(), UserID: e.user, Derived: e.derived,
-		Client: a.client, Tenant: a.tenant, ActedBy: a.actedBy, Methods: methodsOf(a.methods), IdleTimeout: a.idle, Remember: a.remember,
+		Client: a.client, Tenant: a.tenant, ActedBy: a.actedBy, Methods: methodsOf(a.methods),
+		IdleTimeout: a.idle, Remember: a.remember,
 		AuthenticatedAt: fromMicros(e.authenticatedAt()), LastSeen: fromMicros(max(e.seen.Load(), e.last.Load())),
 		Address: e.address.addr(), AddressSource: p.source, Location: p.location,
 		LoginAddress: e.loginAddress().addr(), LoginAddressSource: p.loginSource,

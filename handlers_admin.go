@@ -57,8 +57,8 @@ type adminHandler struct {
 //
 // Each attempt at a POST, also a refused or failed one, causes one log record and one call of
 // Observer.AdminAction, and one record of the trail if the store is an [Auditor]. What it cannot
-// record there it does not acknowledge: the answer is 503. If an administrator ends all sessions of their own user, the session in use
-// ends too.
+// record there it does not acknowledge: the answer is 503. If an administrator ends all sessions of
+// their own user, the session in use ends too.
 //
 // Invalid options are a mistake in the program: AdminHandler panics and names the field, as
 // [http.ServeMux.Handle] does.
@@ -79,46 +79,7 @@ func (t *Tracker) AdminHandler(o *AdminOptions) http.Handler {
 		t:         t,
 		prefix:    mustPrefix("AdminOptions.Prefix", h.opts.Prefix, "/api/user-sessions/"),
 		authorize: func(c *call) error { return h.needRole(c, h.opts.Roles) },
-		endpoints: []endpoint{
-			{
-				method: http.MethodGet, path: []string{"active-users"},
-				query: append([]string{"limit", "cursor", "within", "q"}, filterParameters...), serve: h.activeUsers,
-			},
-			{
-				method: http.MethodGet, path: []string{"sessions"},
-				query: append([]string{"limit", "cursor", "sort", "q"}, filterParameters...), serve: h.sessions,
-			},
-			{
-				method: http.MethodGet, path: []string{"sessions", "count"},
-				query: append([]string{"q"}, filterParameters...), serve: h.count,
-			},
-			{
-				method: http.MethodGet, path: []string{"sessions", "export.csv"},
-				query: append([]string{"q"}, filterParameters...), serve: h.exportCSV, action: actionExport,
-			},
-			{
-				method: http.MethodPost, path: []string{"sessions", "end"},
-				serve: h.endMany, action: actionEndMany, reason: ReasonAdmin,
-			},
-			{method: http.MethodGet, path: []string{"sessions", anyID}, serve: h.session},
-			{
-				method: http.MethodGet, path: []string{"user", anyID, "sessions"},
-				query: []string{"limit", "cursor", "ended"}, serve: h.userSessions,
-			},
-			{
-				method: http.MethodPost, path: []string{"force-logout", anyID},
-				serve: h.forceLogout, action: actionForceLogout, reason: ReasonAdmin,
-			},
-			{
-				method: http.MethodPost, path: []string{"force-logout-user", anyID},
-				serve: h.forceLogoutUser, action: actionForceLogoutUser, reason: ReasonAdmin,
-			},
-			{method: http.MethodPost, path: []string{"cleanup-expired"}, serve: h.cleanup, action: actionCleanup},
-			{
-				method: http.MethodGet, path: []string{"audit"},
-				query: []string{"actor", "user", "action", "from", "to", "cursor", "limit"}, serve: h.trail,
-			},
-		},
+		endpoints: h.routes(),
 	}
 	for i := range h.endpoints {
 		h.endpoints[i].fresh = true
@@ -129,6 +90,50 @@ func (t *Tracker) AdminHandler(o *AdminOptions) http.Handler {
 			"nor an Identifier, so nobody has a role and all are refused")
 	}
 	return h
+}
+
+// routes are the paths of the admin family.
+func (h *adminHandler) routes() []endpoint {
+	return []endpoint{
+		{
+			method: http.MethodGet, path: []string{"active-users"},
+			query: append([]string{"limit", "cursor", "within", "q"}, filterParameters...), serve: h.activeUsers,
+		},
+		{
+			method: http.MethodGet, path: []string{"sessions"},
+			query: append([]string{"limit", "cursor", "sort", "q"}, filterParameters...), serve: h.sessions,
+		},
+		{
+			method: http.MethodGet, path: []string{"sessions", "count"},
+			query: append([]string{"q"}, filterParameters...), serve: h.count,
+		},
+		{
+			method: http.MethodGet, path: []string{"sessions", "export.csv"},
+			query: append([]string{"q"}, filterParameters...), serve: h.exportCSV, action: actionExport,
+		},
+		{
+			method: http.MethodPost, path: []string{"sessions", "end"},
+			serve: h.endMany, action: actionEndMany, reason: ReasonAdmin,
+		},
+		{method: http.MethodGet, path: []string{"sessions", anyID}, serve: h.session},
+		{
+			method: http.MethodGet, path: []string{"user", anyID, "sessions"},
+			query: []string{"limit", "cursor", "ended"}, serve: h.userSessions,
+		},
+		{
+			method: http.MethodPost, path: []string{"force-logout", anyID},
+			serve: h.forceLogout, action: actionForceLogout, reason: ReasonAdmin,
+		},
+		{
+			method: http.MethodPost, path: []string{"force-logout-user", anyID},
+			serve: h.forceLogoutUser, action: actionForceLogoutUser, reason: ReasonAdmin,
+		},
+		{method: http.MethodPost, path: []string{"cleanup-expired"}, serve: h.cleanup, action: actionCleanup},
+		{
+			method: http.MethodGet, path: []string{"audit"},
+			query: []string{"actor", "user", "action", "from", "to", "cursor", "limit"}, serve: h.trail,
+		},
+	}
 }
 
 // adminAnswer is the admin family's envelope.

@@ -110,7 +110,8 @@ func (h *userHandler) end(c *call) (any, error) {
 
 func (h *userHandler) endOthers(c *call) (any, error) {
 	user := c.caller.entry.user
-	return h.endOwn(c, actionEndOthers, User(user).Except(c.caller.entry.handle.id()), Ending{Reason: ReasonUser, Actor: user})
+	others := User(user).Except(c.caller.entry.handle.id())
+	return h.endOwn(c, actionEndOthers, others, Ending{Reason: ReasonUser, Actor: user})
 }
 
 func (h *userHandler) endOwn(c *call, action string, sel Selector, e Ending) (any, error) {

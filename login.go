@@ -101,7 +101,9 @@ func (d *door) limitError(ctx context.Context, n *NewSession) error {
 	if err != nil {
 		return &LimitError{}
 	}
-	own := slices.DeleteFunc(page.Sessions, func(s Session) bool { return s.ActedBy != "" || slices.Contains(n.Ends, s.ID) })
+	own := slices.DeleteFunc(page.Sessions, func(s Session) bool {
+		return s.ActedBy != "" || slices.Contains(n.Ends, s.ID)
+	})
 	return &LimitError{Sessions: own}
 }
 

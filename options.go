@@ -129,7 +129,8 @@ type Options struct {
 	// After a panic the request gets the default's answer.
 	Refuse func(w http.ResponseWriter, r *http.Request, refusal Refusal)
 	// Passive names requests that must not count as activity, such as polling by a
-	// page that nobody looks at. They move LastSeen and nothing else. A stream of events of [Tracker.UserHandler] never does.
+	// page that nobody looks at. They move LastSeen and nothing else. A stream of events of
+	// [Tracker.UserHandler] never counts.
 	// A request that asks for a stream of the application counts when it ends, or after a
 	// second. Default: none.
 	Passive func(*http.Request) bool

@@ -166,7 +166,8 @@ func (s Selector) Walk(after int64, rows int) Selector {
 func (s Selector) Criteria() (Criteria, error) {
 	c, kinds := s.criteria, 0
 	byFilter := c.Filter != nil && !s.only
-	for _, set := range [...]bool{len(c.IDs) > 0, c.UserID != "", c.Provider != "", c.IdleFor != 0 || c.PastIdle, c.Expired, byFilter} {
+	byTime := c.IdleFor != 0 || c.PastIdle
+	for _, set := range [...]bool{len(c.IDs) > 0, c.UserID != "", c.Provider != "", byTime, c.Expired, byFilter} {
 		if set {
 			kinds++
 		}

@@ -265,7 +265,8 @@ func (r *bunRow) session() Session {
 		CredentialUntil: utc(r.CredentialUntil), LogoutAt: utc(r.LogoutAt),
 		EndReason: EndReason(r.EndReason), EndedBy: r.EndedBy,
 		Client: r.Client, Tenant: r.Tenant, ActedBy: r.ActedBy, AuthenticatedAt: utc(r.AuthenticatedAt),
-		Methods: methodsOf(r.Methods), LastSeen: latestOf(utc(r.LastSeen), utc(r.LastActivity)), IdleTimeout: idleOf(r.IdleTimeout), Remember: r.Remember,
+		Methods: methodsOf(r.Methods), LastSeen: latestOf(utc(r.LastSeen), utc(r.LastActivity)),
+		IdleTimeout: idleOf(r.IdleTimeout), Remember: r.Remember,
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 
 // createSQL calls the function of migration 0006, which does it all in one round trip.
 const createSQL = `SELECT c.outcome, c.reason, ` + sessionColumns + `
-FROM ?(schema)sessiontrack_create(?0::jsonb, ?1, ?2, ?10::text[], ?3, ?4, ?5, ?6::timestamptz, ?7, ` + postgres.LockKey + `?9),
-	?8) AS c,
+FROM ?(schema)sessiontrack_create(?0::jsonb, ?1, ?2, ?10::text[], ?3, ?4, ?5, ?6::timestamptz, ?7,
+	` + postgres.LockKey + `?9), ?8) AS c,
 	LATERAL jsonb_populate_record(NULL::?(schema)user_sessions, c.session) AS s`
 
 // bunPolicies are the policies as the function knows them.

@@ -77,8 +77,9 @@ func endBound(ctx context.Context, tx bun.Tx, b *bunCriteria, e Ending, out *End
 }
 
 // raiseFence moves a user's fence, or that of a provider's session, to now. It first takes the
-// advisory lock of that id, as Create does for a derived session and for one of a provider. So a concurrent Create either commits before, and its session is ended
-// with the others, or it sees the fence.
+// advisory lock of that id, as Create does for a derived session and for one of a provider. So a
+// concurrent Create either commits before, and its session is ended with the others, or it sees the
+// fence.
 func raiseFence(ctx context.Context, tx bun.Tx, userID string, reason EndReason) error {
 	if err := postgres.LockID(ctx, tx, userID); err != nil {
 		return err
@@ -142,7 +143,8 @@ func bound(ctx context.Context, tx bun.Tx, c Criteria, now time.Time) (*bunCrite
 // narrow adds the conditions on names.
 func (c *bunCriteria) narrow(q bun.QueryBuilder) bun.QueryBuilder {
 	live := "s.logout_at IS NULL"
-	if len(c.ids) > 0 || c.Walk > 0 || c.Filter != nil || c.Provider != "" { // see touchSQL: only an index of the names or of the range
+	if len(c.ids) > 0 || c.Walk > 0 || c.Filter != nil || c.Provider != "" {
+		// see touchSQL: only an index of the names or of the range
 		live = "s.is_active"
 	}
 	q = c.narrowTime(q.Where(live))

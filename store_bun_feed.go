@@ -131,7 +131,8 @@ type bunChange struct {
 }
 
 // noSession fills a session's columns in the rows of users.
-const noSession = `NULL::timestamptz AS renewed_at, NULL::bigint AS id, NULL AS session_id, u.user_id, false AS derived, NULL AS ip_address,
+const noSession = `NULL::timestamptz AS renewed_at, NULL::bigint AS id, NULL AS session_id, u.user_id,
+	false AS derived, NULL AS ip_address,
 	NULL AS ip_source,
 NULL AS country_code, NULL AS country, NULL AS region, NULL AS city, NULL AS login_ip_address,
 	NULL AS login_ip_source,

@@ -231,7 +231,8 @@ func (s *BunStore) ListOnline(ctx context.Context, q OnlineQuery) (OnlinePage, e
 	err := s.db.Select(ctx, s.db.NewSelect().TableExpr("(?) AS p", users).
 		ColumnExpr("statement_timestamp() AS now, p.user_id, p.last_activity AS seen, l.latest, l.sessions").
 		Join("CROSS JOIN LATERAL (SELECT count(*) AS sessions, greatest(max(s.last_activity), p.last_activity) AS "+
-			"latest FROM ?(schema)user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL AND s.acted_by = '') AS l").
+			"latest FROM ?(schema)user_sessions AS s WHERE s.user_id = p.user_id AND s.logout_at IS NULL "+
+			"AND s.acted_by = '') AS l").
 		OrderExpr("p.last_activity DESC, p.user_id"), &rows)
 	if err != nil {
 		return OnlinePage{}, bunFailed("list online", err)

@@ -30,7 +30,8 @@ const touchSQL = `WITH l AS (
 	WHERE s.is_active ORDER BY s.id FOR NO KEY UPDATE OF s
 )
 UPDATE ?(schema)user_sessions AS s SET last_activity = greatest(s.last_activity, least(l.at, clock_timestamp())),
-	last_seen = CASE WHEN l.seen > 'epoch' THEN greatest(s.last_seen, least(l.seen, clock_timestamp())) ELSE s.last_seen END
+	last_seen = CASE WHEN l.seen > 'epoch' THEN greatest(s.last_seen, least(l.seen, clock_timestamp()))
+		ELSE s.last_seen END
 FROM l WHERE s.id = l.id AND s.is_active
 RETURNING s.session_id, s.user_id, s.acted_by,
 	CASE WHEN l.online THEN greatest(s.last_seen, s.last_activity) ELSE s.last_activity END AS last_activity`
@@ -218,7 +219,8 @@ func (s *BunStore) Describe(ctx context.Context, batch []SessionUpdate) error {
 }
 
 // renewSQL changes the secret of a live session that has the old one.
-const renewSQL = `UPDATE ?(schema)user_sessions AS s SET secret_hash = ?2, methods = ?3, authenticated_at = clock_timestamp(),
+const renewSQL = `UPDATE ?(schema)user_sessions AS s SET secret_hash = ?2, methods = ?3,
+	authenticated_at = clock_timestamp(),
 	renewed_at = clock_timestamp(), updated_at = clock_timestamp()
 WHERE s.session_id = ?0 AND s.is_active AND s.secret_hash = ?1 RETURNING ` + sessionColumns
 

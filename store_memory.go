@@ -255,7 +255,8 @@ func (r *memoryRow) expired(now time.Time) bool {
 // insert adds the row of n. The handle must be free.
 func (s *MemoryStore) insert(key handle, n *NewSession, now time.Time) *memoryRow {
 	s.serial++
-	row := &memoryRow{key: key, idp: strings.Clone(n.ProviderID), Record: Record{Session: n.Session, SecretHash: n.SecretHash}}
+	row := &memoryRow{key: key, idp: strings.Clone(n.ProviderID)}
+	row.Record = Record{Session: n.Session, SecretHash: n.SecretHash}
 	row.Serial, row.LoginAt, row.LastActivity, row.LastSeen = s.serial, now, now, now
 	row.AuthenticatedAt = authenticatedAt(&n.Session, now)
 	row.ExpiresAt, row.LogoutAt, row.EndReason, row.EndedBy = time.Time{}, time.Time{}, "", ""

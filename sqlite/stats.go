@@ -69,7 +69,8 @@ func activeSessions(ctx context.Context, q querier, now int64, idle time.Duratio
 		return 0, err
 	}
 	if taken == 0 {
-		err = each(ctx, q, func(rows *sql.Rows) error { return rows.Scan(&n) }, "SELECT count(*)"+activeSQL+notIdle("?1", "?2"), now, span(idle))
+		err = each(ctx, q, func(rows *sql.Rows) error { return rows.Scan(&n) },
+			"SELECT count(*)"+activeSQL+notIdle("?1", "?2"), now, span(idle))
 		return n, err
 	}
 	moved := 0

@@ -84,7 +84,8 @@ func (v *Verifier) setClaims() error {
 		}
 		roles, v.rolesPath = path[0], path[1:]
 	}
-	v.names = [claimCount]string{"iss", "aud", "exp", "nbf", "iat", "auth_time", "jti", "events", c.UserClaim, roles, c.SessionClaim,
+	v.names = [claimCount]string{"iss", "aud", "exp", "nbf", "iat", "auth_time", "jti", "events", c.UserClaim, roles,
+		c.SessionClaim,
 		c.KeyClaim}
 	for _, name := range v.names {
 		if foldsToAny(name, v.names[:]) {
